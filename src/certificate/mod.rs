@@ -1,0 +1,271 @@
+//! CURVE certificates in files, byte for byte as pyzmq writes them; czmq's are read too.
+//!
+//! What is written: `bytes` -> `create`; what is read: `read` -> `parse`. Neither ever quotes a file's content.
+
+mod bytes;
+mod create;
+mod directory;
+mod parse;
+mod pyzmq;
+mod read;
+mod round_trip;
+mod target;
+
+use std::path::{Path, PathBuf};
+
+pub use directory::load_certificates;
+pub(crate) use directory::load_directory;
+pub use pyzmq::{create_certificates, load_certificate, save_certificate};
+
+use crate::error::{Error, Result};
+use crate::keys::{KeyPair, PublicKey, curve_available};
+use crate::metadata::Metadata;
+use target::Target;
+
+/// The most that is read of a certificate file, and so the most that is written to one: 64 KiB.
+const MAX_FILE: usize = 64 * 1024;
+
+/// A CURVE certificate: a key pair, or a public key alone, with metadata that says whose it is.
+///
+/// Two are equal where keys, metadata and the metadata's order are.
+///
+/// ```
+/// use zmq_auth::Certificate;
+///
+/// let dir = tempfile::tempdir()?;
+/// let certificate = Certificate::generate()?.with_metadata("name", "Alice")?;
+/// let (public, secret) = certificate.save_pair(&dir, "alice")?; // alice.key, alice.key_secret
+///
+/// assert_eq!(Certificate::load(&secret)?, certificate);
+/// assert_eq!(Certificate::load(&public)?.public_key(), certificate.public_key());
+/// assert!(Certificate::load(&public)?.key_pair().is_none());
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    keys: Keys,
+    metadata: Metadata,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Keys {
+    Public(PublicKey),
+    Pair(KeyPair),
+}
+
+impl Certificate {
+    /// Makes a certificate with a new key pair and no metadata.
+    ///
+    /// # Errors
+    /// [`Error::CurveUnavailable`] where libzmq has no CURVE.
+    ///
+    /// ```
+    /// # use zmq_auth::Certificate;
+    /// assert!(Certificate::generate()?.key_pair().is_some());
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    pub fn generate() -> Result<Self> {
+        Ok(KeyPair::generate()?.into())
+    }
+
+    /// Loads a file that pyzmq, czmq or this crate wrote: `NAME.key`, `NAME.key_secret`, or czmq's `NAME` and
+    /// `NAME_secret`.
+    ///
+    /// A file with a secret key that others than its owner can read, and one whose keys don't belong together, is loaded
+    /// and warned about in the log (target `zmq_auth`).
+    ///
+    /// # Errors
+    /// [`Error::Io`] for a file that can't be opened or read; [`Error::Certificate`], with the line, for one that isn't a
+    /// regular file, is larger than 64 KiB, has no public key, a key that isn't Z85 (RFC 32), two keys of one kind that
+    /// differ, or metadata that isn't UTF-8 text.
+    ///
+    /// ```
+    /// # use zmq_auth::{Certificate, Error};
+    /// # let dir = tempfile::tempdir()?;
+    /// let file = dir.path().join("short.key");
+    /// std::fs::write(&file, "curve\n    public-key = \"short\"\n")?;
+    /// assert!(matches!(Certificate::load(&file), Err(Error::Certificate { line: Some(2), .. })));
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    pub fn load(file: impl AsRef<Path>) -> Result<Self> {
+        read::load(file.as_ref())
+    }
+
+    /// Sets a metadata value; a name that is there already gets the new one, in its old place.
+    ///
+    /// Any name that can be stored is taken. One that libzmq gives a meaning to (see [`Metadata::insert`]) is stored,
+    /// but a server that loads the file never sends it.
+    ///
+    /// # Errors
+    /// [`Error::Metadata`] for what couldn't be read back equal from both files: a name that starts with `public-key`,
+    /// `secret-key` or `#` or has a `=`, a value that is in quotes as a whole, control characters such as line breaks,
+    /// blanks at either end, more than 64 KiB in all, and what [`Metadata::insert`] refuses for its size.
+    ///
+    /// ```
+    /// # use zmq_auth::Certificate;
+    /// let certificate = Certificate::generate()?.with_metadata("motto", "say \"friend\" # and enter")?;
+    /// assert_eq!(certificate.metadata().get("motto"), Some("say \"friend\" # and enter"));
+    /// assert!(certificate.with_metadata("motto", "two\nlines").is_err());
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    pub fn with_metadata(mut self, name: impl Into<String>, value: impl Into<String>) -> Result<Self> {
+        let (name, value) = (name.into(), value.into());
+        round_trip::check_plain(&name, &value)?;
+        round_trip::check_quoted(&name, &value)?;
+        self.metadata.insert_unreserved(name.clone(), value)?;
+        round_trip::check_size(&name, &self.metadata)?;
+        Ok(self)
+    }
+
+    /// Removes a metadata name; nothing changes if it isn't there.
+    ///
+    /// ```
+    /// # use zmq_auth::Certificate;
+    /// let certificate = Certificate::generate()?.with_metadata("name", "Alice")?;
+    /// assert!(certificate.without_metadata("name").metadata().is_empty());
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    #[must_use]
+    pub fn without_metadata(mut self, name: &str) -> Self {
+        self.metadata.remove(name);
+        self
+    }
+
+    /// Both keys; `None` for a certificate with the public one alone.
+    ///
+    /// ```
+    /// # use zmq_auth::{Certificate, PublicKey};
+    /// assert!(Certificate::from(PublicKey::from([1; 32])).key_pair().is_none());
+    /// ```
+    pub fn key_pair(&self) -> Option<&KeyPair> {
+        match &self.keys {
+            Keys::Public(_) => None,
+            Keys::Pair(pair) => Some(pair),
+        }
+    }
+
+    /// The public key.
+    ///
+    /// ```
+    /// # use zmq_auth::{Certificate, PublicKey};
+    /// let key = PublicKey::from([1; 32]);
+    /// assert_eq!(Certificate::from(key).public_key(), key);
+    /// ```
+    pub fn public_key(&self) -> PublicKey {
+        match &self.keys {
+            Keys::Public(public) => *public,
+            Keys::Pair(pair) => pair.public,
+        }
+    }
+
+    /// The metadata, in the order in which it was set or stands in the file.
+    ///
+    /// ```
+    /// # use zmq_auth::{Certificate, PublicKey};
+    /// assert!(Certificate::from(PublicKey::from([1; 32])).metadata().is_empty());
+    /// ```
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// Writes `NAME.key` and `NAME.key_secret` into a directory, as pyzmq does, and answers their paths in this order.
+    ///
+    /// The metadata goes to the secret file only. That file has mode 0600 from its creation on; the public one has what
+    /// the umask leaves of 0666, for a server under another account must read it. Each file is there whole or not at all,
+    /// the secret one first; if one can't be written, neither is left.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] if either file is there (a symbolic link counts); [`Error::CertificateName`] for a name that is
+    /// empty, starts with a dot, or has a separator or control character; [`Error::Certificate`] without a secret key;
+    /// [`Error::KeyMismatch`]; [`Error::Metadata`] for loaded metadata that pyzmq's form can't hold; [`Error::Io`].
+    ///
+    /// ```
+    /// # use zmq_auth::{Certificate, Error};
+    /// # let dir = tempfile::tempdir()?;
+    /// let certificate = Certificate::generate()?;
+    /// certificate.save_pair(&dir, "server")?;
+    /// assert!(matches!(certificate.save_pair(&dir, "server"), Err(Error::Exists { .. })));
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    pub fn save_pair(&self, dir: impl AsRef<Path>, name: &str) -> Result<(PathBuf, PathBuf)> {
+        self.write_pair(dir.as_ref(), name, create::create_pair)
+    }
+
+    /// As [`save_pair`](Self::save_pair), but replaces what is there. Whoever reads either file meanwhile gets the old or
+    /// the new one, whole; a symbolic link is replaced, not followed.
+    ///
+    /// If the public file can't be replaced, the secret one is put back. A crash between the two leaves a new secret file
+    /// beside an old public one: the secret file holds both keys, so that [`save_public`](Self::save_public) can make
+    /// up for it.
+    ///
+    /// # Errors
+    /// Those of [`save_pair`](Self::save_pair) but [`Error::Exists`].
+    ///
+    /// ```
+    /// # use zmq_auth::Certificate;
+    /// # let dir = tempfile::tempdir()?;
+    /// Certificate::generate()?.save_pair(&dir, "server")?;
+    /// let renewed = Certificate::generate()?;
+    /// let (_, secret) = renewed.replace_pair(&dir, "server")?;
+    /// assert_eq!(Certificate::load(secret)?, renewed);
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    pub fn replace_pair(&self, dir: impl AsRef<Path>, name: &str) -> Result<(PathBuf, PathBuf)> {
+        self.write_pair(dir.as_ref(), name, create::replace_pair)
+    }
+
+    /// Writes a public file that holds the metadata too, quoted as czmq does: what a server needs to act on it.
+    ///
+    /// Its mode is what the umask leaves of 0666. No secret key is ever written here.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] if the file is there; [`Error::Metadata`] for loaded metadata that this form can't hold;
+    /// [`Error::Io`].
+    ///
+    /// ```
+    /// # use zmq_auth::Certificate;
+    /// # let dir = tempfile::tempdir()?;
+    /// let file = dir.path().join("alice.key");
+    /// Certificate::generate()?.with_metadata("name", "Alice")?.save_public(&file)?;
+    /// assert_eq!(Certificate::load(&file)?.metadata().get("name"), Some("Alice"));
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    pub fn save_public(&self, file: impl AsRef<Path>) -> Result<()> {
+        let bytes = bytes::public(&bytes::now(), self.public_key(), &self.metadata)?;
+        create::create(&Target::public(file.as_ref()), &bytes)
+    }
+
+    fn write_pair(&self, dir: &Path, name: &str, write: create::WritePair) -> Result<(PathBuf, PathBuf)> {
+        let (public, secret) = target::pair(dir, name)?;
+        let Keys::Pair(pair) = &self.keys else {
+            let problem =
+                "can't be written: the certificate has no secret key (save_public writes the public file alone)";
+            return Err(Error::Certificate { path: secret.path, line: None, problem });
+        };
+        check_pair(pair)?;
+        let time = bytes::now();
+        let secret_bytes = bytes::secret(&time, pair, &self.metadata)?;
+        let public_bytes = bytes::public(&time, pair.public, &Metadata::default())?;
+        write((&secret, &secret_bytes), (&public, &public_bytes))?;
+        Ok((public.path, secret.path))
+    }
+}
+
+/// A certificate without metadata.
+impl From<KeyPair> for Certificate {
+    fn from(pair: KeyPair) -> Self {
+        Certificate { keys: Keys::Pair(pair), metadata: Metadata::default() }
+    }
+}
+
+/// A certificate with the public key alone, without metadata.
+impl From<PublicKey> for Certificate {
+    fn from(public: PublicKey) -> Self {
+        Certificate { keys: Keys::Public(public), metadata: Metadata::default() }
+    }
+}
+
+/// Halves that don't belong together are never written. Without CURVE nobody can tell.
+fn check_pair(pair: &KeyPair) -> Result<()> {
+    if curve_available() { pair.check() } else { Ok(()) }
+}

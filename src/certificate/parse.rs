@@ -1,0 +1,148 @@
+//! What a certificate file says: the files of pyzmq, of czmq (ZPL, RFC 4) and of people with editors.
+//!
+//! Keys are found as pyzmq finds them, on any line that starts like a key line. Metadata are the indented lines below
+//! `metadata`.
+
+use std::path::Path;
+use std::str;
+
+use super::{Certificate, Keys};
+use crate::error::Error;
+use crate::keys::{KeyPair, PublicKey, SecretKey};
+use crate::metadata::Metadata;
+
+pub(super) const PUBLIC_KEY: &str = "public-key";
+pub(super) const SECRET_KEY: &str = "secret-key";
+pub(super) const COMMENT: char = '#';
+
+/// What is wrong, and on which line, counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fault {
+    line: Option<usize>,
+    problem: &'static str,
+}
+
+impl Fault {
+    pub(super) fn in_file(self, path: &Path) -> Error {
+        Error::Certificate { path: path.to_owned(), line: self.line, problem: self.problem }
+    }
+}
+
+/// Reads a whole file. Any bytes are taken where they don't matter: comments may be in any encoding.
+pub(super) fn parse(bytes: &[u8]) -> Result<Certificate, Fault> {
+    let mut found = Found::default();
+    // Editors on Windows put a byte order mark in front.
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    for (line, number) in bytes.split(|&byte| byte == b'\n').zip(1..) {
+        found.take(line).map_err(|problem| Fault { line: Some(number), problem })?;
+    }
+    let Some(public) = found.public else {
+        return Err(Fault { line: None, problem: "has no public-key line" });
+    };
+    let keys = match found.secret {
+        Some(secret) => Keys::Pair(KeyPair { public, secret }),
+        None => Keys::Public(public),
+    };
+    Ok(Certificate { keys, metadata: found.metadata })
+}
+
+#[derive(Default)]
+struct Found {
+    public: Option<PublicKey>,
+    secret: Option<SecretKey>,
+    metadata: Metadata,
+    in_metadata: bool,
+}
+
+impl Found {
+    fn take(&mut self, line: &[u8]) -> Result<(), &'static str> {
+        let content = trimmed(line, is_blank);
+        if content.is_empty() || content[0] == COMMENT as u8 {
+            return Ok(());
+        }
+        if content.starts_with(PUBLIC_KEY.as_bytes()) {
+            let key = PublicKey::from_z85(key_text(content)?)?;
+            return hold(&mut self.public, key, "a second public-key line, with another key");
+        }
+        if content.starts_with(SECRET_KEY.as_bytes()) {
+            let key = SecretKey::from_z85(key_text(content)?)?;
+            return hold(&mut self.secret, key, "a second secret-key line, with another key");
+        }
+        let indented = is_blank(line[0]);
+        if !indented {
+            let end = content.iter().position(|&byte| is_blank(byte) || byte == b'#').unwrap_or(content.len());
+            self.in_metadata = &content[..end] == b"metadata";
+        } else if self.in_metadata {
+            self.take_metadata(content)?;
+        }
+        Ok(())
+    }
+
+    fn take_metadata(&mut self, content: &[u8]) -> Result<(), &'static str> {
+        let content = str::from_utf8(content).map_err(|_| "metadata must be UTF-8 text")?;
+        // ZPL lets a name stand alone: it heads lines of its own, which certificates don't have.
+        let Some((name, value)) = content.split_once('=') else { return Ok(()) };
+        let (name, value) = (trimmed_text(name), unquoted(trimmed_text(value)));
+        if self.metadata.get(name).is_some_and(|held| held != value) {
+            return Err("a second metadata line for one name, with another value");
+        }
+        self.metadata.insert_unreserved(name.to_owned(), value.to_owned()).map_err(|error| match error {
+            Error::Metadata { problem, .. } => problem,
+            _ => "metadata that can't be held",
+        })
+    }
+}
+
+/// Which of two keys is meant can't be known; the same one twice is no harm.
+fn hold<K: PartialEq>(place: &mut Option<K>, key: K, problem: &'static str) -> Result<(), &'static str> {
+    match place {
+        Some(held) if *held != key => Err(problem),
+        _ => {
+            *place = Some(key);
+            Ok(())
+        }
+    }
+}
+
+/// What stands behind the first `=`, without blanks and quotes of either kind.
+fn key_text(content: &[u8]) -> Result<&[u8], &'static str> {
+    let equals = content.iter().position(|&byte| byte == b'=').ok_or("a key line without a =")?;
+    Ok(trimmed(&content[equals + 1..], |byte| matches!(byte, b' ' | b'\t' | b'\'' | b'"')))
+}
+
+/// The text between quotes, if the value is quoted as a whole (a comment may follow); else the value as it is, with any
+/// `#` in it: pyzmq writes such values unquoted.
+fn unquoted(value: &str) -> &str {
+    let Some(quote @ ('"' | '\'')) = value.chars().next() else { return value };
+    match value[1..].split_once(quote) {
+        Some((inner, rest)) if trimmed_text(rest).is_empty() || trimmed_text(rest).starts_with(COMMENT) => inner,
+        _ => value,
+    }
+}
+
+fn trimmed_text(text: &str) -> &str {
+    text.trim_matches(|character: char| character.is_ascii() && is_blank(character as u8))
+}
+
+fn trimmed(mut bytes: &[u8], drop: impl Fn(u8) -> bool) -> &[u8] {
+    while let [first, rest @ ..] = bytes
+        && drop(*first)
+    {
+        bytes = rest;
+    }
+    while let [rest @ .., last] = bytes
+        && drop(*last)
+    {
+        bytes = rest;
+    }
+    bytes
+}
+
+/// What Python's `bytes.strip()` takes off: blank, tab, line feed, vertical tab, form feed, carriage return.
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | 9..=13)
+}
+
+#[cfg(test)]
+#[path = "parse_tests.rs"]
+mod tests;

@@ -1,0 +1,254 @@
+//! The one file with `unsafe`: libzmq calls that the `zmq` crate lacks or makes in a way that could panic.
+//!
+//! Everything that leaves this module is safe to call. `zmq-sys` declares most of the functions; the two things that the
+//! stock crate doesn't export, `zmq_curve_public` and `ZMQ_ZAP_ENFORCE_DOMAIN`, are declared here, so that programs
+//! with an unmodified `zmq-sys` compile.
+#![allow(unsafe_code)]
+
+use std::ffi::{CStr, c_char, c_int, c_long, c_void};
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::os::fd::RawFd;
+use std::{ptr, slice};
+
+use zeroize::{Zeroize, Zeroizing};
+use zmq_sys::errno;
+
+/// An error number of libzmq or of the system below it, with libzmq's own text for it.
+///
+/// (`zmq::Error` is not used here: making one from a number that it doesn't know panics.)
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Errno(i32);
+
+impl Errno {
+    pub(crate) const AGAIN: Errno = Errno(errno::EAGAIN);
+    pub(crate) const ADDRESS_IN_USE: Errno = Errno(errno::EADDRINUSE);
+    pub(crate) const INTERRUPTED: Errno = Errno(errno::EINTR);
+    pub(crate) const INVALID: Errno = Errno(errno::EINVAL);
+    pub(crate) const TERMINATED: Errno = Errno(errno::ETERM);
+
+    /// The number itself, as `errno.h` and `zmq.h` define it.
+    pub fn raw(self) -> i32 {
+        self.0
+    }
+
+    fn last() -> Self {
+        // SAFETY: takes nothing; reads a thread-local number.
+        Errno(unsafe { zmq_sys::zmq_errno() })
+    }
+}
+
+impl From<zmq::Error> for Errno {
+    fn from(error: zmq::Error) -> Self {
+        Errno(error.to_raw())
+    }
+}
+
+impl fmt::Display for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // SAFETY: `zmq_strerror` answers every number with a pointer to a C string that is never freed.
+        let text = unsafe { CStr::from_ptr(zmq_sys::zmq_strerror(self.0)) };
+        f.write_str(&text.to_string_lossy())
+    }
+}
+
+impl fmt::Debug for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Errno({}: {self})", self.0)
+    }
+}
+
+impl std::error::Error for Errno {}
+
+unsafe extern "C" {
+    fn zmq_curve_public(z85_public_key: *mut c_char, z85_secret_key: *const c_char) -> c_int;
+}
+
+/// `ZMQ_ZAP_ENFORCE_DOMAIN` of `zmq.h`, since libzmq 4.3.0.
+const ZMQ_ZAP_ENFORCE_DOMAIN: c_int = 93;
+/// A 32-byte key as Z85 text: 40 characters and the final NUL.
+const Z85_KEY: usize = 41;
+
+fn check(rc: c_int) -> Result<c_int, Errno> {
+    if rc == -1 { Err(Errno::last()) } else { Ok(rc) }
+}
+
+/// Makes a key pair; (public, secret), as NUL-terminated Z85.
+pub(crate) fn curve_keypair() -> Result<([u8; Z85_KEY], Zeroizing<[u8; Z85_KEY]>), Errno> {
+    let mut public = [0u8; Z85_KEY];
+    let mut secret = Zeroizing::new([0u8; Z85_KEY]);
+    // SAFETY: both buffers have the 41 bytes that the call writes.
+    check(unsafe { zmq_sys::zmq_curve_keypair(public.as_mut_ptr().cast(), secret.as_mut_ptr().cast()) })?;
+    Ok((public, secret))
+}
+
+/// The public key of a secret one, both as NUL-terminated Z85. Answers EINVAL for text of another length than 40.
+pub(crate) fn curve_public(secret: &CStr) -> Result<[u8; Z85_KEY], Errno> {
+    if secret.to_bytes_with_nul().len() != Z85_KEY {
+        return Err(Errno::INVALID);
+    }
+    let mut public = [0u8; Z85_KEY];
+    // SAFETY: `public` has the 41 bytes that the call writes; `secret` is the 40 characters and NUL that it reads.
+    check(unsafe { zmq_curve_public(public.as_mut_ptr().cast(), secret.as_ptr()) })?;
+    Ok(public)
+}
+
+/// Sets `ZMQ_ZAP_ENFORCE_DOMAIN`: with it, a handshake fails when no ZAP handler answers for the socket's domain.
+pub(crate) fn set_zap_enforce_domain(socket: &mut zmq::Socket, enforce: bool) -> Result<(), Errno> {
+    let value = c_int::from(enforce);
+    // SAFETY: the socket is live; the option's value is one int, which outlives the call.
+    check(unsafe {
+        zmq_sys::zmq_setsockopt(
+            socket.as_mut_ptr(),
+            ZMQ_ZAP_ENFORCE_DOMAIN,
+            ptr::from_ref(&value).cast(),
+            size_of::<c_int>(),
+        )
+    })?;
+    Ok(())
+}
+
+/// Stops the socket's monitor; the monitor's own end then gets `MONITOR_STOPPED`.
+pub(crate) fn stop_monitor(socket: &mut zmq::Socket) -> Result<(), Errno> {
+    // SAFETY: the socket is live; a null endpoint is libzmq's way to stop the monitor.
+    check(unsafe { zmq_sys::zmq_socket_monitor(socket.as_mut_ptr(), ptr::null(), 0) })?;
+    Ok(())
+}
+
+/// One message frame that can be received into again and again: frames up to 33 bytes then never allocate.
+pub(crate) struct Frame(zmq_sys::zmq_msg_t);
+
+// SAFETY: a `zmq_msg_t` belongs to whoever holds it; libzmq ties no message to a thread.
+unsafe impl Send for Frame {}
+
+impl Frame {
+    pub(crate) fn new() -> Self {
+        let mut frame = Frame(zmq_sys::zmq_msg_t::default());
+        // SAFETY: the struct is the 64 bytes that the call initialises; it never fails.
+        unsafe { zmq_sys::zmq_msg_init(&mut frame.0) };
+        frame
+    }
+
+    /// Overwrites the content with zeros.
+    pub(crate) fn wipe(&mut self) {
+        // SAFETY: as in `deref`; `&mut self` is the only way to the bytes, which the ZAP peer gave away with the message.
+        let bytes = unsafe {
+            let size = zmq_sys::zmq_msg_size(&self.0);
+            let data = zmq_sys::zmq_msg_data(&mut self.0).cast::<u8>();
+            if data.is_null() { &mut [] } else { slice::from_raw_parts_mut(data, size) }
+        };
+        bytes.zeroize();
+    }
+}
+
+impl Drop for Frame {
+    fn drop(&mut self) {
+        // SAFETY: initialised by every constructor, closed only here; the call fails only for what isn't a message.
+        unsafe { zmq_sys::zmq_msg_close(&mut self.0) };
+    }
+}
+
+impl Deref for Frame {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        let message = ptr::from_ref(&self.0);
+        // SAFETY: `zmq_msg_data` and `zmq_msg_size` only read the struct (the first takes a mutable pointer for history's
+        // sake); the bytes live as long as the message, which `self` borrows. A slice is never made from a null pointer.
+        unsafe {
+            let size = zmq_sys::zmq_msg_size(message);
+            let data = zmq_sys::zmq_msg_data(message.cast_mut()).cast::<u8>();
+            if data.is_null() { &[] } else { slice::from_raw_parts(data, size) }
+        }
+    }
+}
+
+impl AsRef<[u8]> for Frame {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+/// What `HandlerSocket::poll` saw.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ready {
+    pub(crate) socket: bool,
+    pub(crate) wake: bool,
+}
+
+/// A bound ROUTER socket that holds no reference on its context: the program's `drop(context)` ends it with ETERM,
+/// and its own end never terminates a context that the program is done with.
+///
+/// Unbinds, then closes, when dropped: a close alone leaves an inproc name taken for a while.
+pub(crate) struct HandlerSocket {
+    raw: *mut c_void,
+    endpoint: &'static CStr,
+    // One thread at a time: `Send`, never `Sync`.
+    not_sync: PhantomData<*mut ()>,
+}
+
+// SAFETY: libzmq lets a socket move between threads with a full fence, which handing a value to a thread is.
+unsafe impl Send for HandlerSocket {}
+
+impl HandlerSocket {
+    /// Opens a ROUTER socket without linger and without high-water marks, and binds it.
+    pub(crate) fn bind(context: &zmq::Context, endpoint: &'static CStr) -> Result<Self, Errno> {
+        let socket = context.socket(zmq::ROUTER)?;
+        socket.set_linger(0)?;
+        // A full queue would drop a reply silently; what is outstanding is bounded by the handshakes under way.
+        socket.set_sndhwm(0)?;
+        socket.set_rcvhwm(0)?;
+        let this = HandlerSocket { raw: socket.into_raw(), endpoint, not_sync: PhantomData };
+        // SAFETY: a live socket and a C string.
+        check(unsafe { zmq_sys::zmq_bind(this.raw, endpoint.as_ptr()) })?;
+        Ok(this)
+    }
+
+    /// Receives one frame without waiting; tells whether more of the same message follow.
+    pub(crate) fn receive(&mut self, frame: &mut Frame) -> Result<bool, Errno> {
+        // SAFETY: a live socket and an initialised message.
+        check(unsafe { zmq_sys::zmq_msg_recv(&mut frame.0, self.raw, zmq_sys::ZMQ_DONTWAIT as c_int) })?;
+        // SAFETY: an initialised message.
+        Ok(unsafe { zmq_sys::zmq_msg_more(&frame.0) } == 1)
+    }
+
+    /// Sends the frame's content and leaves it empty.
+    pub(crate) fn send(&mut self, frame: &mut Frame, more: bool) -> Result<(), Errno> {
+        // SAFETY: a live socket and an initialised message, which is empty and still initialised after success.
+        check(unsafe { zmq_sys::zmq_msg_send(&mut frame.0, self.raw, send_flags(more)) })?;
+        Ok(())
+    }
+
+    /// Sends a copy of `bytes` as one frame.
+    pub(crate) fn send_copy(&mut self, bytes: &[u8], more: bool) -> Result<(), Errno> {
+        // SAFETY: a live socket; libzmq copies the bytes before it returns.
+        check(unsafe { zmq_sys::zmq_send(self.raw, bytes.as_ptr().cast(), bytes.len(), send_flags(more)) })?;
+        Ok(())
+    }
+
+    /// Waits until a message or a byte on `wake` is there, at most `timeout_ms` (-1: as long as it takes).
+    pub(crate) fn poll(&mut self, wake: RawFd, timeout_ms: i64) -> Result<Ready, Errno> {
+        let item = |socket, fd| zmq_sys::zmq_pollitem_t { socket, fd, events: zmq_sys::ZMQ_POLLIN as i16, revents: 0 };
+        let mut items = [item(self.raw, 0), item(ptr::null_mut(), wake)];
+        // SAFETY: two items, of a live socket and of a descriptor that the caller keeps open.
+        check(unsafe { zmq_sys::zmq_poll(items.as_mut_ptr(), 2, timeout_ms as c_long) })?;
+        Ok(Ready { socket: items[0].revents != 0, wake: items[1].revents != 0 })
+    }
+}
+
+impl Drop for HandlerSocket {
+    fn drop(&mut self) {
+        // SAFETY: the socket is live until the close below, after which nobody has the pointer any more. Unbinding fails
+        // where the bind did or the context has ended, closing only for what isn't a socket: nothing to do in either case.
+        unsafe {
+            zmq_sys::zmq_unbind(self.raw, self.endpoint.as_ptr());
+            zmq_sys::zmq_close(self.raw);
+        }
+    }
+}
+
+fn send_flags(more: bool) -> c_int {
+    let more = if more { zmq_sys::ZMQ_SNDMORE } else { 0 };
+    (zmq_sys::ZMQ_DONTWAIT | more) as c_int
+}

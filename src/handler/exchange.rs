@@ -1,0 +1,192 @@
+//! Requests in, answers out, some of them later: the handler without socket, clock or thread.
+//!
+//! A face (thread, tokio) gives it what arrived and what time it is, runs the calls that it is handed, and sends what it is
+//! told to send. The envelope is whatever the face needs to send an answer back.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Instant;
+
+use crate::policy::{Answer, Authenticator, Call, Outcome, Reason};
+use crate::zap::{Parsed, Reply, Subject};
+
+/// One call of the program's own code, in this handler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct CallId(u64);
+
+/// What to do about a request.
+pub(crate) enum Step {
+    /// Send [`Exchange::reply`].
+    Answer,
+    /// Run the call, and come back with its answer.
+    Run(CallId, Call),
+    /// Nothing: it can't be answered.
+    Drop,
+}
+
+/// The state of one handler.
+pub(crate) struct Exchange<E> {
+    authenticator: Authenticator,
+    reply: Reply,
+    pending: HashMap<CallId, Pending<E>>,
+    deadlines: BTreeSet<(Instant, CallId)>,
+    next: u64,
+}
+
+/// A request that waits for a call.
+struct Pending<E> {
+    envelope: E,
+    request_id: Vec<u8>,
+    subject: Subject<'static>,
+    deadline: Instant,
+}
+
+/// An answer that came later than its request.
+pub(crate) struct Late<E> {
+    pub(crate) envelope: E,
+    pub(crate) request_id: Vec<u8>,
+    pub(crate) reply: Reply,
+}
+
+impl<E> Exchange<E> {
+    pub(crate) fn new(authenticator: Authenticator) -> Self {
+        Exchange { authenticator, reply: Reply::new(), pending: HashMap::new(), deadlines: BTreeSet::new(), next: 0 }
+    }
+
+    pub(crate) fn authenticator(&self) -> &Authenticator {
+        &self.authenticator
+    }
+
+    /// The answer to the request that was received last, where that was [`Step::Answer`].
+    pub(crate) fn reply(&self) -> &Reply {
+        &self.reply
+    }
+
+    /// Takes a request, from its version frame on. `envelope` is asked for only if the answer has to wait.
+    pub(crate) fn receive<B: AsRef<[u8]>>(
+        &mut self,
+        frames: &[B],
+        now: impl FnOnce() -> Instant,
+        envelope: impl FnOnce() -> E,
+    ) -> Step {
+        let Some(parsed) = Parsed::new(frames) else {
+            self.authenticator.audit().dropped();
+            return Step::Drop;
+        };
+        let subject = parsed.request.as_ref().map_or_else(|_| Subject::unknown(), Subject::of);
+        match self.authenticator.decide(&parsed.request, &mut self.reply) {
+            Outcome::Decided(reason) => {
+                self.authenticator.audit().record(&subject, reason, &self.reply);
+                Step::Answer
+            }
+            Outcome::Ask(call) => {
+                let pending = Pending {
+                    envelope: envelope(),
+                    request_id: parsed.request_id.to_vec(),
+                    subject: subject.into_owned(),
+                    deadline: now() + self.authenticator.deadline(),
+                };
+                Step::Run(self.wait(pending), call)
+            }
+        }
+    }
+
+    /// Takes a request that is not decided, for a reason that doesn't lie in it.
+    pub(crate) fn refuse<B: AsRef<[u8]>>(&mut self, frames: &[B], reason: Reason) -> Step {
+        let Some(parsed) = Parsed::new(frames) else { return Step::Drop };
+        let subject = parsed.request.as_ref().map_or_else(|_| Subject::unknown(), Subject::of);
+        reason.refuse(&mut self.reply);
+        self.authenticator.audit().record(&subject, reason, &self.reply);
+        Step::Answer
+    }
+
+    fn wait(&mut self, pending: Pending<E>) -> CallId {
+        let id = CallId(self.next);
+        self.next += 1;
+        self.deadlines.insert((pending.deadline, id));
+        self.pending.insert(id, pending);
+        id
+    }
+
+    /// Takes what came of a call; `None` where the request was answered already, and the result is too late.
+    pub(crate) fn finish(&mut self, id: CallId, answer: Answer) -> Option<Late<E>> {
+        let pending = self.pending.remove(&id)?;
+        self.deadlines.remove(&(pending.deadline, id));
+        self.authenticator.audit().record(&pending.subject, answer.reason, &answer.reply);
+        Some(Late { envelope: pending.envelope, request_id: pending.request_id, reply: answer.reply })
+    }
+
+    /// When [`expire`](Self::expire) has to be called next.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// One request whose call took too long. To be called until it answers `None`.
+    pub(crate) fn expire(&mut self, now: Instant) -> Option<Late<E>> {
+        let (deadline, id) = *self.deadlines.first()?;
+        if deadline > now {
+            return None;
+        }
+        self.finish(id, Answer::refusal(Reason::TimedOut))
+    }
+
+    /// One request that still waits when the handler stops. To be called until it answers `None`.
+    pub(crate) fn give_up(&mut self) -> Option<Late<E>> {
+        let (_, id) = *self.deadlines.first()?;
+        self.finish(id, Answer::refusal(Reason::Stopping))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::zap::Status;
+    use std::time::Duration;
+
+    const PLAIN: [&[u8]; 8] = [b"1.0", b"7", b"d", b"127.0.0.1", b"", b"PLAIN", b"alice", b"secret"];
+
+    fn exchange() -> Exchange<&'static str> {
+        let authenticator = Authenticator::new();
+        authenticator.configure_plain_callback("d", |_, _, _| true).unwrap();
+        Exchange::new(authenticator)
+    }
+
+    fn ask(exchange: &mut Exchange<&'static str>, envelope: &'static str, now: Instant) -> (CallId, Call) {
+        match exchange.receive(&PLAIN, || now, || envelope) {
+            Step::Run(id, call) => (id, call),
+            Step::Answer | Step::Drop => panic!("a callback decides"),
+        }
+    }
+
+    #[test]
+    fn answers_come_in_any_order_each_to_its_own_envelope() {
+        let (mut exchange, now) = (exchange(), Instant::now());
+        let (first, first_call) = ask(&mut exchange, "first", now);
+        let (second, second_call) = ask(&mut exchange, "second", now);
+        let late = exchange.finish(second, second_call.run()).unwrap();
+        assert_eq!((late.envelope, late.reply.status()), ("second", Status::Success));
+        let late = exchange.finish(first, first_call.run()).unwrap();
+        assert_eq!((late.envelope, late.request_id.as_slice()), ("first", &b"7"[..]));
+        assert_eq!(exchange.next_deadline(), None);
+    }
+
+    #[test]
+    fn a_call_that_takes_too_long_is_put_off_and_its_result_is_discarded() {
+        let (mut exchange, now) = (exchange(), Instant::now());
+        let (id, call) = ask(&mut exchange, "slow", now);
+        let deadline = exchange.next_deadline().unwrap();
+        assert_eq!(deadline, now + Duration::from_secs(5));
+        assert!(exchange.expire(deadline - Duration::from_millis(1)).is_none());
+        assert_eq!(exchange.expire(deadline).unwrap().reply.status(), Status::Retry);
+        assert!(exchange.finish(id, call.run()).is_none(), "a late result lets nobody in");
+        assert_eq!(exchange.authenticator().counters().calls_timed_out, 1);
+    }
+
+    #[test]
+    fn whoever_waits_when_the_handler_stops_is_put_off() {
+        let (mut exchange, now) = (exchange(), Instant::now());
+        let (id, call) = ask(&mut exchange, "waiting", now);
+        assert_eq!(exchange.give_up().unwrap().reply.status(), Status::Retry);
+        assert!(exchange.give_up().is_none());
+        assert!(exchange.finish(id, call.run()).is_none());
+    }
+}

@@ -1,0 +1,214 @@
+//! Threads for the program's callbacks: started on first need, kept for the next call, and left behind when a callback
+//! doesn't return.
+//!
+//! The handler thread owns all the state; a worker has a channel for its next call and one for the answers. It holds no
+//! socket, no context and no lock.
+
+use std::collections::HashMap;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::exchange::CallId;
+use super::wake::Waker;
+use crate::policy::{Answer, Call, Reason};
+
+/// A worker without work ends after this time.
+const IDLE: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct WorkerId(u64);
+
+struct Worker {
+    calls: Sender<(CallId, Call)>,
+    thread: JoinHandle<()>,
+}
+
+struct Done {
+    worker: WorkerId,
+    call: CallId,
+    answer: Answer,
+}
+
+/// The workers of one handler.
+pub(crate) struct Pool {
+    workers: HashMap<WorkerId, Worker>,
+    // The one that finished last is asked first: its stack is warm, and the others get to end.
+    idle: Vec<WorkerId>,
+    answers: Receiver<Done>,
+    report: Sender<Done>,
+    waker: Waker,
+    next: u64,
+}
+
+impl Pool {
+    pub(crate) fn new(waker: Waker) -> Self {
+        let (report, answers) = channel();
+        Pool { workers: HashMap::new(), idle: Vec::new(), answers, report, waker, next: 0 }
+    }
+
+    /// Runs the call on an idle worker or a new one; refuses where `at_once` workers are busy, or no thread can be had.
+    pub(crate) fn submit(&mut self, id: CallId, mut call: Call, at_once: usize) -> Result<(), Reason> {
+        while let Some(worker) = self.idle.pop() {
+            let Some(found) = self.workers.get(&worker) else { continue };
+            match found.calls.send((id, call)) {
+                Ok(()) => return Ok(()),
+                // It was idle for long enough to end.
+                Err(unsent) => {
+                    call = unsent.0.1;
+                    self.workers.remove(&worker);
+                }
+            }
+        }
+        if self.workers.len() >= at_once {
+            return Err(Reason::TooManyCalls);
+        }
+        let worker = self.start().map_err(|error| {
+            log::error!(target: crate::audit::TARGET, "cannot start a thread for a callback: {error}");
+            Reason::NoThread
+        })?;
+        // The thread has just been started, and ends only when this sender is dropped or IDLE is over.
+        let sent = worker.1.calls.send((id, call)).map_err(|_| Reason::NoThread);
+        self.workers.insert(worker.0, worker.1);
+        sent
+    }
+
+    fn start(&mut self) -> std::io::Result<(WorkerId, Worker)> {
+        let id = WorkerId(self.next);
+        let (calls, receiver) = channel();
+        let (report, waker) = (self.report.clone(), self.waker.clone());
+        let thread = Builder::new().name("zmq-auth-call".into()).spawn(move || work(id, &receiver, &report, &waker))?;
+        self.next += 1;
+        Ok((id, Worker { calls, thread }))
+    }
+
+    /// The next answer that is there.
+    pub(crate) fn answer(&mut self) -> Option<(CallId, Answer)> {
+        let done = self.answers.try_recv().ok()?;
+        self.idle.push(done.worker);
+        Some((done.call, done.answer))
+    }
+
+    /// Ends the workers; gives the busy ones so much time to return. Tells how many did not.
+    pub(crate) fn stop(mut self, grace: Duration) -> usize {
+        let end = Instant::now() + grace;
+        // An idle worker ends when the sender of its calls is dropped.
+        let mut threads: HashMap<WorkerId, JoinHandle<()>> = HashMap::new();
+        let mut busy = 0;
+        for (id, worker) in self.workers.drain() {
+            if self.idle.contains(&id) {
+                drop(worker.calls);
+                let _ = worker.thread.join();
+            } else {
+                threads.insert(id, worker.thread);
+                busy += 1;
+            }
+        }
+        while busy > 0 {
+            match self.answers.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(done) => {
+                    busy -= 1;
+                    if let Some(thread) = threads.remove(&done.worker) {
+                        let _ = thread.join();
+                    }
+                }
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        busy
+    }
+}
+
+fn work(id: WorkerId, calls: &Receiver<(CallId, Call)>, report: &Sender<Done>, waker: &Waker) {
+    while let Ok((call, question)) = calls.recv_timeout(IDLE) {
+        let answer = question.run();
+        if report.send(Done { worker: id, call, answer }).is_err() {
+            return;
+        }
+        waker.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handler::exchange::{Exchange, Step};
+    use crate::handler::wake::{Bell, bell};
+    use crate::policy::Authenticator;
+    use std::sync::{Arc, Barrier};
+
+    fn call(exchange: &mut Exchange<()>) -> (CallId, Call) {
+        let frames: [&[u8]; 8] = [b"1.0", b"1", b"d", b"127.0.0.1", b"", b"PLAIN", b"u", b"p"];
+        match exchange.receive(&frames, Instant::now, || ()) {
+            Step::Run(id, call) => (id, call),
+            Step::Answer | Step::Drop => panic!("a callback decides"),
+        }
+    }
+
+    fn wait_for_answer(pool: &mut Pool) -> CallId {
+        let done = pool.answers.recv_timeout(Duration::from_secs(10)).expect("an answer within 10 s");
+        pool.idle.push(done.worker);
+        done.call
+    }
+
+    fn set_up(callback: impl Fn() -> bool + Send + Sync + 'static) -> (Exchange<()>, Pool, Bell) {
+        let authenticator = Authenticator::new();
+        authenticator.configure_plain_callback("d", move |_, _, _| callback()).unwrap();
+        let (waker, bell) = bell().unwrap();
+        (Exchange::new(authenticator), Pool::new(waker), bell)
+    }
+
+    #[test]
+    fn one_thread_serves_calls_that_come_one_by_one() {
+        let (mut exchange, mut pool, _bell) = set_up(|| true);
+        for _ in 0..100 {
+            let (id, call) = call(&mut exchange);
+            pool.submit(id, call, 64).unwrap();
+            assert_eq!(wait_for_answer(&mut pool), id);
+        }
+        assert_eq!(pool.workers.len(), 1);
+        assert_eq!(pool.stop(Duration::from_secs(10)), 0);
+    }
+
+    #[test]
+    fn the_bound_holds_and_is_free_again_afterwards() {
+        let barrier = Arc::new(Barrier::new(3));
+        let inside = barrier.clone();
+        let (mut exchange, mut pool, _bell) = set_up(move || {
+            inside.wait();
+            true
+        });
+        for _ in 0..2 {
+            let (id, call) = call(&mut exchange);
+            pool.submit(id, call, 2).unwrap();
+        }
+        let (id, refused) = call(&mut exchange);
+        assert_eq!(pool.submit(id, refused, 2), Err(Reason::TooManyCalls));
+        barrier.wait();
+        wait_for_answer(&mut pool);
+        wait_for_answer(&mut pool);
+        let (id, taken) = call(&mut exchange);
+        assert_eq!(pool.submit(id, taken, 2), Ok(()));
+        // Its two companions at the barrier, so that it returns.
+        std::thread::scope(|scope| {
+            scope.spawn(|| barrier.wait());
+            barrier.wait();
+        });
+        assert_eq!(wait_for_answer(&mut pool), id);
+        assert_eq!(pool.stop(Duration::from_secs(10)), 0);
+    }
+
+    #[test]
+    fn a_callback_that_does_not_return_is_left_behind() {
+        let barrier = Arc::new(Barrier::new(2));
+        let inside = barrier.clone();
+        let (mut exchange, mut pool, _bell) = set_up(move || {
+            inside.wait();
+            true
+        });
+        let (id, call) = call(&mut exchange);
+        pool.submit(id, call, 2).unwrap();
+        assert_eq!(pool.stop(Duration::from_millis(1)), 1);
+        barrier.wait();
+    }
+}

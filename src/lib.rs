@@ -1,0 +1,67 @@
+//! Decides who may connect to a ZeroMQ socket: ZAP authentication ([RFC 27]) for programs that use libzmq through the
+//! [`zmq`] crate.
+//!
+//! - [`Authenticator`] is the policy: address rules, PLAIN passwords, CURVE keys from directories, sets or callbacks.
+//! - [`ThreadAuthenticator`] serves it: a thread that answers libzmq's questions while it lives.
+//! - [`SocketExt`] guards sockets, so that the door is closed where nobody answers.
+//! - [`KeyPair`], [`Certificate`] and the functions beside them make keys, and files that pyzmq reads and writes too.
+//! - [`Sender`] tells who sent a message, [`MonitoredSocket`] what a handshake came to.
+//!
+//! ```
+//! use zmq_auth::{Authenticator, SocketExt, zmq};
+//!
+//! // What is let in. Nothing yet but NULL clients: PLAIN and CURVE are denied until they are configured.
+//! let auth = Authenticator::new();
+//! auth.allow(["127.0.0.1"])?;
+//! auth.configure_plain("shop", [("alice", "correct horse battery staple")])?;
+//!
+//! // In force from here on, until the guard is dropped.
+//! let context = zmq::Context::new();
+//! let _running = auth.start(&context)?;
+//!
+//! let mut server = context.socket(zmq::REP)?;
+//! server.plain_server("shop")?;
+//! server.bind("tcp://127.0.0.1:*")?;
+//!
+//! let mut client = context.socket(zmq::REQ)?;
+//! client.plain_client("alice", "correct horse battery staple")?;
+//! client.connect(&server.get_last_endpoint()?.unwrap())?;
+//! client.send("hello", 0)?;
+//!
+//! let mut message = server.recv_msg(0)?;
+//! assert_eq!(zmq_auth::Sender::of(&mut message).user_id(), Some("alice"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [RFC 27]: https://rfc.zeromq.org/spec/27/
+
+#![deny(missing_docs)]
+
+mod audit;
+mod certificate;
+mod error;
+mod ffi;
+mod handler;
+mod keys;
+mod libzmq;
+mod metadata;
+mod monitor;
+mod policy;
+mod sender;
+mod socket;
+mod zap;
+
+pub use audit::Counters;
+pub use certificate::{Certificate, create_certificates, load_certificate, load_certificates, save_certificate};
+pub use error::{Error, Result};
+pub use ffi::Errno;
+pub use handler::ThreadAuthenticator;
+pub use keys::{KeyPair, Password, PublicKey, SecretKey, curve_available, curve_keypair, curve_public};
+pub use metadata::Metadata;
+pub use monitor::{Handshake, MonitoredSocket};
+pub use policy::{Authenticator, CURVE_ALLOW_ANY, IpcCredentials, IpcRule, Peer, Verdict};
+pub use sender::{Received, Sender};
+pub use socket::SocketExt;
+
+// The versions that appear in this crate's types.
+pub use {zeroize, zmq};

@@ -1,0 +1,305 @@
+//! Where a client comes from, and the rules about that.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use prefix_trie::PrefixSet;
+
+use crate::error::{Error, Result};
+
+/// The address frame of a request, as libzmq writes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PeerAddress {
+    /// An IP address without port or zone; an IPv4-mapped one is its IPv4 address.
+    Ip(IpAddr),
+    /// A process on this machine, over `ipc://`: the kernel's word for who runs it.
+    Ipc(IpcCredentials),
+    /// Anything else.
+    Other,
+}
+
+/// Who is at the other end of an `ipc://` connection: Linux hands it to libzmq, which writes it into the ZAP address.
+///
+/// ```
+/// # use zmq_auth::{Authenticator, IpcCredentials, Verdict};
+/// let auth = Authenticator::new();
+/// auth.configure_curve_callback("jobs", |_key, peer| {
+///     matches!(peer.ipc(), Some(IpcCredentials { uid: 0, .. }))
+/// })?;
+/// # Ok::<(), zmq_auth::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct IpcCredentials {
+    /// The user id of the peer's process.
+    pub uid: u32,
+    /// The (primary) group id of the peer's process.
+    pub gid: u32,
+    /// The process id at the time it connected. Ids are used again: good for a log, not for a rule.
+    pub pid: u32,
+}
+
+/// A rule about `ipc://` peers, for [`Authenticator::allow_ipc`](crate::Authenticator::allow_ipc) and
+/// [`Authenticator::deny_ipc`](crate::Authenticator::deny_ipc).
+///
+/// ```
+/// use zmq_auth::{Authenticator, IpcRule};
+///
+/// let auth = Authenticator::new();
+/// auth.allow_ipc([IpcRule::User(1000), IpcRule::Group(27)]);
+/// auth.deny_ipc([IpcRule::User(1001)]); // even if in group 27
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum IpcRule {
+    /// Every peer whose user and group the kernel told.
+    Any,
+    /// Processes of the user with this id.
+    User(u32),
+    /// Processes whose primary group has this id.
+    Group(u32),
+}
+
+impl IpcRule {
+    fn covers(self, peer: IpcCredentials) -> bool {
+        match self {
+            IpcRule::Any => true,
+            IpcRule::User(uid) => peer.uid == uid,
+            IpcRule::Group(gid) => peer.gid == gid,
+        }
+    }
+}
+
+impl PeerAddress {
+    pub(crate) fn parse(bytes: &[u8]) -> Self {
+        let Ok(text) = std::str::from_utf8(bytes) else { return PeerAddress::Other };
+        if let Some(credentials) = text.strip_prefix("localhost:") {
+            return ipc(credentials).map_or(PeerAddress::Other, PeerAddress::Ipc);
+        }
+        // A link-local peer's zone (`fe80::1%eth0`) says by which interface it came, not who it is.
+        let ip = match text.split_once('%') {
+            Some((ip, zone)) if !zone.is_empty() => ip.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
+            Some(_) => None,
+            None => text.parse().ok(),
+        };
+        ip.map_or(PeerAddress::Other, |ip| PeerAddress::Ip(ip.to_canonical()))
+    }
+}
+
+/// `UID:GID:PID`, all decimal.
+fn ipc(text: &str) -> Option<IpcCredentials> {
+    let mut numbers = text.split(':').map(|number| {
+        // `parse` alone would take a sign.
+        if number.bytes().all(|byte| byte.is_ascii_digit()) { number.parse().ok() } else { None }
+    });
+    let credentials = IpcCredentials { uid: numbers.next()??, gid: numbers.next()??, pid: numbers.next()?? };
+    numbers.next().is_none().then_some(credentials)
+}
+
+/// Why an address is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AddressRefusal {
+    Denied,
+    NotAllowed,
+    Unreadable,
+}
+
+/// The allow and the deny list. Deny wins; once an allow list exists, only what it covers is let on.
+#[derive(Debug, Default)]
+pub(crate) struct AddressRules {
+    pub(crate) allow: AddressList,
+    pub(crate) deny: AddressList,
+}
+
+/// Addresses, subnets, and ipc peers.
+#[derive(Debug, Default)]
+pub(crate) struct AddressList {
+    pub(crate) ip: IpList,
+    pub(crate) ipc: Vec<IpcRule>,
+}
+
+/// Addresses and subnets. Whether one of many covers an address costs a walk down a tree, not one test each.
+#[derive(Debug, Default)]
+pub(crate) struct IpList {
+    v4: PrefixSet<Ipv4Net>,
+    v6: PrefixSet<Ipv6Net>,
+}
+
+impl AddressRules {
+    pub(crate) fn check(&self, address: &[u8]) -> Result<(), AddressRefusal> {
+        if self.allow.is_empty() && self.deny.is_empty() {
+            return Ok(());
+        }
+        let address = PeerAddress::parse(address);
+        if address == PeerAddress::Other {
+            return Err(AddressRefusal::Unreadable);
+        }
+        if self.deny.covers(address) {
+            return Err(AddressRefusal::Denied);
+        }
+        if !self.allow.is_empty() && !self.allow.covers(address) {
+            return Err(AddressRefusal::NotAllowed);
+        }
+        Ok(())
+    }
+}
+
+impl AddressList {
+    fn is_empty(&self) -> bool {
+        self.ip.is_empty() && self.ipc.is_empty()
+    }
+
+    fn covers(&self, address: PeerAddress) -> bool {
+        match address {
+            PeerAddress::Ip(ip) => self.ip.covers(ip),
+            PeerAddress::Ipc(peer) => self.ipc.iter().any(|rule| rule.covers(peer)),
+            PeerAddress::Other => false,
+        }
+    }
+}
+
+impl IpList {
+    pub(crate) fn insert(&mut self, subnet: IpNet) {
+        match subnet {
+            IpNet::V4(net) => self.v4.insert(net),
+            IpNet::V6(net) => self.v6.insert(net),
+        };
+    }
+
+    fn is_empty(&self) -> bool {
+        self.v4.is_empty() && self.v6.is_empty()
+    }
+
+    fn covers(&self, ip: IpAddr) -> bool {
+        match ip {
+            IpAddr::V4(ip) => self.v4.is_covered(&ip.into()),
+            IpAddr::V6(ip) => self.v6.is_covered(&ip.into()),
+        }
+    }
+}
+
+impl Extend<IpNet> for IpList {
+    fn extend<I: IntoIterator<Item = IpNet>>(&mut self, subnets: I) {
+        for subnet in subnets {
+            self.insert(subnet);
+        }
+    }
+}
+
+/// Reads every rule before any of them is used.
+pub(crate) fn parse_rules<I>(rules: I) -> Result<Vec<IpNet>>
+where
+    I: IntoIterator,
+    I::Item: AsRef<str>,
+{
+    rules.into_iter().map(|rule| parse_rule(rule.as_ref())).collect()
+}
+
+/// `10.0.0.7`, `192.168.1.0/24`, `::1`, `fd00::/8`. An IPv4-mapped one is the IPv4 rule that it stands for.
+fn parse_rule(rule: &str) -> Result<IpNet> {
+    let invalid = |problem| Error::AddressRule { rule: rule.chars().take(64).collect(), problem };
+    let subnet = if rule.contains('/') {
+        rule.parse::<IpNet>().map_err(|_| invalid("no subnet in CIDR notation, such as 192.168.1.0/24 or fd00::/8"))?
+    } else {
+        let ip = rule.parse::<IpAddr>().map_err(|_| {
+            invalid("no IP address, such as 10.0.0.7 or ::1 (no host name, port, zone or blank may stand in it)")
+        })?;
+        IpNet::from(ip)
+    };
+    if subnet.addr() != subnet.network() {
+        log::warn!(target: crate::audit::TARGET, "address rule {rule} has bits set behind its prefix: it covers {}", subnet.trunc());
+    }
+    Ok(unmap(subnet.trunc()))
+}
+
+fn unmap(subnet: IpNet) -> IpNet {
+    let IpNet::V6(net) = subnet else { return subnet };
+    match (net.addr().to_ipv4_mapped(), net.prefix_len().checked_sub(96)) {
+        (Some(ip), Some(prefix)) => Ipv4Net::new(ip, prefix).map_or(subnet, IpNet::V4),
+        _ => subnet,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> PeerAddress {
+        PeerAddress::Ip(text.parse().unwrap())
+    }
+
+    #[test]
+    fn addresses_as_libzmq_writes_them() {
+        assert_eq!(PeerAddress::parse(b"127.0.0.1"), ip("127.0.0.1"));
+        assert_eq!(PeerAddress::parse(b"::ffff:127.0.0.1"), ip("127.0.0.1"));
+        assert_eq!(PeerAddress::parse(b"fe80::1%eth0"), ip("fe80::1"));
+        assert_eq!(PeerAddress::parse(b"::ffff:127.0.0.1%eth0"), ip("127.0.0.1"));
+        assert_eq!(
+            PeerAddress::parse(b"localhost:1000:100:4711"),
+            PeerAddress::Ipc(IpcCredentials { uid: 1000, gid: 100, pid: 4711 })
+        );
+    }
+
+    #[test]
+    fn everything_else_is_no_address() {
+        for text in [
+            "",
+            "localhost",
+            "localhost:",
+            "localhost:1",
+            "localhost:1:2",
+            "localhost:1:2:3:4",
+            "localhost:+1:2:3",
+            "localhost:-1:2:3",
+            "localhost:1:2:x",
+            "localhost:4294967296:1:1",
+            "localhost:::",
+            "127.0.0.1:80",
+            "127.0.0.1%eth0",
+            "fe80::1%",
+            " 127.0.0.1",
+            "127.0.0.1 ",
+            "010.0.0.1",
+            "127.1",
+            "example.org",
+            "[::1]",
+        ] {
+            assert_eq!(PeerAddress::parse(text.as_bytes()), PeerAddress::Other, "{text}");
+        }
+        assert_eq!(PeerAddress::parse(b"\xff"), PeerAddress::Other);
+    }
+
+    #[test]
+    fn rules_that_do_not_parse() {
+        for rule in [
+            "",
+            " ",
+            "localhost",
+            "10.0.0.0/33",
+            "10.0.0.0/",
+            "/8",
+            "10.0.0/8",
+            "::/129",
+            "fe80::1%eth0",
+            " 10.0.0.1",
+            "10.0.0.1 ",
+            "10.0.0.1:80",
+            "*",
+            "10.0.0.0/-1",
+            "10.0.0.0/8/8",
+        ] {
+            assert!(parse_rule(rule).is_err(), "{rule:?}");
+        }
+    }
+
+    #[test]
+    fn a_mapped_rule_is_its_ipv4_rule() {
+        assert_eq!(parse_rule("::ffff:10.0.0.0/104").unwrap(), "10.0.0.0/8".parse().unwrap());
+        assert_eq!(parse_rule("::ffff:10.0.0.7").unwrap(), "10.0.0.7/32".parse().unwrap());
+        assert_eq!(parse_rule("::/0").unwrap(), "::/0".parse().unwrap());
+    }
+
+    #[test]
+    fn bits_behind_the_prefix_do_not_count() {
+        assert_eq!(parse_rule("10.1.2.3/8").unwrap(), "10.0.0.0/8".parse().unwrap());
+    }
+}

@@ -1,0 +1,111 @@
+//! A decision that needs the program's own code. It is run elsewhere, with no lock held, and can't let in by accident.
+
+use std::borrow::Cow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::{Peer, Reason, Verdict};
+use crate::keys::PublicKey;
+use crate::zap::Reply;
+
+pub(crate) type CurveCallback = dyn Fn(&PublicKey, &Peer) -> Verdict + Send + Sync;
+pub(crate) type PlainCallback = dyn Fn(&str, &str, &Peer) -> Verdict + Send + Sync;
+pub(crate) type UserIdMap = dyn Fn(&PublicKey) -> String + Send + Sync;
+
+/// The question, with everything that it takes to ask it.
+pub(crate) enum Call {
+    Curve {
+        callback: Arc<CurveCallback>,
+        key: PublicKey,
+        peer: Peer,
+        user_id: Option<Arc<UserIdMap>>,
+    },
+    Plain {
+        callback: Arc<PlainCallback>,
+        username: String,
+        password: Zeroizing<String>,
+        peer: Peer,
+    },
+    /// The client is let in, but the program names it.
+    UserId {
+        map: Arc<UserIdMap>,
+        key: PublicKey,
+        metadata: Option<Arc<[u8]>>,
+        reason: Reason,
+    },
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) reason: Reason,
+    pub(crate) reply: Reply,
+}
+
+impl Answer {
+    pub(crate) fn refusal(reason: Reason) -> Self {
+        let mut reply = Reply::new();
+        reason.refuse(&mut reply);
+        Answer { reason, reply }
+    }
+}
+
+impl Call {
+    /// Asks, in this thread. A panic is a fault of this one request.
+    pub(crate) fn run(self) -> Answer {
+        let caught = catch_unwind(AssertUnwindSafe(move || self.ask()));
+        caught.unwrap_or_else(|payload| {
+            // Dropping a payload may panic in its turn.
+            std::mem::forget(payload);
+            Answer::refusal(Reason::CallbackPanicked)
+        })
+    }
+
+    fn ask(self) -> Answer {
+        match self {
+            Call::Curve { callback, key, peer, user_id } => conclude(callback(&key, &peer), || match user_id {
+                Some(map) => map(&key),
+                None => key.to_string(),
+            }),
+            Call::Plain { callback, username, password, peer } => {
+                conclude(callback(&username, &password, &peer), || username)
+            }
+            Call::UserId { map, key, metadata, reason } => {
+                let mut reply = Reply::new();
+                reply.allow(map(&key).as_bytes());
+                if let Some(metadata) = metadata {
+                    reply.add_encoded(&metadata);
+                }
+                Answer { reason, reply }
+            }
+        }
+    }
+}
+
+fn conclude(verdict: Verdict, user_id: impl FnOnce() -> String) -> Answer {
+    let mut reply = Reply::new();
+    let mut refuse = |reason: Reason, text: Cow<'static, str>| {
+        reason.refuse_saying(&mut reply, text);
+        reason
+    };
+    let reason = match verdict {
+        Verdict::Deny(text) => refuse(Reason::CallbackDenied, text),
+        Verdict::Fault(text) => refuse(Reason::CallbackFault, text),
+        Verdict::Retry => {
+            Reason::CallbackRetry.refuse(&mut reply);
+            Reason::CallbackRetry
+        }
+        Verdict::Allow => {
+            reply.allow(user_id().as_bytes());
+            Reason::CallbackAllowed
+        }
+        Verdict::AllowAs { user_id, metadata } => {
+            reply.allow(user_id.as_bytes());
+            reply.add_metadata(&metadata);
+            Reason::CallbackAllowed
+        }
+    };
+    Answer { reason, reply }
+}

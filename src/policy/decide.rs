@@ -1,0 +1,102 @@
+//! The decision: a request and the policy as it stands, to a reply or to a call of the program's own code.
+//!
+//! The order is fixed: (version and credentials were checked by the parser,) address, mechanism, domain, credentials.
+
+use zeroize::Zeroizing;
+
+use super::call::Call;
+use super::curve::Known;
+use super::plain::PlainSource;
+use super::{Peer, Policy, Reason};
+use crate::keys::PublicKey;
+use crate::zap::{Credentials, Reply, Request};
+
+/// Decided, with the reply written; or a question that the driver has to put.
+pub(crate) enum Outcome {
+    Decided(Reason),
+    Ask(Call),
+}
+
+impl Policy {
+    pub(crate) fn decide(&self, request: &Request<'_>, reply: &mut Reply) -> Outcome {
+        let outcome = self.judge(request, reply);
+        if let Err(reason) = outcome {
+            reason.refuse(reply);
+            return Outcome::Decided(reason);
+        }
+        outcome.unwrap_or_else(Outcome::Decided)
+    }
+
+    fn judge(&self, request: &Request<'_>, reply: &mut Reply) -> Result<Outcome, Reason> {
+        self.addresses.check(request.address).map_err(Reason::Address)?;
+        match &request.credentials {
+            // RFC 27 asks for nothing but the address of a NULL client.
+            Credentials::Null => {
+                reply.allow(b"");
+                Ok(Outcome::Decided(Reason::Null))
+            }
+            Credentials::Plain { username, password } => self.plain(request, username, password, reply),
+            Credentials::Curve(key) => self.curve(request, key, reply),
+            Credentials::Gssapi { principal } => self.gssapi(request, principal, reply),
+            Credentials::Unknown => Err(Reason::UnknownMechanism),
+        }
+    }
+
+    fn plain(
+        &self,
+        request: &Request<'_>,
+        username: &[u8],
+        password: &[u8],
+        reply: &mut Reply,
+    ) -> Result<Outcome, Reason> {
+        match self.domains.find(request.domain, |sources| sources.plain.as_ref()) {
+            None => Err(Reason::NotConfigured),
+            Some(PlainSource::Table(table)) if table.holds(username, password) => {
+                reply.allow(username);
+                Ok(Outcome::Decided(Reason::Password))
+            }
+            Some(PlainSource::Table(_)) => Err(Reason::WrongPassword),
+            Some(PlainSource::Callback(callback)) => {
+                let text = |bytes| str::from_utf8(bytes).map_err(|_| Reason::UnreadableText);
+                Ok(Outcome::Ask(Call::Plain {
+                    callback: callback.clone(),
+                    username: text(username)?.to_owned(),
+                    password: Zeroizing::new(text(password)?.to_owned()),
+                    peer: peer(request)?,
+                }))
+            }
+        }
+    }
+
+    fn curve(&self, request: &Request<'_>, key: &PublicKey, reply: &mut Reply) -> Result<Outcome, Reason> {
+        let source = self.domains.find(request.domain, |sources| sources.curve.as_ref());
+        let (reason, metadata) = match source.ok_or(Reason::NotConfigured)?.look_up(key) {
+            Known::No => return Err(Reason::UnknownKey),
+            Known::Any => (Reason::AnyKey, None),
+            Known::Listed { metadata } => (Reason::ListedKey, metadata),
+            Known::Ask(callback) => {
+                let (callback, user_id) = (callback.clone(), self.user_id.clone());
+                return Ok(Outcome::Ask(Call::Curve { callback, key: *key, peer: peer(request)?, user_id }));
+            }
+        };
+        if let Some(map) = &self.user_id {
+            let (map, metadata) = (map.clone(), metadata.cloned());
+            return Ok(Outcome::Ask(Call::UserId { map, key: *key, metadata, reason }));
+        }
+        reply.allow(&key.to_z85());
+        if let Some(metadata) = metadata {
+            reply.add_encoded(metadata);
+        }
+        Ok(Outcome::Decided(reason))
+    }
+
+    fn gssapi(&self, request: &Request<'_>, principal: &[u8], reply: &mut Reply) -> Result<Outcome, Reason> {
+        self.domains.find(request.domain, |sources| sources.gssapi.as_ref()).ok_or(Reason::NotConfigured)?;
+        reply.allow(principal);
+        Ok(Outcome::Decided(Reason::Principal))
+    }
+}
+
+fn peer(request: &Request<'_>) -> Result<Peer, Reason> {
+    Peer::new(request.domain, request.address).ok_or(Reason::UnreadableText)
+}

@@ -1,0 +1,72 @@
+//! Which source answers for a domain: exactly its own, else that of `"*"`, for each mechanism apart.
+
+use std::collections::HashMap;
+
+use super::curve::CurveSource;
+use super::plain::PlainSource;
+use crate::error::{Error, Result};
+
+/// The name that covers every domain without a source of its own.
+const ANY: &str = "*";
+/// libzmq's limit for `ZMQ_ZAP_DOMAIN`.
+const MAX_LENGTH: usize = 255;
+
+/// The sources of one domain, at most one for each mechanism.
+#[derive(Default)]
+pub(crate) struct Sources {
+    pub(crate) plain: Option<PlainSource>,
+    pub(crate) curve: Option<CurveSource>,
+    pub(crate) gssapi: Option<()>,
+}
+
+/// All domains.
+#[derive(Default)]
+pub(crate) struct Domains {
+    named: HashMap<Box<[u8]>, Sources>,
+    any: Sources,
+}
+
+/// Checks what a caller gives as a domain: 1 to 255 bytes, taken as they are.
+pub(crate) fn check(domain: &str) -> Result<()> {
+    match domain.len() {
+        1..=MAX_LENGTH => Ok(()),
+        length => Err(Error::Domain { length }),
+    }
+}
+
+impl Domains {
+    /// The source that decides a request of this domain.
+    pub(crate) fn find<T>(&self, domain: &[u8], pick: impl Fn(&Sources) -> Option<&T>) -> Option<&T> {
+        self.named.get(domain).and_then(&pick).or_else(|| pick(&self.any))
+    }
+
+    /// The sources to change; made where the domain has none yet.
+    pub(crate) fn entry(&mut self, domain: &str) -> &mut Sources {
+        if domain == ANY {
+            return &mut self.any;
+        }
+        self.named.entry(domain.as_bytes().into()).or_default()
+    }
+
+    /// The sources to change, of a domain that was configured.
+    pub(crate) fn get_mut(&mut self, domain: &str) -> Option<&mut Sources> {
+        if domain == ANY { Some(&mut self.any) } else { self.named.get_mut(domain.as_bytes()) }
+    }
+
+    /// Takes the domain out, with all its sources.
+    pub(crate) fn remove(&mut self, domain: &str) -> Option<Sources> {
+        let removed =
+            if domain == ANY { Some(std::mem::take(&mut self.any)) } else { self.named.remove(domain.as_bytes()) };
+        removed.filter(|sources| !sources.is_empty())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.named.len() + usize::from(!self.any.is_empty())
+    }
+}
+
+impl Sources {
+    fn is_empty(&self) -> bool {
+        self.plain.is_none() && self.curve.is_none() && self.gssapi.is_none()
+    }
+}

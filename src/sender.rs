@@ -1,0 +1,94 @@
+//! Who sent a message: what the ZAP reply and the connection left on it.
+
+use std::net::IpAddr;
+
+use crate::policy::PeerAddress;
+
+/// A typed view of the properties that libzmq keeps with a received message.
+///
+/// They are there for messages from a client that a handshake let in, on every frame (libzmq 4.3.5: REP, ROUTER, PULL,
+/// XPUB, DEALER, …). A routing id is no identity: clients choose it themselves. The user id is what the authenticator
+/// said.
+///
+/// ```no_run
+/// use zmq_auth::{Sender, zmq};
+/// # let server: zmq::Socket = unimplemented!();
+///
+/// let mut message = server.recv_msg(0)?;
+/// let mut sender = Sender::of(&mut message);
+/// println!("{:?} from {:?}", sender.user_id().map(str::to_owned), sender.ip());
+/// # Ok::<(), zmq::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Sender<'m> {
+    // `zmq::Message::gets` wants it mutable; nothing is changed.
+    message: Option<&'m mut zmq::Message>,
+}
+
+impl<'m> Sender<'m> {
+    /// The sender of this message.
+    pub fn of(message: &'m mut zmq::Message) -> Self {
+        Sender { message: Some(message) }
+    }
+
+    /// The user id that the ZAP reply gave the client: a user name, a Z85 key, a principal, or what your program made of
+    /// them. `None` for a client without one (NULL), for a message that didn't come through ZAP, and for one that is no
+    /// UTF-8.
+    pub fn user_id(&mut self) -> Option<&str> {
+        self.property("User-Id")
+    }
+
+    /// The client's address as libzmq has it: an IP without port, or empty for `ipc://`.
+    pub fn address(&mut self) -> Option<&str> {
+        self.property("Peer-Address")
+    }
+
+    /// The client's IP, without zone and with IPv4-mapped addresses as IPv4.
+    pub fn ip(&mut self) -> Option<IpAddr> {
+        match PeerAddress::parse(self.address()?.as_bytes()) {
+            PeerAddress::Ip(ip) => Some(ip),
+            PeerAddress::Ipc(_) | PeerAddress::Other => None,
+        }
+    }
+
+    /// A property by its name: metadata of the ZAP reply (from [`Verdict::AllowAs`](crate::Verdict::AllowAs) or the
+    /// client's certificate). **Clients can send properties too**; of those that share a name, libzmq keeps the ZAP
+    /// reply's. Don't trust a name that your authenticator doesn't set for every client.
+    pub fn property(&mut self, name: &str) -> Option<&str> {
+        // A name with a NUL can't be one, and would panic in `gets`.
+        if name.contains('\0') { None } else { self.message.as_mut()?.gets(name) }
+    }
+}
+
+/// A whole message and its sender; from [`SocketExt::recv_with_sender`](crate::SocketExt::recv_with_sender).
+#[derive(Debug)]
+pub struct Received {
+    frames: Vec<zmq::Message>,
+}
+
+impl Received {
+    pub(crate) fn from(socket: &zmq::Socket, flags: i32) -> zmq::Result<Self> {
+        let mut frames = vec![socket.recv_msg(flags)?];
+        // The frames of a message arrive together: none of the rest is waited for.
+        while frames.last().is_some_and(zmq::Message::get_more) {
+            frames.push(socket.recv_msg(0)?);
+        }
+        Ok(Received { frames })
+    }
+
+    /// All frames, at least one; from a ROUTER socket, the routing id is the first.
+    pub fn frames(&self) -> &[zmq::Message] {
+        &self.frames
+    }
+
+    /// The frames, with all that is kept with them.
+    pub fn into_frames(self) -> Vec<zmq::Message> {
+        self.frames
+    }
+
+    /// Who sent it.
+    pub fn sender(&mut self) -> Sender<'_> {
+        // The last frame came from the network; a ROUTER's first one didn't.
+        Sender { message: self.frames.last_mut() }
+    }
+}

@@ -1,0 +1,175 @@
+//! Sockets that are safe by construction: one call for each role, before bind or connect.
+//!
+//! # What libzmq does by itself
+//!
+//! A CURVE server with no ZAP handler lets **every** client in. So does a NULL server, and a CURVE server whose domain is
+//! empty, even when a handler runs that would say no. The calls here set a domain that isn't empty and
+//! `ZMQ_ZAP_ENFORCE_DOMAIN`: when no handler answers, the door is closed.
+//!
+//! # What no call can do
+//!
+//! **`inproc://` has no security mechanism at all**: whoever is in the process and the context is let in, whatever the
+//! socket's options say. Bind guarded sockets to `tcp://` and `ipc://` only.
+
+use crate::error::{Error, Result};
+use crate::ffi::{self, Errno};
+use crate::keys::{KeyPair, PublicKey};
+use crate::libzmq;
+use crate::policy::{check_domain, plain_problem};
+use crate::sender::Received;
+
+/// Security for a [`zmq::Socket`], set whole or not at all; and messages together with who sent them.
+///
+/// Each role is one call on a new socket: options that are set after `bind` or `connect` don't apply to that endpoint,
+/// and a socket that has one already answers [`Error::AlreadyBound`]. A call that fails has changed nothing.
+///
+/// **Over `inproc://` libzmq has no security**, whatever is set here.
+///
+/// ```
+/// use zmq_auth::{Authenticator, KeyPair, SocketExt, zmq};
+///
+/// # if !zmq_auth::curve_available() { return Ok(()) }
+/// let (server_keys, client_keys) = (KeyPair::generate()?, KeyPair::generate()?);
+/// let context = zmq::Context::new();
+/// let auth = Authenticator::new();
+/// auth.configure_curve_keys("lab", [client_keys.public])?;
+/// let running = auth.start(&context)?;
+///
+/// let mut server = context.socket(zmq::REP)?;
+/// server.curve_server(&server_keys, "lab")?;
+/// server.bind("tcp://127.0.0.1:*")?;
+///
+/// let mut client = context.socket(zmq::REQ)?;
+/// client.curve_client(&client_keys, &server_keys.public)?;
+/// client.connect(&server.get_last_endpoint()?.unwrap())?;
+/// client.send("hello", 0)?;
+/// assert_eq!(server.recv_string(0)?.unwrap(), "hello");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait SocketExt: sealed::Sealed {
+    /// Makes the socket a CURVE server (RFC 25, RFC 26): clients must know its public key, and the ZAP handler decides
+    /// about theirs in `domain` (1 to 255 bytes).
+    ///
+    /// # Errors
+    /// [`Error::CurveUnavailable`], [`Error::LibzmqTooOld`], [`Error::KeyMismatch`], [`Error::Domain`],
+    /// [`Error::AlreadyBound`]; [`Error::Zmq`] when the context has ended.
+    fn curve_server(&mut self, keys: &KeyPair, domain: &str) -> Result<()>;
+
+    /// Makes the socket a CURVE client with these keys, which talks to the server with this public key and to no other.
+    ///
+    /// # Errors
+    /// As [`curve_server`](Self::curve_server), but for the domain.
+    fn curve_client(&mut self, keys: &KeyPair, server: &PublicKey) -> Result<()>;
+
+    /// Makes the socket a PLAIN server (RFC 24). Names and passwords cross the network **in clear text**.
+    ///
+    /// # Errors
+    /// [`Error::LibzmqTooOld`], [`Error::Domain`], [`Error::AlreadyBound`]; [`Error::Zmq`] when the context has ended.
+    fn plain_server(&mut self, domain: &str) -> Result<()>;
+
+    /// Makes the socket a PLAIN client with this name and password, 1 to 255 bytes each.
+    ///
+    /// # Errors
+    /// [`Error::PlainCredentials`], [`Error::AlreadyBound`]; [`Error::Zmq`] when the context has ended.
+    fn plain_client(&mut self, username: &str, password: &str) -> Result<()>;
+
+    /// Makes the socket a NULL server whose clients are put to the ZAP handler all the same: for address rules. A NULL
+    /// client shows nothing but its address.
+    ///
+    /// # Errors
+    /// As [`plain_server`](Self::plain_server).
+    fn null_server(&mut self, domain: &str) -> Result<()>;
+
+    /// Receives a whole message and keeps what libzmq knows of its sender, which `zmq::Socket::recv_multipart` loses.
+    /// `flags` are 0 or [`zmq::DONTWAIT`].
+    ///
+    /// ```no_run
+    /// # use zmq_auth::{SocketExt, zmq};
+    /// # let server: zmq::Socket = unimplemented!();
+    /// let mut request = server.recv_with_sender(0)?;
+    /// match request.sender().user_id() {
+    ///     Some("alice") => println!("{} frames from Alice", request.frames().len()),
+    ///     other => println!("from {other:?}"),
+    /// }
+    /// # Ok::<(), zmq::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of `zmq::Socket::recv`; `EAGAIN` where there is no message and `flags` say not to wait for one.
+    fn recv_with_sender(&self, flags: i32) -> zmq::Result<Received>;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for zmq::Socket {}
+}
+
+impl SocketExt for zmq::Socket {
+    fn curve_server(&mut self, keys: &KeyPair, domain: &str) -> Result<()> {
+        keys.check()?;
+        guard(self, domain)?;
+        self.set_curve_publickey(keys.public.as_bytes()).map_err(|error| failed("set the public key", error))?;
+        self.set_curve_secretkey(keys.secret.as_bytes()).map_err(|error| failed("set the secret key", error))?;
+        self.set_curve_server(true).map_err(|error| failed("become a CURVE server", error))
+    }
+
+    fn curve_client(&mut self, keys: &KeyPair, server: &PublicKey) -> Result<()> {
+        keys.check()?;
+        libzmq::check_version()?;
+        refuse_bound(self)?;
+        // Takes back a server's role that was set before: a socket has one role, the last.
+        self.set_curve_server(false).map_err(|error| failed("become a CURVE client", error))?;
+        self.set_curve_serverkey(server.as_bytes()).map_err(|error| failed("set the server's key", error))?;
+        self.set_curve_publickey(keys.public.as_bytes()).map_err(|error| failed("set the public key", error))?;
+        self.set_curve_secretkey(keys.secret.as_bytes()).map_err(|error| failed("set the secret key", error))
+    }
+
+    fn plain_server(&mut self, domain: &str) -> Result<()> {
+        guard(self, domain)?;
+        self.set_plain_server(true).map_err(|error| failed("become a PLAIN server", error))
+    }
+
+    fn plain_client(&mut self, username: &str, password: &str) -> Result<()> {
+        if let Some(problem) = plain_problem(username.as_bytes()) {
+            return Err(Error::PlainCredentials { what: "user name", problem });
+        }
+        if let Some(problem) = plain_problem(password.as_bytes()) {
+            return Err(Error::PlainCredentials { what: "password", problem });
+        }
+        refuse_bound(self)?;
+        self.set_plain_server(false).map_err(|error| failed("become a PLAIN client", error))?;
+        self.set_plain_username(Some(username)).map_err(|error| failed("set the user name", error))?;
+        self.set_plain_password(Some(password)).map_err(|error| failed("set the password", error))
+    }
+
+    fn null_server(&mut self, domain: &str) -> Result<()> {
+        guard(self, domain)?;
+        // Off is NULL, whatever mechanism was set before.
+        self.set_plain_server(false).map_err(|error| failed("become a NULL server", error))
+    }
+
+    fn recv_with_sender(&self, flags: i32) -> zmq::Result<Received> {
+        Received::from(self, flags)
+    }
+}
+
+/// What every server needs. The domain comes first: libzmq aborts the process at the first client of a PLAIN server that
+/// enforces an empty one.
+fn guard(socket: &mut zmq::Socket, domain: &str) -> Result<()> {
+    libzmq::check_version()?;
+    check_domain(domain)?;
+    refuse_bound(socket)?;
+    socket.set_zap_domain(domain).map_err(|error| failed("set the ZAP domain", error))?;
+    ffi::set_zap_enforce_domain(socket, true).map_err(|error| failed("enforce the ZAP domain", error))
+}
+
+fn refuse_bound(socket: &zmq::Socket) -> Result<()> {
+    match socket.get_last_endpoint().map_err(|error| failed("tell the socket's last endpoint", error))? {
+        Ok(endpoint) if endpoint.is_empty() => Ok(()),
+        _ => Err(Error::AlreadyBound),
+    }
+}
+
+fn failed(action: &'static str, source: impl Into<Errno>) -> Error {
+    Error::Zmq { action, source: source.into() }
+}

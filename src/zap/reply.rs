@@ -1,0 +1,133 @@
+//! The reply, in buffers that serve one request after the other.
+
+use std::borrow::Cow;
+
+use super::VERSION;
+use crate::metadata::Metadata;
+
+/// The four codes that libzmq takes (RFC 27, "Replies"). Any other makes the handshake fail as a protocol error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Status {
+    /// 200: let in.
+    Success,
+    /// 300: a temporary error. The client is told nothing, and tries again after `ZMQ_HANDSHAKE_IVL`.
+    Retry,
+    /// 400: refused. The client is told the code, and doesn't try again.
+    Denied,
+    /// 500: the handler failed. As 400 for the client.
+    Fault,
+}
+
+impl Status {
+    fn code(self) -> &'static [u8] {
+        match self {
+            Status::Success => b"200",
+            Status::Retry => b"300",
+            Status::Denied => b"400",
+            Status::Fault => b"500",
+        }
+    }
+}
+
+/// The answer to one request. A new one denies.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    status: Status,
+    text: Cow<'static, str>,
+    user_id: Vec<u8>,
+    metadata: Vec<u8>,
+}
+
+impl Reply {
+    pub(crate) fn new() -> Self {
+        Reply { status: Status::Denied, text: Cow::Borrowed(""), user_id: Vec::new(), metadata: Vec::new() }
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        self.status
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The user id, empty unless the status is `Success`.
+    pub(crate) fn user_id(&self) -> &[u8] {
+        &self.user_id
+    }
+
+    /// Lets in. A user id with a NUL is refused with 500: libzmq hands it out as a C string, so `admin\0x` would arrive
+    /// as `admin`.
+    pub(crate) fn allow(&mut self, user_id: &[u8]) {
+        if user_id.contains(&0) {
+            return self.refuse(Status::Fault, Cow::Borrowed("user id with a NUL byte"));
+        }
+        self.refuse(Status::Success, Cow::Borrowed("OK"));
+        self.user_id.extend_from_slice(user_id);
+    }
+
+    /// Adds metadata that is encoded already.
+    pub(crate) fn add_encoded(&mut self, metadata: &[u8]) {
+        if self.status == Status::Success {
+            self.metadata.extend_from_slice(metadata);
+        }
+    }
+
+    pub(crate) fn add_metadata(&mut self, metadata: &Metadata) {
+        if self.status == Status::Success {
+            metadata.encode(&mut self.metadata);
+        }
+    }
+
+    /// Any status, with no user id and no metadata.
+    pub(crate) fn refuse(&mut self, status: Status, text: Cow<'static, str>) {
+        self.status = status;
+        self.text = text;
+        self.user_id.clear();
+        self.metadata.clear();
+    }
+
+    /// The frames behind the delimiter, in their order (RFC 27, "Replies").
+    pub(crate) fn frames<'a>(&'a self, request_id: &'a [u8]) -> [&'a [u8]; 6] {
+        [VERSION, request_id, self.status.code(), self.text.as_bytes(), &self.user_id, &self.metadata]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_reply_denies() {
+        assert_eq!(Reply::new().frames(b"1")[2], b"400");
+    }
+
+    #[test]
+    fn frames_are_those_of_rfc_27() {
+        let mut reply = Reply::new();
+        reply.allow(b"alice");
+        reply.add_encoded(b"\x01a\x00\x00\x00\x01b");
+        let expected: [&[u8]; 6] = [b"1.0", b"id", b"200", b"OK", b"alice", b"\x01a\x00\x00\x00\x01b"];
+        assert_eq!(reply.frames(b"id"), expected);
+    }
+
+    #[test]
+    fn nothing_of_one_answer_is_left_in_the_next() {
+        let mut reply = Reply::new();
+        reply.allow(b"alice");
+        reply.add_encoded(b"\x01a\x00\x00\x00\x01b");
+        reply.refuse(Status::Retry, Cow::Borrowed("later"));
+        let expected: [&[u8]; 6] = [b"1.0", b"1", b"300", b"later", b"", b""];
+        assert_eq!(reply.frames(b"1"), expected);
+        reply.add_encoded(b"metadata of a refused client");
+        assert_eq!(reply.frames(b"1"), expected);
+    }
+
+    #[test]
+    fn a_user_id_that_would_be_read_as_another_is_a_fault() {
+        let mut reply = Reply::new();
+        reply.allow(b"admin\0guest");
+        assert_eq!(reply.status(), Status::Fault);
+        assert_eq!(reply.user_id(), b"");
+    }
+}
