@@ -108,7 +108,11 @@ impl Audit {
         log::warn!(target: TARGET, "dropped a ZAP request without envelope or request id");
     }
 
+    /// Counts threads that were left behind.
     pub(crate) fn abandoned(&self, threads: usize) {
+        if threads == 0 {
+            return;
+        }
         add(&self.calls_abandoned, threads as u64);
         log::error!(target: TARGET, "stopped with {threads} callbacks that did not return: their threads are left behind");
     }

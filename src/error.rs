@@ -151,6 +151,9 @@ pub enum Error {
     /// The pipe that wakes the handler thread could not be made.
     #[error("cannot make the pipe that wakes the handler: {0}")]
     Pipe(#[source] io::Error),
+    /// There is no tokio runtime with I/O and time drivers here.
+    #[error("cannot serve from here: {0}; call it in a tokio runtime built with enable_all()")]
+    Runtime(String),
     /// A libzmq call failed.
     #[error("libzmq cannot {action}: {source}")]
     Zmq {

@@ -227,6 +227,26 @@ impl HandlerSocket {
         Ok(())
     }
 
+    /// A descriptor, registered with the current tokio runtime, that becomes readable when libzmq has something to look
+    /// at (`ZMQ_FD`), edge-triggered. Panics, as tokio does, where the runtime has no I/O driver.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn readiness(&self) -> std::io::Result<tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>> {
+        let mut descriptor: RawFd = -1;
+        let mut size = size_of::<RawFd>();
+        // SAFETY: a live socket; the value is one descriptor of `size` bytes.
+        let told = check(unsafe {
+            let value = ptr::from_mut(&mut descriptor).cast();
+            zmq_sys::zmq_getsockopt(self.raw, zmq_sys::ZMQ_FD as c_int, value, &mut size)
+        });
+        told.map_err(|error| std::io::Error::other(error.to_string()))?;
+        // SAFETY: libzmq's descriptor is open as long as the socket, which `self` is; the copy is our own.
+        let own = unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor) }.try_clone_to_owned()?;
+        // SAFETY: an owned descriptor stays open, and the same, until `AsyncFd` drops it.
+        let registered =
+            unsafe { tokio::io::unix::AsyncFd::register_with_interest(own, tokio::io::Interest::READABLE) };
+        registered.map_err(Into::into)
+    }
+
     /// Waits until a message or a byte on `wake` is there, at most `timeout_ms` (-1: as long as it takes).
     pub(crate) fn poll(&mut self, wake: RawFd, timeout_ms: i64) -> Result<Ready, Errno> {
         let item = |socket, fd| zmq_sys::zmq_pollitem_t { socket, fd, events: zmq_sys::ZMQ_POLLIN as i16, revents: 0 };

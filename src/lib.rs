@@ -55,6 +55,8 @@ pub use audit::Counters;
 pub use certificate::{Certificate, create_certificates, load_certificate, load_certificates, save_certificate};
 pub use error::{Error, Result};
 pub use ffi::Errno;
+#[cfg(feature = "tokio")]
+pub use handler::AsyncAuthenticator;
 pub use handler::ThreadAuthenticator;
 pub use keys::{KeyPair, Password, PublicKey, SecretKey, curve_available, curve_keypair, curve_public};
 pub use metadata::Metadata;

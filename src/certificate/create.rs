@@ -16,28 +16,14 @@ pub(super) type WritePair = fn(secret: (&Target, &[u8]), public: (&Target, &[u8]
 /// Creates one file; an existing one is an error.
 pub(super) fn create(target: &Target, bytes: &[u8]) -> Result<()> {
     refuse_existing(&target.path)?;
-    prepare(target, bytes)?.persist_noclobber(&target.path).map_err(|error| failed(target, error.error))?;
-    sync_dir(target);
-    Ok(())
+    place(target, bytes)
 }
 
 /// Creates both files, or neither.
 pub(super) fn create_pair(secret: (&Target, &[u8]), public: (&Target, &[u8])) -> Result<()> {
-    let (secret, secret_bytes) = secret;
-    let (public, public_bytes) = public;
-    refuse_existing(&secret.path)?;
-    refuse_existing(&public.path)?;
-    let secret_file = prepare(secret, secret_bytes)?;
-    let public_file = prepare(public, public_bytes)?;
-
-    secret_file.persist_noclobber(&secret.path).map_err(|error| failed(secret, error.error))?;
-    if let Err(error) = public_file.persist_noclobber(&public.path) {
-        // Ours, made just now: whatever came between is in the way of the public file alone.
-        let _ = fs::remove_file(&secret.path);
-        return Err(failed(public, error.error));
-    }
-    sync_dir(secret);
-    Ok(())
+    refuse_existing(&secret.0.path)?;
+    refuse_existing(&public.0.path)?;
+    place_pair(secret, public)
 }
 
 /// Replaces both files, or neither; what is missing is created.
@@ -57,6 +43,28 @@ pub(super) fn replace_pair(secret: (&Target, &[u8]), public: (&Target, &[u8])) -
             // No hard links here: there is nothing to put back, and the new file is better than none.
             Err(_) => {}
         }
+        return Err(failed(public, error.error));
+    }
+    sync_dir(secret);
+    Ok(())
+}
+
+fn place(target: &Target, bytes: &[u8]) -> Result<()> {
+    prepare(target, bytes)?.persist_noclobber(&target.path).map_err(|error| failed(target, error.error))?;
+    sync_dir(target);
+    Ok(())
+}
+
+fn place_pair(secret: (&Target, &[u8]), public: (&Target, &[u8])) -> Result<()> {
+    let (secret, secret_bytes) = secret;
+    let (public, public_bytes) = public;
+    let secret_file = prepare(secret, secret_bytes)?;
+    let public_file = prepare(public, public_bytes)?;
+
+    secret_file.persist_noclobber(&secret.path).map_err(|error| failed(secret, error.error))?;
+    if let Err(error) = public_file.persist_noclobber(&public.path) {
+        // Ours, made just now: whatever came between is in the way of the public file alone.
+        let _ = fs::remove_file(&secret.path);
         return Err(failed(public, error.error));
     }
     sync_dir(secret);
@@ -133,16 +141,21 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_comes_between_is_not_overwritten() {
+    fn a_file_that_comes_between_is_not_overwritten_and_takes_nothing_else_along() {
         let dir = tempfile::tempdir().unwrap();
         let (secret, public) = targets(dir.path());
         for target in [&secret, &public] {
-            let file = prepare(target, b"new").unwrap();
+            // There after the look that `create` and `create_pair` take first.
             fs::write(&target.path, "theirs").unwrap();
-            let error = failed(target, file.persist_noclobber(&target.path).unwrap_err().error);
-            assert!(matches!(error, Error::Exists { path } if path == target.path));
-            assert_eq!(fs::read_to_string(&target.path).unwrap(), "theirs");
+            for result in [place(target, b"new"), place_pair((&secret, b"new"), (&public, b"new"))] {
+                assert!(matches!(result, Err(Error::Exists { path }) if path == target.path));
+                assert_eq!(fs::read_to_string(&target.path).unwrap(), "theirs");
+                assert_eq!(names(dir.path()).len(), 1);
+            }
+            fs::remove_file(&target.path).unwrap();
         }
+        std::os::unix::fs::symlink("nowhere", &secret.path).unwrap();
+        assert!(matches!(refuse_existing(&secret.path), Err(Error::Exists { .. })));
     }
 
     #[test]

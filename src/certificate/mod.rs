@@ -111,7 +111,6 @@ impl Certificate {
     pub fn with_metadata(mut self, name: impl Into<String>, value: impl Into<String>) -> Result<Self> {
         let (name, value) = (name.into(), value.into());
         round_trip::check_plain(&name, &value)?;
-        round_trip::check_quoted(&name, &value)?;
         self.metadata.insert_unreserved(name.clone(), value)?;
         round_trip::check_size(&name, &self.metadata)?;
         Ok(self)

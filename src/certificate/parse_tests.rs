@@ -96,7 +96,7 @@ fn metadata_quoted_or_not() {
 #[test]
 fn metadata_stands_below_its_head_only() {
     let read =
-        metadata_of(b"    a = 1\nother\n    b = 2\nmetadata # again\n\n  # c = 3\n    d = 4\n    e\nf = 5\n    g = 6");
+        metadata_of(b"    a = 1\nother\n    b = 2\nmetadata # again\n\n  # c = 3\n    e\n    d = 4\nf = 5\n    g = 6");
     assert_eq!(read.unwrap(), [("a".to_string(), "1".to_string()), ("d".to_string(), "4".to_string())]);
     assert_eq!(metadata_of(b"    User-Id = x").unwrap().len(), 1);
 }

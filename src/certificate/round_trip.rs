@@ -13,7 +13,8 @@ const OTHER_LINES: usize = 1024;
 /// What a metadata line has besides name and value: four blanks, ` = `, two quotes, a line feed.
 const LINE: usize = 4 + 3 + 2 + 1;
 
-/// For a value that is written unquoted, as pyzmq does.
+/// For a value that is written unquoted, as pyzmq does. What passes here passes [`check_quoted`] too, which falls back to
+/// this form.
 pub(super) fn check_plain(name: &str, value: &str) -> Result<()> {
     check_text(name, value)?;
     if value.trim() != value {
@@ -106,6 +107,23 @@ mod tests {
         for value in ["a\nb", "a\n    public-key = \"x\"", "a\r\nb", "a\0", "a\u{85}b", "a\u{1b}b"] {
             assert!(check_plain("a", value).is_err(), "{value:?}");
             assert!(check_quoted("a", value).is_err(), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn the_error_says_why() {
+        for (name, value, why) in [
+            ("public-key", "x", "for a key"),
+            ("secret-key", "x", "for a key"),
+            ("#a", "x", "for a comment"),
+            ("a=b", "x", "a ="),
+            ("a ", "x", "at either end"),
+            ("a", "x\n", "line breaks"),
+            ("a", " x", "at either end"),
+            ("a", "'x'", "in quotes"),
+        ] {
+            let Err(Error::Metadata { name: told, problem }) = check_plain(name, value) else { panic!("{name:?}") };
+            assert!(told == name && problem.contains(why), "{name:?} = {value:?}: {problem}");
         }
     }
 

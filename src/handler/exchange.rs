@@ -83,7 +83,7 @@ impl<E> Exchange<E> {
                     envelope: envelope(),
                     request_id: parsed.request_id.to_vec(),
                     subject: subject.into_owned(),
-                    deadline: now() + self.authenticator.deadline(),
+                    deadline: now() + self.authenticator.limits().deadline(),
                 };
                 Step::Run(self.wait(pending), call)
             }
@@ -121,12 +121,12 @@ impl<E> Exchange<E> {
     }
 
     /// One request whose call took too long. To be called until it answers `None`.
-    pub(crate) fn expire(&mut self, now: Instant) -> Option<Late<E>> {
+    pub(crate) fn expire(&mut self, now: Instant) -> Option<(CallId, Late<E>)> {
         let (deadline, id) = *self.deadlines.first()?;
         if deadline > now {
             return None;
         }
-        self.finish(id, Answer::refusal(Reason::TimedOut))
+        self.finish(id, Answer::refusal(Reason::TimedOut)).map(|late| (id, late))
     }
 
     /// One request that still waits when the handler stops. To be called until it answers `None`.
@@ -176,7 +176,7 @@ mod tests {
         let deadline = exchange.next_deadline().unwrap();
         assert_eq!(deadline, now + Duration::from_secs(5));
         assert!(exchange.expire(deadline - Duration::from_millis(1)).is_none());
-        assert_eq!(exchange.expire(deadline).unwrap().reply.status(), Status::Retry);
+        assert_eq!(exchange.expire(deadline).unwrap().1.reply.status(), Status::Retry);
         assert!(exchange.finish(id, call.run()).is_none(), "a late result lets nobody in");
         assert_eq!(exchange.authenticator().counters().calls_timed_out, 1);
     }

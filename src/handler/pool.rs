@@ -5,12 +5,12 @@
 //! socket, no context and no lock.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::exchange::CallId;
-use super::wake::Waker;
 use crate::policy::{Answer, Call, Reason};
 
 /// A worker without work ends after this time.
@@ -30,6 +30,9 @@ struct Done {
     answer: Answer,
 }
 
+/// Tells the handler that there is an answer.
+pub(crate) type Wake = Arc<dyn Fn() + Send + Sync>;
+
 /// The workers of one handler.
 pub(crate) struct Pool {
     workers: HashMap<WorkerId, Worker>,
@@ -37,14 +40,14 @@ pub(crate) struct Pool {
     idle: Vec<WorkerId>,
     answers: Receiver<Done>,
     report: Sender<Done>,
-    waker: Waker,
+    wake: Wake,
     next: u64,
 }
 
 impl Pool {
-    pub(crate) fn new(waker: Waker) -> Self {
+    pub(crate) fn new(wake: Wake) -> Self {
         let (report, answers) = channel();
-        Pool { workers: HashMap::new(), idle: Vec::new(), answers, report, waker, next: 0 }
+        Pool { workers: HashMap::new(), idle: Vec::new(), answers, report, wake, next: 0 }
     }
 
     /// Runs the call on an idle worker or a new one; refuses where `at_once` workers are busy, or no thread can be had.
@@ -76,8 +79,8 @@ impl Pool {
     fn start(&mut self) -> std::io::Result<(WorkerId, Worker)> {
         let id = WorkerId(self.next);
         let (calls, receiver) = channel();
-        let (report, waker) = (self.report.clone(), self.waker.clone());
-        let thread = Builder::new().name("zmq-auth-call".into()).spawn(move || work(id, &receiver, &report, &waker))?;
+        let (report, wake) = (self.report.clone(), self.wake.clone());
+        let thread = Builder::new().name("zmq-auth-call".into()).spawn(move || work(id, &receiver, &report, &wake))?;
         self.next += 1;
         Ok((id, Worker { calls, thread }))
     }
@@ -87,6 +90,12 @@ impl Pool {
         let done = self.answers.try_recv().ok()?;
         self.idle.push(done.worker);
         Some((done.call, done.answer))
+    }
+
+    /// How many workers have a call.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn busy(&self) -> usize {
+        self.workers.len() - self.idle.len()
     }
 
     /// Ends the workers; gives the busy ones so much time to return. Tells how many did not.
@@ -119,13 +128,13 @@ impl Pool {
     }
 }
 
-fn work(id: WorkerId, calls: &Receiver<(CallId, Call)>, report: &Sender<Done>, waker: &Waker) {
+fn work(id: WorkerId, calls: &Receiver<(CallId, Call)>, report: &Sender<Done>, wake: &Wake) {
     while let Ok((call, question)) = calls.recv_timeout(IDLE) {
         let answer = question.run();
         if report.send(Done { worker: id, call, answer }).is_err() {
             return;
         }
-        waker.wake();
+        wake();
     }
 }
 
@@ -133,9 +142,8 @@ fn work(id: WorkerId, calls: &Receiver<(CallId, Call)>, report: &Sender<Done>, w
 mod tests {
     use super::*;
     use crate::handler::exchange::{Exchange, Step};
-    use crate::handler::wake::{Bell, bell};
     use crate::policy::Authenticator;
-    use std::sync::{Arc, Barrier};
+    use std::sync::Barrier;
 
     fn call(exchange: &mut Exchange<()>) -> (CallId, Call) {
         let frames: [&[u8]; 8] = [b"1.0", b"1", b"d", b"127.0.0.1", b"", b"PLAIN", b"u", b"p"];
@@ -151,16 +159,15 @@ mod tests {
         done.call
     }
 
-    fn set_up(callback: impl Fn() -> bool + Send + Sync + 'static) -> (Exchange<()>, Pool, Bell) {
+    fn set_up(callback: impl Fn() -> bool + Send + Sync + 'static) -> (Exchange<()>, Pool) {
         let authenticator = Authenticator::new();
         authenticator.configure_plain_callback("d", move |_, _, _| callback()).unwrap();
-        let (waker, bell) = bell().unwrap();
-        (Exchange::new(authenticator), Pool::new(waker), bell)
+        (Exchange::new(authenticator), Pool::new(Arc::new(|| {})))
     }
 
     #[test]
     fn one_thread_serves_calls_that_come_one_by_one() {
-        let (mut exchange, mut pool, _bell) = set_up(|| true);
+        let (mut exchange, mut pool) = set_up(|| true);
         for _ in 0..100 {
             let (id, call) = call(&mut exchange);
             pool.submit(id, call, 64).unwrap();
@@ -174,7 +181,7 @@ mod tests {
     fn the_bound_holds_and_is_free_again_afterwards() {
         let barrier = Arc::new(Barrier::new(3));
         let inside = barrier.clone();
-        let (mut exchange, mut pool, _bell) = set_up(move || {
+        let (mut exchange, mut pool) = set_up(move || {
             inside.wait();
             true
         });
@@ -202,7 +209,7 @@ mod tests {
     fn a_callback_that_does_not_return_is_left_behind() {
         let barrier = Arc::new(Barrier::new(2));
         let inside = barrier.clone();
-        let (mut exchange, mut pool, _bell) = set_up(move || {
+        let (mut exchange, mut pool) = set_up(move || {
             inside.wait();
             true
         });

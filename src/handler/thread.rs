@@ -1,30 +1,21 @@
-//! The face with a thread: a ROUTER socket at the ZAP endpoint, and the loop that drives the exchange.
+//! The face with a thread: the guard that starts it, and stops it when dropped.
 
 use std::ops::Deref;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::exchange::{Exchange, Late, Step};
+use super::desk::Desk;
 use super::pool::Pool;
-use super::wake::{Bell, Waker, bell};
+use super::serve::Server;
+use super::wake::{Waker, bell};
 use crate::audit::TARGET;
 use crate::error::{Error, Result};
-use crate::ffi::{Errno, Frame, HandlerSocket};
-use crate::libzmq;
-use crate::policy::{Answer, Authenticator, Reason};
-use crate::zap::{ENDPOINT, Reply};
+use crate::policy::Authenticator;
 
-/// How long `stop` waits for the handler thread in all…
+/// How long `stop` waits for the handler thread in all.
 const STOP: Duration = Duration::from_millis(900);
-/// …and the thread for callbacks that are under way.
-const GRACE: Duration = Duration::from_millis(300);
-/// So many requests are answered before the thread looks at deadlines and answers of callbacks again.
-const ROUND: usize = 256;
-/// More frames than any request has; further ones are read and forgotten.
-const MAX_FRAMES: usize = 16;
 
 /// A running handler thread, and the policy that it serves. Stops when dropped.
 ///
@@ -60,14 +51,14 @@ pub struct ThreadAuthenticator {
 
 /// What the guard and the thread share.
 #[derive(Debug, Default)]
-struct Control {
+pub(super) struct Control {
     stop: AtomicBool,
     ended: Mutex<bool>,
     changed: Condvar,
 }
 
 impl Control {
-    fn stopping(&self) -> bool {
+    pub(super) fn stopping(&self) -> bool {
         self.stop.load(Ordering::Acquire)
     }
 
@@ -109,26 +100,19 @@ impl Authenticator {
     /// # Ok::<(), zmq_auth::Error>(())
     /// ```
     pub fn start(&self, context: &zmq::Context) -> Result<ThreadAuthenticator> {
-        libzmq::check_version()?;
-        let socket = HandlerSocket::bind(context, ENDPOINT).map_err(|source| match source {
-            Errno::ADDRESS_IN_USE => Error::AlreadyRunning,
-            source => Error::Zmq { action: "bind the ZAP endpoint", source },
-        })?;
+        let desk = Desk::open(self.clone(), context)?;
         let (waker, bell) = bell()?;
         let control = Arc::new(Control::default());
-        let handler = Handler {
-            socket,
-            frames: Vec::new(),
-            exchange: Exchange::new(self.clone()),
-            pool: Pool::new(waker.clone()),
-            bell,
-            control: control.clone(),
+        let wake = {
+            let waker = waker.clone();
+            move || waker.wake()
         };
+        let server = Server { desk, pool: Pool::new(Arc::new(wake)), bell, control: control.clone() };
         let ending = Ending(control.clone());
         let run = move || {
             // Dropped last.
             let _ending = ending;
-            handler.run();
+            server.run();
         };
         let thread = Builder::new().name("zmq-auth".into()).spawn(run).map_err(Error::Thread)?;
         log::debug!(target: TARGET, "handler started");
@@ -214,176 +198,4 @@ impl Drop for ThreadAuthenticator {
             log::error!(target: TARGET, "{error}");
         }
     }
-}
-
-/// What the thread owns.
-struct Handler {
-    socket: HandlerSocket,
-    // Reused from request to request.
-    frames: Vec<Frame>,
-    exchange: Exchange<Box<[u8]>>,
-    pool: Pool,
-    bell: Bell,
-    control: Arc<Control>,
-}
-
-impl Handler {
-    fn run(mut self) {
-        match catch_unwind(AssertUnwindSafe(|| self.serve())) {
-            Ok(Ok(())) => {
-                let _ = catch_unwind(AssertUnwindSafe(|| self.turn_away()));
-                log::debug!(target: TARGET, "handler stopped");
-            }
-            Ok(Err(Errno::TERMINATED)) => log::debug!(target: TARGET, "handler stopped: its context has ended"),
-            Ok(Err(error)) => log::error!(target: TARGET, "handler stopped: libzmq failed: {error}"),
-            Err(payload) => {
-                // Dropping a payload may panic in its turn.
-                std::mem::forget(payload);
-                log::error!(target: TARGET, "handler stopped: it panicked");
-            }
-        }
-        let Handler { socket, exchange, pool, .. } = self;
-        drop(socket);
-        match pool.stop(GRACE) {
-            0 => {}
-            threads => exchange.authenticator().audit().abandoned(threads),
-        }
-    }
-
-    /// Until the guard says stop, or libzmq that the context has ended.
-    fn serve(&mut self) -> Result<(), Errno> {
-        while !self.control.stopping() {
-            let ready = match self.socket.poll(self.bell.descriptor(), self.timeout_ms()) {
-                Err(Errno::INTERRUPTED) => continue,
-                ready => ready?,
-            };
-            if ready.wake {
-                self.bell.silence();
-            }
-            // Deadlines first: a result that is late by a hair is late.
-            let now = Instant::now();
-            while let Some(late) = self.exchange.expire(now) {
-                self.send_late(&late)?;
-            }
-            while let Some((id, answer)) = self.pool.answer() {
-                if let Some(late) = self.exchange.finish(id, answer) {
-                    self.send_late(&late)?;
-                }
-            }
-            if ready.socket {
-                self.round()?;
-            }
-        }
-        Ok(())
-    }
-
-    fn timeout_ms(&self) -> i64 {
-        match self.exchange.next_deadline() {
-            None => -1,
-            // Rounded up, so as not to spin through the last millisecond.
-            Some(deadline) => {
-                let left = deadline.saturating_duration_since(Instant::now());
-                i64::try_from(left.as_millis()).unwrap_or(i64::MAX - 1) + 1
-            }
-        }
-    }
-
-    fn round(&mut self) -> Result<(), Errno> {
-        for _ in 0..ROUND {
-            let Some(count) = self.receive()? else { break };
-            self.handle(count)?;
-        }
-        Ok(())
-    }
-
-    /// Reads one message into the first frames; tells how many they are, `None` when there is no message.
-    fn receive(&mut self) -> Result<Option<usize>, Errno> {
-        let mut count = 0;
-        loop {
-            let slot = count.min(MAX_FRAMES - 1);
-            if slot == self.frames.len() {
-                self.frames.push(Frame::new());
-            }
-            let Some(frame) = self.frames.get_mut(slot) else { return Ok(None) };
-            let more = match self.socket.receive(frame) {
-                Err(Errno::INTERRUPTED) => continue,
-                // The frames of a message arrive together: only the first can be missing.
-                Err(Errno::AGAIN) => return Ok(None),
-                more => more?,
-            };
-            count = slot + 1;
-            if !more {
-                return Ok(Some(count));
-            }
-        }
-    }
-
-    fn handle(&mut self, count: usize) -> Result<(), Errno> {
-        let Some([identity, delimiter, request @ ..]) = self.frames.get(..count) else {
-            self.exchange.authenticator().audit().dropped();
-            return Ok(());
-        };
-        if !delimiter.is_empty() {
-            self.exchange.authenticator().audit().dropped();
-            return Ok(());
-        }
-        let step = if self.control.stopping() {
-            self.exchange.refuse(request, Reason::Stopping)
-        } else {
-            self.exchange.receive(request, Instant::now, || Box::from(&identity[..]))
-        };
-        match step {
-            Step::Drop => {}
-            Step::Answer => self.answer()?,
-            Step::Run(id, call) => {
-                let at_once = self.exchange.authenticator().calls_at_once();
-                if let Err(reason) = self.pool.submit(id, call, at_once)
-                    && let Some(late) = self.exchange.finish(id, Answer::refusal(reason))
-                {
-                    self.send_late(&late)?;
-                }
-            }
-        }
-        self.forget_password(count);
-        Ok(())
-    }
-
-    /// Sends the reply to the request in the frames.
-    fn answer(&mut self) -> Result<(), Errno> {
-        let [identity, _, _, request_id, ..] = self.frames.as_mut_slice() else { return Ok(()) };
-        self.socket.send(identity, true)?;
-        send(&mut self.socket, self.exchange.reply(), request_id)
-    }
-
-    fn send_late(&mut self, late: &Late<Box<[u8]>>) -> Result<(), Errno> {
-        self.socket.send_copy(&late.envelope, true)?;
-        send(&mut self.socket, &late.reply, &late.request_id)
-    }
-
-    /// The frames are used again, but not necessarily soon.
-    fn forget_password(&mut self, count: usize) {
-        if let Some([_, _, _, _, _, _, _, mechanism, credentials @ ..]) = self.frames.get_mut(..count)
-            && **mechanism == *b"PLAIN"
-        {
-            credentials.iter_mut().for_each(Frame::wipe);
-        }
-    }
-
-    /// Answers everybody who still waits with 300: they may try again when a handler is back.
-    fn turn_away(&mut self) -> Result<(), Errno> {
-        while let Some(late) = self.exchange.give_up() {
-            self.send_late(&late)?;
-        }
-        self.round()
-    }
-}
-
-/// The delimiter and everything behind it.
-fn send(socket: &mut HandlerSocket, reply: &Reply, request_id: &[u8]) -> Result<(), Errno> {
-    socket.send_copy(b"", true)?;
-    let [head @ .., last] = reply.frames(request_id);
-    for frame in head {
-        socket.send_copy(frame, true)?;
-    }
-    socket.send_copy(last, false)
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use constant_time_eq::{constant_time_eq, constant_time_eq_n};
-use zeroize::Zeroizing;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 /// A password for PLAIN: bytes that are wiped when dropped, never printed, and compared in constant time.
 ///
@@ -80,6 +80,8 @@ impl PartialEq for Password {
 
 impl Eq for Password {}
 
+impl ZeroizeOnDrop for Password {}
+
 impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Password(…)")
@@ -93,7 +95,9 @@ const MAX_LENGTH: usize = 255;
 ///
 /// Comparing whole blocks tells nothing about the length of the password that is stored.
 #[derive(Clone)]
-pub(crate) struct PaddedPassword(Box<Zeroizing<[u8; MAX_LENGTH + 1]>>);
+pub(crate) struct PaddedPassword(Zeroizing<Block>);
+
+type Block = [u8; MAX_LENGTH + 1];
 
 impl PaddedPassword {
     /// `None` for more than 255 bytes.
@@ -108,7 +112,7 @@ impl PaddedPassword {
     /// The block of the empty password, which libzmq's clients can't send: something to compare with for a user who
     /// isn't there.
     pub(crate) fn decoy() -> Self {
-        PaddedPassword(Box::new(Zeroizing::new([0; MAX_LENGTH + 1])))
+        PaddedPassword(Zeroizing::new([0; MAX_LENGTH + 1]))
     }
 
     /// Whether the candidate is this password. One of more than 255 bytes never is, and costs the same.

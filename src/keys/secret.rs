@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use constant_time_eq::constant_time_eq_n;
-use zeroize::Zeroizing;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use super::z85;
 use crate::error::{Error, Result};
@@ -93,6 +93,8 @@ impl PartialEq for SecretKey {
 }
 
 impl Eq for SecretKey {}
+
+impl ZeroizeOnDrop for SecretKey {}
 
 impl fmt::Debug for SecretKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

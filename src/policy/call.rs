@@ -14,6 +14,14 @@ pub(crate) type CurveCallback = dyn Fn(&PublicKey, &Peer) -> Verdict + Send + Sy
 pub(crate) type PlainCallback = dyn Fn(&str, &str, &Peer) -> Verdict + Send + Sync;
 pub(crate) type UserIdMap = dyn Fn(&PublicKey) -> String + Send + Sync;
 
+/// What an async callback answers in the end.
+#[cfg(feature = "tokio")]
+pub(crate) type FutureVerdict = std::pin::Pin<Box<dyn Future<Output = Verdict> + Send>>;
+#[cfg(feature = "tokio")]
+pub(crate) type AsyncCurveCallback = dyn Fn(PublicKey, Peer) -> FutureVerdict + Send + Sync;
+#[cfg(feature = "tokio")]
+pub(crate) type AsyncPlainCallback = dyn Fn(String, crate::keys::Password, Peer) -> FutureVerdict + Send + Sync;
+
 /// The question, with everything that it takes to ask it.
 pub(crate) enum Call {
     Curve {
@@ -26,6 +34,20 @@ pub(crate) enum Call {
         callback: Arc<PlainCallback>,
         username: String,
         password: Zeroizing<String>,
+        peer: Peer,
+    },
+    #[cfg(feature = "tokio")]
+    CurveAsync {
+        callback: Arc<AsyncCurveCallback>,
+        key: PublicKey,
+        peer: Peer,
+        user_id: Option<Arc<UserIdMap>>,
+    },
+    #[cfg(feature = "tokio")]
+    PlainAsync {
+        callback: Arc<AsyncPlainCallback>,
+        username: String,
+        password: crate::keys::Password,
         peer: Peer,
     },
     /// The client is let in, but the program names it.
@@ -63,12 +85,38 @@ impl Call {
         })
     }
 
+    /// Whether only the tokio face can ask.
+    pub(crate) fn needs_runtime(&self) -> bool {
+        #[cfg(feature = "tokio")]
+        return matches!(self, Call::CurveAsync { .. } | Call::PlainAsync { .. });
+        #[cfg(not(feature = "tokio"))]
+        false
+    }
+
+    /// Asks, where the callback is async; to be run in a task, whose end by a panic is a fault of this one request.
+    #[cfg(feature = "tokio")]
+    pub(crate) async fn run_async(self) -> Answer {
+        match self {
+            Call::CurveAsync { callback, key, peer, user_id } => {
+                let verdict = callback(key, peer).await;
+                conclude(verdict, || name(&key, user_id.as_deref()))
+            }
+            Call::PlainAsync { callback, username, password, peer } => {
+                let user_id = username.clone();
+                let verdict = callback(username, password, peer).await;
+                conclude(verdict, || user_id)
+            }
+            call @ (Call::Curve { .. } | Call::Plain { .. } | Call::UserId { .. }) => call.run(),
+        }
+    }
+
     fn ask(self) -> Answer {
         match self {
-            Call::Curve { callback, key, peer, user_id } => conclude(callback(&key, &peer), || match user_id {
-                Some(map) => map(&key),
-                None => key.to_string(),
-            }),
+            Call::Curve { callback, key, peer, user_id } => {
+                conclude(callback(&key, &peer), || name(&key, user_id.as_deref()))
+            }
+            #[cfg(feature = "tokio")]
+            Call::CurveAsync { .. } | Call::PlainAsync { .. } => Answer::refusal(Reason::NeedsRuntime),
             Call::Plain { callback, username, password, peer } => {
                 conclude(callback(&username, &password, &peer), || username)
             }
@@ -82,6 +130,10 @@ impl Call {
             }
         }
     }
+}
+
+fn name(key: &PublicKey, map: Option<&UserIdMap>) -> String {
+    map.map_or_else(|| key.to_string(), |map| map(key))
 }
 
 fn conclude(verdict: Verdict, user_id: impl FnOnce() -> String) -> Answer {

@@ -15,6 +15,8 @@ pub(crate) enum CurveSource {
     Keys(HashSet<PublicKey>),
     Directory(KeyDirectory),
     Callback(Arc<CurveCallback>),
+    #[cfg(feature = "tokio")]
+    AsyncCallback(Arc<super::call::AsyncCurveCallback>),
 }
 
 /// The keys of a directory's certificates, each with its metadata as the reply sends it.
@@ -26,8 +28,12 @@ pub(crate) struct KeyDirectory {
 pub(crate) enum Known<'a> {
     No,
     Any,
-    Listed { metadata: Option<&'a Arc<[u8]>> },
+    Listed {
+        metadata: Option<&'a Arc<[u8]>>,
+    },
     Ask(&'a Arc<CurveCallback>),
+    #[cfg(feature = "tokio")]
+    AskAsync(&'a Arc<super::call::AsyncCurveCallback>),
 }
 
 impl CurveSource {
@@ -41,6 +47,8 @@ impl CurveSource {
                 None => Known::No,
             },
             CurveSource::Callback(callback) => Known::Ask(callback),
+            #[cfg(feature = "tokio")]
+            CurveSource::AsyncCallback(callback) => Known::AskAsync(callback),
         }
     }
 
@@ -55,8 +63,19 @@ impl CurveSource {
                 directory.keys.entry(key).or_insert(None);
                 Ok(())
             }
-            CurveSource::Any => Err("allow-any"),
-            CurveSource::Callback(_) => Err("a callback"),
+            unlisted => Err(unlisted.kind()),
+        }
+    }
+
+    /// What decides, for an error.
+    fn kind(&self) -> &'static str {
+        match self {
+            CurveSource::Any => "allow-any",
+            CurveSource::Keys(_) => "a set of keys",
+            CurveSource::Directory(_) => "a directory",
+            CurveSource::Callback(_) => "a callback",
+            #[cfg(feature = "tokio")]
+            CurveSource::AsyncCallback(_) => "a callback",
         }
     }
 
@@ -65,8 +84,7 @@ impl CurveSource {
         match self {
             CurveSource::Keys(keys) => Ok(keys.remove(key)),
             CurveSource::Directory(directory) => Ok(directory.keys.remove(key).is_some()),
-            CurveSource::Any => Err("allow-any"),
-            CurveSource::Callback(_) => Err("a callback"),
+            unlisted => Err(unlisted.kind()),
         }
     }
 }

@@ -56,15 +56,19 @@ impl Policy {
                 Ok(Outcome::Decided(Reason::Password))
             }
             Some(PlainSource::Table(_)) => Err(Reason::WrongPassword),
-            Some(PlainSource::Callback(callback)) => {
-                let text = |bytes| str::from_utf8(bytes).map_err(|_| Reason::UnreadableText);
-                Ok(Outcome::Ask(Call::Plain {
-                    callback: callback.clone(),
-                    username: text(username)?.to_owned(),
-                    password: Zeroizing::new(text(password)?.to_owned()),
-                    peer: peer(request)?,
-                }))
-            }
+            Some(PlainSource::Callback(callback)) => Ok(Outcome::Ask(Call::Plain {
+                callback: callback.clone(),
+                username: text(username)?.to_owned(),
+                password: Zeroizing::new(text(password)?.to_owned()),
+                peer: peer(request)?,
+            })),
+            #[cfg(feature = "tokio")]
+            Some(PlainSource::AsyncCallback(callback)) => Ok(Outcome::Ask(Call::PlainAsync {
+                callback: callback.clone(),
+                username: text(username)?.to_owned(),
+                password: text(password)?.into(),
+                peer: peer(request)?,
+            })),
         }
     }
 
@@ -77,6 +81,11 @@ impl Policy {
             Known::Ask(callback) => {
                 let (callback, user_id) = (callback.clone(), self.user_id.clone());
                 return Ok(Outcome::Ask(Call::Curve { callback, key: *key, peer: peer(request)?, user_id }));
+            }
+            #[cfg(feature = "tokio")]
+            Known::AskAsync(callback) => {
+                let (callback, user_id) = (callback.clone(), self.user_id.clone());
+                return Ok(Outcome::Ask(Call::CurveAsync { callback, key: *key, peer: peer(request)?, user_id }));
             }
         };
         if let Some(map) = &self.user_id {
@@ -95,6 +104,10 @@ impl Policy {
         reply.allow(principal);
         Ok(Outcome::Decided(Reason::Principal))
     }
+}
+
+fn text(bytes: &[u8]) -> Result<&str, Reason> {
+    str::from_utf8(bytes).map_err(|_| Reason::UnreadableText)
 }
 
 fn peer(request: &Request<'_>) -> Result<Peer, Reason> {

@@ -14,11 +14,13 @@ const MAX_LENGTH: usize = 255;
 pub(crate) enum PlainSource {
     Table(PasswordTable),
     Callback(Arc<PlainCallback>),
+    #[cfg(feature = "tokio")]
+    AsyncCallback(Arc<super::call::AsyncPlainCallback>),
 }
 
 /// User names and passwords.
 pub(crate) struct PasswordTable {
-    users: HashMap<Box<[u8]>, PaddedPassword>,
+    users: HashMap<Box<[u8]>, Box<PaddedPassword>>,
     // Compared with for a user who isn't there, so that this takes as long as a wrong password.
     decoy: PaddedPassword,
 }
@@ -46,7 +48,7 @@ impl PasswordTable {
             let Some(password) = PaddedPassword::new(password.as_bytes()) else {
                 return Err(Error::PlainCredentials { what: "password", problem: TOO_LONG });
             };
-            users.insert(user.into_bytes().into_boxed_slice(), password);
+            users.insert(user.into_bytes().into_boxed_slice(), Box::new(password));
         }
         Ok(PasswordTable { users, decoy: PaddedPassword::decoy() })
     }
@@ -58,7 +60,7 @@ impl PasswordTable {
     /// Compares bytes, in a time that depends on neither the password nor whether there is such a user.
     pub(crate) fn holds(&self, username: &[u8], password: &[u8]) -> bool {
         let entry = self.users.get(username);
-        let equal = entry.unwrap_or(&self.decoy).matches(password);
+        let equal = entry.map_or(&self.decoy, Box::as_ref).matches(password);
         equal & entry.is_some()
     }
 }

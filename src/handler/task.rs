@@ -1,0 +1,373 @@
+//! The face with a tokio task: the guard, and the loop that waits for libzmq's descriptor.
+
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::io::unix::AsyncFd;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::task::{AbortHandle, Id, JoinError, JoinHandle, JoinSet};
+use tokio::time::{sleep_until, timeout};
+
+use super::desk::{Assignment, Desk, Round};
+use super::exchange::CallId;
+use super::pool::Pool;
+use crate::audit::TARGET;
+use crate::error::{Error, Result};
+use crate::ffi::{Errno, HandlerSocket};
+use crate::policy::{Answer, Authenticator, Call, Reason};
+
+/// How long callbacks that are under way may hold up the end of the task.
+const GRACE: Duration = Duration::from_millis(300);
+
+/// A handler in a tokio task, and the policy that it serves. Stops when dropped.
+///
+/// It is [`ThreadAuthenticator`](crate::ThreadAuthenticator) for programs that live on tokio: the same policy, the same
+/// rules, no thread of its own; and it runs async callbacks, up to 1,024 at once. Sync callbacks still get threads, so
+/// that they can't hold up the runtime.
+///
+/// The endpoint is bound before [`start`](AsyncAuthenticator::start) returns. Only [`stop`](AsyncAuthenticator::stop)
+/// promises that it is free again; dropping frees it as soon as the runtime runs the task. The runtime's or the
+/// context's end takes the handler along.
+///
+/// ```
+/// use zmq_auth::{AsyncAuthenticator, zmq};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> zmq_auth::Result<()> {
+/// let context = zmq::Context::new();
+/// let auth = AsyncAuthenticator::start(&context).await?;
+/// auth.configure_curve_callback_async("lab", |key, _peer| async move {
+///     tokio::task::yield_now().await; // look the key up somewhere
+///     key.as_bytes()[0] == 7
+/// })?;
+/// auth.stop().await
+/// # }
+/// ```
+#[must_use = "the handler stops as soon as this is dropped"]
+#[derive(Debug)]
+pub struct AsyncAuthenticator {
+    authenticator: Authenticator,
+    control: Arc<Control>,
+    task: Option<JoinHandle<()>>,
+}
+
+/// What the guard, the pool and the task share.
+#[derive(Debug, Default)]
+struct Control {
+    stop: AtomicBool,
+    changed: Notify,
+}
+
+impl Authenticator {
+    /// Starts a handler in a task of the current tokio runtime, with this policy. It can be started again after it
+    /// stopped, and in several contexts at once.
+    ///
+    /// # Errors
+    /// As [`start`](Authenticator::start); [`Error::Runtime`] outside of a runtime with I/O and time drivers.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> zmq_auth::Result<()> {
+    /// let context = zmq_auth::zmq::Context::new();
+    /// let auth = zmq_auth::Authenticator::new();
+    /// auth.deny(["10.0.0.66"])?;
+    /// let running = auth.start_async(&context).await?;
+    /// assert!(running.is_running());
+    /// # Ok(()) }
+    /// ```
+    pub async fn start_async(&self, context: &zmq::Context) -> Result<AsyncAuthenticator> {
+        let runtime = Handle::try_current().map_err(|error| Error::Runtime(error.to_string()))?;
+        let desk = Desk::open(self.clone(), context)?;
+        let control = Arc::new(Control::default());
+        let wake = {
+            let control = control.clone();
+            move || control.changed.notify_one()
+        };
+        let server = Server {
+            readiness: register(&desk.socket)?,
+            desk,
+            context: Some(context.clone()),
+            pool: Pool::new(Arc::new(wake)),
+            tasks: Tasks::default(),
+            control: control.clone(),
+        };
+        let task = runtime.spawn(server.run());
+        log::debug!(target: TARGET, "handler started");
+        Ok(AsyncAuthenticator { authenticator: self.clone(), control, task: Some(task) })
+    }
+}
+
+impl AsyncAuthenticator {
+    /// Starts a handler with a new [`Authenticator`]: NULL clients are let in, all others denied, until it is configured.
+    ///
+    /// # Errors
+    /// As [`Authenticator::start_async`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> zmq_auth::Result<()> {
+    /// let context = zmq_auth::zmq::Context::new();
+    /// let auth = zmq_auth::AsyncAuthenticator::start(&context).await?;
+    /// auth.allow(["127.0.0.1"])?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn start(context: &zmq::Context) -> Result<Self> {
+        Authenticator::new().start_async(context).await
+    }
+
+    /// Frees the ZAP endpoint and ends the task. Clients that still wait for an answer are answered 300, and async
+    /// callbacks that are under way are cancelled.
+    ///
+    /// # Errors
+    /// None so far.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> zmq_auth::Result<()> {
+    /// # let context = zmq_auth::zmq::Context::new();
+    /// let auth = zmq_auth::AsyncAuthenticator::start(&context).await?;
+    /// let policy = auth.clone(); // the Authenticator
+    /// auth.stop().await?;
+    /// let again = policy.start_async(&context).await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn stop(mut self) -> Result<()> {
+        self.control.end();
+        if let Some(task) = self.task.take() {
+            // An error says that the runtime has ended, and the task with it.
+            let _ = task.await;
+        }
+        Ok(())
+    }
+
+    /// Whether requests are answered. `false` once the context or the runtime has ended.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> zmq_auth::Result<()> {
+    /// # let context = zmq_auth::zmq::Context::new();
+    /// assert!(zmq_auth::AsyncAuthenticator::start(&context).await?.is_running());
+    /// # Ok(()) }
+    /// ```
+    pub fn is_running(&self) -> bool {
+        self.task.as_ref().is_some_and(|task| !task.is_finished())
+    }
+}
+
+impl Deref for AsyncAuthenticator {
+    type Target = Authenticator;
+
+    fn deref(&self) -> &Authenticator {
+        &self.authenticator
+    }
+}
+
+impl Drop for AsyncAuthenticator {
+    fn drop(&mut self) {
+        self.control.end();
+    }
+}
+
+impl Control {
+    fn end(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.changed.notify_one();
+    }
+
+    fn stopping(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+}
+
+/// tokio panics where its runtime has no driver for I/O or time; here that is an error.
+fn register(socket: &HandlerSocket) -> Result<AsyncFd<OwnedFd>> {
+    let registered = catch_unwind(AssertUnwindSafe(|| {
+        let _time = tokio::time::sleep(Duration::ZERO);
+        socket.readiness()
+    }));
+    match registered {
+        Ok(registered) => registered.map_err(|error| Error::Runtime(error.to_string())),
+        Err(_) => Err(Error::Runtime("the runtime has no I/O or time driver".into())),
+    }
+}
+
+/// What the task owns, in the order in which it goes when the runtime drops it: the socket is closed before the context
+/// may end.
+struct Server {
+    readiness: AsyncFd<OwnedFd>,
+    desk: Desk,
+    // A program may drop its own handle while the task can't run, on the one thread that would run it. The context must
+    // not wait for our socket then. Forgotten once the context has ended: it is not ours to end again.
+    context: Option<zmq::Context>,
+    pool: Pool,
+    tasks: Tasks,
+    control: Arc<Control>,
+}
+
+impl Server {
+    async fn run(mut self) {
+        match self.serve().await {
+            Ok(()) => {
+                // Whoever can't be told finds the door closed.
+                let _ = self.desk.turn_away();
+                log::debug!(target: TARGET, "handler stopped");
+            }
+            Err(Errno::TERMINATED) => {
+                std::mem::forget(self.context.take());
+                log::debug!(target: TARGET, "handler stopped: its context has ended");
+            }
+            Err(error) => log::error!(target: TARGET, "handler stopped: libzmq failed: {error}"),
+        }
+        let Server { readiness, desk, context, mut pool, mut tasks, control } = self;
+        let authenticator = desk.authenticator().clone();
+        drop(readiness);
+        drop(desk);
+        drop(context);
+        // A callback that doesn't come back to the runtime can't be cancelled, and isn't waited for.
+        let _ = timeout(GRACE, tasks.set.shutdown()).await;
+        let _ = timeout(GRACE, async {
+            while pool.answer().is_some() || pool.busy() > 0 {
+                control.changed.notified().await;
+            }
+        })
+        .await;
+        authenticator.audit().abandoned(pool.stop(Duration::ZERO));
+    }
+
+    /// Until the guard says stop, or libzmq that the context has ended.
+    async fn serve(&mut self) -> Result<(), Errno> {
+        let mut calls = Vec::new();
+        while !self.control.stopping() {
+            // Deadlines first: a result that is late by a hair is late.
+            self.desk.expire(Instant::now(), |id| self.tasks.cancel(id))?;
+            while let Some((id, answer)) = self.pool.answer() {
+                self.desk.finish(id, answer)?;
+            }
+            while let Some((id, answer)) = self.tasks.try_next() {
+                self.desk.finish(id, answer)?;
+            }
+            let control = &self.control;
+            let round = self.desk.round(|| control.stopping(), &mut calls)?;
+            let assigned = !calls.is_empty();
+            self.assign(&mut calls)?;
+
+            // The rule of ZMQ_FD: the descriptor tells of a change once, and any send or receive may have taken note of
+            // it on the way. So it is waited for only when the last thing done to the socket was a receive that found
+            // nothing. `assign` may have sent.
+            if round == Round::MoreToRead || assigned {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            self.wait().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until there is something to do; what it is, the loop finds out.
+    async fn wait(&mut self) -> Result<(), Errno> {
+        let Server { readiness, desk, tasks, control, .. } = self;
+        let deadline = desk.next_deadline();
+        let expiry = async {
+            match deadline {
+                Some(deadline) => sleep_until(deadline.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = control.changed.notified() => {}
+            (id, answer) = tasks.next() => desk.finish(id, answer)?,
+            () = expiry => {}
+            ready = readiness.readable() => match ready {
+                // Before the next receive, so that what comes in between is told again.
+                Ok(mut ready) => ready.clear_ready(),
+                // The runtime is shutting down, and drops this task.
+                Err(_) => std::future::pending().await,
+            },
+        }
+        Ok(())
+    }
+
+    fn assign(&mut self, calls: &mut Vec<Assignment>) -> Result<(), Errno> {
+        for (id, call) in calls.drain(..) {
+            let policy = self.desk.authenticator();
+            let assigned = if call.needs_runtime() {
+                self.tasks.spawn(id, call, policy.limits().async_at_once())
+            } else {
+                self.pool.submit(id, call, policy.limits().at_once())
+            };
+            if let Err(reason) = assigned {
+                self.desk.finish(id, Answer::refusal(reason))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Async callbacks under way, each a task of its own. Cancelled when dropped.
+#[derive(Default)]
+struct Tasks {
+    set: JoinSet<Answer>,
+    calls: HashMap<Id, CallId>,
+    handles: HashMap<CallId, AbortHandle>,
+}
+
+impl Tasks {
+    fn spawn(&mut self, id: CallId, call: Call, at_once: usize) -> Result<(), Reason> {
+        if self.set.len() >= at_once {
+            return Err(Reason::TooManyCalls);
+        }
+        let handle = self.set.spawn(call.run_async());
+        self.calls.insert(handle.id(), id);
+        self.handles.insert(id, handle);
+        Ok(())
+    }
+
+    fn cancel(&mut self, id: CallId) {
+        if let Some(handle) = self.handles.get(&id) {
+            handle.abort();
+        }
+    }
+
+    /// The next answer; waits for ever where there is no task.
+    async fn next(&mut self) -> (CallId, Answer) {
+        loop {
+            match self.set.join_next_with_id().await {
+                Some(ended) => {
+                    if let Some(answer) = self.ended(ended) {
+                        return answer;
+                    }
+                }
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    fn try_next(&mut self) -> Option<(CallId, Answer)> {
+        loop {
+            let ended = self.set.try_join_next_with_id()?;
+            if let Some(answer) = self.ended(ended) {
+                return Some(answer);
+            }
+        }
+    }
+
+    fn ended(&mut self, ended: Result<(Id, Answer), JoinError>) -> Option<(CallId, Answer)> {
+        let (task, answer) = match ended {
+            Ok((task, answer)) => (task, answer),
+            // Cancelled by its deadline: answered already. The result of `finish` is nothing then.
+            Err(error) => {
+                let task = error.id();
+                if let Ok(payload) = error.try_into_panic() {
+                    // Dropping a payload may panic in its turn.
+                    std::mem::forget(payload);
+                }
+                (task, Answer::refusal(Reason::CallbackPanicked))
+            }
+        };
+        let id = self.calls.remove(&task)?;
+        self.handles.remove(&id);
+        Some((id, answer))
+    }
+}

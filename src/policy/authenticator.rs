@@ -1,0 +1,140 @@
+//! The handle on a policy, and the one lock that it is changed and read under.
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::address::AddressRules;
+use super::call::UserIdMap;
+use super::domain::{Domains, Sources};
+use super::limits::CallLimits;
+use super::{Outcome, Reason};
+use crate::audit::Audit;
+use crate::zap::{Malformed, Parsed, Reply, Request, Subject};
+
+/// Decides who may connect. A clone is a handle on the same policy.
+///
+/// A new one lets NULL clients in and denies PLAIN, CURVE and GSSAPI, as pyzmq's does. Every method takes `&self`, may be
+/// called at any time from any thread and from callbacks, and is in force for every handshake that begins after it
+/// returned. A call that answers an `Err` has changed nothing.
+///
+/// # Domains
+///
+/// A domain is 1 to 255 bytes, compared byte for byte. A request is decided by the source of exactly its domain, else by
+/// that of `"*"`, for each mechanism apart. The empty domain of a socket that has none is covered by `"*"` alone. A domain
+/// has one PLAIN and one CURVE source: configuring it again replaces the source, whole and at once.
+///
+/// # Addresses
+///
+/// Address rules hold for all domains and mechanisms and are looked at first. Deny wins; once an allow rule exists, only
+/// what an allow rule covers is let on (to its mechanism, which still decides). `::ffff:a.b.c.d` is the IPv4 address. An
+/// ipc client isn't touched by IP denials, and is kept out by an allow list unless
+/// [`allow_ipc`](Authenticator::allow_ipc) covers it. An address that is neither is refused as soon as a rule exists.
+///
+/// ```
+/// use zmq_auth::Authenticator;
+///
+/// let auth = Authenticator::new();
+/// auth.allow(["127.0.0.1", "10.0.0.0/8"])?;
+/// auth.configure_plain("shop", [("alice", "correct horse battery staple")])?;
+///
+/// let context = zmq_auth::zmq::Context::new();
+/// let running = auth.start(&context)?; // stops when dropped
+/// # running.stop()?;
+/// # Ok::<(), zmq_auth::Error>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Authenticator {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    policy: RwLock<Policy>,
+    audit: Audit,
+    limits: CallLimits,
+}
+
+/// The rules at one moment.
+#[derive(Default)]
+pub(crate) struct Policy {
+    pub(super) addresses: AddressRules,
+    pub(super) domains: Domains,
+    pub(super) user_id: Option<Arc<UserIdMap>>,
+}
+
+impl Authenticator {
+    /// NULL let in; PLAIN, CURVE and GSSAPI denied.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Decides one ZAP request (RFC 27) without a socket or a thread: for handlers of your own, and for tests.
+    ///
+    /// `frames` begin with the version frame, as does the reply; neither has an envelope or the empty delimiter.
+    /// Callbacks run in the calling thread, without a deadline. `None` for fewer than two frames: there is no request id
+    /// to answer with.
+    ///
+    /// ```
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// let request: [&[u8]; 6] = [b"1.0", b"1", b"domain", b"127.0.0.1", b"", b"NULL"];
+    /// let reply = auth.handle_zap_message(&request).expect("more than two frames");
+    /// assert_eq!(reply[2], b"200"); // version, request id, status code, status text, user id, metadata
+    /// ```
+    pub fn handle_zap_message<B: AsRef<[u8]>>(&self, frames: &[B]) -> Option<Vec<Vec<u8>>> {
+        let Some(parsed) = Parsed::new(frames) else {
+            self.audit().dropped();
+            return None;
+        };
+        let mut reply = Reply::new();
+        let subject = parsed.request.as_ref().map_or_else(|_| Subject::unknown(), Subject::of);
+        let reason = match self.decide(&parsed.request, &mut reply) {
+            Outcome::Decided(reason) => reason,
+            Outcome::Ask(call) => {
+                let answer = call.run();
+                reply = answer.reply;
+                answer.reason
+            }
+        };
+        self.audit().record(&subject, reason, &reply);
+        Some(reply.frames(parsed.request_id).map(<[u8]>::to_vec).into())
+    }
+
+    pub(crate) fn decide(&self, request: &Result<Request<'_>, Malformed>, reply: &mut Reply) -> Outcome {
+        match request {
+            Ok(request) => self.read().decide(request, reply),
+            Err(malformed) => {
+                let reason = Reason::Malformed(*malformed);
+                reason.refuse(reply);
+                Outcome::Decided(reason)
+            }
+        }
+    }
+
+    pub(crate) fn audit(&self) -> &Audit {
+        &self.shared.audit
+    }
+
+    pub(crate) fn limits(&self) -> &CallLimits {
+        &self.shared.limits
+    }
+
+    /// Changes one domain under the lock; what it answers is freed by the caller, behind the lock.
+    pub(super) fn change<T>(&self, domain: &str, change: impl FnOnce(&mut Sources) -> T) -> T {
+        change(self.write().domains.entry(domain))
+    }
+
+    // No code of a caller runs under the lock, so that nothing is half done where it was poisoned.
+    fn read(&self) -> RwLockReadGuard<'_, Policy> {
+        self.shared.policy.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn write(&self) -> RwLockWriteGuard<'_, Policy> {
+        self.shared.policy.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authenticator").field("domains", &self.read().domains.len()).finish_non_exhaustive()
+    }
+}
