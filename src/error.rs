@@ -1,7 +1,8 @@
 //! What can go wrong, as values that a caller can match. No variant ever holds a secret.
 
+use std::fmt::{self, Write};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The result of this crate's calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -45,8 +46,8 @@ pub enum Error {
         /// libzmq's version.
         patch: i32,
     },
-    /// Text that is no Z85 key: 40 characters of the Z85 alphabet (RFC 32) that stand for 32 bytes.
-    #[error("no CURVE key in Z85: {0}")]
+    /// What is no CURVE key: 32 bytes, or 40 characters of Z85 (RFC 32) that stand for them.
+    #[error("no CURVE key: {0}")]
     Key(&'static str),
     /// The public key is not the one that belongs to the secret key.
     #[error(
@@ -54,23 +55,26 @@ pub enum Error {
     )]
     KeyMismatch,
     /// The file exists and would have been overwritten. Nothing was written.
-    #[error("{}: exists already; remove it, choose another name, or replace it with Certificate::replace_pair", path.display())]
+    #[error(
+        "{}: exists already; remove it, choose another name, or replace it with Certificate::replace_pair",
+        Shown(path)
+    )]
     Exists {
         /// The file in the way.
         path: PathBuf,
     },
     /// A file or directory could not be used.
-    #[error("{}: cannot {action}: {source}", path.display())]
+    #[error("{}: cannot {action}: {source}", Shown(path))]
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// What was tried, as a verb phrase.
+        /// What was tried, as a verb.
         action: &'static str,
         /// The system's answer.
         source: io::Error,
     },
     /// A certificate file that doesn't say what it must. The content is never quoted.
-    #[error("{}{}: {problem}", path.display(), line.map(|l| format!(":{l}")).unwrap_or_default())]
+    #[error("{}{}: {problem}", Shown(path), line.map(|l| format!(":{l}")).unwrap_or_default())]
     Certificate {
         /// The file.
         path: PathBuf,
@@ -162,4 +166,31 @@ pub enum Error {
         /// libzmq's answer.
         source: crate::ffi::Errno,
     },
+}
+
+/// A path as it may stand in a log: a file's name can't forge a line there.
+struct Shown<'a>(&'a Path);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.0.to_string_lossy().chars() {
+            if character.is_control() {
+                write!(f, "{}", character.escape_default())?;
+            } else {
+                f.write_char(character)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_name_can_not_forge_a_line() {
+        let error = Error::Exists { path: "a\n[INFO] b\x1b[2J é.key".into() };
+        assert!(error.to_string().starts_with("a\\n[INFO] b\\u{1b}[2J é.key: exists"), "{error}");
+    }
 }

@@ -67,3 +67,8 @@ pub use socket::SocketExt;
 
 // The versions that appear in this crate's types.
 pub use {zeroize, zmq};
+
+// The README's program is a doc test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -10,14 +10,25 @@ use crate::policy::PeerAddress;
 /// XPUB, DEALER, …). A routing id is no identity: clients choose it themselves. The user id is what the authenticator
 /// said.
 ///
-/// ```no_run
-/// use zmq_auth::{Sender, zmq};
-/// # let server: zmq::Socket = unimplemented!();
+/// ```
+/// use zmq_auth::Sender;
+/// # use zmq_auth::{Authenticator, SocketExt, zmq};
+/// # let context = zmq::Context::new();
+/// # let auth = Authenticator::new();
+/// # auth.configure_plain("shop", [("alice", "correct horse")])?;
+/// # let _running = auth.start(&context)?;
+/// # let (mut server, mut client) = (context.socket(zmq::PULL)?, context.socket(zmq::PUSH)?);
+/// # server.plain_server("shop")?;
+/// # server.bind("tcp://127.0.0.1:*")?;
+/// # client.plain_client("alice", "correct horse")?;
+/// # client.connect(&server.get_last_endpoint()?.unwrap())?;
+/// # client.send("3 apples", 0)?;
 ///
 /// let mut message = server.recv_msg(0)?;
 /// let mut sender = Sender::of(&mut message);
-/// println!("{:?} from {:?}", sender.user_id().map(str::to_owned), sender.ip());
-/// # Ok::<(), zmq::Error>(())
+/// assert_eq!(sender.user_id(), Some("alice"));
+/// assert!(sender.ip().is_some_and(|ip| ip.is_loopback()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct Sender<'m> {
@@ -64,6 +75,8 @@ impl<'m> Sender<'m> {
 #[derive(Debug)]
 pub struct Received {
     frames: Vec<zmq::Message>,
+    user_id: Option<String>,
+    address: Option<String>,
 }
 
 impl Received {
@@ -73,7 +86,11 @@ impl Received {
         while frames.last().is_some_and(zmq::Message::get_more) {
             frames.push(socket.recv_msg(0)?);
         }
-        Ok(Received { frames })
+        let mut received = Received { frames, user_id: None, address: None };
+        let mut sender = received.sender();
+        let (user_id, address) = (sender.user_id().map(str::to_owned), sender.address().map(str::to_owned));
+        (received.user_id, received.address) = (user_id, address);
+        Ok(received)
     }
 
     /// All frames, at least one; from a ROUTER socket, the routing id is the first.
@@ -86,7 +103,17 @@ impl Received {
         self.frames
     }
 
-    /// Who sent it.
+    /// As [`Sender::user_id`].
+    pub fn user_id(&self) -> Option<&str> {
+        self.user_id.as_deref()
+    }
+
+    /// As [`Sender::address`].
+    pub fn address(&self) -> Option<&str> {
+        self.address.as_deref()
+    }
+
+    /// Who sent it, with all its properties.
     pub fn sender(&mut self) -> Sender<'_> {
         // The last frame came from the network; a ROUTER's first one didn't.
         Sender { message: self.frames.last_mut() }

@@ -83,15 +83,22 @@ pub trait SocketExt: sealed::Sealed {
     /// Receives a whole message and keeps what libzmq knows of its sender, which `zmq::Socket::recv_multipart` loses.
     /// `flags` are 0 or [`zmq::DONTWAIT`].
     ///
-    /// ```no_run
-    /// # use zmq_auth::{SocketExt, zmq};
-    /// # let server: zmq::Socket = unimplemented!();
-    /// let mut request = server.recv_with_sender(0)?;
-    /// match request.sender().user_id() {
-    ///     Some("alice") => println!("{} frames from Alice", request.frames().len()),
-    ///     other => println!("from {other:?}"),
-    /// }
-    /// # Ok::<(), zmq::Error>(())
+    /// ```
+    /// # use zmq_auth::{Authenticator, SocketExt, zmq};
+    /// # let context = zmq::Context::new();
+    /// # let auth = Authenticator::new();
+    /// # auth.configure_plain("shop", [("alice", "correct horse")])?;
+    /// # let _running = auth.start(&context)?;
+    /// # let (mut server, mut client) = (context.socket(zmq::PULL)?, context.socket(zmq::PUSH)?);
+    /// # server.plain_server("shop")?;
+    /// # server.bind("tcp://127.0.0.1:*")?;
+    /// # client.plain_client("alice", "correct horse")?;
+    /// # client.connect(&server.get_last_endpoint()?.unwrap())?;
+    /// # client.send_multipart(["order", "3 apples"], 0)?;
+    /// let message = server.recv_with_sender(0)?;
+    /// assert_eq!(message.user_id(), Some("alice"));
+    /// assert_eq!(message.frames()[1].as_str(), Some("3 apples"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors

@@ -70,7 +70,7 @@ impl From<Vec<u8>> for Password {
 
 impl PartialEq for Password {
     fn eq(&self, other: &Self) -> bool {
-        match (PaddedPassword::new(&self.0), PaddedPassword::new(&other.0)) {
+        match (PaddedPassword::boxed(&self.0), PaddedPassword::boxed(&other.0)) {
             (Some(own), Some(other)) => own.equals(&other),
             // Nothing that PLAIN can carry: only the lengths are told by the time that this takes.
             _ => constant_time_eq(&self.0, &other.0),
@@ -100,13 +100,10 @@ pub(crate) struct PaddedPassword(Zeroizing<Block>);
 type Block = [u8; MAX_LENGTH + 1];
 
 impl PaddedPassword {
-    /// `None` for more than 255 bytes.
-    pub(crate) fn new(bytes: &[u8]) -> Option<Self> {
-        let length = u8::try_from(bytes.len()).ok()?;
-        let mut padded = Self::decoy();
-        padded.0[..bytes.len()].copy_from_slice(bytes);
-        padded.0[MAX_LENGTH] = length;
-        Some(padded)
+    /// `None` for more than 255 bytes. On the heap from the start: a move would leave a copy behind.
+    pub(crate) fn boxed(bytes: &[u8]) -> Option<Box<Self>> {
+        let mut padded = Box::new(Self::decoy());
+        padded.fill(bytes).then_some(padded)
     }
 
     /// The block of the empty password, which libzmq's clients can't send: something to compare with for a user who
@@ -119,8 +116,17 @@ impl PaddedPassword {
     pub(crate) fn matches(&self, candidate: &[u8]) -> bool {
         let fits = candidate.len() <= MAX_LENGTH;
         let start = &candidate[..candidate.len().min(MAX_LENGTH)];
-        // `start` always fits, so `is_some_and` always compares.
-        PaddedPassword::new(start).is_some_and(|candidate| self.equals(&candidate) & fits)
+        let mut padded = Self::decoy();
+        // `start` always fits, and is always compared.
+        padded.fill(start) & self.equals(&padded) & fits
+    }
+
+    /// Fills an empty block; tells whether the bytes fit.
+    fn fill(&mut self, bytes: &[u8]) -> bool {
+        let Ok(length) = u8::try_from(bytes.len()) else { return false };
+        self.0[..bytes.len()].copy_from_slice(bytes);
+        self.0[MAX_LENGTH] = length;
+        true
     }
 
     fn equals(&self, other: &Self) -> bool {
@@ -153,7 +159,7 @@ mod tests {
         for (i, a) in samples.into_iter().enumerate() {
             for (j, b) in samples.into_iter().enumerate() {
                 assert_eq!(Password::from(a) == Password::from(b), i == j, "{i} and {j}");
-                if let Some(padded) = PaddedPassword::new(a) {
+                if let Some(padded) = PaddedPassword::boxed(a) {
                     assert_eq!(padded.matches(b), i == j, "{i} and {j}, padded");
                 }
             }
@@ -163,9 +169,9 @@ mod tests {
 
     #[test]
     fn what_plain_cannot_carry_is_not_padded_and_never_matches() {
-        assert!(PaddedPassword::new(&[b'a'; 256]).is_none());
+        assert!(PaddedPassword::boxed(&[b'a'; 256]).is_none());
         // The first 255 bytes are those of the password: no match by what was cut.
-        let padded = PaddedPassword::new(&[b'a'; 255]).unwrap();
+        let padded = PaddedPassword::boxed(&[b'a'; 255]).unwrap();
         assert!(!padded.matches(&[b'a'; 256]) && !padded.matches(&[b'a'; 100_000]));
         assert!(padded.matches(&[b'a'; 255]));
     }
@@ -173,7 +179,7 @@ mod tests {
     #[test]
     fn debug_is_redacted() {
         let password = Password::from("hunter2");
-        let padded = PaddedPassword::new(b"hunter2").unwrap();
+        let padded = PaddedPassword::boxed(b"hunter2").unwrap();
         assert_eq!(format!("{password:?} {password:#?} {padded:?}"), "Password(…) Password(…) PaddedPassword(…)");
     }
 }

@@ -49,7 +49,7 @@ impl CallLimits {
 impl Authenticator {
     /// Names CURVE clients: the `User-Id` of their messages. The default is the Z85 text of their public key.
     ///
-    /// The map is called for clients that are let in (but for [`Verdict::AllowAs`], which names them itself), where
+    /// The map is called for clients that are let in (but for [`Verdict::AllowAs`](crate::Verdict::AllowAs), which names them itself), where
     /// callbacks are called. One that panics refuses its client with 500.
     ///
     /// ```

@@ -45,10 +45,10 @@ impl PasswordTable {
             if let Some(problem) = problem(password.as_bytes()) {
                 return Err(Error::PlainCredentials { what: "password", problem });
             }
-            let Some(password) = PaddedPassword::new(password.as_bytes()) else {
+            let Some(password) = PaddedPassword::boxed(password.as_bytes()) else {
                 return Err(Error::PlainCredentials { what: "password", problem: TOO_LONG });
             };
-            users.insert(user.into_bytes().into_boxed_slice(), Box::new(password));
+            users.insert(user.into_bytes().into_boxed_slice(), password);
         }
         Ok(PasswordTable { users, decoy: PaddedPassword::decoy() })
     }

@@ -9,7 +9,7 @@ impl Authenticator {
     /// Adds addresses and subnets to the allow list: `"10.0.0.7"`, `"192.168.1.0/24"`, `"::1"`, `"fd00::/8"`.
     ///
     /// # Errors
-    /// [`Error::AddressRule`] for the first rule that is neither; none of the call's rules is taken then.
+    /// [`Error::AddressRule`](crate::Error::AddressRule) for the first rule that is neither; none of the call's rules is taken then.
     ///
     /// ```
     /// # let auth = zmq_auth::Authenticator::new();

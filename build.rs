@@ -1,0 +1,34 @@
+//! Says at build time that CURVE will be missing. It never fails the build: NULL and PLAIN work without, and only the
+//! libzmq that the program runs with knows for certain (`curve_available`).
+
+use std::env;
+
+/// What to do where `zmq-sys` doesn't promise CURVE. `{target}` is the triple that is built for, `{url}`
+/// where this crate lives.
+const ADVICE: &str = "\
+zmq-auth: the libzmq in this build is not known to have CURVE (zmq-sys from the registry builds it without). \
+NULL and PLAIN work; where CURVE is missing at run time, its calls answer Error::CurveUnavailable.
+To have CURVE, paste one of these (README.md, \"Two ways to CURVE\"):
+  - build libzmq with it: into the top-level Cargo.toml
+        [patch.crates-io]
+        zmq-sys = { git = \"{url}\" }
+  - link one that has it, such as the system's: into .cargo/config.toml
+        [target.{target}.zmq]
+        rustc-link-search = [\"<the directory of libzmq>\"]
+        rustc-link-lib = [\"dylib=zmq\"]
+        curve = \"1\"    # your word that it has CURVE: silences this warning";
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    // Published by vendor/zmq-sys, or written by the user in an override of `links = "zmq"`. Stock zmq-sys says nothing.
+    if env::var("DEP_ZMQ_CURVE").is_ok_and(|curve| curve == "1") {
+        return;
+    }
+    let target = env::var("TARGET").unwrap_or_else(|_| "<triple>".into());
+    let url = env::var("CARGO_PKG_REPOSITORY").unwrap_or_default();
+    let url = if url.is_empty() { "<the URL of zmq-auth>" } else { &url };
+    let advice = ADVICE.replace("{target}", &target).replace("{url}", url);
+    for line in advice.lines() {
+        println!("cargo::warning={line}");
+    }
+}

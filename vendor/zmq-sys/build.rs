@@ -1,0 +1,35 @@
+//! Links a libzmq that has CURVE: built from `zeromq-src` against `libsodium-sys-stable`, or, with
+//! `ZMQ_SYS_USE_PKG_CONFIG=1`, the system's.
+//!
+//! Dependents' build scripts then see `DEP_ZMQ_CURVE=1` (left out where it is not known) and `DEP_ZMQ_VERSION`, and of a
+//! libzmq that was built here `DEP_ZMQ_INCLUDE` and `DEP_ZMQ_LIB`, the directories of its header and its archive.
+
+use std::env;
+use std::process::ExitCode;
+
+#[path = "build/system.rs"]
+mod system;
+#[path = "build/vendored.rs"]
+mod vendored;
+
+const USE_PKG_CONFIG: &str = "ZMQ_SYS_USE_PKG_CONFIG";
+
+fn main() -> ExitCode {
+    if vendored::is_compiler_process() {
+        vendored::compile();
+        return ExitCode::SUCCESS;
+    }
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=build");
+    println!("cargo::rerun-if-env-changed={USE_PKG_CONFIG}");
+    let linked = match env::var(USE_PKG_CONFIG).as_deref() {
+        Err(_) | Ok("" | "0") => vendored::link(),
+        Ok("1") => system::link(),
+        Ok(other) => Err(format!("{USE_PKG_CONFIG} is 1 or 0, not {other:?}")),
+    };
+    if let Err(message) = linked {
+        println!("cargo::error={message}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}

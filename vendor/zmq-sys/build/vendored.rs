@@ -1,0 +1,68 @@
+//! libzmq from `zeromq-src`, with libsodium for CURVE.
+
+use std::env;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+const COMPILER_PROCESS: &str = "ZMQ_SYS_COMPILER_PROCESS";
+
+/// True in the process that [`link`] starts.
+pub fn is_compiler_process() -> bool {
+    env::var_os(COMPILER_PROCESS).is_some()
+}
+
+/// Compiles libzmq in a process of its own and passes on what that tells Cargo, except for the C++ compiler's warnings,
+/// hundreds of them: Cargo shows a path dependency's. They appear when the build fails.
+pub fn link() -> Result<(), String> {
+    let this = env::current_exe().map_err(|e| format!("cannot find the build script's own path: {e}"))?;
+    let output = Command::new(this)
+        .env(COMPILER_PROCESS, "1")
+        .output()
+        .map_err(|e| format!("cannot start the build of libzmq: {e}"))?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() {
+        eprintln!("{said}\n{}", String::from_utf8_lossy(&output.stderr));
+        return Err(format!(
+            "libzmq did not build ({}). A C++ compiler for the target is needed, and libsodium with its headers; \
+             the output below says what is missing",
+            output.status
+        ));
+    }
+    for line in said.lines().filter(|line| is_for_cargo(line)) {
+        println!("{line}");
+    }
+    println!("cargo::metadata=curve=1");
+    println!("cargo::metadata=version={}", version()?);
+    Ok(())
+}
+
+/// The compiling process: asks `zeromq-src` for libzmq with CURVE.
+pub fn compile() {
+    // Set by libsodium-sys-stable, unless it found a libsodium where the compiler looks anyhow. Our own directory, without
+    // a libsodium in it, then stands in for "nowhere else".
+    let directory = |name| env::var_os(name).map_or_else(out_dir, PathBuf::from);
+    let sodium = zeromq_src::LibLocation::new(directory("DEP_SODIUM_LIB"), directory("DEP_SODIUM_INCLUDE"));
+    zeromq_src::Build::new().with_libsodium(Some(sodium)).build();
+}
+
+/// Instructions and metadata, but no warnings, and not libsodium's linking: its own crate says whether it is static.
+fn is_for_cargo(line: &str) -> bool {
+    let sodium = ["cargo:rustc-link-lib=static=sodium", "cargo:rustc-link-lib=static=libsodium"];
+    line.starts_with("cargo:") && !line.starts_with("cargo:warning=") && !sodium.contains(&line)
+}
+
+/// libzmq's version by the header that `zeromq-src` copied.
+fn version() -> Result<String, String> {
+    let header = out_dir().join("source/include/zmq.h");
+    let text = fs::read_to_string(&header).map_err(|e| format!("{}: {e}", header.display()))?;
+    let number = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    match ["MAJOR", "MINOR", "PATCH"].map(|part| number(&format!("#define ZMQ_VERSION_{part} "))) {
+        [Some(major), Some(minor), Some(patch)] => Ok(format!("{major}.{minor}.{patch}")),
+        _ => Err(format!("{}: names no version", header.display())),
+    }
+}
+
+fn out_dir() -> PathBuf {
+    env::var_os("OUT_DIR").expect("Cargo sets OUT_DIR").into()
+}
