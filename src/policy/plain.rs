@@ -22,7 +22,7 @@ pub(crate) enum PlainSource {
 pub(crate) struct PasswordTable {
     users: HashMap<Box<[u8]>, Box<PaddedPassword>>,
     // Compared with for a user who isn't there, so that this takes as long as a wrong password.
-    decoy: PaddedPassword,
+    decoy: Box<PaddedPassword>,
 }
 
 impl PasswordTable {
@@ -50,7 +50,7 @@ impl PasswordTable {
             };
             users.insert(user.into_bytes().into_boxed_slice(), password);
         }
-        Ok(PasswordTable { users, decoy: PaddedPassword::decoy() })
+        Ok(PasswordTable { users, decoy: Box::new(PaddedPassword::decoy()) })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -60,7 +60,7 @@ impl PasswordTable {
     /// Compares bytes, in a time that depends on neither the password nor whether there is such a user.
     pub(crate) fn holds(&self, username: &[u8], password: &[u8]) -> bool {
         let entry = self.users.get(username);
-        let equal = entry.map_or(&self.decoy, Box::as_ref).matches(password);
+        let equal = entry.unwrap_or(&self.decoy).matches(password);
         equal & entry.is_some()
     }
 }
