@@ -51,7 +51,7 @@ mod sender;
 mod socket;
 mod zap;
 
-pub use audit::Counters;
+pub use audit::{Counters, Event, EventKind, Events};
 pub use certificate::{Certificate, create_certificates, load_certificate, load_certificates, save_certificate};
 pub use error::{Error, Result};
 pub use ffi::Errno;

@@ -111,6 +111,22 @@ impl Authenticator {
         Ok(())
     }
 
+    /// Opens a stream of what happens from now on, through every handler of this policy. It holds up to `capacity` events
+    /// (at least one); what doesn't fit is dropped and counted, never waited for.
+    ///
+    /// ```
+    /// let auth = zmq_auth::Authenticator::new();
+    /// let events = auth.events(1000);
+    /// std::thread::spawn(move || {
+    ///     while let Some(event) = events.next_timeout(std::time::Duration::from_secs(60)) {
+    ///         println!("{event:?}");
+    ///     }
+    /// });
+    /// ```
+    pub fn events(&self, capacity: usize) -> crate::Events {
+        self.audit().events(capacity)
+    }
+
     /// What was decided so far, through every handler of this policy.
     ///
     /// ```

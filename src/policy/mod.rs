@@ -12,6 +12,7 @@ mod plain;
 mod reason;
 mod rules;
 mod sources;
+mod validity;
 mod verdict;
 
 pub(crate) use address::PeerAddress;

@@ -19,6 +19,15 @@ pub(crate) enum Status {
 }
 
 impl Status {
+    pub(crate) fn number(self) -> u16 {
+        match self {
+            Status::Success => 200,
+            Status::Retry => 300,
+            Status::Denied => 400,
+            Status::Fault => 500,
+        }
+    }
+
     fn code(self) -> &'static [u8] {
         match self {
             Status::Success => b"200",

@@ -1,0 +1,91 @@
+//! How many requests were answered how.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::policy::Reason;
+use crate::zap::Status;
+
+/// How many requests were answered how. Every number only grows.
+///
+/// ```
+/// let auth = zmq_auth::Authenticator::new();
+/// let before = auth.counters();
+/// let null: [&[u8]; 6] = [b"1.0", b"1", b"", b"127.0.0.1", b"", b"NULL"];
+/// auth.handle_zap_message(&null);
+/// assert_eq!(auth.counters().allowed, before.allowed + 1);
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Answered 200.
+    pub allowed: u64,
+    /// Answered 400.
+    pub denied: u64,
+    /// Answered 300, for whatever reason.
+    pub retried: u64,
+    /// Answered 500.
+    pub faults: u64,
+    /// Not answered: not enough frames to answer with.
+    pub dropped: u64,
+    /// Answered 300 because too many callbacks were under way.
+    pub calls_refused: u64,
+    /// Answered 300 because the callback took too long.
+    pub calls_timed_out: u64,
+    /// Threads that were left to a callback that did not return when the handler stopped.
+    pub calls_abandoned: u64,
+}
+
+/// The numbers themselves.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    allowed: AtomicU64,
+    denied: AtomicU64,
+    retried: AtomicU64,
+    faults: AtomicU64,
+    dropped: AtomicU64,
+    calls_refused: AtomicU64,
+    calls_timed_out: AtomicU64,
+    calls_abandoned: AtomicU64,
+}
+
+impl Tally {
+    pub(super) fn answered(&self, status: Status, reason: Reason) {
+        match status {
+            Status::Success => add(&self.allowed, 1),
+            Status::Denied => add(&self.denied, 1),
+            Status::Retry => add(&self.retried, 1),
+            Status::Fault => add(&self.faults, 1),
+        }
+        match reason {
+            Reason::TooManyCalls => add(&self.calls_refused, 1),
+            Reason::TimedOut => add(&self.calls_timed_out, 1),
+            _ => {}
+        }
+    }
+
+    pub(super) fn dropped(&self) {
+        add(&self.dropped, 1);
+    }
+
+    pub(super) fn abandoned(&self, threads: usize) {
+        add(&self.calls_abandoned, threads as u64);
+    }
+
+    pub(super) fn snapshot(&self) -> Counters {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counters {
+            allowed: read(&self.allowed),
+            denied: read(&self.denied),
+            retried: read(&self.retried),
+            faults: read(&self.faults),
+            dropped: read(&self.dropped),
+            calls_refused: read(&self.calls_refused),
+            calls_timed_out: read(&self.calls_timed_out),
+            calls_abandoned: read(&self.calls_abandoned),
+        }
+    }
+}
+
+fn add(counter: &AtomicU64, n: u64) {
+    counter.fetch_add(n, Ordering::Relaxed);
+}
