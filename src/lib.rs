@@ -25,7 +25,7 @@
 //!
 //! let mut client = context.socket(zmq::REQ)?;
 //! client.plain_client("alice", "correct horse battery staple")?;
-//! client.connect(&server.get_last_endpoint()?.unwrap())?;
+//! client.connect(&server.endpoint()?)?;
 //! client.send("hello", 0)?;
 //!
 //! let mut message = server.recv_msg(0)?;

@@ -24,8 +24,9 @@ pub enum Handshake {
     /// The server's ZAP handler refused: 400 or 500, and on the server's side 300 as well (of which the client hears
     /// nothing). libzmq's client doesn't try again.
     Denied(u32),
-    /// The ends don't fit: another mechanism, or a server key that isn't the server's. The client tries for ever.
-    /// Where libzmq says more, this is its `ZMQ_PROTOCOL_ERROR_*` number.
+    /// The ends don't fit: another mechanism, or a server key that isn't the server's. A server that enforces its domain
+    /// while no ZAP handler runs looks the same. The client tries for ever. Where libzmq says more, this is its
+    /// `ZMQ_PROTOCOL_ERROR_*` number.
     WrongServerKeyOrMechanism(Option<u32>),
     /// Nobody listens at the endpoint. The client tries for ever.
     Unreachable,
@@ -36,7 +37,9 @@ impl fmt::Display for Handshake {
         match self {
             Handshake::Authenticated => f.write_str("authenticated"),
             Handshake::Denied(code) => write!(f, "denied ({code})"),
-            Handshake::WrongServerKeyOrMechanism(_) => f.write_str("wrong server key, or another mechanism"),
+            Handshake::WrongServerKeyOrMechanism(_) => {
+                f.write_str("no handshake: a wrong server key, another mechanism, or a server without its ZAP handler")
+            }
             Handshake::Unreachable => f.write_str("nobody listens there"),
         }
     }
@@ -62,7 +65,7 @@ impl fmt::Display for Handshake {
 /// let mut client = context.socket(zmq::REQ)?;
 /// client.plain_client("mallory", "guess")?;
 /// let mut client = MonitoredSocket::new(&context, client)?;
-/// client.connect(&server.get_last_endpoint()?.unwrap())?;
+/// client.connect(&server.endpoint()?)?;
 /// assert_eq!(client.wait_for_handshake(Duration::from_secs(10))?, Some(Handshake::Denied(400)));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

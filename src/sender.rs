@@ -21,7 +21,7 @@ use crate::policy::PeerAddress;
 /// # server.plain_server("shop")?;
 /// # server.bind("tcp://127.0.0.1:*")?;
 /// # client.plain_client("alice", "correct horse")?;
-/// # client.connect(&server.get_last_endpoint()?.unwrap())?;
+/// # client.connect(&server.endpoint()?)?;
 /// # client.send("3 apples", 0)?;
 ///
 /// let mut message = server.recv_msg(0)?;

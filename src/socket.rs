@@ -41,7 +41,7 @@ use crate::sender::Received;
 ///
 /// let mut client = context.socket(zmq::REQ)?;
 /// client.curve_client(&client_keys, &server_keys.public)?;
-/// client.connect(&server.get_last_endpoint()?.unwrap())?;
+/// client.connect(&server.endpoint()?)?;
 /// client.send("hello", 0)?;
 /// assert_eq!(server.recv_string(0)?.unwrap(), "hello");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -57,6 +57,9 @@ pub trait SocketExt: sealed::Sealed {
 
     /// Makes the socket a CURVE client with these keys, which talks to the server with this public key and to no other.
     ///
+    /// A client that is refused isn't told (see [`MonitoredSocket`](crate::MonitoredSocket)), and what it has sent stays
+    /// queued: with the default linger its context never ends. `set_linger` says how long that may take.
+    ///
     /// # Errors
     /// As [`curve_server`](Self::curve_server), but for the domain.
     fn curve_client(&mut self, keys: &KeyPair, server: &PublicKey) -> Result<()>;
@@ -67,7 +70,8 @@ pub trait SocketExt: sealed::Sealed {
     /// [`Error::LibzmqTooOld`], [`Error::Domain`], [`Error::AlreadyBound`]; [`Error::Zmq`] when the context has ended.
     fn plain_server(&mut self, domain: &str) -> Result<()>;
 
-    /// Makes the socket a PLAIN client with this name and password, 1 to 255 bytes each.
+    /// Makes the socket a PLAIN client with this name and password, 1 to 255 bytes each. As for
+    /// [`curve_client`](Self::curve_client), `set_linger` bounds what a refused one leaves behind.
     ///
     /// # Errors
     /// [`Error::PlainCredentials`], [`Error::AlreadyBound`]; [`Error::Zmq`] when the context has ended.
@@ -79,6 +83,21 @@ pub trait SocketExt: sealed::Sealed {
     /// # Errors
     /// As [`plain_server`](Self::plain_server).
     fn null_server(&mut self, domain: &str) -> Result<()>;
+
+    /// The endpoint that the socket was bound or connected to last, in the form that a client connects to: with the port
+    /// that the system chose for `tcp://127.0.0.1:*`.
+    ///
+    /// ```
+    /// # use zmq_auth::{SocketExt, zmq};
+    /// # let server = zmq::Context::new().socket(zmq::REP).unwrap();
+    /// server.bind("tcp://127.0.0.1:*").unwrap();
+    /// assert!(server.endpoint()?.starts_with("tcp://127.0.0.1:"));
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Zmq`] when the context has ended, and for a socket that was neither bound nor connected.
+    fn endpoint(&self) -> Result<String>;
 
     /// Receives a whole message and keeps what libzmq knows of its sender, which `zmq::Socket::recv_multipart` loses.
     /// `flags` are 0 or [`zmq::DONTWAIT`].
@@ -93,7 +112,7 @@ pub trait SocketExt: sealed::Sealed {
     /// # server.plain_server("shop")?;
     /// # server.bind("tcp://127.0.0.1:*")?;
     /// # client.plain_client("alice", "correct horse")?;
-    /// # client.connect(&server.get_last_endpoint()?.unwrap())?;
+    /// # client.connect(&server.endpoint()?)?;
     /// # client.send_multipart(["order", "3 apples"], 0)?;
     /// let message = server.recv_with_sender(0)?;
     /// assert_eq!(message.user_id(), Some("alice"));
@@ -153,6 +172,13 @@ impl SocketExt for zmq::Socket {
         guard(self, domain)?;
         // Off is NULL, whatever mechanism was set before.
         self.set_plain_server(false).map_err(|error| failed("become a NULL server", error))
+    }
+
+    fn endpoint(&self) -> Result<String> {
+        match self.get_last_endpoint().map_err(|error| failed("tell the socket's last endpoint", error))? {
+            Ok(endpoint) if !endpoint.is_empty() => Ok(endpoint),
+            _ => Err(failed("tell the endpoint of a socket that has none", Errno::INVALID)),
+        }
     }
 
     fn recv_with_sender(&self, flags: i32) -> zmq::Result<Received> {

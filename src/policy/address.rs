@@ -38,8 +38,11 @@ pub struct IpcCredentials {
     pub pid: u32,
 }
 
-/// A rule about `ipc://` peers, for [`Authenticator::allow_ipc`](crate::Authenticator::allow_ipc) and
+/// A rule about `ipc://` peers (Linux), for [`Authenticator::allow_ipc`](crate::Authenticator::allow_ipc) and
 /// [`Authenticator::deny_ipc`](crate::Authenticator::deny_ipc).
+///
+/// A libzmq that was built without `SO_PEERCRED` (the one of stock `zmq-sys` is) doesn't know who its ipc peers are: once
+/// there is any address rule, it has them all refused.
 ///
 /// ```
 /// use zmq_auth::{Authenticator, IpcRule};

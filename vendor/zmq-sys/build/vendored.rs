@@ -18,6 +18,7 @@ pub fn link() -> Result<(), String> {
     let this = env::current_exe().map_err(|e| format!("cannot find the build script's own path: {e}"))?;
     let output = Command::new(this)
         .env(COMPILER_PROCESS, "1")
+        .envs(peer_credentials())
         .output()
         .map_err(|e| format!("cannot start the build of libzmq: {e}"))?;
     let said = String::from_utf8_lossy(&output.stdout);
@@ -44,6 +45,28 @@ pub fn compile() {
     let directory = |name| env::var_os(name).map_or_else(out_dir, PathBuf::from);
     let sodium = zeromq_src::LibLocation::new(directory("DEP_SODIUM_LIB"), directory("DEP_SODIUM_INCLUDE"));
     zeromq_src::Build::new().with_libsodium(Some(sodium)).build();
+}
+
+/// The C++ flags of the user, and one that `zeromq-src` leaves out: with it libzmq tells a ZAP handler who is at the other
+/// end of an ipc connection.
+fn peer_credentials() -> Option<(String, String)> {
+    let define = match env::var("CARGO_CFG_TARGET_OS").as_deref() {
+        Ok("linux" | "android") => "-DZMQ_HAVE_SO_PEERCRED=1",
+        Ok("freebsd" | "macos") => "-DZMQ_HAVE_LOCAL_PEERCRED=1",
+        _ => return None,
+    };
+    let target = env::var("TARGET").ok()?;
+    // In the order in which the `cc` crate looks for them.
+    let kind = if env::var("HOST").as_ref() == Ok(&target) { "HOST" } else { "TARGET" };
+    let exact = format!("CXXFLAGS_{target}");
+    let names = [
+        exact.clone(),
+        format!("CXXFLAGS_{}", target.replace('-', "_")),
+        format!("{kind}_CXXFLAGS"),
+        "CXXFLAGS".into(),
+    ];
+    let flags = names.iter().find_map(|name| env::var(name).ok()).unwrap_or_default();
+    Some((exact, format!("{flags} {define}").trim_start().to_owned()))
 }
 
 /// Instructions and metadata, but no warnings, and not libsodium's linking: its own crate says whether it is static.

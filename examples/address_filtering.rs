@@ -1,0 +1,94 @@
+//! Rules about where clients come from: addresses and subnets of IPv4 and IPv6, and users behind `ipc://`. They are looked
+//! at first, for every mechanism and domain; here with NULL clients, who have nothing to show but their address.
+//!
+//! Linux has all of 127.0.0.0/8 on its loopback interface, so that clients can come from different addresses.
+//!
+//! ```sh
+//! cargo run --example address_filtering
+//! ```
+
+use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use zmq_auth::{Authenticator, Handshake, IpcRule, MonitoredSocket, SocketExt, zmq};
+
+/// Nothing here takes that long: it bounds the wait where something is broken.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn main() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let context = zmq::Context::new();
+    let auth = Authenticator::new();
+    let _running = auth.start(&context)?;
+
+    // Without `null_server` (a ZAP domain, and its enforcement), libzmq doesn't ask about NULL clients at all.
+    let mut server = context.socket(zmq::PULL)?;
+    server.null_server("office")?;
+    server.bind("tcp://127.0.0.1:*")?;
+    let endpoint = server.get_last_endpoint()?.expect("endpoints are text");
+    // libzmq's notation for "from this address": tcp://SOURCE:0;SERVER:PORT.
+    let from = |source| endpoint.replace("tcp://", &format!("tcp://{source}:0;"));
+
+    println!("allow 127.0.0.0/16; deny 127.0.0.66");
+    auth.allow(["127.0.0.0/16"])?;
+    auth.deny(["127.0.0.66"])?;
+    expect(&context, &from("127.0.0.1"), "127.0.0.1", Handshake::Authenticated)?;
+    expect(&context, &from("127.0.7.7"), "127.0.7.7", Handshake::Authenticated)?;
+    expect(&context, &from("127.0.0.66"), "127.0.0.66, for deny wins", Handshake::Denied(400))?;
+    expect(&context, &from("127.1.0.1"), "127.1.0.1, for it isn't on the allow list", Handshake::Denied(400))?;
+
+    // All or nothing: where one rule of a call can't be read, none of them is taken.
+    let error = auth.deny(["127.0.7.7", "localhost"]).err().context("a host name was taken for an address")?;
+    println!("deny 127.0.7.7 and localhost: {error}");
+    expect(&context, &from("127.0.7.7"), "127.0.7.7, still", Handshake::Authenticated)?;
+
+    println!("deny 127.0.0.0/24 instead of all that");
+    auth.set_addresses([""; 0], ["127.0.0.0/24"])?;
+    expect(&context, &from("127.0.0.1"), "127.0.0.1", Handshake::Denied(400))?;
+    expect(&context, &from("127.1.0.1"), "127.1.0.1, for there is no allow list now", Handshake::Authenticated)?;
+
+    let mut server = context.socket(zmq::PULL)?;
+    server.null_server("office")?;
+    server.set_ipv6(true)?;
+    match server.bind("tcp://[::1]:*") {
+        Ok(()) => {
+            let endpoint = server.get_last_endpoint()?.expect("endpoints are text");
+            println!("allow ::/64");
+            auth.set_addresses(["::/64"], [""; 0])?;
+            expect(&context, &endpoint, "::1", Handshake::Authenticated)?;
+            println!("deny ::1 as well");
+            auth.deny(["::1"])?;
+            expect(&context, &endpoint, "::1", Handshake::Denied(400))?;
+        }
+        Err(error) => println!("No IPv6 here ({error}): left out."),
+    }
+
+    // Linux tells the server who is at the other end of an ipc connection.
+    let me = directory.path().metadata()?.uid();
+    let mut server = context.socket(zmq::PULL)?;
+    server.null_server("office")?;
+    let endpoint = format!("ipc://{}", directory.path().join("office").display());
+    server.bind(&endpoint)?;
+    println!("allow user {me} by ipc");
+    auth.set_addresses([""; 0], [""; 0])?;
+    auth.allow_ipc([IpcRule::User(me)]);
+    expect(&context, &endpoint, "an ipc client of this user", Handshake::Authenticated)?;
+    println!("allow another user by ipc instead");
+    auth.set_ipc([IpcRule::User(me + 1)], []);
+    expect(&context, &endpoint, "an ipc client of this user", Handshake::Denied(400))?;
+    Ok(())
+}
+
+/// One new client of that endpoint, and how its handshake must end.
+fn expect(context: &zmq::Context, endpoint: &str, who: &str, expected: Handshake) -> Result<()> {
+    let client = context.socket(zmq::PUSH)?;
+    client.set_ipv6(endpoint.contains('['))?;
+    client.set_linger(0)?;
+    let mut client = MonitoredSocket::new(context, client)?;
+    client.connect(endpoint)?;
+    let seen = client.wait_for_handshake(PATIENCE)?.context("the client heard nothing")?;
+    println!("    {who}: {seen}");
+    ensure!(seen == expected, "{who}: {expected} was expected");
+    Ok(())
+}

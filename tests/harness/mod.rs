@@ -1,0 +1,27 @@
+//! What the test binaries share. Each takes what it needs: `mod harness;` or `#[path = "../harness/mod.rs"] mod harness;`.
+//!
+//! Everything here installs the capturing logger first, which aborts the process when a secret is logged.
+
+#![allow(dead_code, unused_macros, unused_imports, unreachable_pub)]
+
+pub mod doors;
+pub mod faces;
+pub mod gate;
+pub mod log;
+pub mod process;
+pub mod python;
+pub mod sockets;
+pub mod zap;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// How long an event may take that is sure to come: generous, for machines that are busy with other things.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A ZAP domain that no other test uses, so that the log of one test can be told from that of the others.
+pub fn domain(name: &str) -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    log::install();
+    format!("{name}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
