@@ -155,6 +155,9 @@ pub enum Error {
     /// The pipe that wakes the handler thread could not be made.
     #[error("cannot make the pipe that wakes the handler: {0}")]
     Pipe(#[source] io::Error),
+    /// The system gave no random bytes.
+    #[error("no randomness from the system: {0}")]
+    Random(String),
     /// There is no tokio runtime with I/O and time drivers here.
     #[error("cannot serve from here: {0}; call it in a tokio runtime built with enable_all()")]
     Runtime(String),

@@ -61,7 +61,7 @@ pub use handler::ThreadAuthenticator;
 pub use keys::{KeyPair, Password, PublicKey, SecretKey, curve_available, curve_keypair, curve_public};
 pub use metadata::Metadata;
 pub use monitor::{Handshake, MonitoredSocket};
-pub use policy::{Authenticator, CURVE_ALLOW_ANY, IpcCredentials, IpcRule, Peer, Verdict};
+pub use policy::{Authenticator, CURVE_ALLOW_ANY, Explanation, IpcCredentials, IpcRule, MatchedDomain, Peer, Verdict};
 pub use sender::{Received, Sender};
 pub use socket::SocketExt;
 

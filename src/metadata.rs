@@ -3,8 +3,9 @@
 use crate::error::{Error, Result};
 
 /// Names that libzmq gives a meaning to: a reply that set one would speak in libzmq's place. `Identity` even sets the
-/// routing id by which a ROUTER socket addresses the peer.
-const RESERVED: [&str; 6] = ["Identity", "Routing-Id", "Socket-Type", "User-Id", "Peer-Address", "__fd"];
+/// routing id by which a ROUTER socket addresses the peer. The last is this crate's own.
+const RESERVED: [&str; 7] =
+    ["Identity", "Routing-Id", "Socket-Type", "User-Id", "Peer-Address", "__fd", crate::policy::MARK_PROPERTY];
 
 /// A name's length is one byte on the wire (RFC 23, "metadata").
 const MAX_NAME: usize = 255;
@@ -42,7 +43,7 @@ impl Metadata {
     /// [`Error::Metadata`], and nothing changes, for
     /// - a name that is empty, longer than 255 bytes or has control characters,
     /// - a name that libzmq gives a meaning to, in any case: `Identity`, `Routing-Id`, `Socket-Type`, `User-Id`,
-    ///   `Peer-Address`, `__fd`,
+    ///   `Peer-Address`, `__fd`, or this crate does: `Zmq-Auth-Mark`,
     /// - a value with a NUL (libzmq hands values out as C strings: it would be cut there),
     /// - more than 65,535 encoded bytes in all.
     ///
@@ -146,16 +147,18 @@ impl Metadata {
     /// most significant first, value. Reserved names are left out.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         for (name, value) in self.iter().filter(|(name, _)| !is_reserved(name)) {
-            // Both hold for everything that `insert_unreserved` let in.
-            let (Ok(name_length), Ok(value_length)) = (u8::try_from(name.len()), u32::try_from(value.len())) else {
-                continue;
-            };
-            out.push(name_length);
-            out.extend_from_slice(name.as_bytes());
-            out.extend_from_slice(&value_length.to_be_bytes());
-            out.extend_from_slice(value.as_bytes());
+            encode_property(name, value, out);
         }
     }
+}
+
+/// One name and value. What is too long for its length's bytes, and `insert_unreserved` would have refused, is left out.
+pub(crate) fn encode_property(name: &str, value: &str, out: &mut Vec<u8>) {
+    let (Ok(name_length), Ok(value_length)) = (u8::try_from(name.len()), u32::try_from(value.len())) else { return };
+    out.push(name_length);
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(&value_length.to_be_bytes());
+    out.extend_from_slice(value.as_bytes());
 }
 
 /// An error for this name; what is quoted of it has at most 256 bytes.

@@ -11,12 +11,17 @@
 //! **`inproc://` has no security mechanism at all**: whoever is in the process and the context is let in, whatever the
 //! socket's options say. Bind guarded sockets to `tcp://` and `ipc://` only.
 
+use std::time::{Duration, Instant};
+
 use crate::error::{Error, Result};
 use crate::ffi::{self, Errno};
 use crate::keys::{KeyPair, PublicKey};
 use crate::libzmq;
 use crate::policy::{check_domain, plain_problem};
 use crate::sender::Received;
+
+/// Between two tries to bind again.
+const RETRY: Duration = Duration::from_millis(5);
 
 /// Security for a [`zmq::Socket`], set whole or not at all; and messages together with who sent them.
 ///
@@ -99,6 +104,28 @@ pub trait SocketExt: sealed::Sealed {
     /// [`Error::Zmq`] when the context has ended, and for a socket that was neither bound nor connected.
     fn endpoint(&self) -> Result<String>;
 
+    /// Drops every client of a bound endpoint, so that each has to authenticate again; those that are still let in come
+    /// back by themselves. libzmq has no call that drops one client.
+    ///
+    /// The endpoint is unbound and bound again, which may take a few tries while the system frees it: up to `timeout`.
+    /// Messages that are under way can be lost. `endpoint` is what [`endpoint`](Self::endpoint) told after `bind`.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use zmq_auth::{SocketExt, zmq};
+    /// # let context = zmq::Context::new();
+    /// let mut server = context.socket(zmq::REP)?;
+    /// server.null_server("lab")?;
+    /// server.bind("tcp://127.0.0.1:*")?;
+    /// let endpoint = server.endpoint()?;
+    /// server.rebind(&endpoint, Duration::from_secs(5))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Zmq`] when the socket isn't bound there; when it can't be bound again in time, and then **it is unbound**.
+    fn rebind(&self, endpoint: &str, timeout: Duration) -> Result<()>;
+
     /// Receives a whole message and keeps what libzmq knows of its sender, which `zmq::Socket::recv_multipart` loses.
     /// `flags` are 0 or [`zmq::DONTWAIT`].
     ///
@@ -178,6 +205,21 @@ impl SocketExt for zmq::Socket {
         match self.get_last_endpoint().map_err(|error| failed("tell the socket's last endpoint", error))? {
             Ok(endpoint) if !endpoint.is_empty() => Ok(endpoint),
             _ => Err(failed("tell the endpoint of a socket that has none", Errno::INVALID)),
+        }
+    }
+
+    fn rebind(&self, endpoint: &str, timeout: Duration) -> Result<()> {
+        if endpoint.contains('\0') {
+            return Err(failed("unbind", Errno::INVALID));
+        }
+        self.unbind(endpoint).map_err(|error| failed("unbind", error))?;
+        let deadline = Instant::now() + timeout;
+        loop {
+            match self.bind(endpoint) {
+                // The old listener is closed by libzmq's I/O thread, a moment later.
+                Err(zmq::Error::EADDRINUSE) if Instant::now() < deadline => std::thread::sleep(RETRY),
+                bound => return bound.map_err(|error| failed("bind again", error)),
+            }
         }
     }
 

@@ -7,6 +7,10 @@ use crate::zap::Status;
 
 /// How many requests were answered how. Every number only grows.
 ///
+/// With the feature `metrics` the same numbers go through the `metrics` facade: `zmq_auth_answers_total` with the label
+/// `status`, `zmq_auth_dropped_total`, `zmq_auth_calls_refused_total`, `zmq_auth_calls_timed_out_total`,
+/// `zmq_auth_calls_abandoned_total`.
+///
 /// ```
 /// let auth = zmq_auth::Authenticator::new();
 /// let before = auth.counters();
@@ -50,6 +54,8 @@ pub(super) struct Tally {
 
 impl Tally {
     pub(super) fn answered(&self, status: Status, reason: Reason) {
+        #[cfg(feature = "metrics")]
+        metrics::counter!("zmq_auth_answers_total", "status" => status.label()).increment(1);
         match status {
             Status::Success => add(&self.allowed, 1),
             Status::Denied => add(&self.denied, 1),
@@ -57,18 +63,30 @@ impl Tally {
             Status::Fault => add(&self.faults, 1),
         }
         match reason {
-            Reason::TooManyCalls => add(&self.calls_refused, 1),
-            Reason::TimedOut => add(&self.calls_timed_out, 1),
+            Reason::TooManyCalls => {
+                add(&self.calls_refused, 1);
+                #[cfg(feature = "metrics")]
+                metrics::counter!("zmq_auth_calls_refused_total").increment(1);
+            }
+            Reason::TimedOut => {
+                add(&self.calls_timed_out, 1);
+                #[cfg(feature = "metrics")]
+                metrics::counter!("zmq_auth_calls_timed_out_total").increment(1);
+            }
             _ => {}
         }
     }
 
     pub(super) fn dropped(&self) {
         add(&self.dropped, 1);
+        #[cfg(feature = "metrics")]
+        metrics::counter!("zmq_auth_dropped_total").increment(1);
     }
 
     pub(super) fn abandoned(&self, threads: usize) {
         add(&self.calls_abandoned, threads as u64);
+        #[cfg(feature = "metrics")]
+        metrics::counter!("zmq_auth_calls_abandoned_total").increment(threads as u64);
     }
 
     pub(super) fn snapshot(&self) -> Counters {

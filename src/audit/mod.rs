@@ -57,7 +57,9 @@ impl Audit {
         let text = Cut(reply.text().as_bytes());
         match suppressed {
             0 => log::warn!(target: TARGET, "{word} {subject}: {text}"),
-            n => log::warn!(target: TARGET, "{word} {subject}: {text} ({n} more refusals of this address were not logged)"),
+            n => {
+                log::warn!(target: TARGET, "{word} {subject}: {text} ({n} more refusals of this address were not logged)")
+            }
         }
     }
 

@@ -75,7 +75,7 @@ impl<E> Exchange<E> {
         let subject = parsed.request.as_ref().map_or_else(|_| Subject::unknown(), Subject::of);
         match self.authenticator.decide(&parsed.request, &mut self.reply) {
             Outcome::Decided(reason) => {
-                self.authenticator.audit().record(&subject, reason, &self.reply);
+                self.authenticator.settle(&subject, reason, &mut self.reply);
                 Step::Answer
             }
             Outcome::Ask(call) => {
@@ -95,7 +95,7 @@ impl<E> Exchange<E> {
         let Some(parsed) = Parsed::new(frames) else { return Step::Drop };
         let subject = parsed.request.as_ref().map_or_else(|_| Subject::unknown(), Subject::of);
         reason.refuse(&mut self.reply);
-        self.authenticator.audit().record(&subject, reason, &self.reply);
+        self.authenticator.settle(&subject, reason, &mut self.reply);
         Step::Answer
     }
 
@@ -108,10 +108,10 @@ impl<E> Exchange<E> {
     }
 
     /// Takes what came of a call; `None` where the request was answered already, and the result is too late.
-    pub(crate) fn finish(&mut self, id: CallId, answer: Answer) -> Option<Late<E>> {
+    pub(crate) fn finish(&mut self, id: CallId, mut answer: Answer) -> Option<Late<E>> {
         let pending = self.pending.remove(&id)?;
         self.deadlines.remove(&(pending.deadline, id));
-        self.authenticator.audit().record(&pending.subject, answer.reason, &answer.reply);
+        self.authenticator.settle(&pending.subject, answer.reason, &mut answer.reply);
         Some(Late { envelope: pending.envelope, request_id: pending.request_id, reply: answer.reply })
     }
 

@@ -8,7 +8,7 @@ use super::desk::{Assignment, Desk};
 use super::pool::Pool;
 use super::thread::Control;
 use super::wake::Bell;
-use crate::audit::TARGET;
+use crate::audit::{EventKind, TARGET};
 use crate::ffi::Errno;
 use crate::policy::{Answer, Reason};
 
@@ -44,6 +44,7 @@ impl Server {
         let authenticator = desk.authenticator().clone();
         drop(desk);
         authenticator.audit().abandoned(pool.stop(GRACE));
+        authenticator.audit().tell(EventKind::Stopped, "handler thread stopped");
     }
 
     /// Until the guard says stop, or libzmq that the context has ended.

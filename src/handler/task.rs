@@ -17,7 +17,7 @@ use tokio::time::{sleep_until, timeout};
 use super::desk::{Assignment, Desk, Round};
 use super::exchange::CallId;
 use super::pool::Pool;
-use crate::audit::TARGET;
+use crate::audit::{EventKind, TARGET};
 use crate::error::{Error, Result};
 use crate::ffi::{Errno, HandlerSocket};
 use crate::policy::{Answer, Authenticator, Call, Reason};
@@ -97,6 +97,7 @@ impl Authenticator {
         };
         let task = runtime.spawn(server.run());
         log::debug!(target: TARGET, "handler started");
+        self.audit().tell(EventKind::Started, "handler task started");
         Ok(AsyncAuthenticator { authenticator: self.clone(), control, task: Some(task) })
     }
 }
@@ -233,6 +234,7 @@ impl Server {
         })
         .await;
         authenticator.audit().abandoned(pool.stop(Duration::ZERO));
+        authenticator.audit().tell(EventKind::Stopped, "handler task stopped");
     }
 
     /// Until the guard says stop, or libzmq that the context has ended.

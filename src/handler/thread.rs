@@ -10,7 +10,7 @@ use super::desk::Desk;
 use super::pool::Pool;
 use super::serve::Server;
 use super::wake::{Waker, bell};
-use crate::audit::TARGET;
+use crate::audit::{EventKind, TARGET};
 use crate::error::{Error, Result};
 use crate::policy::Authenticator;
 
@@ -116,6 +116,7 @@ impl Authenticator {
         };
         let thread = Builder::new().name("zmq-auth".into()).spawn(run).map_err(Error::Thread)?;
         log::debug!(target: TARGET, "handler started");
+        self.audit().tell(EventKind::Started, "handler thread started");
         Ok(ThreadAuthenticator { authenticator: self.clone(), control, waker, thread: Some(thread) })
     }
 }

@@ -112,6 +112,12 @@ impl PaddedPassword {
         PaddedPassword(Zeroizing::new([0; MAX_LENGTH + 1]))
     }
 
+    /// The password itself.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        let length = usize::from(self.0[MAX_LENGTH]);
+        self.0.get(..length).unwrap_or_default()
+    }
+
     /// Whether the candidate is this password. One of more than 255 bytes never is, and costs the same.
     pub(crate) fn matches(&self, candidate: &[u8]) -> bool {
         let fits = candidate.len() <= MAX_LENGTH;

@@ -146,7 +146,30 @@ impl AddressRules {
     }
 }
 
+impl AddressRules {
+    /// The rule that decides about an address, in words; `None` where there is none.
+    pub(crate) fn explain(&self, address: &[u8]) -> Option<String> {
+        let address = PeerAddress::parse(address);
+        if let Some(rule) = self.deny.covering(address) {
+            return Some(format!("deny {rule}"));
+        }
+        self.allow.covering(address).map(|rule| format!("allow {rule}"))
+    }
+}
+
 impl AddressList {
+    /// The narrowest rule that covers an address.
+    fn covering(&self, address: PeerAddress) -> Option<String> {
+        match address {
+            PeerAddress::Ip(IpAddr::V4(ip)) => self.ip.v4.get_lpm(&ip.into()).map(|net| net.to_string()),
+            PeerAddress::Ip(IpAddr::V6(ip)) => self.ip.v6.get_lpm(&ip.into()).map(|net| net.to_string()),
+            PeerAddress::Ipc(peer) => {
+                self.ipc.iter().find(|rule| rule.covers(peer)).map(|rule| format!("ipc {rule:?}"))
+            }
+            PeerAddress::Other => None,
+        }
+    }
+
     fn is_empty(&self) -> bool {
         self.ip.is_empty() && self.ipc.is_empty()
     }

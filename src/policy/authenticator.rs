@@ -1,12 +1,16 @@
 //! The handle on a policy, and the one lock that it is changed and read under.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Instant;
 
 use super::address::AddressRules;
+use super::attempts::Attempts;
 use super::call::UserIdMap;
 use super::domain::{Domains, Sources};
 use super::limits::CallLimits;
+use super::marks::Marks;
 use super::{Outcome, Reason};
 use crate::audit::Audit;
 use crate::zap::{Malformed, Parsed, Reply, Request, Subject};
@@ -52,6 +56,8 @@ struct Shared {
     policy: RwLock<Policy>,
     audit: Audit,
     limits: CallLimits,
+    // Set for good by the first use of marks or of a limit on failures.
+    settles: AtomicBool,
 }
 
 /// The rules at one moment.
@@ -60,6 +66,8 @@ pub(crate) struct Policy {
     pub(super) addresses: AddressRules,
     pub(super) domains: Domains,
     pub(super) user_id: Option<Arc<UserIdMap>>,
+    pub(super) attempts: Option<Arc<Attempts>>,
+    pub(super) marks: Option<Marks>,
 }
 
 impl Authenticator {
@@ -95,7 +103,7 @@ impl Authenticator {
                 answer.reason
             }
         };
-        self.audit().record(&subject, reason, &reply);
+        self.settle(&subject, reason, &mut reply);
         Some(reply.frames(parsed.request_id).map(<[u8]>::to_vec).into())
     }
 
@@ -108,6 +116,23 @@ impl Authenticator {
                 Outcome::Decided(reason)
             }
         }
+    }
+
+    /// What every answer goes through on its way out, whichever face sends it.
+    pub(crate) fn settle(&self, subject: &Subject<'_>, reason: Reason, reply: &mut Reply) {
+        // Nothing of this costs a policy that uses none of it.
+        if self.shared.settles.load(Ordering::Acquire) {
+            let policy = self.read();
+            if let Some(marks) = &policy.marks {
+                marks.put(subject, reply);
+            }
+            let attempts = policy.attempts.clone();
+            drop(policy);
+            if let Some(attempts) = attempts {
+                attempts.note(subject, reason, Instant::now());
+            }
+        }
+        self.audit().record(subject, reason, reply);
     }
 
     pub(crate) fn audit(&self) -> &Audit {
@@ -124,7 +149,12 @@ impl Authenticator {
     }
 
     // No code of a caller runs under the lock, so that nothing is half done where it was poisoned.
-    fn read(&self) -> RwLockReadGuard<'_, Policy> {
+    pub(super) fn write_settling(&self) -> RwLockWriteGuard<'_, Policy> {
+        self.shared.settles.store(true, Ordering::Release);
+        self.write()
+    }
+
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, Policy> {
         self.shared.policy.read().unwrap_or_else(PoisonError::into_inner)
     }
 

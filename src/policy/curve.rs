@@ -68,7 +68,7 @@ impl CurveSource {
     }
 
     /// What decides, for an error.
-    fn kind(&self) -> &'static str {
+    pub(super) fn kind(&self) -> &'static str {
         match self {
             CurveSource::Any => "allow-any",
             CurveSource::Keys(_) => "a set of keys",

@@ -2,14 +2,16 @@
 //!
 //! The order is fixed: (version and credentials were checked by the parser,) address, mechanism, domain, credentials.
 
+use std::time::Instant;
+
 use zeroize::Zeroizing;
 
 use super::call::Call;
 use super::curve::Known;
-use super::plain::PlainSource;
+use super::plain::{PlainSource, credential};
 use super::{Peer, Policy, Reason};
 use crate::keys::PublicKey;
-use crate::zap::{Credentials, Reply, Request};
+use crate::zap::{Credentials, Reply, Request, Subject};
 
 /// Decided, with the reply written; or a question that the driver has to put.
 pub(crate) enum Outcome {
@@ -29,6 +31,9 @@ impl Policy {
 
     fn judge(&self, request: &Request<'_>, reply: &mut Reply) -> Result<Outcome, Reason> {
         self.addresses.check(request.address).map_err(Reason::Address)?;
+        if let Some(attempts) = &self.attempts {
+            attempts.check(&Subject::of(request), Instant::now())?;
+        }
         match &request.credentials {
             // RFC 27 asks for nothing but the address of a NULL client.
             Credentials::Null => {
@@ -53,6 +58,9 @@ impl Policy {
             None => Err(Reason::NotConfigured),
             Some(PlainSource::Table(table)) if table.holds(username, password) => {
                 reply.allow(username);
+                if self.marks.is_some() {
+                    reply.set_credential(credential(password));
+                }
                 Ok(Outcome::Decided(Reason::Password))
             }
             Some(PlainSource::Table(_)) => Err(Reason::WrongPassword),

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::MatchedDomain;
 use super::curve::CurveSource;
 use super::plain::PlainSource;
 use crate::error::{Error, Result};
@@ -38,6 +39,12 @@ impl Domains {
     /// The source that decides a request of this domain.
     pub(crate) fn find<T>(&self, domain: &[u8], pick: impl Fn(&Sources) -> Option<&T>) -> Option<&T> {
         self.named.get(domain).and_then(&pick).or_else(|| pick(&self.any))
+    }
+
+    /// Whether the domain's own source decides, or that of `"*"`; `None` where neither has one.
+    pub(crate) fn matched<T>(&self, domain: &[u8], pick: impl Fn(&Sources) -> Option<&T>) -> Option<MatchedDomain> {
+        let own = self.named.get(domain).and_then(&pick).map(|_| MatchedDomain::Exact);
+        own.or_else(|| pick(&self.any).map(|_| MatchedDomain::Any))
     }
 
     /// The sources to change; made where the domain has none yet.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::Authenticator;
+use super::attempts::Attempts;
 use crate::audit::Counters;
 use crate::error::{Error, Result};
 use crate::keys::PublicKey;
@@ -109,6 +110,46 @@ impl Authenticator {
         }
         self.limits().async_at_once.store(at_once, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// After so many failed `attempts` within `window`, of one address or of one PLAIN user, answers 300 for `pause`
+    /// without looking at what the client shows. Off until it is called; called again, it begins anew.
+    ///
+    /// A wrong password, an unknown user or key, and a callback's refusal are failures. An IPv6 /64 is one address. A user
+    /// in its pause is locked out as well: whoever knows a user's name can bring that about. The memory is bounded (2 MiB),
+    /// and a flood of other addresses doesn't end a pause.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] for no attempts, and for times below 1 s or above a day.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// auth.limit_failures(5, Duration::from_secs(60), Duration::from_secs(300))?;
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    pub fn limit_failures(&self, attempts: u32, window: Duration, pause: Duration) -> Result<()> {
+        if attempts == 0 {
+            return Err(Error::Limit { what: "failed attempts", problem: "must be at least 1" });
+        }
+        let times = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
+        if !times.contains(&window) || !times.contains(&pause) {
+            return Err(Error::Limit { what: "window and pause of failed attempts", problem: "must be 1 s to 1 day" });
+        }
+        let old = self.write_settling().attempts.replace(Arc::new(Attempts::new(attempts, window, pause)));
+        drop(old);
+        Ok(())
+    }
+
+    /// Ends [`limit_failures`](Self::limit_failures), and every pause with it.
+    ///
+    /// ```
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// auth.unlimit_failures();
+    /// ```
+    pub fn unlimit_failures(&self) {
+        let old = self.write().attempts.take();
+        drop(old);
     }
 
     /// Opens a stream of what happens from now on, through every handler of this policy. It holds up to `capacity` events

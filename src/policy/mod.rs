@@ -1,12 +1,15 @@
 //! Who is let in: the rules, and the handle that changes them while handshakes are decided.
 
 mod address;
+mod attempts;
 mod authenticator;
 mod call;
 mod curve;
 mod decide;
 mod domain;
+mod explain;
 mod limits;
+mod marks;
 mod peer;
 mod plain;
 mod reason;
@@ -22,6 +25,8 @@ pub(crate) use authenticator::Policy;
 pub(crate) use call::{Answer, Call};
 pub(crate) use decide::Outcome;
 pub(crate) use domain::check as check_domain;
+pub use explain::{Explanation, MatchedDomain};
+pub(crate) use marks::PROPERTY as MARK_PROPERTY;
 pub use peer::Peer;
 pub(crate) use plain::problem as plain_problem;
 pub(crate) use reason::Reason;

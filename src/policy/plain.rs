@@ -1,7 +1,8 @@
 //! The source of PLAIN passwords of one domain.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, Result};
 use crate::keys::{PaddedPassword, Password};
@@ -16,6 +17,18 @@ pub(crate) enum PlainSource {
     Callback(Arc<PlainCallback>),
     #[cfg(feature = "tokio")]
     AsyncCallback(Arc<super::call::AsyncPlainCallback>),
+}
+
+impl PlainSource {
+    /// What decides, in words.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            PlainSource::Table(_) => "a table of users",
+            PlainSource::Callback(_) => "a callback",
+            #[cfg(feature = "tokio")]
+            PlainSource::AsyncCallback(_) => "an async callback",
+        }
+    }
 }
 
 /// User names and passwords.
@@ -57,12 +70,23 @@ impl PasswordTable {
         self.users.len()
     }
 
+    /// Tells the user's password from another, for as long as the process runs; `None` for a user who isn't there.
+    pub(crate) fn credential(&self, username: &[u8]) -> Option<u64> {
+        self.users.get(username).map(|password| credential(password.as_bytes()))
+    }
+
     /// Compares bytes, in a time that depends on neither the password nor whether there is such a user.
     pub(crate) fn holds(&self, username: &[u8], password: &[u8]) -> bool {
         let entry = self.users.get(username);
         let equal = entry.unwrap_or(&self.decoy).matches(password);
         equal & entry.is_some()
     }
+}
+
+/// A keyed hash: without the key, which never leaves the process, it says nothing about the password.
+pub(crate) fn credential(password: &[u8]) -> u64 {
+    static KEY: OnceLock<RandomState> = OnceLock::new();
+    KEY.get_or_init(RandomState::new).hash_one(password)
 }
 
 const TOO_LONG: &str = "is longer than 255 bytes, libzmq's limit: no client could send it";

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::VERSION;
-use crate::metadata::Metadata;
+use crate::metadata::{Metadata, encode_property};
 
 /// The four codes that libzmq takes (RFC 27, "Replies"). Any other makes the handshake fail as a protocol error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,12 +28,13 @@ impl Status {
         }
     }
 
-    fn code(self) -> &'static [u8] {
+    /// The code as it stands in a reply.
+    pub(crate) fn label(self) -> &'static str {
         match self {
-            Status::Success => b"200",
-            Status::Retry => b"300",
-            Status::Denied => b"400",
-            Status::Fault => b"500",
+            Status::Success => "200",
+            Status::Retry => "300",
+            Status::Denied => "400",
+            Status::Fault => "500",
         }
     }
 }
@@ -45,11 +46,19 @@ pub(crate) struct Reply {
     text: Cow<'static, str>,
     user_id: Vec<u8>,
     metadata: Vec<u8>,
+    // Tells a password from the one that replaces it, without holding either; 0 where there is none.
+    credential: u64,
 }
 
 impl Reply {
     pub(crate) fn new() -> Self {
-        Reply { status: Status::Denied, text: Cow::Borrowed(""), user_id: Vec::new(), metadata: Vec::new() }
+        Reply {
+            status: Status::Denied,
+            text: Cow::Borrowed(""),
+            user_id: Vec::new(),
+            metadata: Vec::new(),
+            credential: 0,
+        }
     }
 
     pub(crate) fn status(&self) -> Status {
@@ -88,17 +97,34 @@ impl Reply {
         }
     }
 
+    /// Adds a property of this crate's own, before all others: libzmq keeps the first of a name.
+    pub(crate) fn add_property(&mut self, name: &str, value: &str) {
+        let mut property = Vec::with_capacity(5 + name.len() + value.len() + self.metadata.len());
+        encode_property(name, value, &mut property);
+        property.append(&mut self.metadata);
+        self.metadata = property;
+    }
+
+    pub(crate) fn set_credential(&mut self, credential: u64) {
+        self.credential = credential;
+    }
+
+    pub(crate) fn credential(&self) -> u64 {
+        self.credential
+    }
+
     /// Any status, with no user id and no metadata.
     pub(crate) fn refuse(&mut self, status: Status, text: Cow<'static, str>) {
         self.status = status;
         self.text = text;
         self.user_id.clear();
         self.metadata.clear();
+        self.credential = 0;
     }
 
     /// The frames behind the delimiter, in their order (RFC 27, "Replies").
     pub(crate) fn frames<'a>(&'a self, request_id: &'a [u8]) -> [&'a [u8]; 6] {
-        [VERSION, request_id, self.status.code(), self.text.as_bytes(), &self.user_id, &self.metadata]
+        [VERSION, request_id, self.status.label().as_bytes(), self.text.as_bytes(), &self.user_id, &self.metadata]
     }
 }
 
