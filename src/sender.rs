@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::policy::PeerAddress;
+use crate::policy::{IpcCredentials, PeerAddress};
 
 /// A typed view of the properties that libzmq keeps with a received message.
 ///
@@ -46,10 +46,12 @@ impl<'m> Sender<'m> {
     /// them. `None` for a client without one (NULL), for a message that didn't come through ZAP, and for one that is no
     /// UTF-8.
     pub fn user_id(&mut self) -> Option<&str> {
-        self.property("User-Id")
+        // libzmq keeps an empty one too.
+        self.property("User-Id").filter(|user_id| !user_id.is_empty())
     }
 
-    /// The client's address as libzmq has it: an IP without port, or empty for `ipc://`.
+    /// The client's address as libzmq has it: an IP without port, or `localhost:UID:GID:PID` for `ipc://` (`localhost`
+    /// alone from a libzmq that was built without `SO_PEERCRED`).
     pub fn address(&mut self) -> Option<&str> {
         self.property("Peer-Address")
     }
@@ -59,6 +61,14 @@ impl<'m> Sender<'m> {
         match PeerAddress::parse(self.address()?.as_bytes()) {
             PeerAddress::Ip(ip) => Some(ip),
             PeerAddress::Ipc(_) | PeerAddress::Other => None,
+        }
+    }
+
+    /// The client's process, for an ipc client.
+    pub fn ipc(&mut self) -> Option<IpcCredentials> {
+        match PeerAddress::parse(self.address()?.as_bytes()) {
+            PeerAddress::Ipc(credentials) => Some(credentials),
+            PeerAddress::Ip(_) | PeerAddress::Other => None,
         }
     }
 

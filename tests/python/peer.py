@@ -152,7 +152,7 @@ def answer(socket, a):
         value = property_of(request, name)
         say("PROPERTY", name if value is None else f"{name}={value}")
     user = property_of(request, "User-Id")
-    socket.send_string("welcome " + ("-" if user is None else user))
+    socket.send_string("welcome " + (user or "-"))
 
 
 def property_of(message, name):

@@ -1,0 +1,125 @@
+//! The build, as programs that use this crate meet it: three of them (`tests/consumers`), the stand-in for `zmq-sys`, and what
+//! is said where CURVE is missing.
+//!
+//! With `ZMQ_AUTH_TEST_SYSTEM_LIBZMQ=1` the system's libzmq (Debian: libzmq3-dev) is linked as well, in both ways.
+
+#[path = "build/cargo.rs"]
+mod cargo;
+#[path = "build/names.rs"]
+mod names;
+#[path = "build/scenery.rs"]
+mod scenery;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+use cargo::{cargo, host, out_dir, root, run, shared_target, stderr, stdout, succeed, target};
+use names::exported;
+use scenery::{against_fake, overridden, pkg_config, warns, with_system_libzmq};
+
+const NULL_AND_PLAIN: &str = "\
+NULL: the allowed address was served, the denied one refused
+PLAIN: the right password was served, the wrong one refused
+";
+const CURVE: &str = "CURVE: the known key was served, the unknown one refused\n";
+
+// -- the three consumers ------------------------------------------------------------------------------------------------
+
+#[test]
+fn published_crates_have_null_and_plain_and_say_what_curve_needs() {
+    let run = succeed(cargo("run", "stock", &shared_target()));
+    let curve = "CURVE: unavailable, and every call says so\n";
+    assert_eq!(stdout(&run), format!("libzmq 4.3.4\n{NULL_AND_PLAIN}{curve}"));
+    // Both ways out, ready to be pasted.
+    let target = host();
+    for advice in ["[patch.crates-io]", "zmq-sys = { git =", &format!("[target.{target}.zmq]"), "rustc-link-lib = ["] {
+        assert!(stderr(&run).contains(advice), "the build doesn't mention {advice}:\n{}", stderr(&run));
+    }
+}
+
+#[test]
+fn the_patch_line_gives_curve() {
+    let run = succeed(cargo("run", "patched", &shared_target()));
+    assert_eq!(stdout(&run), format!("libzmq 4.3.5\n{NULL_AND_PLAIN}{CURVE}"));
+    assert!(!warns(&run), "the build warns though CURVE is there:\n{}", stderr(&run));
+    if with_system_libzmq() {
+        let mut system = cargo("run", "patched", &target("system"));
+        let run = succeed(system.env("ZMQ_SYS_USE_PKG_CONFIG", "1"));
+        assert_eq!(stdout(&run), format!("libzmq {}\n{NULL_AND_PLAIN}{CURVE}", pkg_config("--modversion")));
+        assert!(!warns(&run), "the build warns though CURVE is there:\n{}", stderr(&run));
+    }
+}
+
+#[test]
+fn the_links_override_gives_curve() {
+    // Against the libzmq that the patched consumer has just built.
+    let built = succeed(cargo("build", "patched", &shared_target()).arg("--message-format=json"));
+    let messages = stdout(&built);
+    let archives = ["/zmq-sys", "libsodium-sys-stable"].map(|package| out_dir(&messages, package));
+    let search = [archives[0].join("lib"), archives[1].join("installed/lib")];
+    let libraries = ["static=zmq", "static=sodium", "dylib=stdc++"];
+    let run = succeed(&mut overridden("vendored", &search, &libraries, true));
+    assert_eq!(stdout(&run), format!("libzmq 4.3.5\n{NULL_AND_PLAIN}{CURVE}"));
+    assert!(!warns(&run), "curve = \"1\" doesn't silence the warning:\n{}", stderr(&run));
+
+    // Without the user's word there is a warning, but what counts is what libzmq says.
+    let run = succeed(&mut overridden("vendored", &search, &libraries, false));
+    assert_eq!(stdout(&run), format!("libzmq 4.3.5\n{NULL_AND_PLAIN}{CURVE}"));
+    assert!(warns(&run), "the build doesn't warn:\n{}", stderr(&run));
+
+    if with_system_libzmq() {
+        let search = [PathBuf::from(pkg_config("--variable=libdir"))];
+        let run = succeed(&mut overridden("system", &search, &["dylib=zmq"], true));
+        assert_eq!(stdout(&run), format!("libzmq {}\n{NULL_AND_PLAIN}{CURVE}", pkg_config("--modversion")));
+    }
+}
+
+// -- vendor/zmq-sys -----------------------------------------------------------------------------------------------------
+
+#[test]
+fn the_stand_in_exports_the_names_of_the_stock_crate() {
+    let metadata = succeed(cargo("metadata", "stock", &shared_target()).args(["--format-version", "1"]));
+    let manifest = stdout(&metadata)
+        .split("\"manifest_path\":\"")
+        .filter_map(|rest| rest.split('"').next().map(PathBuf::from))
+        .find(|path| path.to_string_lossy().contains("/zmq-sys-0.12."))
+        .expect("the stock consumer depends on zmq-sys 0.12");
+    let stock = exported(&manifest.with_file_name("src"), "lib.rs", "");
+    let ours = exported(&root().join("vendor/zmq-sys/src"), "lib.rs", "");
+    assert!(stock.len() > 200 && stock.contains("errno::ETERM"), "the stock crate was not understood: {stock:?}");
+    let difference = |a: &BTreeSet<String>, b: &BTreeSet<String>| a.difference(b).cloned().collect::<Vec<_>>();
+    assert_eq!(difference(&stock, &ours), [""; 0], "missing in vendor/zmq-sys");
+    assert_eq!(difference(&ours, &stock), [""; 0], "in vendor/zmq-sys, but not in the stock crate");
+}
+
+#[test]
+fn a_build_from_nothing_prints_no_warning() {
+    let fresh = target("fresh");
+    if fresh.exists() {
+        fs::remove_dir_all(&fresh).expect("remove the last run's build");
+    }
+    let built = succeed(cargo("build", "patched", &fresh));
+    assert!(stderr(&built).contains("Compiling zmq-sys v0.12.99"), "nothing was built:\n{}", stderr(&built));
+    assert!(!stderr(&built).contains("warning"), "{}", stderr(&built));
+    fs::remove_dir_all(&fresh).expect("remove the build");
+}
+
+#[test]
+fn a_system_libzmq_must_be_new_enough_and_have_curve() {
+    let refusal = |version, curve| {
+        let output = run(&mut against_fake(version, curve));
+        assert!(!output.status.success(), "libzmq {version} was taken, CURVE: {curve}");
+        let text = stderr(&output);
+        text.lines().find(|line| line.starts_with("error: zmq-sys@")).unwrap_or_else(|| panic!("{text}")).to_owned()
+    };
+    let too_old = refusal("4.3.2", true);
+    for word in ["4.3.2", "CVE-2019-13132", "CVE-2020-15166", "4.3.3"] {
+        assert!(too_old.contains(word), "{word} isn't in: {too_old}");
+    }
+    let no_curve = refusal("4.3.4", false);
+    assert!(no_curve.contains("4.3.4") && no_curve.contains("without CURVE"), "{no_curve}");
+    // The same library is taken as soon as it has CURVE, and zmq-auth hears of it.
+    let taken = succeed(&mut against_fake("4.3.3", true));
+    assert!(!warns(&taken), "{}", stderr(&taken));
+}
