@@ -108,7 +108,8 @@ pub trait SocketExt: sealed::Sealed {
     /// back by themselves. libzmq has no call that drops one client.
     ///
     /// The endpoint is unbound and bound again, which may take a few tries while the system frees it: up to `timeout`.
-    /// Messages that are under way can be lost. `endpoint` is what [`endpoint`](Self::endpoint) told after `bind`.
+    /// Messages that are under way can be lost. libzmq drops the old connections when the socket is next used: go on
+    /// receiving. `endpoint` is what [`endpoint`](Self::endpoint) told after `bind`.
     ///
     /// ```
     /// # use std::time::Duration;
