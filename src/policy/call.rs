@@ -102,9 +102,10 @@ impl Call {
                 conclude(verdict, || name(&key, user_id.as_deref()))
             }
             Call::PlainAsync { callback, username, password, peer } => {
-                let user_id = username.clone();
+                let (user_id, shown) = (username.clone(), password.clone());
                 let verdict = callback(username, password, peer).await;
-                conclude(verdict, || user_id)
+                let shown = str::from_utf8(shown.as_bytes()).unwrap_or_default();
+                conclude(redacted(verdict, shown), || user_id)
             }
             call @ (Call::Curve { .. } | Call::Plain { .. } | Call::UserId { .. }) => call.run(),
         }
@@ -118,7 +119,8 @@ impl Call {
             #[cfg(feature = "tokio")]
             Call::CurveAsync { .. } | Call::PlainAsync { .. } => Answer::refusal(Reason::NeedsRuntime),
             Call::Plain { callback, username, password, peer } => {
-                conclude(callback(&username, &password, &peer), || username)
+                let verdict = callback(&username, &password, &peer);
+                conclude(redacted(verdict, &password), || username)
             }
             Call::UserId { map, key, metadata, reason } => {
                 let mut reply = Reply::new();
@@ -134,6 +136,15 @@ impl Call {
 
 fn name(key: &PublicKey, map: Option<&UserIdMap>) -> String {
     map.map_or_else(|| key.to_string(), |map| map(key))
+}
+
+/// A reason that quotes the password would be logged: it is left out.
+fn redacted(verdict: Verdict, password: &str) -> Verdict {
+    match verdict {
+        Verdict::Deny(text) if text.contains(password) => Verdict::from(false),
+        Verdict::Fault(text) if text.contains(password) => Verdict::Fault(Cow::Borrowed("callback failed")),
+        verdict => verdict,
+    }
 }
 
 fn conclude(verdict: Verdict, user_id: impl FnOnce() -> String) -> Answer {
