@@ -38,7 +38,7 @@ impl fmt::Display for Handshake {
             Handshake::Authenticated => f.write_str("authenticated"),
             Handshake::Denied(code) => write!(f, "denied ({code})"),
             Handshake::WrongServerKeyOrMechanism(_) => {
-                f.write_str("no handshake: a wrong server key, another mechanism, or a server without its ZAP handler")
+                f.write_str("no handshake: the keys or mechanisms don't fit, or no ZAP handler runs")
             }
             Handshake::Unreachable => f.write_str("nobody listens there"),
         }
