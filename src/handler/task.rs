@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::io::unix::AsyncFd;
@@ -290,7 +291,7 @@ impl Server {
             // it on the way. So it is waited for only when the last thing done to the socket was a receive that found
             // nothing. `assign` may have sent.
             if round == Round::MoreToRead || assigned {
-                tokio::task::yield_now().await;
+                give_way().await;
                 continue;
             }
             self.wait().await?;
@@ -348,6 +349,20 @@ impl Drop for PanicLog {
             log::error!(target: TARGET, "handler stopped: it panicked");
         }
     }
+}
+
+/// Lets others run. Not `yield_now`: its wake-up comes when this worker next looks at its driver, which it doesn't while the
+/// callback that it takes up in between blocks it. This one goes to the queue that the other workers take from.
+async fn give_way() {
+    let mut given = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut given, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Async callbacks under way, each a task of its own. Cancelled when dropped.
