@@ -143,7 +143,7 @@ pub enum Error {
     /// Another ZAP handler serves this context: there is one `inproc://zeromq.zap.01` in each.
     #[error("a ZAP handler is already running in this context: stop it first, or share its Authenticator")]
     AlreadyRunning,
-    /// The handler thread did not end within a second and was left behind. Its policy denies everything from now on.
+    /// The handler thread did not end within a second and was left behind. It lets nobody in any more.
     #[error("the handler thread did not end within {seconds} s (is the program's logger blocked?)")]
     StillRunning {
         /// How long it was waited for.

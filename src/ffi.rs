@@ -10,6 +10,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::os::fd::RawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::{ptr, slice};
 
 use zeroize::{Zeroize, Zeroizing};
@@ -109,6 +110,18 @@ pub(crate) fn set_zap_enforce_domain(socket: &mut zmq::Socket, enforce: bool) ->
     Ok(())
 }
 
+/// Reads `ZMQ_ZAP_ENFORCE_DOMAIN`.
+pub(crate) fn zap_enforce_domain(socket: &mut zmq::Socket) -> Result<bool, Errno> {
+    let mut value: c_int = 0;
+    let mut size = size_of::<c_int>();
+    // SAFETY: the socket is live; the value is one int of `size` bytes.
+    check(unsafe {
+        let value = ptr::from_mut(&mut value).cast();
+        zmq_sys::zmq_getsockopt(socket.as_mut_ptr(), ZMQ_ZAP_ENFORCE_DOMAIN, value, &mut size)
+    })?;
+    Ok(value != 0)
+}
+
 /// Stops the socket's monitor; the monitor's own end then gets `MONITOR_STOPPED`.
 pub(crate) fn stop_monitor(socket: &mut zmq::Socket) -> Result<(), Errno> {
     // SAFETY: the socket is live; a null endpoint is libzmq's way to stop the monitor.
@@ -130,9 +143,13 @@ impl Frame {
         frame
     }
 
-    /// Overwrites the content with zeros.
+    /// Overwrites the content with zeros, where it is this frame's alone.
     pub(crate) fn wipe(&mut self) {
-        // SAFETY: as in `deref`; `&mut self` is the only way to the bytes, which the ZAP peer gave away with the message.
+        // SAFETY: an initialised message. Another program in the process may have sent constant or shared memory.
+        if unsafe { zmq_sys::zmq_msg_get(&self.0, zmq_sys::ZMQ_SHARED as c_int) } != 0 {
+            return;
+        }
+        // SAFETY: as in `deref`; the bytes are neither constant nor shared, and `&mut self` is the only way to them.
         let bytes = unsafe {
             let size = zmq_sys::zmq_msg_size(&self.0);
             let data = zmq_sys::zmq_msg_data(&mut self.0).cast::<u8>();
@@ -194,7 +211,9 @@ unsafe impl Send for HandlerSocket {}
 impl HandlerSocket {
     /// Opens a ROUTER socket without linger and without high-water marks, and binds it.
     pub(crate) fn bind(context: &zmq::Context, endpoint: &'static CStr) -> Result<Self, Errno> {
-        let socket = context.socket(zmq::ROUTER)?;
+        // The `zmq` crate panics on an error number that it doesn't know, such as ENFILE.
+        let opened = catch_unwind(AssertUnwindSafe(|| context.socket(zmq::ROUTER)));
+        let socket = opened.map_err(|_| Errno::last())??;
         socket.set_linger(0)?;
         // A full queue would drop a reply silently; what is outstanding is bounded by the handshakes under way.
         socket.set_sndhwm(0)?;

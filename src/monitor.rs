@@ -38,7 +38,7 @@ impl fmt::Display for Handshake {
             Handshake::Authenticated => f.write_str("authenticated"),
             Handshake::Denied(code) => write!(f, "denied ({code})"),
             Handshake::WrongServerKeyOrMechanism(_) => {
-                f.write_str("no handshake: a wrong server key, another mechanism, or a server without its ZAP handler")
+                f.write_str("no handshake: the keys or mechanisms don't fit, or no ZAP handler runs")
             }
             Handshake::Unreachable => f.write_str("nobody listens there"),
         }
@@ -50,7 +50,8 @@ impl fmt::Display for Handshake {
 /// libzmq tells a refused client nothing: `send` still queues, and `recv` waits for ever. This is how it learns.
 ///
 /// The socket and its monitor are kept together because a monitor that nobody reads, or whose reader is gone, can block
-/// libzmq's I/O thread: dropping this stops the monitor first, then closes both.
+/// libzmq's I/O thread: what isn't waited for is kept (some 100 bytes a handshake; on a server that strangers knock at, do
+/// wait now and then), and dropping this stops the monitor first, then closes both.
 ///
 /// ```
 /// use std::time::Duration;
@@ -109,11 +110,14 @@ impl MonitoredSocket {
     /// # Errors
     /// [`Error::Zmq`] when the context has ended.
     pub fn wait_for_handshake(&mut self, timeout: Duration) -> Result<Option<Handshake>> {
-        let deadline = Instant::now() + timeout;
+        // A time that no clock can tell is no deadline.
+        let deadline = Instant::now().checked_add(timeout);
         let failed = |source: zmq::Error| Error::Zmq { action: "read the monitor", source: source.into() };
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let wait = i64::try_from(left.as_millis()).unwrap_or(i64::MAX - 1) + i64::from(!left.is_zero());
+            let wait = deadline.map_or(-1, |deadline| {
+                let left = deadline.saturating_duration_since(Instant::now());
+                i64::try_from(left.as_millis()).unwrap_or(i64::MAX - 1) + i64::from(!left.is_zero())
+            });
             match self.events.poll(zmq::POLLIN, wait) {
                 Err(zmq::Error::EINTR) => continue,
                 Ok(0) => return Ok(None),

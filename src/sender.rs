@@ -8,7 +8,7 @@ use crate::policy::{IpcCredentials, PeerAddress};
 ///
 /// They are there for messages from a client that a handshake let in, on every frame (libzmq 4.3.5: REP, ROUTER, PULL,
 /// XPUB, DEALER, …). A routing id is no identity: clients choose it themselves. The user id is what the authenticator
-/// said.
+/// said, on a socket that asks it.
 ///
 /// ```
 /// use zmq_auth::Sender;
@@ -43,8 +43,11 @@ impl<'m> Sender<'m> {
     }
 
     /// The user id that the ZAP reply gave the client: a user name, a Z85 key, a principal, or what your program made of
-    /// them. `None` for a client without one (NULL), for a message that didn't come through ZAP, and for one that is no
-    /// UTF-8.
+    /// them. `None` for a client without one (NULL), and for one that is no UTF-8.
+    ///
+    /// **Only on a socket whose server role was set with [`SocketExt`](crate::SocketExt)** is it the authenticator's word.
+    /// Where libzmq doesn't ask the ZAP handler (a NULL socket without a domain, a client's socket), it hands out what the
+    /// other end has written into its own handshake, a `User-Id` included.
     pub fn user_id(&mut self) -> Option<&str> {
         // libzmq keeps an empty one too.
         self.property("User-Id").filter(|user_id| !user_id.is_empty())

@@ -6,6 +6,13 @@
 //! empty, even when a handler runs that would say no. The calls here set a domain that isn't empty and
 //! `ZMQ_ZAP_ENFORCE_DOMAIN`: when no handler answers, the door is closed.
 //!
+//! # Servers that connect
+//!
+//! A server may connect to its clients instead of being connected to. It doesn't reconnect by itself then: the calls here
+//! set `ZMQ_RECONNECT_IVL` to -1, and it has to stay so. libzmq would otherwise take the ZAP handler's answer about a peer
+//! that has gone for the next peer at that endpoint, and let that one in. Connect again when the monitor tells of the
+//! disconnect.
+//!
 //! # What no call can do
 //!
 //! **`inproc://` has no security mechanism at all**: whoever is in the process and the context is let in, whatever the
@@ -28,7 +35,8 @@ const RETRY: Duration = Duration::from_millis(5);
 /// Each role is one call on a new socket: options that are set after `bind` or `connect` don't apply to that endpoint,
 /// and a socket that has one already answers [`Error::AlreadyBound`]. A call that fails has changed nothing.
 ///
-/// **Over `inproc://` libzmq has no security**, whatever is set here.
+/// **Over `inproc://` libzmq has no security**, whatever is set here. A server that *connects* doesn't reconnect by
+/// itself: leave `set_reconnect_ivl` as the server calls set it.
 ///
 /// ```
 /// use zmq_auth::{Authenticator, KeyPair, SocketExt, zmq};
@@ -128,7 +136,8 @@ pub trait SocketExt: sealed::Sealed {
     fn rebind(&self, endpoint: &str, timeout: Duration) -> Result<()>;
 
     /// Receives a whole message and keeps what libzmq knows of its sender, which `zmq::Socket::recv_multipart` loses.
-    /// `flags` are 0 or [`zmq::DONTWAIT`].
+    /// `flags` are 0 or [`zmq::DONTWAIT`]. Only on a socket whose server role was set here is that the authenticator's
+    /// word (see [`Sender::user_id`](crate::Sender::user_id)).
     ///
     /// ```
     /// # use zmq_auth::{Authenticator, SocketExt, zmq};
@@ -171,7 +180,7 @@ impl SocketExt for zmq::Socket {
         keys.check()?;
         libzmq::check_version()?;
         refuse_bound(self)?;
-        // Takes back a server's role that was set before: a socket has one role, the last.
+        unguard(self)?;
         self.set_curve_server(false).map_err(|error| failed("become a CURVE client", error))?;
         self.set_curve_serverkey(server.as_bytes()).map_err(|error| failed("set the server's key", error))?;
         self.set_curve_publickey(keys.public.as_bytes()).map_err(|error| failed("set the public key", error))?;
@@ -191,6 +200,7 @@ impl SocketExt for zmq::Socket {
             return Err(Error::PlainCredentials { what: "password", problem });
         }
         refuse_bound(self)?;
+        unguard(self)?;
         self.set_plain_server(false).map_err(|error| failed("become a PLAIN client", error))?;
         self.set_plain_username(Some(username)).map_err(|error| failed("set the user name", error))?;
         self.set_plain_password(Some(password)).map_err(|error| failed("set the password", error))
@@ -236,7 +246,25 @@ fn guard(socket: &mut zmq::Socket, domain: &str) -> Result<()> {
     check_domain(domain)?;
     refuse_bound(socket)?;
     socket.set_zap_domain(domain).map_err(|error| failed("set the ZAP domain", error))?;
-    ffi::set_zap_enforce_domain(socket, true).map_err(|error| failed("enforce the ZAP domain", error))
+    ffi::set_zap_enforce_domain(socket, true).map_err(|error| failed("enforce the ZAP domain", error))?;
+    // A session of libzmq keeps one pipe to the ZAP handler across its reconnects, and all its requests have one id: the
+    // answer about a peer that has gone would be taken for the next one's. Without reconnects the session ends with its
+    // connection, and the pipe with it.
+    socket.set_reconnect_ivl(NO_RECONNECT).map_err(|error| failed("switch reconnecting off", error))
+}
+
+/// `ZMQ_RECONNECT_IVL`: never.
+const NO_RECONNECT: i32 = -1;
+/// `ZMQ_RECONNECT_IVL`: libzmq's default, in milliseconds.
+const RECONNECT: i32 = 100;
+
+/// Takes back a server's role that was set before: a socket has one role, the last.
+fn unguard(socket: &mut zmq::Socket) -> Result<()> {
+    if ffi::zap_enforce_domain(socket).map_err(|error| failed("tell whether it is a server", error))? {
+        ffi::set_zap_enforce_domain(socket, false).map_err(|error| failed("release the ZAP domain", error))?;
+        socket.set_reconnect_ivl(RECONNECT).map_err(|error| failed("switch reconnecting on", error))?;
+    }
+    Ok(())
 }
 
 fn refuse_bound(socket: &zmq::Socket) -> Result<()> {

@@ -50,8 +50,8 @@ examples! {
     ironhouse: [
         "Alice, whose key is on the list", "client saw: authenticated", "server saw: authenticated", "by her public key",
         "Mallory, whose key isn't", "client saw: denied (400)", "server saw: denied (400)",
-        "wrong server key:", "client saw: wrong server key", "server saw: wrong server key",
-        "without any keys", "client saw: wrong server key", "server saw: wrong server key",
+        "wrong server key:", "client saw: no handshake", "server saw: no handshake",
+        "without any keys", "client saw: no handshake", "server saw: no handshake",
         "Nobody else's message reached the server",
     ];
     scope_guard: [

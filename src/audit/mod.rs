@@ -11,14 +11,13 @@ use std::time::{Instant, SystemTime};
 
 pub use counters::Counters;
 pub use events::{Event, EventKind, Events};
-pub(crate) use refusals::Origin;
 pub(crate) use text::Cut;
 
 use crate::policy::Reason;
 use crate::zap::{Reply, Status, Subject, Who};
 use counters::Tally;
 use events::Streams;
-use refusals::Refusals;
+use refusals::{Origin, Refusals};
 
 /// The target of every log record of this crate.
 pub(crate) const TARGET: &str = "zmq_auth";

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::read;
 use crate::error::{Error, Result};
@@ -26,11 +26,11 @@ use crate::metadata::Metadata;
 /// # Ok::<(), anyhow::Error>(())
 /// ```
 pub fn load_certificates(dir: impl AsRef<Path>) -> Result<HashSet<PublicKey>> {
-    Ok(load_directory(dir.as_ref())?.into_iter().map(|(public, _)| public).collect())
+    Ok(load_directory(dir.as_ref())?.into_iter().map(|(_, public, _)| public).collect())
 }
 
 /// As [`load_certificates`], one entry for each file in the order of their names, with what the file says of its key.
-pub(crate) fn load_directory(dir: &Path) -> Result<Vec<(PublicKey, Metadata)>> {
+pub(crate) fn load_directory(dir: &Path) -> Result<Vec<(PathBuf, PublicKey, Metadata)>> {
     let failed = |source| Error::Io { path: dir.to_owned(), action: "list", source };
     let mut names = Vec::new();
     for entry in fs::read_dir(dir).map_err(failed)? {
@@ -44,8 +44,9 @@ pub(crate) fn load_directory(dir: &Path) -> Result<Vec<(PublicKey, Metadata)>> {
     names
         .into_iter()
         .map(|name| {
-            let certificate = read::load(&dir.join(name))?;
-            Ok((certificate.public_key(), certificate.metadata))
+            let file = dir.join(name);
+            let certificate = read::load(&file)?;
+            Ok((file, certificate.public_key(), certificate.metadata))
         })
         .collect()
 }

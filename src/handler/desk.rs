@@ -11,6 +11,8 @@ use crate::zap::{ENDPOINT, Reply};
 
 /// So many requests are answered before the face looks at deadlines and answers of callbacks again.
 const ROUND: usize = 256;
+/// So many rounds of requests are still put off when the handler stops: a flood doesn't hold it up.
+const LAST_ROUNDS: usize = 40;
 /// More frames than any request has; further ones are read and forgotten.
 const MAX_FRAMES: usize = 16;
 
@@ -57,16 +59,22 @@ impl Desk {
     pub(crate) fn round(&mut self, stopping: impl Fn() -> bool, calls: &mut Vec<Assignment>) -> Result<Round, Errno> {
         for _ in 0..ROUND {
             let Some(count) = self.receive()? else { return Ok(Round::Drained) };
-            self.handle(count, stopping(), calls)?;
+            let handled = self.handle(count, &stopping, calls);
             self.forget_password(count);
+            handled?;
         }
         Ok(Round::MoreToRead)
     }
 
     /// Sends what came of a call. A result that comes too late goes nowhere.
-    pub(crate) fn finish(&mut self, id: CallId, answer: Answer) -> Result<(), Errno> {
+    pub(crate) fn finish(&mut self, id: CallId, answer: Answer, stopping: impl Fn() -> bool) -> Result<(), Errno> {
         match self.exchange.finish(id, answer) {
-            Some(late) => self.send_late(&late),
+            Some(mut late) => {
+                if stopping() {
+                    Reason::Stopping.refuse(&mut late.reply);
+                }
+                self.send_late(&late)
+            }
             None => Ok(()),
         }
     }
@@ -85,7 +93,12 @@ impl Desk {
         while let Some(late) = self.exchange.give_up() {
             self.send_late(&late)?;
         }
-        self.round(|| true, &mut Vec::new()).map(|_| ())
+        for _ in 0..LAST_ROUNDS {
+            if self.round(|| true, &mut Vec::new())? == Round::Drained {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Reads one message into the first frames; tells how many they are, `None` when there is no message.
@@ -110,7 +123,7 @@ impl Desk {
         }
     }
 
-    fn handle(&mut self, count: usize, stopping: bool, calls: &mut Vec<Assignment>) -> Result<(), Errno> {
+    fn handle(&mut self, count: usize, stopping: &impl Fn() -> bool, calls: &mut Vec<Assignment>) -> Result<(), Errno> {
         // RFC 27: the envelope of a request is the address of its sender and an empty delimiter.
         let Some([identity, delimiter, request @ ..]) = self.frames.get(..count) else {
             self.authenticator().audit().dropped();
@@ -120,14 +133,20 @@ impl Desk {
             self.authenticator().audit().dropped();
             return Ok(());
         }
-        let step = if stopping {
+        let step = if stopping() {
             self.exchange.refuse(request, Reason::Stopping)
         } else {
             self.exchange.receive(request, Instant::now, || Box::from(&identity[..]))
         };
         match step {
             Step::Drop => Ok(()),
-            Step::Answer => self.answer(),
+            Step::Answer => {
+                // The program's logger may have held up the decision until after `stop` gave up waiting.
+                if stopping() {
+                    self.exchange.withdraw(Reason::Stopping);
+                }
+                self.answer()
+            }
             Step::Run(id, call) => {
                 calls.push((id, call));
                 Ok(())

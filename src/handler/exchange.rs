@@ -92,7 +92,10 @@ impl<E> Exchange<E> {
 
     /// Takes a request that is not decided, for a reason that doesn't lie in it.
     pub(crate) fn refuse<B: AsRef<[u8]>>(&mut self, frames: &[B], reason: Reason) -> Step {
-        let Some(parsed) = Parsed::new(frames) else { return Step::Drop };
+        let Some(parsed) = Parsed::new(frames) else {
+            self.authenticator.audit().dropped();
+            return Step::Drop;
+        };
         let subject = parsed.request.as_ref().map_or_else(|_| Subject::unknown(), Subject::of);
         reason.refuse(&mut self.reply);
         self.authenticator.settle(&subject, reason, &mut self.reply);
@@ -105,6 +108,11 @@ impl<E> Exchange<E> {
         self.deadlines.insert((pending.deadline, id));
         self.pending.insert(id, pending);
         id
+    }
+
+    /// Takes back the answer that was not sent yet.
+    pub(crate) fn withdraw(&mut self, reason: Reason) {
+        reason.refuse(&mut self.reply);
     }
 
     /// Takes what came of a call; `None` where the request was answered already, and the result is too late.

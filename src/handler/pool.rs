@@ -4,7 +4,7 @@
 //! The handler thread owns all the state; a worker has a channel for its next call and one for the answers. It holds no
 //! socket, no context and no lock.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{Builder, JoinHandle};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::exchange::CallId;
 use crate::policy::{Answer, Call, Reason};
 
-/// A worker without work ends after this time.
+/// A worker that has had no work for this time is let go.
 const IDLE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -36,8 +36,8 @@ pub(crate) type Wake = Arc<dyn Fn() + Send + Sync>;
 /// The workers of one handler.
 pub(crate) struct Pool {
     workers: HashMap<WorkerId, Worker>,
-    // The one that finished last is asked first: its stack is warm, and the others get to end.
-    idle: Vec<WorkerId>,
+    // Since when, the longest first. The one that finished last is asked first: the others get to end.
+    idle: VecDeque<(Instant, WorkerId)>,
     answers: Receiver<Done>,
     report: Sender<Done>,
     wake: Wake,
@@ -47,16 +47,16 @@ pub(crate) struct Pool {
 impl Pool {
     pub(crate) fn new(wake: Wake) -> Self {
         let (report, answers) = channel();
-        Pool { workers: HashMap::new(), idle: Vec::new(), answers, report, wake, next: 0 }
+        Pool { workers: HashMap::new(), idle: VecDeque::new(), answers, report, wake, next: 0 }
     }
 
     /// Runs the call on an idle worker or a new one; refuses where `at_once` workers are busy, or no thread can be had.
     pub(crate) fn submit(&mut self, id: CallId, mut call: Call, at_once: usize) -> Result<(), Reason> {
-        while let Some(worker) = self.idle.pop() {
+        while let Some((_, worker)) = self.idle.pop_back() {
             let Some(found) = self.workers.get(&worker) else { continue };
             match found.calls.send((id, call)) {
                 Ok(()) => return Ok(()),
-                // It was idle for long enough to end.
+                // No worker ends before its sender is dropped; if one has, the call isn't lost with it.
                 Err(unsent) => {
                     call = unsent.0.1;
                     self.workers.remove(&worker);
@@ -70,7 +70,7 @@ impl Pool {
             log::error!(target: crate::audit::TARGET, "cannot start a thread for a callback: {error}");
             Reason::NoThread
         })?;
-        // The thread has just been started, and ends only when this sender is dropped or IDLE is over.
+        // The thread has just been started, and ends only when this sender is dropped.
         let sent = worker.1.calls.send((id, call)).map_err(|_| Reason::NoThread);
         self.workers.insert(worker.0, worker.1);
         sent
@@ -88,8 +88,25 @@ impl Pool {
     /// The next answer that is there.
     pub(crate) fn answer(&mut self) -> Option<(CallId, Answer)> {
         let done = self.answers.try_recv().ok()?;
-        self.idle.push(done.worker);
+        self.idle.push_back((Instant::now(), done.worker));
         Some((done.call, done.answer))
+    }
+
+    /// Lets go of the workers that have had no work for long.
+    pub(crate) fn retire(&mut self, now: Instant) {
+        while let Some((since, worker)) = self.idle.front().copied() {
+            if now.saturating_duration_since(since) < IDLE {
+                return;
+            }
+            self.idle.pop_front();
+            // Its sender goes, and so does the thread.
+            self.workers.remove(&worker);
+        }
+    }
+
+    /// When [`retire`](Self::retire) has something to do.
+    pub(crate) fn next_retirement(&self) -> Option<Instant> {
+        self.idle.front().map(|(since, _)| *since + IDLE)
     }
 
     /// How many workers have a call.
@@ -105,7 +122,7 @@ impl Pool {
         let mut threads: HashMap<WorkerId, JoinHandle<()>> = HashMap::new();
         let mut busy = 0;
         for (id, worker) in self.workers.drain() {
-            if self.idle.contains(&id) {
+            if self.idle.iter().any(|(_, idle)| *idle == id) {
                 drop(worker.calls);
                 let _ = worker.thread.join();
             } else {
@@ -129,7 +146,7 @@ impl Pool {
 }
 
 fn work(id: WorkerId, calls: &Receiver<(CallId, Call)>, report: &Sender<Done>, wake: &Wake) {
-    while let Ok((call, question)) = calls.recv_timeout(IDLE) {
+    while let Ok((call, question)) = calls.recv() {
         let answer = question.run();
         if report.send(Done { worker: id, call, answer }).is_err() {
             return;
@@ -155,7 +172,7 @@ mod tests {
 
     fn wait_for_answer(pool: &mut Pool) -> CallId {
         let done = pool.answers.recv_timeout(Duration::from_secs(10)).expect("an answer within 10 s");
-        pool.idle.push(done.worker);
+        pool.idle.push_back((Instant::now(), done.worker));
         done.call
     }
 
@@ -201,6 +218,23 @@ mod tests {
             scope.spawn(|| barrier.wait());
             barrier.wait();
         });
+        assert_eq!(wait_for_answer(&mut pool), id);
+        assert_eq!(pool.stop(Duration::from_secs(10)), 0);
+    }
+
+    #[test]
+    fn workers_without_work_are_let_go_and_none_is_lost() {
+        let (mut exchange, mut pool) = set_up(|| true);
+        let (id, first) = call(&mut exchange);
+        pool.submit(id, first, 1).unwrap();
+        wait_for_answer(&mut pool);
+        let retirement = pool.next_retirement().unwrap();
+        pool.retire(retirement - Duration::from_millis(1));
+        assert_eq!(pool.workers.len(), 1);
+        pool.retire(retirement);
+        assert_eq!((pool.workers.len(), pool.next_retirement()), (0, None));
+        let (id, second) = call(&mut exchange);
+        pool.submit(id, second, 1).unwrap();
         assert_eq!(wait_for_answer(&mut pool), id);
         assert_eq!(pool.stop(Duration::from_secs(10)), 0);
     }

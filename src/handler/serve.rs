@@ -60,11 +60,12 @@ impl Server {
             }
             // Deadlines first: a result that is late by a hair is late.
             self.desk.expire(Instant::now(), |_| {})?;
+            let control = &self.control;
             while let Some((id, answer)) = self.pool.answer() {
-                self.desk.finish(id, answer)?;
+                self.desk.finish(id, answer, || control.stopping())?;
             }
+            self.pool.retire(Instant::now());
             if ready.socket {
-                let control = &self.control;
                 self.desk.round(|| control.stopping(), &mut calls)?;
                 self.assign(&mut calls)?;
             }
@@ -78,14 +79,14 @@ impl Server {
             let assigned =
                 if call.needs_runtime() { Err(Reason::NeedsRuntime) } else { self.pool.submit(id, call, at_once) };
             if let Err(reason) = assigned {
-                self.desk.finish(id, Answer::refusal(reason))?;
+                self.desk.finish(id, Answer::refusal(reason), || false)?;
             }
         }
         Ok(())
     }
 
     fn timeout_ms(&self) -> i64 {
-        match self.desk.next_deadline() {
+        match [self.desk.next_deadline(), self.pool.next_retirement()].into_iter().flatten().min() {
             None => -1,
             // Rounded up, so as not to spin through the last millisecond.
             Some(deadline) => {

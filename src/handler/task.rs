@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::io::unix::AsyncFd;
@@ -90,7 +91,7 @@ impl Authenticator {
         let server = Server {
             readiness: register(&desk.socket)?,
             desk,
-            context: Some(context.clone()),
+            context: Hold(Some(context.clone())),
             pool: Pool::new(Arc::new(wake)),
             tasks: Tasks::default(),
             control: control.clone(),
@@ -121,6 +122,10 @@ impl AsyncAuthenticator {
 
     /// Frees the ZAP endpoint and ends the task. Clients that still wait for an answer are answered 300, and async
     /// callbacks that are under way are cancelled.
+    ///
+    /// It can wait for a future that doesn't come back to the runtime only as long as the runtime has another thread, and
+    /// for a runtime that nobody drives it waits for ever. Don't call `zmq::Context::destroy` on the one thread of a
+    /// runtime before this has answered: it would wait for a task that can't run.
     ///
     /// # Errors
     /// None so far.
@@ -198,24 +203,49 @@ fn register(socket: &HandlerSocket) -> Result<AsyncFd<OwnedFd>> {
 struct Server {
     readiness: AsyncFd<OwnedFd>,
     desk: Desk,
-    // A program may drop its own handle while the task can't run, on the one thread that would run it. The context must
-    // not wait for our socket then. Forgotten once the context has ended: it is not ours to end again.
-    context: Option<zmq::Context>,
+    context: Hold,
     pool: Pool,
     tasks: Tasks,
     control: Arc<Control>,
 }
 
+/// Keeps the context from ending. A program may drop its own handle while the task can't run, on the one thread that would
+/// run it: the context must not wait for our socket then.
+struct Hold(Option<zmq::Context>);
+
+impl Hold {
+    /// Once the context has ended, it is not ours to end again.
+    fn forget(&mut self) {
+        std::mem::forget(self.0.take());
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        // Should this be the last handle, the context ends here, and waits for what other sockets still have to send: not
+        // on a thread of the runtime. Without a thread it can't end at all.
+        if let Some(context) = self.0.take() {
+            let spawned = std::thread::Builder::new().name("zmq-auth-context".into()).spawn(move || drop(context));
+            if let Err(error) = spawned {
+                log::error!(target: TARGET, "cannot start a thread to let go of the context: {error}");
+            }
+        }
+    }
+}
+
 impl Server {
     async fn run(mut self) {
-        match self.serve().await {
+        let panicked = PanicLog;
+        let served = self.serve().await;
+        std::mem::forget(panicked);
+        match served {
             Ok(()) => {
                 // Whoever can't be told finds the door closed.
                 let _ = self.desk.turn_away();
                 log::debug!(target: TARGET, "handler stopped");
             }
             Err(Errno::TERMINATED) => {
-                std::mem::forget(self.context.take());
+                self.context.forget();
                 log::debug!(target: TARGET, "handler stopped: its context has ended");
             }
             Err(error) => log::error!(target: TARGET, "handler stopped: libzmq failed: {error}"),
@@ -228,7 +258,11 @@ impl Server {
         // A callback that doesn't come back to the runtime can't be cancelled, and isn't waited for.
         let _ = timeout(GRACE, tasks.set.shutdown()).await;
         let _ = timeout(GRACE, async {
-            while pool.answer().is_some() || pool.busy() > 0 {
+            loop {
+                while pool.answer().is_some() {}
+                if pool.busy() == 0 {
+                    break;
+                }
                 control.changed.notified().await;
             }
         })
@@ -243,13 +277,14 @@ impl Server {
         while !self.control.stopping() {
             // Deadlines first: a result that is late by a hair is late.
             self.desk.expire(Instant::now(), |id| self.tasks.cancel(id))?;
+            let control = &self.control;
             while let Some((id, answer)) = self.pool.answer() {
-                self.desk.finish(id, answer)?;
+                self.desk.finish(id, answer, || control.stopping())?;
             }
             while let Some((id, answer)) = self.tasks.try_next() {
-                self.desk.finish(id, answer)?;
+                self.desk.finish(id, answer, || control.stopping())?;
             }
-            let control = &self.control;
+            self.pool.retire(Instant::now());
             let round = self.desk.round(|| control.stopping(), &mut calls)?;
             let assigned = !calls.is_empty();
             self.assign(&mut calls)?;
@@ -258,7 +293,7 @@ impl Server {
             // it on the way. So it is waited for only when the last thing done to the socket was a receive that found
             // nothing. `assign` may have sent.
             if round == Round::MoreToRead || assigned {
-                tokio::task::yield_now().await;
+                give_way().await;
                 continue;
             }
             self.wait().await?;
@@ -268,8 +303,8 @@ impl Server {
 
     /// Waits until there is something to do; what it is, the loop finds out.
     async fn wait(&mut self) -> Result<(), Errno> {
-        let Server { readiness, desk, tasks, control, .. } = self;
-        let deadline = desk.next_deadline();
+        let Server { readiness, desk, pool, tasks, control, .. } = self;
+        let deadline = [desk.next_deadline(), pool.next_retirement()].into_iter().flatten().min();
         let expiry = async {
             match deadline {
                 Some(deadline) => sleep_until(deadline.into()).await,
@@ -279,7 +314,7 @@ impl Server {
         tokio::select! {
             biased;
             () = control.changed.notified() => {}
-            (id, answer) = tasks.next() => desk.finish(id, answer)?,
+            (id, answer) = tasks.next() => desk.finish(id, answer, || control.stopping())?,
             () = expiry => {}
             ready = readiness.readable() => match ready {
                 // Before the next receive, so that what comes in between is told again.
@@ -300,11 +335,36 @@ impl Server {
                 self.pool.submit(id, call, policy.limits().at_once())
             };
             if let Err(reason) = assigned {
-                self.desk.finish(id, Answer::refusal(reason))?;
+                self.desk.finish(id, Answer::refusal(reason), || false)?;
             }
         }
         Ok(())
     }
+}
+
+/// Dropped only when a panic (of the program's logger) ends the task.
+struct PanicLog;
+
+impl Drop for PanicLog {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            log::error!(target: TARGET, "handler stopped: it panicked");
+        }
+    }
+}
+
+/// Lets others run. Not `yield_now`: its wake-up comes when this worker next looks at its driver, which it doesn't while the
+/// callback that it takes up in between blocks it. This one goes to the queue that the other workers take from.
+async fn give_way() {
+    let mut given = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut given, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Async callbacks under way, each a task of its own. Cancelled when dropped.

@@ -16,25 +16,24 @@ struct Inner {
     // At most one byte is in the pipe, so that a write never blocks.
     rung: AtomicBool,
     writer: PipeWriter,
+    // Here, so that there is a reader for as long as there is a writer: a write to a pipe without one is SIGPIPE.
+    reader: PipeReader,
 }
 
 /// Held by the handler thread.
 #[derive(Debug)]
-pub(crate) struct Bell {
-    inner: Arc<Inner>,
-    reader: PipeReader,
-}
+pub(crate) struct Bell(Arc<Inner>);
 
 pub(crate) fn bell() -> Result<(Waker, Bell)> {
     let (reader, writer) = pipe().map_err(Error::Pipe)?;
-    let inner = Arc::new(Inner { rung: AtomicBool::new(false), writer });
-    Ok((Waker(inner.clone()), Bell { inner, reader }))
+    let inner = Arc::new(Inner { rung: AtomicBool::new(false), writer, reader });
+    Ok((Waker(inner.clone()), Bell(inner)))
 }
 
 impl Waker {
     pub(crate) fn wake(&self) {
         if !self.0.rung.swap(true, Ordering::AcqRel) {
-            // Fails only when the handler thread is gone, and then there is nobody to wake.
+            // One byte always fits. Should it fail, the handler looks again when its next message comes.
             let _ = (&self.0.writer).write(&[1]);
         }
     }
@@ -42,12 +41,13 @@ impl Waker {
 
 impl Bell {
     pub(crate) fn descriptor(&self) -> RawFd {
-        self.reader.as_raw_fd()
+        self.0.reader.as_raw_fd()
     }
 
     /// To be called once the descriptor is readable, before looking at what the wakers left.
     pub(crate) fn silence(&mut self) {
-        let _ = self.reader.read(&mut [0]);
-        self.inner.rung.store(false, Ordering::Release);
+        let _ = (&self.0.reader).read(&mut [0]);
+        // A swap, not a store: what a waker left before it found the bell rung is seen after this.
+        self.0.rung.swap(false, Ordering::AcqRel);
     }
 }

@@ -1,11 +1,11 @@
 //! Failed attempts of one address or one user: after so many in a window, a pause. Bounded memory, whoever comes.
 
 use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Reason;
-use crate::audit::Origin;
+use super::{PeerAddress, Reason};
 use crate::zap::{Subject, Who};
 
 /// So many sets of [`WAYS`] entries: 65,536 in all, 2 MiB.
@@ -103,9 +103,15 @@ impl Attempts {
     /// The address (an IPv6 /64 is one) and, for PLAIN, the user in its domain; as keyed hashes, so that nobody can
     /// choose whom to collide with.
     fn parties(&self, subject: &Subject<'_>) -> [Option<u64>; 2] {
-        let address = self.hasher.hash_one((0u8, Origin::of(&subject.address)));
+        let address = match PeerAddress::parse(&subject.address) {
+            PeerAddress::Ip(IpAddr::V4(ip)) => self.hasher.hash_one((0u8, ip)),
+            // The subnet that one host can choose its addresses from.
+            PeerAddress::Ip(IpAddr::V6(ip)) => self.hasher.hash_one((0u8, ip.to_bits() >> 64)),
+            PeerAddress::Ipc(peer) => self.hasher.hash_one((1u8, peer.uid)),
+            PeerAddress::Other => self.hasher.hash_one((2u8, &subject.address)),
+        };
         let user = match &subject.who {
-            Who::User(name) => Some(self.hasher.hash_one((1u8, &subject.domain, name))),
+            Who::User(name) => Some(self.hasher.hash_one((3u8, &subject.domain, name))),
             Who::Nobody | Who::Key(_) | Who::Principal(_) => None,
         };
         [Some(address.max(1)), user.map(|user| user.max(1))]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use super::curve::KeyInfo;
 use super::{Peer, Reason, Verdict};
 use crate::keys::PublicKey;
 use crate::zap::Reply;
@@ -54,7 +55,7 @@ pub(crate) enum Call {
     UserId {
         map: Arc<UserIdMap>,
         key: PublicKey,
-        metadata: Option<Arc<[u8]>>,
+        info: Option<Arc<KeyInfo>>,
         reason: Reason,
     },
 }
@@ -102,9 +103,10 @@ impl Call {
                 conclude(verdict, || name(&key, user_id.as_deref()))
             }
             Call::PlainAsync { callback, username, password, peer } => {
-                let user_id = username.clone();
+                let (user_id, shown) = (username.clone(), password.clone());
                 let verdict = callback(username, password, peer).await;
-                conclude(verdict, || user_id)
+                let shown = str::from_utf8(shown.as_bytes()).unwrap_or_default();
+                conclude(redacted(verdict, shown), || user_id)
             }
             call @ (Call::Curve { .. } | Call::Plain { .. } | Call::UserId { .. }) => call.run(),
         }
@@ -118,13 +120,14 @@ impl Call {
             #[cfg(feature = "tokio")]
             Call::CurveAsync { .. } | Call::PlainAsync { .. } => Answer::refusal(Reason::NeedsRuntime),
             Call::Plain { callback, username, password, peer } => {
-                conclude(callback(&username, &password, &peer), || username)
+                let verdict = callback(&username, &password, &peer);
+                conclude(redacted(verdict, &password), || username)
             }
-            Call::UserId { map, key, metadata, reason } => {
+            Call::UserId { map, key, info, reason } => {
                 let mut reply = Reply::new();
                 reply.allow(map(&key).as_bytes());
-                if let Some(metadata) = metadata {
-                    reply.add_encoded(&metadata);
+                if let Some(info) = info {
+                    reply.add_encoded(&info.metadata);
                 }
                 Answer { reason, reply }
             }
@@ -134,6 +137,15 @@ impl Call {
 
 fn name(key: &PublicKey, map: Option<&UserIdMap>) -> String {
     map.map_or_else(|| key.to_string(), |map| map(key))
+}
+
+/// A reason that quotes the password would be logged: it is left out.
+fn redacted(verdict: Verdict, password: &str) -> Verdict {
+    match verdict {
+        Verdict::Deny(text) if text.contains(password) => Verdict::from(false),
+        Verdict::Fault(text) if text.contains(password) => Verdict::Fault(Cow::Borrowed("callback failed")),
+        verdict => verdict,
+    }
 }
 
 fn conclude(verdict: Verdict, user_id: impl FnOnce() -> String) -> Answer {

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::certificate;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::keys::PublicKey;
 use crate::policy::call::CurveCallback;
+use crate::policy::validity::Validity;
 
 /// Which keys may enter.
 pub(crate) enum CurveSource {
@@ -21,7 +22,14 @@ pub(crate) enum CurveSource {
 
 /// The keys of a directory's certificates, each with its metadata as the reply sends it.
 pub(crate) struct KeyDirectory {
-    keys: HashMap<PublicKey, Option<Arc<[u8]>>>,
+    keys: HashMap<PublicKey, Option<Arc<KeyInfo>>>,
+}
+
+/// What a certificate says beside its key.
+pub(crate) struct KeyInfo {
+    /// As the reply sends it.
+    pub(crate) metadata: Box<[u8]>,
+    pub(crate) validity: Option<Validity>,
 }
 
 /// Whether a source knows a key.
@@ -29,7 +37,7 @@ pub(crate) enum Known<'a> {
     No,
     Any,
     Listed {
-        metadata: Option<&'a Arc<[u8]>>,
+        info: Option<&'a Arc<KeyInfo>>,
     },
     Ask(&'a Arc<CurveCallback>),
     #[cfg(feature = "tokio")]
@@ -40,10 +48,10 @@ impl CurveSource {
     pub(crate) fn look_up(&self, key: &PublicKey) -> Known<'_> {
         match self {
             CurveSource::Any => Known::Any,
-            CurveSource::Keys(keys) if keys.contains(key) => Known::Listed { metadata: None },
+            CurveSource::Keys(keys) if keys.contains(key) => Known::Listed { info: None },
             CurveSource::Keys(_) => Known::No,
             CurveSource::Directory(directory) => match directory.keys.get(key) {
-                Some(metadata) => Known::Listed { metadata: metadata.as_ref() },
+                Some(info) => Known::Listed { info: info.as_ref() },
                 None => Known::No,
             },
             CurveSource::Callback(callback) => Known::Ask(callback),
@@ -93,13 +101,15 @@ impl KeyDirectory {
     /// Loads every `*.key`; one that can't be read is an error, and nothing is loaded.
     pub(crate) fn load(path: &Path) -> Result<Self> {
         let mut keys = HashMap::new();
-        for (key, metadata) in certificate::load_directory(path)? {
+        for (file, key, metadata) in certificate::load_directory(path)? {
+            let validity =
+                Validity::of(&metadata).map_err(|problem| Error::Certificate { path: file, line: None, problem })?;
             let mut encoded = Vec::new();
             metadata.encode(&mut encoded);
-            let encoded = (!encoded.is_empty()).then(|| Arc::from(encoded));
-            // Two files with one key are one key; metadata that only one of them has is not lost.
+            let info = (!encoded.is_empty()).then(|| Arc::new(KeyInfo { metadata: encoded.into(), validity }));
+            // Two files with one key are one key, by the first that says more than the key.
             let entry = keys.entry(key).or_insert(None);
-            *entry = entry.take().or(encoded);
+            *entry = entry.take().or(info);
         }
         Ok(KeyDirectory { keys })
     }

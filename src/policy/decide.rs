@@ -2,7 +2,7 @@
 //!
 //! The order is fixed: (version and credentials were checked by the parser,) address, mechanism, domain, credentials.
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use zeroize::Zeroizing;
 
@@ -82,10 +82,10 @@ impl Policy {
 
     fn curve(&self, request: &Request<'_>, key: &PublicKey, reply: &mut Reply) -> Result<Outcome, Reason> {
         let source = self.domains.find(request.domain, |sources| sources.curve.as_ref());
-        let (reason, metadata) = match source.ok_or(Reason::NotConfigured)?.look_up(key) {
+        let (reason, info) = match source.ok_or(Reason::NotConfigured)?.look_up(key) {
             Known::No => return Err(Reason::UnknownKey),
             Known::Any => (Reason::AnyKey, None),
-            Known::Listed { metadata } => (Reason::ListedKey, metadata),
+            Known::Listed { info } => (Reason::ListedKey, info),
             Known::Ask(callback) => {
                 let (callback, user_id) = (callback.clone(), self.user_id.clone());
                 return Ok(Outcome::Ask(Call::Curve { callback, key: *key, peer: peer(request)?, user_id }));
@@ -96,13 +96,16 @@ impl Policy {
                 return Ok(Outcome::Ask(Call::CurveAsync { callback, key: *key, peer: peer(request)?, user_id }));
             }
         };
+        if let Some(validity) = info.and_then(|info| info.validity.as_ref()) {
+            validity.check(SystemTime::now())?;
+        }
         if let Some(map) = &self.user_id {
-            let (map, metadata) = (map.clone(), metadata.cloned());
-            return Ok(Outcome::Ask(Call::UserId { map, key: *key, metadata, reason }));
+            let (map, info) = (map.clone(), info.cloned());
+            return Ok(Outcome::Ask(Call::UserId { map, key: *key, info, reason }));
         }
         reply.allow(&key.to_z85());
-        if let Some(metadata) = metadata {
-            reply.add_encoded(metadata);
+        if let Some(info) = info {
+            reply.add_encoded(&info.metadata);
         }
         Ok(Outcome::Decided(reason))
     }

@@ -1,6 +1,7 @@
 //! Is who sent this message still welcome? A mark on the messages says whom the handshake let in, and as what.
 
 use std::fmt::Write;
+use std::time::SystemTime;
 
 use constant_time_eq::constant_time_eq;
 
@@ -142,7 +143,11 @@ impl Policy {
                 let source = self.domains.find(&mark.domain, |sources| sources.curve.as_ref());
                 match source.map(|source| source.look_up(&key)) {
                     None | Some(Known::No) => false,
-                    Some(Known::Listed { .. } | Known::Any | Known::Ask(_)) => true,
+                    Some(Known::Listed { info }) => {
+                        let validity = info.and_then(|info| info.validity.as_ref());
+                        validity.is_none_or(|validity| validity.check(SystemTime::now()).is_ok())
+                    }
+                    Some(Known::Any | Known::Ask(_)) => true,
                     #[cfg(feature = "tokio")]
                     Some(Known::AskAsync(_)) => true,
                 }

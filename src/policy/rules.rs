@@ -8,6 +8,8 @@ use crate::error::Result;
 impl Authenticator {
     /// Adds addresses and subnets to the allow list: `"10.0.0.7"`, `"192.168.1.0/24"`, `"::1"`, `"fd00::/8"`.
     ///
+    /// An empty list of addresses is no allow list: nobody is kept out by it.
+    ///
     /// # Errors
     /// [`Error::AddressRule`](crate::Error::AddressRule) for the first rule that is neither; none of the call's rules is taken then.
     ///

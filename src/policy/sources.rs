@@ -71,6 +71,9 @@ impl Authenticator {
 
     /// Lets in the keys of all `*.key` files of a directory, or every client with [`CURVE_ALLOW_ANY`].
     ///
+    /// A certificate may say when it is good: `not-before` and `not-after` in its metadata, RFC 3339 times such as
+    /// `2026-12-31T23:59:59Z`, are enforced at each handshake. Two keys of one user may overlap, for a rotation.
+    ///
     /// The directory is read once, now; call it again after a change. A certificate's metadata becomes properties of
     /// its client's messages, but for the names that libzmq gives a meaning to. An empty directory is legal, lets nobody
     /// in, and is warned about.

@@ -1,8 +1,5 @@
 //! One behaviour, run through every way to run a handler.
 
-// Until the feature is declared.
-#![allow(unexpected_cfgs)]
-
 use zmq_auth::{Authenticator, Result, ThreadAuthenticator};
 
 use super::log;

@@ -5,10 +5,12 @@
 #![allow(dead_code, unused_macros, unused_imports, unreachable_pub)]
 
 pub mod doors;
+pub mod enforce;
 pub mod faces;
 pub mod gate;
 pub mod log;
 pub mod process;
+pub mod proxy;
 pub mod python;
 pub mod sockets;
 pub mod zap;

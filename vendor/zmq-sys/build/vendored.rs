@@ -18,7 +18,7 @@ pub fn link() -> Result<(), String> {
     let this = env::current_exe().map_err(|e| format!("cannot find the build script's own path: {e}"))?;
     let output = Command::new(this)
         .env(COMPILER_PROCESS, "1")
-        .envs(peer_credentials())
+        .envs(abilities())
         .output()
         .map_err(|e| format!("cannot start the build of libzmq: {e}"))?;
     let said = String::from_utf8_lossy(&output.stdout);
@@ -47,14 +47,30 @@ pub fn compile() {
     zeromq_src::Build::new().with_libsodium(Some(sodium)).build();
 }
 
-/// The C++ flags of the user, and one that `zeromq-src` leaves out: with it libzmq tells a ZAP handler who is at the other
-/// end of an ipc connection.
-fn peer_credentials() -> Option<(String, String)> {
-    let define = match env::var("CARGO_CFG_TARGET_OS").as_deref() {
-        Ok("linux" | "android") => "-DZMQ_HAVE_SO_PEERCRED=1",
-        Ok("freebsd" | "macos") => "-DZMQ_HAVE_LOCAL_PEERCRED=1",
+/// The C++ flags of the user, and what the system can do that `zeromq-src` doesn't say (libzmq's own configure finds it out):
+/// with `SO_PEERCRED` a ZAP handler is told who is at the other end of an ipc connection; without `SO_KEEPALIVE` and
+/// its like, those socket options do nothing.
+fn abilities() -> Option<(String, String)> {
+    let abilities: &[&str] = match env::var("CARGO_CFG_TARGET_OS").as_deref() {
+        Ok("linux") => &[
+            "SO_PEERCRED",
+            "EVENTFD",
+            "EVENTFD_CLOEXEC",
+            "SOCK_CLOEXEC",
+            "SO_KEEPALIVE",
+            "TCP_KEEPCNT",
+            "TCP_KEEPIDLE",
+            "TCP_KEEPINTVL",
+            "TCP_USER_TIMEOUT",
+            "SO_BINDTODEVICE",
+            "SO_PRIORITY",
+            "IFADDRS",
+        ],
+        Ok("android") => &["SO_PEERCRED", "SO_KEEPALIVE"],
+        Ok("freebsd" | "macos") => &["LOCAL_PEERCRED", "SO_KEEPALIVE"],
         _ => return None,
     };
+    let defines: String = abilities.iter().map(|ability| format!(" -DZMQ_HAVE_{ability}=1")).collect();
     let target = env::var("TARGET").ok()?;
     // In the order in which the `cc` crate looks for them.
     let kind = if env::var("HOST").as_ref() == Ok(&target) { "HOST" } else { "TARGET" };
@@ -66,7 +82,7 @@ fn peer_credentials() -> Option<(String, String)> {
         "CXXFLAGS".into(),
     ];
     let flags = names.iter().find_map(|name| env::var(name).ok()).unwrap_or_default();
-    Some((exact, format!("{flags} {define}").trim_start().to_owned()))
+    Some((exact, format!("{flags}{defines}").trim_start().to_owned()))
 }
 
 /// Instructions and metadata, but no warnings, and not libsodium's linking: its own crate says whether it is static.

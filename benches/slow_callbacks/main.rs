@@ -1,0 +1,96 @@
+//! How long a domain that is decided at once waits while callbacks of another one are slow.
+//!
+//! A client asks the handler at its endpoint, one request every 2 ms, about a user in a table of passwords, while 0, 20 and
+//! 200 others each wait for a CURVE callback that takes 50 ms, and ask again as soon as it has answered. Each of them has
+//! a connection of its own, as in libzmq each handshake has. This crate's two faces and pyzmq's two authenticators, in
+//! turns.
+//!
+//! The handler and those who ask it are in one process, which is Python's for pyzmq: its figures hold the cost of Python
+//! at both ends. What is compared is therefore each with itself: how many times longer than without slow callbacks.
+//!
+//! ```sh
+//! cargo bench --features tokio --bench slow_callbacks
+//! ```
+//!
+//! Takes about a minute; prints a table, and leaves it in `target/bench`. Without Cargo's `--bench`, as in `cargo test`, it
+//! only runs through once, in a second or two.
+
+mod fast;
+mod ours;
+#[path = "../../tests/harness/python.rs"]
+mod python;
+mod pyzmq;
+mod report;
+mod slow;
+
+use std::time::Duration;
+
+/// How long a slow callback takes.
+const SLOW: Duration = Duration::from_millis(50);
+
+/// Who answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Handler {
+    Thread,
+    Tokio,
+    PyzmqThread,
+    PyzmqAsyncio,
+}
+
+const HANDLERS: [Handler; 4] = [Handler::Thread, Handler::Tokio, Handler::PyzmqThread, Handler::PyzmqAsyncio];
+
+/// How often and for how long the fast client asks.
+#[derive(Debug, Clone, Copy)]
+struct Extent {
+    every: Duration,
+    window: Duration,
+    /// It goes on after the window until it has been answered so often.
+    at_least: usize,
+}
+
+/// What one run told.
+#[derive(Debug, Default)]
+struct Measured {
+    latencies: Vec<Duration>,
+    /// So many slow callbacks were under way at once, at the most.
+    under_way: usize,
+}
+
+fn main() {
+    let is_benchmark = std::env::args().any(|argument| argument == "--bench");
+    let (loads, repetitions, window): (&[usize], _, _) = if is_benchmark {
+        (&[0, 20, 200], 3, Duration::from_millis(1200))
+    } else {
+        (&[0, 3], 1, Duration::from_millis(60))
+    };
+
+    let mut report = report::Report::new(loads);
+    for repetition in 0..repetitions {
+        for &load in loads {
+            for handler in HANDLERS {
+                let serial = load > 0 && matches!(handler, Handler::PyzmqThread | Handler::PyzmqAsyncio);
+                // One answer takes pyzmq as long as all slow callbacks together: 10 s for 200.
+                if serial && load > 100 && repetition > 0 {
+                    continue;
+                }
+                let at_least = if serial && load <= 100 { 2 } else { 1 };
+                let measured = measure(handler, load, Extent { every: Duration::from_millis(2), window, at_least });
+                report.add(handler, load, &measured);
+            }
+        }
+    }
+    report.check();
+    println!("{report}");
+    if is_benchmark {
+        report.save().expect("the report in the target directory");
+    }
+}
+
+fn measure(handler: Handler, load: usize, extent: Extent) -> Measured {
+    match handler {
+        Handler::Thread => ours::thread(load, extent),
+        Handler::Tokio => ours::tokio(load, extent),
+        Handler::PyzmqThread => pyzmq::run("thread", load, extent),
+        Handler::PyzmqAsyncio => pyzmq::run("asyncio", load, extent),
+    }
+}

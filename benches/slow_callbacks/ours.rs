@@ -1,0 +1,63 @@
+//! This crate's two faces, with slow callbacks of the kind that each is for.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use zmq_auth::Authenticator;
+
+use super::slow::{Clients, Gauge};
+use super::{Extent, Measured, SLOW, fast, slow};
+
+/// A thread for each slow callback. The bound is raised: 64 at once is the default, and what comes beyond is put off.
+pub(crate) fn thread(load: usize, extent: Extent) -> Measured {
+    let (authenticator, gauge) = policy();
+    let entered = gauge.clone();
+    let callback = move |_: &_, _: &_| {
+        let _under_way = entered.enter();
+        sleep(SLOW);
+        true
+    };
+    authenticator.configure_curve_callback(slow::DOMAIN, callback).expect("the slow domain");
+    let context = zmq::Context::new();
+    let _running = authenticator.start(&context).expect("the handler thread");
+    run(&context, &gauge, load, extent)
+}
+
+/// A task for each slow callback, in a runtime as `#[tokio::main]` makes it.
+pub(crate) fn tokio(load: usize, extent: Extent) -> Measured {
+    let (authenticator, gauge) = policy();
+    let entered = gauge.clone();
+    let callback = move |_, _| {
+        let entered = entered.clone();
+        async move {
+            let _under_way = entered.enter();
+            ::tokio::time::sleep(SLOW).await;
+            true
+        }
+    };
+    authenticator.configure_curve_callback_async(slow::DOMAIN, callback).expect("the slow domain");
+    let context = zmq::Context::new();
+    let runtime = ::tokio::runtime::Runtime::new().expect("a runtime");
+    let running = runtime.block_on(authenticator.start_async(&context)).expect("the handler task");
+    let measured = run(&context, &gauge, load, extent);
+    runtime.block_on(running.stop()).expect("the handler stops");
+    measured
+}
+
+fn policy() -> (Authenticator, Gauge) {
+    let authenticator = Authenticator::new();
+    authenticator.configure_plain(fast::DOMAIN, [fast::USER]).expect("the fast domain");
+    authenticator.limit_callbacks(256, Duration::from_secs(5)).expect("limits");
+    (authenticator, Gauge::default())
+}
+
+fn run(context: &zmq::Context, gauge: &Gauge, load: usize, extent: Extent) -> Measured {
+    let client = fast::Client::connect(context);
+    client.warm_up();
+    let clients = (load > 0).then(|| Clients::start(context, load));
+    // In a run of this length all of them are under way now and then: requests travel for a while too.
+    gauge.wait_for(load * 9 / 10);
+    let latencies = client.run(extent);
+    drop(clients);
+    Measured { latencies, under_way: gauge.peak() }
+}

@@ -1,0 +1,31 @@
+//! pyzmq's authenticators, measured by `benches/python/slow_callbacks.py` in a process of their own.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use super::{Extent, Measured, SLOW, python};
+
+pub(crate) fn run(face: &str, load: usize, extent: Extent) -> Measured {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/python/slow_callbacks.py");
+    let seconds = |duration: Duration| duration.as_secs_f64().to_string();
+    let output = Command::new(python::python())
+        .arg(program)
+        .args([face, &load.to_string(), &seconds(SLOW)])
+        .args([seconds(extent.every), seconds(extent.window), extent.at_least.to_string()])
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("Python starts");
+    assert!(output.status.success(), "pyzmq's {face}: {}", output.status);
+    let said = String::from_utf8(output.stdout).expect("text");
+    let mut numbers = said.lines().map(|line| line.parse::<u64>().expect("a number"));
+    let under_way = numbers.next().expect("the first line") as usize;
+    Measured { latencies: numbers.map(Duration::from_nanos).collect(), under_way }
+}
+
+/// The versions of Python, pyzmq, and the libzmq in it.
+pub(crate) fn versions() -> String {
+    let words = "import sys, zmq; print('Python', sys.version.split()[0], 'with pyzmq', zmq.__version__, 'and libzmq', zmq.zmq_version())";
+    let output = Command::new(python::python()).args(["-c", words]).output().expect("Python starts");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}

@@ -1,0 +1,82 @@
+//! The lines of a password file, as czmq reads them: `name=value`, every byte as it stands.
+
+use std::collections::HashSet;
+
+use super::phc::looks_hashed;
+use crate::keys::PaddedPassword;
+use crate::policy::StoredPassword;
+
+/// What is wrong, and on which line, counted from 1.
+pub(super) type Fault = (usize, &'static str);
+
+/// A name and a password.
+pub(super) type User = (Box<[u8]>, StoredPassword);
+
+/// Names and passwords. Comments (`#` in front) and blank lines are skipped; the value is all that stands behind the first
+/// `=`.
+pub(super) fn parse(bytes: &[u8]) -> Result<Vec<User>, Fault> {
+    // Editors on Windows put a byte order mark in front.
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    let mut users = Vec::new();
+    let mut names = HashSet::new();
+    for (line, number) in bytes.split(|&byte| byte == b'\n').zip(1..) {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.starts_with(b"#") || line.iter().all(u8::is_ascii_whitespace) {
+            continue;
+        }
+        let fault = |problem| (number, problem);
+        let (name, stored) = user(line).map_err(fault)?;
+        if !names.insert(name) {
+            return Err(fault("has a user name that an earlier line has too: which of them is meant can't be known"));
+        }
+        users.push((name.into(), stored));
+    }
+    Ok(users)
+}
+
+fn user(line: &[u8]) -> Result<(&[u8], StoredPassword), &'static str> {
+    let equals = line.iter().position(|&byte| byte == b'=').ok_or("has no =: a line is name=password")?;
+    let (name, value) = (&line[..equals], &line[equals + 1..]);
+    let text = str::from_utf8(name).map_err(|_| "has a user name that isn't UTF-8")?;
+    if text.contains('\0') {
+        return Err("has a user name with a NUL byte");
+    }
+    match name.len() {
+        0 => return Err("has an empty user name, which libzmq clients can't send"),
+        1..=255 => {}
+        _ => return Err("has a user name of more than 255 bytes, libzmq's limit"),
+    }
+    if looks_hashed(value) {
+        return Ok((name, hashed(value)?));
+    }
+    if value.is_empty() {
+        return Err("has an empty password, which libzmq clients can't send");
+    }
+    let password = PaddedPassword::boxed(value).ok_or("has a password of more than 255 bytes, libzmq's limit")?;
+    Ok((name, StoredPassword::Clear(password)))
+}
+
+#[cfg(feature = "argon2")]
+fn hashed(value: &[u8]) -> Result<StoredPassword, &'static str> {
+    super::phc::Phc::parse(value).map(|phc| StoredPassword::Hashed(Box::new(phc)))
+}
+
+#[cfg(not(feature = "argon2"))]
+fn hashed(_: &[u8]) -> Result<StoredPassword, &'static str> {
+    Err("has a hashed password, which needs the feature `argon2` of zmq-auth")
+}
+
+/// Whether a line can hold the name.
+#[cfg(feature = "argon2")]
+pub(super) fn check_name(name: &str) -> Result<(), &'static str> {
+    if let Some(problem) = crate::policy::plain_problem(name.as_bytes()) {
+        return Err(problem);
+    }
+    if name.starts_with('#') || name.starts_with('\u{feff}') {
+        return Err("begins as a comment does: no line could hold it");
+    }
+    if name.contains(['=', '\n', '\r', '\0']) {
+        return Err("has a =, a line break or a NUL: no line could hold it");
+    }
+    Ok(())
+}

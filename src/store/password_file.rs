@@ -1,0 +1,381 @@
+//! A file of user names and passwords that can be compared with the disk again.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs;
+use std::hash::RandomState;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+
+use zeroize::Zeroizing;
+
+use super::lines;
+use super::report::{Found, ReloadEvent, ReloadObserver, Report, lock};
+use super::stamp::{Stamp, Stamper};
+use super::status::{Reload, StoreProblem, StoreStatus};
+use crate::audit::TARGET;
+use crate::error::{Error, Result};
+use crate::policy::PasswordTable;
+use crate::regular_file;
+
+/// The most that is read of a password file: 16 MiB.
+const MAX_FILE: usize = 16 * 1024 * 1024;
+
+/// The users and passwords of a file, which follow the disk: by [`reload`](Self::reload), or by themselves after
+/// [`watch`](Self::watch) (feature `watch`). A clone is a handle on the same store.
+///
+/// The file has lines `name=password`, as czmq reads them: the password is all that stands behind the first `=`, blanks
+/// included; lines that begin with `#`, and blank ones, are skipped; lines may end in CRLF. Its mode should be 0600: one
+/// that lets others read it is warned about.
+///
+/// A password may be hashed: `$argon2id$v=19$m=19456,t=2,p=1$salt$hash`, a PHC string, which
+/// [`line`](Self::line) makes (feature `argon2`; at most `m=65536`, that is 64 MiB, `t=10`, `p=16`). Clear and hashed ones
+/// may stand in one file. A value that looks like a hash of another kind is an error, and never taken for the password
+/// itself.
+///
+/// # What hashing costs
+///
+/// As soon as one password of the file is hashed, **every** PLAIN client of its domains costs one hash (about 20 ms and
+/// 19 MiB with the parameters above), whether the user exists or not, so that a client can't find out who does. It is
+/// computed in the threads that callbacks run in, and counts towards
+/// [`limit_callbacks`](crate::Authenticator::limit_callbacks): the handler goes on deciding. In the whole process at most 4
+/// are computed at once (fewer on fewer cores), so at most 256 MiB are in use, and at most 32 wait or are computed; a
+/// client beyond that is answered 300 and tries again after `ZMQ_HANDSHAKE_IVL`.
+/// [`handle_zap_message`](crate::Authenticator::handle_zap_message) computes in the calling thread.
+///
+/// # Errors of a file
+///
+/// A file that has an error is an error as a whole, with its line (never its content), and what was in force before stays
+/// so: [`status`](Self::status) tells.
+///
+/// ```
+/// use zmq_auth::{Authenticator, PasswordFile};
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("passwords");
+/// std::fs::write(&path, "# who may buy\nalice=correct horse battery staple\n")?;
+/// let passwords = PasswordFile::open(&path)?;
+/// let auth = Authenticator::new();
+/// auth.configure_plain_file("shop", &passwords)?;
+///
+/// std::fs::write(&path, "bob=Tr0ub4dor&3\n")?;
+/// let reload = passwords.reload()?; // or once: passwords.watch()?
+/// assert_eq!((reload.added, reload.removed), (1, 1));
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct PasswordFile {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    path: PathBuf,
+    table: RwLock<Arc<PasswordTable>>,
+    seen: Mutex<Seen>,
+    report: Report,
+    // One for the life of the store: what a user who isn't there costs doesn't change at a reload.
+    hasher: RandomState,
+    #[cfg(feature = "watch")]
+    watch: Mutex<Option<super::watch::Watch>>,
+}
+
+/// The file as it was when it was last read.
+struct Seen {
+    stamper: Stamper,
+    stamp: Stamp,
+    /// It could not be used: to be read again even if it is still the same.
+    failed: bool,
+    warned_of: u32,
+}
+
+/// What a look into the table came to.
+pub(crate) enum Checked {
+    Right,
+    Wrong,
+    /// It has to be hashed, whoever asks.
+    #[cfg(feature = "argon2")]
+    Hash(Arc<PasswordTable>),
+}
+
+impl PasswordFile {
+    /// Reads a file. An empty one is legal, and lets nobody in.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it can't be read; [`Error::PasswordFile`], with the line, for one that is no regular file, is
+    /// larger than 16 MiB, has a line without `=`, a user twice, a name or password that is empty or has more than 255
+    /// bytes, a name that isn't UTF-8, or a hash that can't be used.
+    ///
+    /// ```
+    /// # use zmq_auth::{Error, PasswordFile};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("passwords");
+    /// std::fs::write(&path, "alice=secret\nbob\n")?;
+    /// assert!(matches!(PasswordFile::open(&path), Err(Error::PasswordFile { line: Some(2), .. })));
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let given = path.as_ref();
+        // The program may change its working directory.
+        let open = |source| Error::Io { path: given.to_owned(), action: "open", source };
+        let path = std::path::absolute(given).map_err(open)?;
+        let inner = Inner {
+            path,
+            table: RwLock::new(Arc::new(PasswordTable::of(HashMap::new()))),
+            seen: Mutex::new(Seen { stamper: Stamper::new(), stamp: Stamp::NONE, failed: false, warned_of: 0 }),
+            report: Report::default(),
+            hasher: RandomState::new(),
+            #[cfg(feature = "watch")]
+            watch: Mutex::default(),
+        };
+        inner.reload_quietly().1?;
+        Ok(PasswordFile { inner: Arc::new(inner) })
+    }
+
+    /// Compares with the disk, and puts in force what has changed, all at once. Clients that are connected stay connected.
+    ///
+    /// A stat tells whether the file has to be read again; a file that was changed less than 2 s before it was read, or
+    /// has a time in the future, is read again in any case.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); all stays as it was.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("passwords");
+    /// # std::fs::write(&path, "alice=secret\n")?;
+    /// # let passwords = zmq_auth::PasswordFile::open(&path)?;
+    /// std::fs::write(&path, "alice=another secret\n")?;
+    /// assert_eq!(passwords.reload()?.changed, 1);
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    pub fn reload(&self) -> Result<Reload> {
+        self.inner.reload()
+    }
+
+    /// What it holds now, and what is wrong with the file.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("passwords");
+    /// # std::fs::write(&path, "alice=secret\n")?;
+    /// assert_eq!(zmq_auth::PasswordFile::open(&path)?.status().entries, 1);
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    pub fn status(&self) -> StoreStatus {
+        self.inner.report.status()
+    }
+
+    /// The file.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("passwords");
+    /// # std::fs::write(&path, "alice=secret\n")?;
+    /// assert_eq!(zmq_auth::PasswordFile::open(&path)?.path(), path);
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// From now on, follows the disk by itself, as [`KeyDirectory::watch`](crate::KeyDirectory::watch) does: the file's
+    /// directory is watched, and a stat of the file is taken twice a second.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the system can't watch the file's directory, or there is no thread to be had.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("passwords");
+    /// # std::fs::write(&path, "alice=secret\n")?;
+    /// # let passwords = zmq_auth::PasswordFile::open(&path)?;
+    /// passwords.watch()?;
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    #[cfg(feature = "watch")]
+    pub fn watch(&self) -> Result<()> {
+        let mut watch = lock(&self.inner.watch);
+        if watch.is_none() {
+            *watch = Some(super::watch::Watch::start(&self.inner)?);
+            self.inner.report.set_watched();
+        }
+        Ok(())
+    }
+
+    /// Makes a line with a hashed password, without its line feed: argon2id with `m=19456` (19 MiB), `t=2`, `p=1` and a
+    /// new salt from the system.
+    ///
+    /// # Errors
+    /// [`Error::PlainCredentials`] for a user name that a line can't hold (empty, more than 255 bytes, with `=`, a line
+    /// break or a NUL, or that begins with `#`), a password that no client can send, and where the system has no random
+    /// numbers or no memory.
+    ///
+    /// ```
+    /// # use zmq_auth::{Password, PasswordFile};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("passwords");
+    /// let line = PasswordFile::line("alice", &Password::from("correct horse battery staple"))?;
+    /// assert!(line.starts_with("alice=$argon2id$v=19$m=19456,t=2,p=1$"));
+    /// std::fs::write(&path, line + "\n")?;
+    /// assert_eq!(PasswordFile::open(&path)?.status().entries, 1);
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    #[cfg(feature = "argon2")]
+    pub fn line(user: &str, password: &crate::keys::Password) -> Result<String> {
+        let refused = |what, problem| Error::PlainCredentials { what, problem };
+        lines::check_name(user).map_err(|problem| refused("user name", problem))?;
+        if let Some(problem) = crate::policy::plain_problem(password.as_bytes()) {
+            return Err(refused("password", problem));
+        }
+        let hash = super::phc::Phc::make(password).map_err(|problem| refused("password", problem))?;
+        Ok(format!("{user}={hash}"))
+    }
+
+    /// Has the observer called after each reload that came to anything, for as long as it lives.
+    pub(crate) fn observe(&self, observer: Weak<ReloadObserver>) {
+        self.inner.report.observe(observer);
+    }
+
+    /// Whether it is the user's password, where that can be told at once. One lock, which is never held for long.
+    pub(crate) fn check(&self, username: &[u8], password: &[u8]) -> Checked {
+        self.inner.read(|table| {
+            #[cfg(feature = "argon2")]
+            if table.is_hashed() {
+                return Checked::Hash(table.clone());
+            }
+            if table.holds(username, password) { Checked::Right } else { Checked::Wrong }
+        })
+    }
+
+    /// Tells the user's password from another; `None` for a user who isn't there.
+    pub(crate) fn credential(&self, username: &[u8]) -> Option<u64> {
+        self.inner.read(|table| table.credential(username))
+    }
+}
+
+impl Inner {
+    fn reload(&self) -> Result<Reload> {
+        let (event, result) = self.reload_quietly();
+        if let Some(event) = event {
+            self.report.tell(&event);
+        }
+        result
+    }
+
+    fn reload_quietly(&self) -> (Option<ReloadEvent>, Result<Reload>) {
+        let mut seen = lock(&self.seen);
+        let result = self.compare(&mut seen);
+        seen.failed = result.is_err();
+        let outcome = result.as_ref().copied().map_err(|error| StoreProblem::new(error, &self.path));
+        let entries = self.read(|table| table.len());
+        let event =
+            self.report.note(&self.path, Found { what: "users", entries, files: 1, outcome, problems: Vec::new() });
+        (event, result)
+    }
+
+    fn compare(&self, seen: &mut Seen) -> Result<Reload> {
+        seen.stamper.start();
+        let opened = |source| Error::Io { path: self.path.clone(), action: "open", source };
+        let now = seen.stamper.stamp(&fs::metadata(&self.path).map_err(opened)?);
+        if !seen.failed && seen.stamp.is_still(now) {
+            return Ok(Reload::default());
+        }
+        seen.stamp = Stamp::NONE;
+        let (content, metadata) = read(&self.path)?;
+        seen.stamp = seen.stamper.stamp(&metadata);
+        warn(&self.path, metadata.permissions().mode(), &mut seen.warned_of);
+        let users = lines::parse(&content).map_err(|(line, problem)| fault(&self.path, Some(line), problem))?;
+        let mut map = HashMap::with_capacity_and_hasher(users.len(), self.hasher.clone());
+        map.extend(users);
+        Ok(self.replace(PasswordTable::of(map)))
+    }
+
+    fn replace(&self, table: PasswordTable) -> Reload {
+        let old = self.read(Arc::clone);
+        let mut reload = Reload { read: 1, ..Reload::default() };
+        for (name, stored) in table.users() {
+            match old.stored(name) {
+                None => reload.added += 1,
+                Some(old) if old != stored => reload.changed += 1,
+                Some(_) => {}
+            }
+        }
+        reload.removed = old.users().filter(|(name, _)| table.stored(name).is_none()).count();
+        if !reload.is_nothing() {
+            let table = Arc::new(table);
+            *self.table.write().unwrap_or_else(PoisonError::into_inner) = table;
+        }
+        // `old` is what the lock has let go: freed here, not under it.
+        reload
+    }
+
+    fn read<T>(&self, look: impl FnOnce(&Arc<PasswordTable>) -> T) -> T {
+        look(&self.table.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(feature = "watch")]
+impl super::watch::Watched for Inner {
+    fn directory(&self) -> &Path {
+        self.path.parent().unwrap_or(&self.path)
+    }
+
+    fn has_changed_unseen(&self) -> bool {
+        let mut seen = lock(&self.seen);
+        seen.stamper.start();
+        match fs::metadata(&self.path) {
+            Ok(metadata) => !seen.stamp.is_still(seen.stamper.stamp(&metadata)),
+            // Told once.
+            Err(_) => !seen.failed,
+        }
+    }
+
+    fn refresh(&self) {
+        // Told in the log and in the status.
+        let _ = self.reload();
+    }
+}
+
+/// The whole content, and the file as it was just before. The buffer never grows: growing would leave passwords behind.
+fn read(path: &Path) -> Result<(Zeroizing<Vec<u8>>, fs::Metadata)> {
+    let failed = |action| move |source| Error::Io { path: path.to_owned(), action, source };
+    let opened = regular_file::open(path, false).map_err(failed("open"))?;
+    let (file, metadata) = opened.ok_or_else(|| fault(path, None, "is not a regular file"))?;
+    let size = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
+    if size > MAX_FILE {
+        return Err(fault(path, None, "is larger than 16 MiB"));
+    }
+    let mut content = Zeroizing::new(vec![0; size + 1]);
+    let length = regular_file::fill(file, &mut content, metadata.len()).map_err(failed("read"))?;
+    if length > size {
+        return Err(fault(path, None, "grew while it was read"));
+    }
+    content.truncate(length);
+    Ok((content, metadata))
+}
+
+/// Once for each mode.
+fn warn(path: &Path, mode: u32, warned_of: &mut u32) {
+    let mode = mode & 0o777;
+    if mode & 0o077 != 0 && *warned_of != mode {
+        log::warn!(
+            target: TARGET,
+            "{path:?} holds passwords, and others than its owner have access (mode {mode:03o}): chmod 600"
+        );
+    }
+    *warned_of = mode;
+}
+
+fn fault(path: &Path, line: Option<usize>, problem: &'static str) -> Error {
+    Error::PasswordFile { path: path.to_owned(), line, problem }
+}
+
+impl fmt::Debug for PasswordFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PasswordFile")
+            .field("path", &self.inner.path)
+            .field("users", &self.inner.read(|table| table.len()))
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,117 @@
+//! Hashed passwords in PHC strings: argon2id alone, within bounds.
+
+/// A value that begins like a PHC string, whatever its algorithm: `$name$…`. Taken for clear text, it would let in whoever
+/// has seen the file.
+pub(super) fn looks_hashed(value: &[u8]) -> bool {
+    let Some(rest) = value.strip_prefix(b"$") else { return false };
+    let name = rest.split(|&byte| byte == b'$').next().unwrap_or_default();
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
+    name.len() < rest.len() && (1..=32).contains(&name.len()) && name.iter().all(is_name)
+}
+
+#[cfg(feature = "argon2")]
+pub(crate) use with::{Cost, Phc};
+#[cfg(feature = "argon2")]
+mod with {
+    use std::fmt;
+
+    use argon2::password_hash::phc::PasswordHash;
+    use argon2::password_hash::{PasswordHasher, try_generate_salt};
+    use argon2::{Algorithm, Argon2, Params, Version};
+    use constant_time_eq::constant_time_eq;
+    use zeroize::Zeroizing;
+
+    use super::looks_hashed;
+    use crate::keys::Password;
+
+    /// In KiB. With the time, the bound on what a line of a file can make each guess of a client cost the server.
+    const MAX_MEMORY: u32 = 64 * 1024;
+    const MAX_TIME: u32 = 10;
+    const MAX_LANES: u32 = 16;
+    /// Shorter ones are found by guessing.
+    const MIN_HASH: usize = 16;
+
+    /// A password's salt and hash, and what it costs to compute it. No secret, but good for guessing: never printed.
+    #[derive(Clone, PartialEq, Eq)]
+    pub(crate) struct Phc {
+        pub(crate) cost: Cost,
+        salt: Box<[u8]>,
+        hash: Box<[u8]>,
+    }
+
+    /// argon2's m (in KiB), t and p.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(crate) struct Cost {
+        memory: u32,
+        time: u32,
+        lanes: u32,
+    }
+
+    impl Phc {
+        pub(in crate::store) fn parse(value: &[u8]) -> Result<Self, &'static str> {
+            const NOT_ONE: &str = "has a hash that is no argon2id PHC string: $argon2id$v=19$m=19456,t=2,p=1$salt$hash";
+            if !value.starts_with(b"$argon2id$") {
+                return Err("has a password that is hashed in a way that isn't known here: only $argon2id$ is");
+            }
+            let text = str::from_utf8(value).map_err(|_| NOT_ONE)?;
+            let phc = PasswordHash::new(text).map_err(|_| NOT_ONE)?;
+            let (Some(salt), Some(hash)) = (phc.salt, phc.hash) else { return Err(NOT_ONE) };
+            if phc.version != Some(Version::V0x13 as u32) {
+                return Err("has an argon2id hash of another version than 19");
+            }
+            if ["m", "t", "p"].iter().any(|name| phc.params.get(*name).is_none()) || phc.params.iter().count() != 3 {
+                return Err("has an argon2id hash with other parameters than m, t and p");
+            }
+            let params =
+                Params::try_from(&phc.params).map_err(|_| "has an argon2id hash with parameters out of range")?;
+            let cost = Cost { memory: params.m_cost(), time: params.t_cost(), lanes: params.p_cost() };
+            if cost.memory > MAX_MEMORY || cost.time > MAX_TIME || cost.lanes > MAX_LANES {
+                return Err("has an argon2id hash that costs too much: at most m=65536 (64 MiB), t=10, p=16");
+            }
+            if hash.as_bytes().len() < MIN_HASH {
+                return Err("has an argon2id hash of less than 16 bytes");
+            }
+            Ok(Phc { cost, salt: salt.as_ref().into(), hash: hash.as_bytes().into() })
+        }
+
+        /// What a file has behind `name=`, with argon2's own default cost and a salt from the system.
+        pub(in crate::store) fn make(password: &Password) -> Result<String, &'static str> {
+            let salt = try_generate_salt().map_err(|_| "can't be hashed: the system gives no random numbers")?;
+            let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::DEFAULT);
+            let phc = argon2.hash_password_with_salt(password.as_bytes(), &salt);
+            let text = phc.map_err(|_| "can't be hashed: no memory for it")?.to_string();
+            debug_assert!(looks_hashed(text.as_bytes()));
+            Ok(text)
+        }
+
+        /// Salted: no two entries have the same.
+        pub(crate) fn hash(&self) -> &[u8] {
+            &self.hash
+        }
+
+        /// Whether this is the password: `None` where there is no memory to tell.
+        pub(in crate::store) fn matches(&self, password: &[u8]) -> Option<bool> {
+            let mut hash = Zeroizing::new(vec![0; self.hash.len()]);
+            self.cost.hash(password, &self.salt, &mut hash)?;
+            Some(constant_time_eq(&hash, &self.hash))
+        }
+    }
+
+    impl Cost {
+        /// Takes as long as telling whether a password is right.
+        pub(in crate::store) fn spend(self, password: &[u8]) -> Option<()> {
+            self.hash(password, &[0; 16], &mut Zeroizing::new(vec![0; 32]))
+        }
+
+        fn hash(self, password: &[u8], salt: &[u8], out: &mut [u8]) -> Option<()> {
+            let params = Params::new(self.memory, self.time, self.lanes, Some(out.len())).ok()?;
+            Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_into(password, salt, out).ok()
+        }
+    }
+
+    impl fmt::Debug for Phc {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("Phc(…)")
+        }
+    }
+}

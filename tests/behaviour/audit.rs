@@ -1,0 +1,233 @@
+//! What is logged and counted, and what never is.
+
+use std::os::unix::process::ExitStatusExt;
+
+use log::Level;
+use zmq_auth::{Authenticator, CURVE_ALLOW_ANY, Error, SocketExt, Verdict};
+
+use crate::harness::faces::{Face, behaviours};
+use crate::harness::log::{Record, SENTINEL, keys, password, records, stranger, wait_for};
+use crate::harness::sockets::{Client, Server};
+use crate::harness::{DEADLINE, domain, process, zap};
+
+behaviours! {
+    who_was_let_in_is_told_at_info,
+    who_was_denied_is_told_at_warn_with_the_reason,
+    counters_tell_every_answer,
+}
+
+fn about(domain: &str) -> impl Fn(&Record) -> bool {
+    let domain = format!("in domain \"{domain}\"");
+    move |record| record.text.contains(&domain)
+}
+
+#[track_caller]
+fn assert_says(record: &Record, level: Level, words: &[&str]) {
+    assert_eq!(record.level, level, "{record:?}");
+    for word in words {
+        assert!(record.text.contains(word), "{word:?} is not in {record:?}");
+    }
+}
+
+fn who_was_let_in_is_told_at_info(face: Face) {
+    let (context, auth, server_keys, client_keys) = (zmq::Context::new(), Authenticator::new(), keys(), keys());
+    let (shop, lab, null) = (domain("shop"), domain("lab"), domain("null"));
+    auth.configure_plain(&shop, [("alice", password("a"))]).unwrap();
+    auth.configure_curve_keys(&lab, [client_keys.public]).unwrap();
+    let _running = face.start(&auth, &context);
+    let server = Server::new(&context, |socket| socket.plain_server(&shop));
+    Client::plain(&context, server.endpoint(), "alice", &password("a")).round_trip(&server);
+    assert_says(&wait_for(DEADLINE, about(&shop)), Level::Info, &["allowed", "PLAIN", "127.0.0.1", "alice"]);
+    let server = Server::new(&context, |socket| socket.curve_server(&server_keys, &lab));
+    Client::curve(&context, server.endpoint(), &client_keys, &server_keys.public).round_trip(&server);
+    let key = client_keys.public.to_string();
+    assert_says(&wait_for(DEADLINE, about(&lab)), Level::Info, &["allowed", "CURVE", "127.0.0.1", &key]);
+    let server = Server::new(&context, |socket| socket.null_server(&null));
+    Client::null(&context, server.endpoint()).round_trip(&server);
+    assert_says(&wait_for(DEADLINE, about(&null)), Level::Info, &["allowed", "NULL", "127.0.0.1"]);
+}
+
+fn who_was_denied_is_told_at_warn_with_the_reason(face: Face) {
+    let (context, auth, server_keys, client_keys) = (zmq::Context::new(), Authenticator::new(), keys(), keys());
+    let (shop, lab, none, asked) = (domain("shop"), domain("lab"), domain("none"), domain("asked"));
+    auth.configure_plain(&shop, [("alice", password("a"))]).unwrap();
+    auth.configure_curve_keys(&lab, [stranger()]).unwrap();
+    auth.configure_plain_callback(&asked, |_, _, _| Verdict::Deny("on holiday".into())).unwrap();
+    auth.deny(["127.0.0.2"]).unwrap();
+    let _running = face.start(&auth, &context);
+
+    let server = Server::new(&context, |socket| socket.plain_server(&shop));
+    Client::plain(&context, server.endpoint(), "alice", &password("b")).expect_denied();
+    let record = wait_for(DEADLINE, about(&shop));
+    assert_says(&record, Level::Warn, &["denied", "PLAIN", "127.0.0.1", "\"alice\"", "wrong password"]);
+
+    let server = Server::new(&context, |socket| socket.curve_server(&server_keys, &lab));
+    Client::curve(&context, server.endpoint(), &client_keys, &server_keys.public).expect_denied();
+    let key = client_keys.public.to_string();
+    let record = wait_for(DEADLINE, about(&lab));
+    assert_says(&record, Level::Warn, &["denied", "CURVE", "127.0.0.1", &key, "unknown key"]);
+
+    let server = Server::new(&context, |socket| socket.plain_server(&none));
+    Client::plain(&context, server.endpoint(), "alice", &password("a")).expect_denied();
+    assert_says(&wait_for(DEADLINE, about(&none)), Level::Warn, &["denied", "not configured"]);
+    Client::null(&context, &server.endpoint_from("127.0.0.2")).expect_mismatch();
+
+    let server = Server::new(&context, |socket| socket.plain_server(&asked));
+    Client::plain(&context, server.endpoint(), "alice", &password("a")).expect_denied();
+    assert_says(&wait_for(DEADLINE, about(&asked)), Level::Warn, &["denied", "on holiday"]);
+
+    let null = domain("null");
+    let server = Server::new(&context, |socket| socket.null_server(&null));
+    Client::null(&context, &server.endpoint_from("127.0.0.2")).expect_denied();
+    assert_says(&wait_for(DEADLINE, about(&null)), Level::Warn, &["denied", "NULL", "127.0.0.2", "address denied"]);
+}
+
+fn counters_tell_every_answer(face: Face) {
+    let (context, auth) = (zmq::Context::new(), Authenticator::new());
+    auth.configure_plain_callback("asked", |user, _, _| match user {
+        "allow" => Verdict::Allow,
+        "retry" => Verdict::Retry,
+        "fault" => Verdict::Fault("broken".into()),
+        _ => Verdict::Deny("no".into()),
+    })
+    .unwrap();
+    let _running = face.start(&auth, &context);
+    let asker = zap::Asker::connect(&context);
+    for (user, times) in [("allow", 1), ("deny", 2), ("retry", 3), ("fault", 4)] {
+        for _ in 0..times {
+            let secret = password("a");
+            asker.ask(&zap::request("asked", "127.0.0.1", "PLAIN", &[user.as_bytes(), secret.as_bytes()]));
+            asker.reply();
+        }
+    }
+    let counters = auth.counters();
+    assert_eq!((counters.allowed, counters.denied, counters.retried, counters.faults), (1, 2, 3, 4));
+    assert_eq!((counters.dropped, counters.calls_refused, counters.calls_timed_out), (0, 0, 0));
+}
+
+#[test]
+fn text_from_outside_is_escaped_and_cut() {
+    let auth = Authenticator::new();
+    let name = domain("escaped");
+    let forged = b"x\"\n[INFO] allowed \x1b[2J\xff";
+    let secret = password("a");
+    for (n, frame) in [3, 5, 6].into_iter().enumerate() {
+        let address = format!("192.0.2.{n}");
+        let mut request = zap::request(&name, &address, "PLAIN", &[b"alice", secret.as_bytes()]);
+        request[frame] = forged.to_vec();
+        zap::status(&auth, &request);
+        request[frame] = vec![b'y'; 100_000];
+        zap::status(&auth, &request);
+    }
+    let told = records(about(&name));
+    assert_eq!(told.len(), 6, "{told:#?}");
+    for record in &told {
+        assert!(record.text.chars().all(|c| c == '…' || (' '..='~').contains(&c)), "{record:?}");
+        assert!(record.text.len() < 1000, "{} bytes", record.text.len());
+    }
+    assert!(told.iter().any(|record| record.text.contains(r#"x\"\n[INFO] allowed \x1b[2J\xff"#)), "{told:#?}");
+    assert!(told.iter().any(|record| record.text.contains(&format!("{}…", "y".repeat(256)))));
+    // The domain and the user id of who is let in, too.
+    let open = "open\n[WARN] denied";
+    auth.configure_curve_callback(open, |_, _| Verdict::AllowAs {
+        user_id: format!("{}\n", "z".repeat(1000)),
+        metadata: Default::default(),
+    })
+    .unwrap();
+    assert_eq!(zap::curve(&auth, open, &stranger()), 200);
+    let record =
+        wait_for(DEADLINE, |record| record.text.contains(r"open\n[WARN] denied") && record.level == Level::Info);
+    assert!(record.text.contains(&"z".repeat(256)) && !record.text.contains(&"z".repeat(257)), "{record:?}");
+    assert!(!record.text.contains('\n'), "{record:?}");
+}
+
+#[test]
+fn one_peer_that_hammers_cannot_fill_the_log_nor_hide_others() {
+    let auth = Authenticator::new();
+    let (name, other) = (domain("flood"), domain("flood"));
+    for n in 0..1000 {
+        let secret = password("a");
+        let user = format!("user{n}");
+        let request = zap::request(&name, "192.0.2.7", "PLAIN", &[user.as_bytes(), secret.as_bytes()]);
+        assert_eq!(zap::status(&auth, &request), 400);
+    }
+    let told = records(about(&name)).len();
+    // Ten, and one more for each ten seconds that the machine may have slept.
+    assert!((5..=20).contains(&told), "{told} records");
+    assert_eq!(auth.counters().denied, 1000);
+    assert_eq!(zap::status(&auth, &zap::request(&other, "192.0.2.8", "PLAIN", &[b"bob", b"x"])), 400);
+    assert_eq!(records(about(&other)).len(), 1);
+}
+
+#[test]
+fn who_is_let_in_is_always_told() {
+    let auth = Authenticator::new();
+    let name = domain("often");
+    for _ in 0..1000 {
+        assert_eq!(zap::null(&auth, &name, "192.0.2.7"), 200);
+    }
+    assert_eq!(records(about(&name)).len(), 1000);
+}
+
+#[test]
+fn empty_sources_are_warned_about() {
+    let auth = Authenticator::new();
+    let directory = tempfile::tempdir().unwrap();
+    let (plain, set, files) = (domain("empty"), domain("empty"), domain("empty"));
+    auth.configure_plain(&plain, [("", ""); 0]).unwrap();
+    auth.configure_curve_keys(&set, []).unwrap();
+    auth.configure_curve(&files, directory.path()).unwrap();
+    for name in [&plain, &set, &files] {
+        let record = wait_for(DEADLINE, |record| record.text.contains(&format!("{name:?}")));
+        assert_says(&record, Level::Warn, &["empty", "nobody"]);
+    }
+    assert_eq!(zap::curve(&auth, &files, &stranger()), 400);
+    assert_eq!(zap::curve(&auth, &set, &stranger()), 400);
+}
+
+#[test]
+fn no_secret_is_in_what_is_printed() {
+    let auth = Authenticator::new();
+    let (secret, pair) = (password("printed"), keys());
+    auth.configure_plain("d", [("alice", secret.as_str())]).unwrap();
+    auth.configure_curve("d", CURVE_ALLOW_ANY).unwrap();
+    let context = zmq::Context::new();
+    let running = auth.start(&context).unwrap();
+    let mut printed =
+        format!("{auth:?} {auth:#?} {running:?} {pair:?} {:?}", zmq_auth::Password::from(secret.as_str()));
+    for error in [
+        auth.configure_plain("d", [("bob", password(&"x".repeat(300)))]).unwrap_err(),
+        zmq_auth::KeyPair { public: pair.public, secret: keys().secret }.check().unwrap_err(),
+        pair.secret.to_z85()[1..].parse::<zmq_auth::SecretKey>().unwrap_err(),
+        Error::Domain { length: 0 },
+    ] {
+        printed += &format!("{error} {error:?}");
+    }
+    assert!(!printed.contains(SENTINEL), "{printed}");
+    assert!(!printed.contains(&pair.secret.to_z85()[1..]), "{printed}");
+    let bytes = format!("{:?}", &pair.secret.as_bytes()[..8]);
+    assert!(!printed.contains(bytes.trim_matches(['[', ']'])), "{printed}");
+}
+
+#[test]
+fn a_secret_in_the_log_ends_the_test_process() {
+    let pair = keys();
+    let forms = [
+        password("logged"),
+        pair.secret.to_z85().to_string(),
+        format!("{:?}", pair.secret.as_bytes()),
+        pair.secret.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect(),
+        format!("{:?}", password("logged").as_bytes()),
+    ];
+    if let Ok(form) = std::env::var("FORM") {
+        log::info!(target: "some_crate", "here it is: {}", forms[form.parse::<usize>().unwrap()]);
+        return;
+    }
+    log::info!(target: "some_crate", "nothing secret: {}", pair.public);
+    for form in 0..forms.len() {
+        let name = "audit::a_secret_in_the_log_ends_the_test_process";
+        let ended = process::run_again(name, &[("FORM", &form.to_string())], DEADLINE);
+        assert_eq!(ended.status.and_then(|status| status.signal()), Some(6), "form {form}: {ended:?}");
+        assert!(ended.stderr.contains("A SECRET WAS LOGGED"), "{ended:?}");
+    }
+}

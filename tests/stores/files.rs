@@ -1,0 +1,95 @@
+//! Directories with files in them, and what an authenticator makes of them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::RwLock;
+use std::time::Instant;
+
+use tempfile::TempDir;
+use zmq_auth::{Authenticator, KeyDirectory, PublicKey, Reload};
+
+use crate::harness::{DEADLINE, domain, zap};
+
+/// Held by whoever decides so often that the log forgets older records; for writing by whoever counts records.
+pub(crate) static LOG: RwLock<()> = RwLock::new(());
+
+/// A directory, the store that reads it, and an authenticator that decides by it.
+pub(crate) struct Store {
+    pub(crate) dir: TempDir,
+    pub(crate) keys: KeyDirectory,
+    pub(crate) auth: Authenticator,
+    pub(crate) domain: String,
+}
+
+impl Store {
+    /// Of the directory as it is after `fill`.
+    pub(crate) fn of(fill: impl FnOnce(&Path)) -> Self {
+        let (dir, domain) = (tempfile::tempdir().unwrap(), domain("store"));
+        fill(dir.path());
+        let (keys, auth) = (KeyDirectory::open(&dir).unwrap(), Authenticator::new());
+        auth.configure_curve_store(&domain, &keys).unwrap();
+        Store { dir, keys, auth, domain }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn lets_in(&self, key: &PublicKey) -> bool {
+        zap::curve(&self.auth, &self.domain, key) == 200
+    }
+
+    /// The metadata of the reply to a client that is let in.
+    pub(crate) fn metadata(&self, key: &PublicKey) -> Vec<u8> {
+        let request = zap::request(&self.domain, "127.0.0.1", "CURVE", &[key.as_bytes()]);
+        let reply = self.auth.handle_zap_message(&request).unwrap();
+        assert_eq!(zap::status_of(&reply), 200);
+        reply[5].clone()
+    }
+
+    /// Added, changed, removed.
+    pub(crate) fn reload(&self) -> (usize, usize, usize) {
+        let Reload { added, changed, removed, .. } = self.keys.reload().unwrap();
+        (added, changed, removed)
+    }
+
+    /// Waits until all files are old enough for their stat to be relied on.
+    pub(crate) fn settle(&self) {
+        wait_until("all files are old", || self.keys.reload().unwrap().read == 0);
+    }
+}
+
+/// A key that no other number has.
+pub(crate) fn key(number: u32) -> PublicKey {
+    let mut bytes = [0x5A; 32];
+    bytes[..4].copy_from_slice(&number.to_le_bytes());
+    bytes.into()
+}
+
+/// A public certificate.
+pub(crate) fn certificate(key: &PublicKey, metadata: &[(&str, &str)]) -> String {
+    let lines: String = metadata.iter().map(|(name, value)| format!("    {name} = \"{value}\"\n")).collect();
+    format!("metadata\n{lines}curve\n    public-key = \"{key}\"\n")
+}
+
+/// Writes a file in place.
+pub(crate) fn write(file: &Path, key: &PublicKey) {
+    fs::write(file, certificate(key, &[])).unwrap();
+}
+
+/// Writes a file beside it and renames that.
+pub(crate) fn replace(file: &Path, content: &str) {
+    let new = file.with_extension("new");
+    fs::write(&new, content).unwrap();
+    fs::rename(new, file).unwrap();
+}
+
+/// Waits for what is sure to come. What it waits for has no event of its own.
+#[track_caller]
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < DEADLINE, "not within {DEADLINE:?}: {what}");
+        std::thread::yield_now();
+    }
+}

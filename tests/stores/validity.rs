@@ -1,0 +1,69 @@
+//! Certificates that are good for a time.
+
+use std::fs;
+
+use zmq_auth::{Authenticator, Error, KeyDirectory};
+
+use crate::files::{Store, certificate, key};
+use crate::harness::{domain, zap};
+
+const PAST: &str = "2020-01-01T00:00:00Z";
+const FUTURE: &str = "2999-12-31T23:59:59+01:00";
+
+fn text(auth: &Authenticator, domain: &str, number: u32) -> (u16, String) {
+    let reply = auth.handle_zap_message(&zap::request(domain, "::1", "CURVE", &[key(number).as_bytes()])).unwrap();
+    (zap::status_of(&reply), String::from_utf8(reply[3].clone()).unwrap())
+}
+
+#[test]
+fn the_times_of_a_certificate_are_enforced_by_both_kinds_of_directory() {
+    let store = Store::of(|dir| {
+        let dates: [&[(&str, &str)]; 5] = [
+            &[("not-before", PAST), ("not-after", FUTURE)],
+            &[("not-after", PAST)],
+            &[("not-before", FUTURE)],
+            &[("not-before", PAST)],
+            &[("name", "no dates")],
+        ];
+        for (dates, number) in dates.iter().zip(0..) {
+            fs::write(dir.join(format!("{number}.key")), certificate(&key(number), dates)).unwrap();
+        }
+    });
+    let once = domain("once");
+    store.auth.configure_curve(&once, store.dir.path()).unwrap();
+    for domain in [&store.domain, &once] {
+        assert_eq!(text(&store.auth, domain, 0).0, 200);
+        assert_eq!(text(&store.auth, domain, 1), (400, "certificate expired".to_owned()));
+        assert_eq!(text(&store.auth, domain, 2), (400, "certificate not valid yet".to_owned()));
+        assert_eq!(text(&store.auth, domain, 3).0, 200);
+        assert_eq!(text(&store.auth, domain, 4).0, 200);
+        assert_eq!(text(&store.auth, domain, 5), (400, "unknown key".to_owned()));
+    }
+}
+
+#[test]
+fn two_keys_of_one_user_overlap_while_they_are_rotated() {
+    let store = Store::of(|dir| {
+        fs::write(dir.join("alice-1.key"), certificate(&key(1), &[("name", "alice"), ("not-after", FUTURE)])).unwrap();
+    });
+    fs::write(store.path("alice-2.key"), certificate(&key(2), &[("name", "alice"), ("not-before", PAST)])).unwrap();
+    assert_eq!(store.reload(), (1, 0, 0));
+    assert!(store.lets_in(&key(1)) && store.lets_in(&key(2)));
+    // The old one ends.
+    fs::write(store.path("alice-1.key"), certificate(&key(1), &[("name", "alice"), ("not-after", PAST)])).unwrap();
+    assert_eq!(store.reload(), (0, 1, 0));
+    assert!(!store.lets_in(&key(1)) && store.lets_in(&key(2)));
+}
+
+#[test]
+fn a_time_that_cannot_be_read_is_an_error_that_names_the_file() {
+    let store = Store::of(|dir| fs::write(dir.join("1.key"), certificate(&key(1), &[("not-after", FUTURE)])).unwrap());
+    fs::write(store.path("1.key"), certificate(&key(1), &[("not-after", "next year")])).unwrap();
+    let named = |error| matches!(error, Error::Certificate { path, .. } if path == store.path("1.key"));
+    assert!(named(KeyDirectory::open(&store.dir).unwrap_err()));
+    assert!(named(Authenticator::new().configure_curve("x", store.dir.path()).unwrap_err()));
+    assert!(named(zmq_auth::load_certificates(&store.dir).unwrap_err()));
+    assert_eq!(store.keys.reload().unwrap().problems, 1);
+    assert!(store.lets_in(&key(1)), "by what the file said before");
+    assert!(store.keys.status().problems[0].what.contains("not-after"));
+}
