@@ -69,7 +69,7 @@ impl KeyPair {
     /// Loads both halves from a secret certificate file, such as `NAME.key_secret`.
     ///
     /// # Errors
-    /// Those of [`load_certificate`](crate::load_certificate); [`Error::Certificate`] for a file without a secret key.
+    /// Those of [`load_certificate`]; [`Error::Certificate`] for a file without a secret key.
     ///
     /// ```
     /// # use zmq_auth::{KeyPair, create_certificates};
