@@ -1,6 +1,7 @@
 //! The source of PLAIN passwords of one domain.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, OnceLock};
 
@@ -33,9 +34,9 @@ impl PlainSource {
 
 /// User names and passwords.
 pub(crate) struct PasswordTable {
-    users: HashMap<Box<[u8]>, Box<PaddedPassword>>,
-    // Compared with for a user who isn't there, so that this takes as long as a wrong password.
-    decoy: Box<PaddedPassword>,
+    // Each user's place in `passwords`.
+    users: HashMap<Box<[u8]>, usize>,
+    passwords: Vec<Box<PaddedPassword>>,
 }
 
 impl PasswordTable {
@@ -45,7 +46,7 @@ impl PasswordTable {
         U: Into<String>,
         P: Into<Password>,
     {
-        let mut users = HashMap::new();
+        let mut table = PasswordTable { users: HashMap::new(), passwords: Vec::new() };
         for (user, password) in passwords {
             let user: String = user.into();
             let password: Password = password.into();
@@ -61,9 +62,9 @@ impl PasswordTable {
             let Some(password) = PaddedPassword::boxed(password.as_bytes()) else {
                 return Err(Error::PlainCredentials { what: "password", problem: TOO_LONG });
             };
-            users.insert(user.into_bytes().into_boxed_slice(), password);
+            table.insert(user.into_bytes().into_boxed_slice(), password);
         }
-        Ok(PasswordTable { users, decoy: Box::new(PaddedPassword::decoy()) })
+        Ok(table)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -72,14 +73,32 @@ impl PasswordTable {
 
     /// Tells the user's password from another, for as long as the process runs; `None` for a user who isn't there.
     pub(crate) fn credential(&self, username: &[u8]) -> Option<u64> {
-        self.users.get(username).map(|password| credential(password.as_bytes()))
+        let password = self.passwords.get(*self.users.get(username)?)?;
+        Some(credential(password.as_bytes()))
     }
 
     /// Compares bytes, in a time that depends on neither the password nor whether there is such a user.
     pub(crate) fn holds(&self, username: &[u8], password: &[u8]) -> bool {
-        let entry = self.users.get(username);
-        let equal = entry.unwrap_or(&self.decoy).matches(password);
-        equal & entry.is_some()
+        let place = self.users.get(username).copied();
+        // For a user who isn't there, some other's password is compared with, always the same one for one name: as far
+        // from the processor's caches as a real one would be.
+        let any = self.users.hasher().hash_one(username) as usize % self.passwords.len().max(1);
+        let equal = self.passwords.get(place.unwrap_or(any)).is_some_and(|stored| stored.matches(password));
+        equal & place.is_some()
+    }
+
+    fn insert(&mut self, user: Box<[u8]>, password: Box<PaddedPassword>) {
+        match self.users.entry(user) {
+            Entry::Occupied(entry) => {
+                if let Some(stored) = self.passwords.get_mut(*entry.get()) {
+                    *stored = password;
+                }
+            }
+            Entry::Vacant(entry) => {
+                entry.insert(self.passwords.len());
+                self.passwords.push(password);
+            }
+        }
     }
 }
 
@@ -121,6 +140,20 @@ mod tests {
         assert!(!table.holds(b"nobody", b""));
         assert!(!table.holds(b"nobody", &[0; 255]));
         assert!(!table.holds(b"nobody", &[0; 4096]));
+        for user in 0..100 {
+            let user = format!("nobody {user}");
+            assert!(!table.holds(user.as_bytes(), b"correct horse") && !table.holds(user.as_bytes(), b"tr0ub4dor"));
+        }
+        assert!(!PasswordTable::new([("", ""); 0]).unwrap().holds(b"alice", b""));
+    }
+
+    #[test]
+    fn the_last_password_of_a_user_counts() {
+        let table = PasswordTable::new([("alice", "old one"), ("bob", "his own"), ("alice", "new one")]).unwrap();
+        assert_eq!(table.len(), 2);
+        assert!(table.holds(b"alice", b"new one") && !table.holds(b"alice", b"old one"));
+        assert!(table.holds(b"bob", b"his own"));
+        assert_eq!(table.credential(b"alice"), Some(credential(b"new one")));
     }
 
     #[test]

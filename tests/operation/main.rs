@@ -9,3 +9,4 @@ mod explain;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod revocation;
+mod validity;
