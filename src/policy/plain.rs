@@ -36,6 +36,8 @@ impl PlainSource {
 pub(crate) struct PasswordTable {
     // Each user's place in `passwords`.
     users: HashMap<Box<[u8]>, usize>,
+    // Boxed: a vector that grows would leave copies of its passwords behind, unwiped.
+    #[expect(clippy::vec_box, reason = "what moves is not wiped")]
     passwords: Vec<Box<PaddedPassword>>,
 }
 
