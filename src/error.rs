@@ -83,6 +83,16 @@ pub enum Error {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// A password file that can't be used as it is. The content is never quoted.
+    #[error("{}{}: {problem}", Shown(path), line.map(|l| format!(":{l}")).unwrap_or_default())]
+    PasswordFile {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1, where one is to blame.
+        line: Option<usize>,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// A certificate's name that can't be a file name.
     #[error("certificate name {name:?}: {problem}")]
     CertificateName {
@@ -172,7 +182,7 @@ pub enum Error {
 }
 
 /// A path as it may stand in a log: a file's name can't forge a line there.
-struct Shown<'a>(&'a Path);
+pub(crate) struct Shown<'a>(pub(crate) &'a Path);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

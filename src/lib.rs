@@ -5,6 +5,7 @@
 //! - [`ThreadAuthenticator`] serves it: a thread that answers libzmq's questions while it lives.
 //! - [`SocketExt`] guards sockets, so that the door is closed where nobody answers.
 //! - [`KeyPair`], [`Certificate`] and the functions beside them make keys, and files that pyzmq reads and writes too.
+//! - [`KeyDirectory`] and [`PasswordFile`] are sources that follow the disk.
 //! - [`Sender`] tells who sent a message, [`MonitoredSocket`] what a handshake came to.
 //!
 //! ```
@@ -47,8 +48,10 @@ mod libzmq;
 mod metadata;
 mod monitor;
 mod policy;
+mod regular_file;
 mod sender;
 mod socket;
+mod store;
 mod zap;
 
 pub use audit::{Counters, Event, EventKind, Events};
@@ -64,6 +67,7 @@ pub use monitor::{Handshake, MonitoredSocket};
 pub use policy::{Authenticator, CURVE_ALLOW_ANY, Explanation, IpcCredentials, IpcRule, MatchedDomain, Peer, Verdict};
 pub use sender::{Received, Sender};
 pub use socket::SocketExt;
+pub use store::{KeyDirectory, PasswordFile, Reload, StoreProblem, StoreStatus};
 
 // The versions that appear in this crate's types.
 pub use {zeroize, zmq};

@@ -14,8 +14,8 @@ mod target;
 use std::path::{Path, PathBuf};
 
 pub use directory::load_certificates;
-pub(crate) use directory::load_directory;
 pub use pyzmq::{create_certificates, load_certificate, save_certificate};
+pub(crate) use read::Reader;
 
 use crate::error::{Error, Result};
 use crate::keys::{KeyPair, PublicKey, curve_available};

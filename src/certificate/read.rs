@@ -1,8 +1,7 @@
 //! From a path to a certificate.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs::{File, Metadata};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -10,66 +9,75 @@ use zeroize::Zeroizing;
 use super::parse::parse;
 use super::{Certificate, MAX_FILE};
 use crate::error::{Error, Result};
+use crate::keys::KeyPair;
+use crate::regular_file;
 
 /// Loads a file, and warns of what is wrong with its mode or its pair.
 pub(super) fn load(path: &Path) -> Result<Certificate> {
-    let (bytes, mode) = read(path)?;
-    let certificate = parse(&bytes).map_err(|fault| fault.in_file(path))?;
-    if let Some(pair) = certificate.key_pair() {
-        if mode & 0o077 != 0 {
-            log::warn!(
-                target: "zmq_auth",
-                "{path:?} holds a secret key, and others than its owner have access (mode {:03o}): chmod 600",
-                mode & 0o777
-            );
-        }
-        if matches!(pair.check(), Err(Error::KeyMismatch)) {
-            log::warn!(
-                target: "zmq_auth",
-                "{path:?}: the public and the secret key are not a pair; no handshake will succeed with them"
-            );
-        }
-    }
-    Ok(certificate)
+    Reader::default().load(path, false).1
 }
 
-/// The whole content, which may hold a secret, and the file's mode.
-fn read(path: &Path) -> Result<(Zeroizing<Vec<u8>>, u32)> {
-    let failed = |action| move |source| Error::Io { path: path.to_owned(), action, source };
-    let refused = |problem| Error::Certificate { path: path.to_owned(), line: None, problem };
+/// Loads one file after the other into one buffer, which is wiped in the end and never grows: growing would leave parts of
+/// a secret behind.
+pub(crate) struct Reader(Zeroizing<Vec<u8>>);
 
-    // Before it is opened: opening a device can have effects.
-    if !fs::metadata(path).map_err(failed("open"))?.is_file() {
-        return Err(refused(NOT_A_FILE));
-    }
-    // Should it have become a FIFO since, this doesn't wait for a writer; the second look then sees it.
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(failed("open"))?;
-    let metadata = file.metadata().map_err(failed("open"))?;
-    if !metadata.is_file() {
-        return Err(refused(NOT_A_FILE));
-    }
-    match read_up_to_cap(file).map_err(failed("read"))? {
-        Some(bytes) => Ok((bytes, metadata.permissions().mode())),
-        None => Err(refused("is larger than 64 KiB: no certificate is")),
+impl Default for Reader {
+    fn default() -> Self {
+        Reader(Zeroizing::new(vec![0; MAX_FILE + 1]))
     }
 }
 
-const NOT_A_FILE: &str = "is not a regular file";
-
-/// `None` for more than `MAX_FILE` bytes. The buffer never grows: growing would leave parts of a secret behind.
-fn read_up_to_cap(mut file: File) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
-    let mut bytes = Zeroizing::new(vec![0; MAX_FILE + 1]);
-    let mut length = 0;
-    while length < bytes.len() {
-        match file.read(&mut bytes[length..]) {
-            Ok(0) => {
-                bytes.truncate(length);
-                return Ok(Some(bytes));
-            }
-            Ok(count) => length += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
+impl Reader {
+    /// Loads a file; beside it, what the file was like just before its content was read. `is_file` tells that it was a
+    /// regular file a moment ago.
+    pub(crate) fn load(&mut self, path: &Path, is_file: bool) -> (Option<Metadata>, Result<Certificate>) {
+        let (file, metadata) = match open(path, is_file) {
+            Ok(opened) => opened,
+            Err(error) => return (None, Err(error)),
+        };
+        let certificate = self.read(file, path, &metadata);
+        (Some(metadata), certificate)
     }
-    Ok(None)
+
+    fn read(&mut self, file: File, path: &Path, metadata: &Metadata) -> Result<Certificate> {
+        let length = regular_file::fill(file, &mut self.0, metadata.len()).map_err(|source| Error::Io {
+            path: path.to_owned(),
+            action: "read",
+            source,
+        })?;
+        if length > MAX_FILE {
+            return Err(refused(path, "is larger than 64 KiB: no certificate is"));
+        }
+        let certificate = parse(&self.0[..length]).map_err(|fault| fault.in_file(path))?;
+        if let Some(pair) = certificate.key_pair() {
+            warn(path, metadata.permissions().mode(), pair);
+        }
+        Ok(certificate)
+    }
+}
+
+fn open(path: &Path, is_file: bool) -> Result<(File, Metadata)> {
+    regular_file::open(path, is_file)
+        .map_err(|source| Error::Io { path: path.to_owned(), action: "open", source })?
+        .ok_or_else(|| refused(path, "is not a regular file"))
+}
+
+fn warn(path: &Path, mode: u32, pair: &KeyPair) {
+    if mode & 0o077 != 0 {
+        log::warn!(
+            target: "zmq_auth",
+            "{path:?} holds a secret key, and others than its owner have access (mode {:03o}): chmod 600",
+            mode & 0o777
+        );
+    }
+    if matches!(pair.check(), Err(Error::KeyMismatch)) {
+        log::warn!(
+            target: "zmq_auth",
+            "{path:?}: the public and the secret key are not a pair; no handshake will succeed with them"
+        );
+    }
+}
+
+fn refused(path: &Path, problem: &'static str) -> Error {
+    Error::Certificate { path: path.to_owned(), line: None, problem }
 }

@@ -140,6 +140,13 @@ impl PaddedPassword {
     }
 }
 
+/// In constant time.
+impl PartialEq for PaddedPassword {
+    fn eq(&self, other: &Self) -> bool {
+        self.equals(other)
+    }
+}
+
 impl fmt::Debug for PaddedPassword {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PaddedPassword(…)")

@@ -135,6 +135,12 @@ impl Authenticator {
         self.audit().record(subject, reason, reply);
     }
 
+    /// Gives out the handle as long as the policy lives, without keeping it alive.
+    pub(super) fn weakly(&self) -> impl Fn() -> Option<Authenticator> + Send + Sync + 'static {
+        let shared = Arc::downgrade(&self.shared);
+        move || shared.upgrade().map(|shared| Authenticator { shared })
+    }
+
     pub(crate) fn audit(&self) -> &Audit {
         &self.shared.audit
     }

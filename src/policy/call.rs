@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::curve::KeyInfo;
 use super::{Peer, Reason, Verdict};
 use crate::keys::PublicKey;
+use crate::store::KeyInfo;
 use crate::zap::Reply;
 
 pub(crate) type CurveCallback = dyn Fn(&PublicKey, &Peer) -> Verdict + Send + Sync;
@@ -50,6 +50,13 @@ pub(crate) enum Call {
         username: String,
         password: crate::keys::Password,
         peer: Peer,
+    },
+    /// A password that has to be hashed to be compared.
+    #[cfg(feature = "argon2")]
+    Verify {
+        table: Arc<super::plain::PasswordTable>,
+        username: Box<[u8]>,
+        password: Zeroizing<Vec<u8>>,
     },
     /// The client is let in, but the program names it.
     UserId {
@@ -109,6 +116,8 @@ impl Call {
                 conclude(redacted(verdict, shown), || user_id)
             }
             call @ (Call::Curve { .. } | Call::Plain { .. } | Call::UserId { .. }) => call.run(),
+            #[cfg(feature = "argon2")]
+            call @ Call::Verify { .. } => call.run(),
         }
     }
 
@@ -123,6 +132,8 @@ impl Call {
                 let verdict = callback(&username, &password, &peer);
                 conclude(redacted(verdict, &password), || username)
             }
+            #[cfg(feature = "argon2")]
+            Call::Verify { table, username, password } => verify(&table, &username, &password),
             Call::UserId { map, key, info, reason } => {
                 let mut reply = Reply::new();
                 reply.allow(map(&key).as_bytes());
@@ -132,6 +143,24 @@ impl Call {
                 Answer { reason, reply }
             }
         }
+    }
+}
+
+#[cfg(feature = "argon2")]
+fn verify(table: &super::plain::PasswordTable, username: &[u8], password: &[u8]) -> Answer {
+    use crate::store::Verified;
+    match crate::store::verify(table, username, password) {
+        Verified::Right => {
+            let mut reply = Reply::new();
+            reply.allow(username);
+            if let Some(credential) = table.credential(username) {
+                reply.set_credential(credential);
+            }
+            Answer { reason: Reason::Password, reply }
+        }
+        Verified::Wrong => Answer::refusal(Reason::WrongPassword),
+        Verified::Busy => Answer::refusal(Reason::TooManyCalls),
+        Verified::Failed => Answer::refusal(Reason::NotHashed),
     }
 }
 

@@ -1,35 +1,26 @@
 //! The source of CURVE client keys of one domain.
 
-use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::certificate;
-use crate::error::{Error, Result};
 use crate::keys::PublicKey;
 use crate::policy::call::CurveCallback;
-use crate::policy::validity::Validity;
+use crate::store::{KeyDirectory, KeyInfo, Keys, ReloadObserver};
 
 /// Which keys may enter.
 pub(crate) enum CurveSource {
     Any,
     Keys(HashSet<PublicKey>),
-    Directory(KeyDirectory),
+    /// Read once.
+    Directory(Keys),
+    /// A directory that may change; with whoever is told of it.
+    Store {
+        keys: KeyDirectory,
+        _observer: Arc<ReloadObserver>,
+    },
     Callback(Arc<CurveCallback>),
     #[cfg(feature = "tokio")]
     AsyncCallback(Arc<super::call::AsyncCurveCallback>),
-}
-
-/// The keys of a directory's certificates, each with its metadata as the reply sends it.
-pub(crate) struct KeyDirectory {
-    keys: HashMap<PublicKey, Option<Arc<KeyInfo>>>,
-}
-
-/// What a certificate says beside its key.
-pub(crate) struct KeyInfo {
-    /// As the reply sends it.
-    pub(crate) metadata: Box<[u8]>,
-    pub(crate) validity: Option<Validity>,
 }
 
 /// Whether a source knows a key.
@@ -37,7 +28,7 @@ pub(crate) enum Known<'a> {
     No,
     Any,
     Listed {
-        info: Option<&'a Arc<KeyInfo>>,
+        info: Option<Arc<KeyInfo>>,
     },
     Ask(&'a Arc<CurveCallback>),
     #[cfg(feature = "tokio")]
@@ -50,10 +41,8 @@ impl CurveSource {
             CurveSource::Any => Known::Any,
             CurveSource::Keys(keys) if keys.contains(key) => Known::Listed { info: None },
             CurveSource::Keys(_) => Known::No,
-            CurveSource::Directory(directory) => match directory.keys.get(key) {
-                Some(info) => Known::Listed { info: info.as_ref() },
-                None => Known::No,
-            },
+            CurveSource::Directory(keys) => keys.get(key).cloned().map_or(Known::No, |info| Known::Listed { info }),
+            CurveSource::Store { keys, .. } => keys.look_up(key).map_or(Known::No, |info| Known::Listed { info }),
             CurveSource::Callback(callback) => Known::Ask(callback),
             #[cfg(feature = "tokio")]
             CurveSource::AsyncCallback(callback) => Known::AskAsync(callback),
@@ -68,7 +57,7 @@ impl CurveSource {
                 Ok(())
             }
             CurveSource::Directory(directory) => {
-                directory.keys.entry(key).or_insert(None);
+                directory.entry(key).or_insert(None);
                 Ok(())
             }
             unlisted => Err(unlisted.kind()),
@@ -81,6 +70,7 @@ impl CurveSource {
             CurveSource::Any => "allow-any",
             CurveSource::Keys(_) => "a set of keys",
             CurveSource::Directory(_) => "a directory",
+            CurveSource::Store { .. } => "a live store",
             CurveSource::Callback(_) => "a callback",
             #[cfg(feature = "tokio")]
             CurveSource::AsyncCallback(_) => "a callback",
@@ -91,30 +81,8 @@ impl CurveSource {
     pub(crate) fn remove(&mut self, key: &PublicKey) -> Result<bool, &'static str> {
         match self {
             CurveSource::Keys(keys) => Ok(keys.remove(key)),
-            CurveSource::Directory(directory) => Ok(directory.keys.remove(key).is_some()),
+            CurveSource::Directory(directory) => Ok(directory.remove(key).is_some()),
             unlisted => Err(unlisted.kind()),
         }
-    }
-}
-
-impl KeyDirectory {
-    /// Loads every `*.key`; one that can't be read is an error, and nothing is loaded.
-    pub(crate) fn load(path: &Path) -> Result<Self> {
-        let mut keys = HashMap::new();
-        for (file, key, metadata) in certificate::load_directory(path)? {
-            let validity =
-                Validity::of(&metadata).map_err(|problem| Error::Certificate { path: file, line: None, problem })?;
-            let mut encoded = Vec::new();
-            metadata.encode(&mut encoded);
-            let info = (!encoded.is_empty()).then(|| Arc::new(KeyInfo { metadata: encoded.into(), validity }));
-            // Two files with one key are one key, by the first that says more than the key.
-            let entry = keys.entry(key).or_insert(None);
-            *entry = entry.take().or(info);
-        }
-        Ok(KeyDirectory { keys })
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.keys.len()
     }
 }

@@ -11,6 +11,7 @@ use super::curve::Known;
 use super::plain::{PlainSource, credential};
 use super::{Peer, Policy, Reason};
 use crate::keys::PublicKey;
+use crate::store::Checked;
 use crate::zap::{Credentials, Reply, Request, Subject};
 
 /// Decided, with the reply written; or a question that the driver has to put.
@@ -64,6 +65,22 @@ impl Policy {
                 Ok(Outcome::Decided(Reason::Password))
             }
             Some(PlainSource::Table(_)) => Err(Reason::WrongPassword),
+            Some(PlainSource::File { file, .. }) => match file.check(username, password) {
+                Checked::Right => {
+                    reply.allow(username);
+                    if self.marks.is_some() {
+                        reply.set_credential(credential(password));
+                    }
+                    Ok(Outcome::Decided(Reason::Password))
+                }
+                Checked::Wrong => Err(Reason::WrongPassword),
+                #[cfg(feature = "argon2")]
+                Checked::Hash(table) => Ok(Outcome::Ask(Call::Verify {
+                    table,
+                    username: username.into(),
+                    password: Zeroizing::new(password.to_vec()),
+                })),
+            },
             Some(PlainSource::Callback(callback)) => Ok(Outcome::Ask(Call::Plain {
                 callback: callback.clone(),
                 username: text(username)?.to_owned(),
@@ -96,11 +113,11 @@ impl Policy {
                 return Ok(Outcome::Ask(Call::CurveAsync { callback, key: *key, peer: peer(request)?, user_id }));
             }
         };
-        if let Some(validity) = info.and_then(|info| info.validity.as_ref()) {
+        if let Some(validity) = info.as_ref().and_then(|info| info.validity.as_ref()) {
             validity.check(SystemTime::now())?;
         }
         if let Some(map) = &self.user_id {
-            let (map, info) = (map.clone(), info.cloned());
+            let map = map.clone();
             return Ok(Outcome::Ask(Call::UserId { map, key: *key, info, reason }));
         }
         reply.allow(&key.to_z85());

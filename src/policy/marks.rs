@@ -136,6 +136,7 @@ impl Policy {
             "PLAIN" => match self.domains.find(&mark.domain, |sources| sources.plain.as_ref()) {
                 None => false,
                 Some(PlainSource::Table(table)) => table.credential(&mark.who) == Some(mark.credential),
+                Some(PlainSource::File { file, .. }) => file.credential(&mark.who) == Some(mark.credential),
                 Some(_) => true,
             },
             "CURVE" => {
@@ -144,7 +145,7 @@ impl Policy {
                 match source.map(|source| source.look_up(&key)) {
                     None | Some(Known::No) => false,
                     Some(Known::Listed { info }) => {
-                        let validity = info.and_then(|info| info.validity.as_ref());
+                        let validity = info.as_ref().and_then(|info| info.validity.as_ref());
                         validity.is_none_or(|validity| validity.check(SystemTime::now()).is_ok())
                     }
                     Some(Known::Any | Known::Ask(_)) => true,

@@ -8,6 +8,9 @@ use std::sync::{Arc, OnceLock};
 use crate::error::{Error, Result};
 use crate::keys::{PaddedPassword, Password};
 use crate::policy::call::PlainCallback;
+#[cfg(feature = "argon2")]
+use crate::store::{Cost, Phc};
+use crate::store::{PasswordFile, ReloadObserver};
 
 /// libzmq's limit for a user name and for a password.
 const MAX_LENGTH: usize = 255;
@@ -15,6 +18,11 @@ const MAX_LENGTH: usize = 255;
 /// Who may enter with which password.
 pub(crate) enum PlainSource {
     Table(PasswordTable),
+    /// A file that may change; with whoever is told of it.
+    File {
+        file: PasswordFile,
+        _observer: Arc<ReloadObserver>,
+    },
     Callback(Arc<PlainCallback>),
     #[cfg(feature = "tokio")]
     AsyncCallback(Arc<super::call::AsyncPlainCallback>),
@@ -25,6 +33,7 @@ impl PlainSource {
     pub(super) fn kind(&self) -> &'static str {
         match self {
             PlainSource::Table(_) => "a table of users",
+            PlainSource::File { .. } => "a password file",
             PlainSource::Callback(_) => "a callback",
             #[cfg(feature = "tokio")]
             PlainSource::AsyncCallback(_) => "an async callback",
@@ -36,9 +45,18 @@ impl PlainSource {
 pub(crate) struct PasswordTable {
     // Each user's place in `passwords`.
     users: HashMap<Box<[u8]>, usize>,
-    // Boxed: a vector that grows would leave copies of its passwords behind, unwiped.
-    #[expect(clippy::vec_box, reason = "what moves is not wiped")]
-    passwords: Vec<Box<PaddedPassword>>,
+    passwords: Vec<StoredPassword>,
+    /// What the hashed passwords cost, one for each. With none, comparing costs nothing worth a thread.
+    #[cfg(feature = "argon2")]
+    costs: Vec<Cost>,
+}
+
+/// A password as it stands in a table. Boxed: a vector that grows would leave copies of its passwords behind, unwiped.
+#[derive(PartialEq)]
+pub(crate) enum StoredPassword {
+    Clear(Box<PaddedPassword>),
+    #[cfg(feature = "argon2")]
+    Hashed(Box<Phc>),
 }
 
 impl PasswordTable {
@@ -48,7 +66,7 @@ impl PasswordTable {
         U: Into<String>,
         P: Into<Password>,
     {
-        let mut table = PasswordTable { users: HashMap::new(), passwords: Vec::new() };
+        let mut table = PasswordTable::empty(RandomState::new());
         for (user, password) in passwords {
             let user: String = user.into();
             let password: Password = password.into();
@@ -64,9 +82,20 @@ impl PasswordTable {
             let Some(password) = PaddedPassword::boxed(password.as_bytes()) else {
                 return Err(Error::PlainCredentials { what: "password", problem: TOO_LONG });
             };
-            table.insert(user.into_bytes().into_boxed_slice(), password);
+            table.insert(user.into_bytes().into_boxed_slice(), StoredPassword::Clear(password));
         }
         Ok(table)
+    }
+
+    /// Of nobody. The hasher says whose cost a user who isn't there takes on: one who keeps it gives all tables the same
+    /// answer.
+    pub(crate) fn empty(hasher: RandomState) -> Self {
+        PasswordTable {
+            users: HashMap::with_hasher(hasher),
+            passwords: Vec::new(),
+            #[cfg(feature = "argon2")]
+            costs: Vec::new(),
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -75,11 +104,15 @@ impl PasswordTable {
 
     /// Tells the user's password from another, for as long as the process runs; `None` for a user who isn't there.
     pub(crate) fn credential(&self, username: &[u8]) -> Option<u64> {
-        let password = self.passwords.get(*self.users.get(username)?)?;
-        Some(credential(password.as_bytes()))
+        Some(match self.stored(username)? {
+            StoredPassword::Clear(password) => credential(password.as_bytes()),
+            #[cfg(feature = "argon2")]
+            StoredPassword::Hashed(phc) => credential(phc.hash()),
+        })
     }
 
-    /// Compares bytes, in a time that depends on neither the password nor whether there is such a user.
+    /// Compares bytes, in a time that depends on neither the password nor whether there is such a user. A hashed password
+    /// is never equal to anything here.
     pub(crate) fn holds(&self, username: &[u8], password: &[u8]) -> bool {
         let place = self.users.get(username).copied();
         // For a user who isn't there, some other's password is compared with, always the same one for one name: as far
@@ -89,7 +122,36 @@ impl PasswordTable {
         equal & place.is_some()
     }
 
-    fn insert(&mut self, user: Box<[u8]>, password: Box<PaddedPassword>) {
+    /// The user's password as it is stored.
+    pub(crate) fn stored(&self, username: &[u8]) -> Option<&StoredPassword> {
+        self.passwords.get(*self.users.get(username)?)
+    }
+
+    /// All of them.
+    pub(crate) fn users(&self) -> impl Iterator<Item = (&[u8], &StoredPassword)> {
+        self.users.iter().filter_map(|(name, place)| Some((&**name, self.passwords.get(*place)?)))
+    }
+
+    /// Whether a password of this table has to be hashed to be compared.
+    #[cfg(feature = "argon2")]
+    pub(crate) fn is_hashed(&self) -> bool {
+        !self.costs.is_empty()
+    }
+
+    /// What a guess for a user without a hashed password is to cost: that of some user who has one, and always the same
+    /// one. So names that don't exist cost what those that do cost, each in the same proportion.
+    #[cfg(feature = "argon2")]
+    pub(crate) fn cost(&self, username: &[u8]) -> Option<Cost> {
+        let hash = self.users.hasher().hash_one(username) as usize;
+        self.costs.get(hash.checked_rem(self.costs.len())?).copied()
+    }
+
+    /// Adds a user, or replaces the password of one.
+    pub(crate) fn insert(&mut self, user: Box<[u8]>, password: StoredPassword) {
+        #[cfg(feature = "argon2")]
+        if let StoredPassword::Hashed(phc) = &password {
+            self.costs.push(phc.cost);
+        }
         match self.users.entry(user) {
             Entry::Occupied(entry) => {
                 if let Some(stored) = self.passwords.get_mut(*entry.get()) {
@@ -100,6 +162,17 @@ impl PasswordTable {
                 entry.insert(self.passwords.len());
                 self.passwords.push(password);
             }
+        }
+    }
+}
+
+impl StoredPassword {
+    fn matches(&self, password: &[u8]) -> bool {
+        match self {
+            StoredPassword::Clear(stored) => stored.matches(password),
+            // Not here: it takes a thread of its own.
+            #[cfg(feature = "argon2")]
+            StoredPassword::Hashed(_) => false,
         }
     }
 }

@@ -31,6 +31,8 @@ pub(crate) enum Reason {
     TooManyCalls,
     NeedsRuntime,
     NoThread,
+    #[cfg(feature = "argon2")]
+    NotHashed,
     TimedOut,
     Stopping,
 }
@@ -70,6 +72,8 @@ impl Reason {
             Reason::TooManyCalls => (Retry, "too many callbacks under way"),
             Reason::NeedsRuntime => (Fault, "an async callback needs AsyncAuthenticator"),
             Reason::NoThread => (Fault, "no thread for the callback"),
+            #[cfg(feature = "argon2")]
+            Reason::NotHashed => (Fault, "no memory to hash the password"),
             Reason::TimedOut => (Retry, "callback did not answer in time"),
             Reason::Stopping => (Retry, "the handler is stopping"),
         }

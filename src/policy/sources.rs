@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 #[cfg(feature = "tokio")]
 use super::call::FutureVerdict;
-use super::curve::{CurveSource, KeyDirectory};
+use super::curve::CurveSource;
 use super::plain::{PasswordTable, PlainSource};
 use super::{Authenticator, Peer, Verdict, domain};
-use crate::audit::TARGET;
+use crate::audit::{EventKind, TARGET};
 use crate::error::{Error, Result};
 use crate::keys::{Password, PublicKey};
+use crate::store::{self, KeyDirectory, PasswordFile, ReloadEvent, ReloadObserver};
 
 /// As the location of [`Authenticator::configure_curve`]: let every CURVE client of the domain in. It has proved that it
 /// holds some secret key, and nothing else.
@@ -40,6 +41,29 @@ impl Authenticator {
         let users = table.len();
         self.set_plain(domain, PlainSource::Table(table));
         announce(domain, "PLAIN", "a table of users", users);
+        Ok(())
+    }
+
+    /// Lets in the users of a file that follows the disk: what a reload of it finds is in force at once, here and wherever
+    /// else the same [`PasswordFile`] is used. See there for what hashed passwords cost.
+    ///
+    /// # Errors
+    /// [`Error::Domain`].
+    ///
+    /// ```
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("passwords");
+    /// std::fs::write(&path, "alice=correct horse battery staple\n")?;
+    /// auth.configure_plain_file("shop", &zmq_auth::PasswordFile::open(&path)?)?;
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    pub fn configure_plain_file(&self, domain: &str, passwords: &PasswordFile) -> Result<()> {
+        domain::check(domain)?;
+        let observer = self.reload_observer();
+        passwords.observe(Arc::downgrade(&observer));
+        self.set_plain(domain, PlainSource::File { file: passwords.clone(), _observer: observer });
+        announce(domain, "PLAIN", "a password file", passwords.status().entries);
         Ok(())
     }
 
@@ -74,7 +98,8 @@ impl Authenticator {
     /// A certificate may say when it is good: `not-before` and `not-after` in its metadata, RFC 3339 times such as
     /// `2026-12-31T23:59:59Z`, are enforced at each handshake. Two keys of one user may overlap, for a rotation.
     ///
-    /// The directory is read once, now; call it again after a change. A certificate's metadata becomes properties of
+    /// The directory is read once, now; call it again after a change, or use
+    /// [`configure_curve_store`](Self::configure_curve_store). A certificate's metadata becomes properties of
     /// its client's messages, but for the names that libzmq gives a meaning to. An empty directory is legal, lets nobody
     /// in, and is warned about.
     ///
@@ -98,10 +123,34 @@ impl Authenticator {
             log::debug!(target: TARGET, "domain {domain:?}: CURVE for any key");
             return Ok(());
         }
-        let directory = KeyDirectory::load(location)?;
+        let directory = store::load_keys(location)?;
         let keys = directory.len();
         self.set_curve(domain, CurveSource::Directory(directory));
         announce(domain, "CURVE", "a directory of keys", keys);
+        Ok(())
+    }
+
+    /// Lets in the keys of a directory that follows the disk: what a reload of it finds is in force at once, here and
+    /// wherever else the same [`KeyDirectory`] is used.
+    ///
+    /// # Errors
+    /// [`Error::Domain`].
+    ///
+    /// ```
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// # let dir = tempfile::tempdir()?;
+    /// let keys = zmq_auth::KeyDirectory::open(&dir)?;
+    /// auth.configure_curve_store("lab", &keys)?;
+    /// # #[cfg(feature = "watch")]
+    /// keys.watch()?; // or keys.reload(), on demand
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    pub fn configure_curve_store(&self, domain: &str, keys: &KeyDirectory) -> Result<()> {
+        domain::check(domain)?;
+        let observer = self.reload_observer();
+        keys.observe(Arc::downgrade(&observer));
+        self.set_curve(domain, CurveSource::Store { keys: keys.clone(), _observer: observer });
+        announce(domain, "CURVE", "a live directory of keys", keys.status().entries);
         Ok(())
     }
 
@@ -133,7 +182,7 @@ impl Authenticator {
     /// A key that is added to a directory's keys is in force until the directory is configured again.
     ///
     /// # Errors
-    /// [`Error::Domain`]; [`Error::NoKeySet`] where the domain lets any key in or asks a callback.
+    /// [`Error::Domain`]; [`Error::NoKeySet`] where the domain lets any key in, asks a callback, or has a live store.
     ///
     /// ```
     /// # let auth = zmq_auth::Authenticator::new();
@@ -152,8 +201,8 @@ impl Authenticator {
     /// Takes one key out of the domain's set; tells whether it was there. Clients that are connected stay connected.
     ///
     /// # Errors
-    /// [`Error::Domain`]; [`Error::NoKeySet`] where the domain lets any key in or asks a callback: the key can't be kept
-    /// out there.
+    /// [`Error::Domain`]; [`Error::NoKeySet`] where the domain lets any key in, asks a callback, or has a live store: the
+    /// key can't be kept out there.
     ///
     /// ```
     /// # let auth = zmq_auth::Authenticator::new();
@@ -294,6 +343,21 @@ impl Authenticator {
         self.set_plain(domain, PlainSource::AsyncCallback(Arc::new(callback)));
         log::debug!(target: TARGET, "domain {domain:?}: PLAIN by an async callback");
         Ok(())
+    }
+
+    /// Tells this policy's listeners of reloads, for as long as it lives and the observer is kept.
+    fn reload_observer(&self) -> Arc<ReloadObserver> {
+        let authenticator = self.weakly();
+        Arc::new(move |event: &ReloadEvent| {
+            let Some(authenticator) = authenticator() else { return };
+            let audit = authenticator.audit();
+            if let Some(done) = event.done() {
+                audit.tell(EventKind::Reloaded, &done);
+            }
+            for problem in &event.problems {
+                audit.tell(EventKind::ReloadFailed, &problem.to_string());
+            }
+        })
     }
 
     fn set_plain(&self, domain: &str, source: PlainSource) {

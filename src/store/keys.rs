@@ -14,7 +14,7 @@ use crate::policy::Validity;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct KeyInfo {
     /// As the reply sends it.
-    pub(crate) metadata: Option<Arc<[u8]>>,
+    pub(crate) metadata: Box<[u8]>,
     pub(crate) validity: Option<Validity>,
 }
 
@@ -27,8 +27,8 @@ impl KeyInfo {
         let validity = Validity::of(metadata)?;
         let mut encoded = Vec::new();
         metadata.encode(&mut encoded);
-        let metadata = (!encoded.is_empty()).then(|| Arc::from(encoded));
-        Ok((metadata.is_some() || validity.is_some()).then(|| Arc::new(KeyInfo { metadata, validity })))
+        let says_something = !encoded.is_empty() || validity.is_some();
+        Ok(says_something.then(|| Arc::new(KeyInfo { metadata: encoded.into(), validity })))
     }
 }
 

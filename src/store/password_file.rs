@@ -1,6 +1,5 @@
 //! A file of user names and passwords that can be compared with the disk again.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::fs;
 use std::hash::RandomState;
@@ -121,7 +120,7 @@ impl PasswordFile {
         let path = std::path::absolute(given).map_err(open)?;
         let inner = Inner {
             path,
-            table: RwLock::new(Arc::new(PasswordTable::of(HashMap::new()))),
+            table: RwLock::new(Arc::new(PasswordTable::empty(RandomState::new()))),
             seen: Mutex::new(Seen { stamper: Stamper::new(), stamp: Stamp::NONE, failed: false, warned_of: 0 }),
             report: Report::default(),
             hasher: RandomState::new(),
@@ -286,9 +285,11 @@ impl Inner {
         seen.stamp = seen.stamper.stamp(&metadata);
         warn(&self.path, metadata.permissions().mode(), &mut seen.warned_of);
         let users = lines::parse(&content).map_err(|(line, problem)| fault(&self.path, Some(line), problem))?;
-        let mut map = HashMap::with_capacity_and_hasher(users.len(), self.hasher.clone());
-        map.extend(users);
-        Ok(self.replace(PasswordTable::of(map)))
+        let mut table = PasswordTable::empty(self.hasher.clone());
+        for (name, stored) in users {
+            table.insert(name, stored);
+        }
+        Ok(self.replace(table))
     }
 
     fn replace(&self, table: PasswordTable) -> Reload {
