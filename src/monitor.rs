@@ -116,7 +116,7 @@ impl MonitoredSocket {
         loop {
             let wait = deadline.map_or(-1, |deadline| {
                 let left = deadline.saturating_duration_since(Instant::now());
-                i64::try_from(left.as_millis()).unwrap_or(i64::MAX - 1) + i64::from(!left.is_zero())
+                i64::try_from(left.as_millis()).unwrap_or(i64::MAX).saturating_add(i64::from(!left.is_zero()))
             });
             match self.events.poll(zmq::POLLIN, wait) {
                 Err(zmq::Error::EINTR) => continue,

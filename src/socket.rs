@@ -10,8 +10,9 @@
 //!
 //! A server may connect to its clients instead of being connected to. It doesn't reconnect by itself then: the calls here
 //! set `ZMQ_RECONNECT_IVL` to -1, and it has to stay so. libzmq would otherwise take the ZAP handler's answer about a peer
-//! that has gone for the next peer at that endpoint, and let that one in. Connect again when the monitor tells of the
-//! disconnect.
+//! that has gone for the next peer at that endpoint, and let that one in. Nor does it try again where its first try is
+//! refused. Connect again, by hand, when the monitor has told of the disconnect and a little later: libzmq ends what is
+//! left at the endpoint just after it has told.
 //!
 //! # What no call can do
 //!

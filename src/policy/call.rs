@@ -168,11 +168,13 @@ fn name(key: &PublicKey, map: Option<&UserIdMap>) -> String {
     map.map_or_else(|| key.to_string(), |map| map(key))
 }
 
-/// A reason that quotes the password would be logged: it is left out.
+/// A reason that quotes the password would be logged: it is left out, also where it is escaped as `{:?}` does.
 fn redacted(verdict: Verdict, password: &str) -> Verdict {
+    let escaped = Zeroizing::new(password.escape_debug().to_string());
+    let quotes = |text: &str| text.contains(password) || text.contains(escaped.as_str());
     match verdict {
-        Verdict::Deny(text) if text.contains(password) => Verdict::from(false),
-        Verdict::Fault(text) if text.contains(password) => Verdict::Fault(Cow::Borrowed("callback failed")),
+        Verdict::Deny(text) if quotes(&text) => Verdict::from(false),
+        Verdict::Fault(text) if quotes(&text) => Verdict::Fault(Cow::Borrowed("callback failed")),
         verdict => verdict,
     }
 }
