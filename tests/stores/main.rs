@@ -3,7 +3,6 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
-mod bench;
 mod deciding;
 mod directory;
 mod events;
