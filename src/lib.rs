@@ -38,6 +38,9 @@
 
 #![deny(missing_docs)]
 
+#[doc = include_str!("operation.md")]
+pub mod operation {}
+
 mod audit;
 mod certificate;
 mod error;

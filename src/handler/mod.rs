@@ -10,6 +10,8 @@ mod pool;
 mod serve;
 #[cfg(feature = "tokio")]
 mod task;
+#[cfg(feature = "tokio")]
+mod tasks;
 mod thread;
 mod wake;
 

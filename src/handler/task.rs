@@ -1,6 +1,5 @@
 //! The face with a tokio task: the guard, and the loop that waits for libzmq's descriptor.
 
-use std::collections::HashMap;
 use std::ops::Deref;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,16 +11,16 @@ use std::time::{Duration, Instant};
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
-use tokio::task::{AbortHandle, Id, JoinError, JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep_until, timeout};
 
 use super::desk::{Assignment, Desk, Round};
-use super::exchange::CallId;
 use super::pool::Pool;
+use super::tasks::Tasks;
 use crate::audit::{EventKind, TARGET};
 use crate::error::{Error, Result};
 use crate::ffi::{Errno, HandlerSocket};
-use crate::policy::{Answer, Authenticator, Call, Reason};
+use crate::policy::{Answer, Authenticator};
 
 /// How long callbacks that are under way may hold up the end of the task.
 const GRACE: Duration = Duration::from_millis(300);
@@ -256,7 +255,7 @@ impl Server {
         drop(desk);
         drop(context);
         // A callback that doesn't come back to the runtime can't be cancelled, and isn't waited for.
-        let _ = timeout(GRACE, tasks.set.shutdown()).await;
+        let _ = timeout(GRACE, tasks.shutdown()).await;
         let _ = timeout(GRACE, async {
             loop {
                 while pool.answer().is_some() {}
@@ -365,71 +364,4 @@ async fn give_way() {
         Poll::Pending
     })
     .await;
-}
-
-/// Async callbacks under way, each a task of its own. Cancelled when dropped.
-#[derive(Default)]
-struct Tasks {
-    set: JoinSet<Answer>,
-    calls: HashMap<Id, CallId>,
-    handles: HashMap<CallId, AbortHandle>,
-}
-
-impl Tasks {
-    fn spawn(&mut self, id: CallId, call: Call, at_once: usize) -> Result<(), Reason> {
-        if self.set.len() >= at_once {
-            return Err(Reason::TooManyCalls);
-        }
-        let handle = self.set.spawn(call.run_async());
-        self.calls.insert(handle.id(), id);
-        self.handles.insert(id, handle);
-        Ok(())
-    }
-
-    fn cancel(&mut self, id: CallId) {
-        if let Some(handle) = self.handles.get(&id) {
-            handle.abort();
-        }
-    }
-
-    /// The next answer; waits for ever where there is no task.
-    async fn next(&mut self) -> (CallId, Answer) {
-        loop {
-            match self.set.join_next_with_id().await {
-                Some(ended) => {
-                    if let Some(answer) = self.ended(ended) {
-                        return answer;
-                    }
-                }
-                None => std::future::pending().await,
-            }
-        }
-    }
-
-    fn try_next(&mut self) -> Option<(CallId, Answer)> {
-        loop {
-            let ended = self.set.try_join_next_with_id()?;
-            if let Some(answer) = self.ended(ended) {
-                return Some(answer);
-            }
-        }
-    }
-
-    fn ended(&mut self, ended: Result<(Id, Answer), JoinError>) -> Option<(CallId, Answer)> {
-        let (task, answer) = match ended {
-            Ok((task, answer)) => (task, answer),
-            // Cancelled by its deadline: answered already. The result of `finish` is nothing then.
-            Err(error) => {
-                let task = error.id();
-                if let Ok(payload) = error.try_into_panic() {
-                    // Dropping a payload may panic in its turn.
-                    std::mem::forget(payload);
-                }
-                (task, Answer::refusal(Reason::CallbackPanicked))
-            }
-        };
-        let id = self.calls.remove(&task)?;
-        self.handles.remove(&id);
-        Some((id, answer))
-    }
 }

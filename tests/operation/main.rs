@@ -8,5 +8,6 @@ mod events;
 mod explain;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod page;
 mod revocation;
 mod validity;
