@@ -12,7 +12,7 @@ use crate::store;
 /// Two files with one key are one key. An empty directory gives an empty set.
 ///
 /// # Errors
-/// [`Error::Io`] if the directory can't be listed. One file that [`Certificate::load`](crate::Certificate::load) refuses
+/// [`Error::Io`](crate::Error::Io) if the directory can't be listed. One file that [`Certificate::load`](crate::Certificate::load) refuses
 /// fails the whole call with the error that names it; of several, the first in the order of their names. So does a
 /// certificate whose `not-before` or `not-after` can't be read; **the times themselves aren't looked at**, for a set of
 /// keys can't hold them: [`KeyDirectory`](crate::KeyDirectory) and
