@@ -54,13 +54,19 @@ pub(super) struct Tally {
 
 impl Tally {
     pub(super) fn answered(&self, status: Status, reason: Reason) {
-        #[cfg(feature = "metrics")]
-        metrics::counter!("zmq_auth_answers_total", "status" => status.label()).increment(1);
         match status {
             Status::Success => add(&self.allowed, 1),
             Status::Denied => add(&self.denied, 1),
             Status::Retry => add(&self.retried, 1),
             Status::Fault => add(&self.faults, 1),
+        }
+        // Each label written out: a key that is known when this is compiled costs no allocation.
+        #[cfg(feature = "metrics")]
+        match status {
+            Status::Success => metrics::counter!("zmq_auth_answers_total", "status" => "200").increment(1),
+            Status::Denied => metrics::counter!("zmq_auth_answers_total", "status" => "400").increment(1),
+            Status::Retry => metrics::counter!("zmq_auth_answers_total", "status" => "300").increment(1),
+            Status::Fault => metrics::counter!("zmq_auth_answers_total", "status" => "500").increment(1),
         }
         match reason {
             Reason::TooManyCalls => {
