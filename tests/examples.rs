@@ -100,6 +100,11 @@ examples! {
         "pyzmq, a stranger   no    denied (400)               denied (400)",
         "No stranger's message reached the server",
     ];
+    #[cfg(all(feature = "tokio", feature = "argon2", feature = "watch"))]
+    password_file: [
+        "alice=$argon2id$v=19$m=19456,t=2,p=1$", "the right password: Authenticated", "a wrong one: Denied(400)",
+        "0 users added, 1 changed, 0 removed", "her new password: Authenticated",
+    ];
     #[cfg(feature = "tokio")]
     async_server: [
         "Alice, whose key is on the list: authenticated", "Mallory, whose key isn't: denied (400)", "it is Alice's",

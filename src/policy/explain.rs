@@ -30,7 +30,7 @@ use crate::zap::{Credentials, Parsed, Reply, Request};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Explanation {
-    /// The ZAP status code; `None` where the program's own code decides, which isn't asked.
+    /// The ZAP status code; `None` where a callback or a hashed password decides, which isn't asked.
     pub status: Option<u16>,
     /// Why, in words.
     pub reason: String,
@@ -65,7 +65,7 @@ impl Authenticator {
         let mut reply = Reply::new();
         let (status, reason) = match self.decide(&parsed.request, &mut reply) {
             Outcome::Decided(_) => (Some(reply.status().number()), reply.text().to_owned()),
-            Outcome::Ask(_) => (None, "the program's own code decides".to_owned()),
+            Outcome::Ask(_) => (None, "a callback or the hash of a password decides, which isn't asked".to_owned()),
         };
         let mut explanation =
             Explanation { status, reason, address_rule: None, domain: None, source: None, request: String::new() };

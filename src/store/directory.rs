@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::keys::PublicKey;
 
 /// The client keys of a directory's `*.key` files, which follow the disk: by [`reload`](Self::reload), or by themselves
-/// after [`watch`](Self::watch) (feature `watch`). A clone is a handle on the same store; several domains and several
+/// after `watch` (feature `watch`). A clone is a handle on the same store; several domains and several
 /// [`Authenticator`](crate::Authenticator)s may use one.
 ///
 /// What a reload does:

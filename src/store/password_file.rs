@@ -22,14 +22,14 @@ use crate::regular_file;
 const MAX_FILE: usize = 16 * 1024 * 1024;
 
 /// The users and passwords of a file, which follow the disk: by [`reload`](Self::reload), or by themselves after
-/// [`watch`](Self::watch) (feature `watch`). A clone is a handle on the same store.
+/// `watch` (feature `watch`). A clone is a handle on the same store.
 ///
 /// The file has lines `name=password`, as czmq reads them: the password is all that stands behind the first `=`, blanks
 /// included; lines that begin with `#`, and blank ones, are skipped; lines may end in CRLF. Its mode should be 0600: one
 /// that lets others read it is warned about.
 ///
 /// A password may be hashed: `$argon2id$v=19$m=19456,t=2,p=1$salt$hash`, a PHC string, which
-/// [`line`](Self::line) makes (feature `argon2`; at most `m=65536`, that is 64 MiB, `t=10`, `p=16`). Clear and hashed ones
+/// `line` makes (feature `argon2`; at most `m=65536`, that is 64 MiB, `t=10`, `p=16`). Clear and hashed ones
 /// may stand in one file. A value that looks like a hash of another kind is an error, and never taken for the password
 /// itself.
 ///

@@ -39,15 +39,16 @@ impl Watched {
     }
 }
 
+/// Whatever comes into force is told by an event; the others are our own questions.
 #[track_caller]
 fn wait_for(events: &Events, what: &str, start: Instant, in_force: impl Fn() -> bool) {
     while !in_force() {
-        let left = DEADLINE.saturating_sub(start.elapsed());
-        let event = events.next_timeout(left).unwrap_or_else(|| panic!("{what}: not in force within {DEADLINE:?}"));
-        // The others are our own questions.
-        if !matches!(event.kind, EventKind::Reloaded | EventKind::ReloadFailed) {
-            std::thread::yield_now();
-        }
+        let is_told = |kind| matches!(kind, EventKind::Reloaded | EventKind::ReloadFailed);
+        while {
+            let event = events.next_timeout(DEADLINE.saturating_sub(start.elapsed()));
+            assert!(start.elapsed() < DEADLINE, "{what}: not in force within {DEADLINE:?}");
+            event.is_none_or(|event| !is_told(event.kind))
+        } {}
     }
     println!("{what}: in force after {:?}", start.elapsed());
 }
