@@ -1,6 +1,7 @@
 //! Hashed passwords.
 
 use std::fs;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
 use zmq_auth::{Authenticator, Error, Password, PasswordFile, SocketExt};
@@ -9,6 +10,17 @@ use crate::harness::faces::{Face, behaviours};
 use crate::harness::sockets::{Client, Server};
 use crate::harness::{log, zap};
 use crate::passwords::Users;
+
+/// The bound on hashes under way is the process's, and so these tests': one that fills it has them to itself.
+static HASHING: RwLock<()> = RwLock::new(());
+
+fn among_others() -> RwLockReadGuard<'static, ()> {
+    HASHING.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn alone() -> RwLockWriteGuard<'static, ()> {
+    HASHING.write().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// From argon2's reference implementation, for "password" and "somesalt".
 const REFERENCE: &str = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
@@ -19,6 +31,7 @@ fn line(user: &str, password: &str) -> String {
 
 #[test]
 fn a_line_that_was_made_lets_its_user_in_and_nobody_else() {
+    let _turn = among_others();
     let (alice, bob) = (log::password("alice"), log::password("bob"));
     let content = line("alice", &alice) + &line("bob", &bob);
     assert!(!content.contains(&alice) && !content.contains(&bob));
@@ -35,6 +48,7 @@ fn a_line_that_was_made_lets_its_user_in_and_nobody_else() {
 
 #[test]
 fn the_reply_names_the_user_and_refusals_read_the_same() {
+    let _turn = among_others();
     let secret = log::password("1");
     let users = Users::of(line("alice", &secret) + "bob=clear\n");
     let reply = |user: &str, password: &str| {
@@ -52,12 +66,14 @@ fn the_reply_names_the_user_and_refusals_read_the_same() {
 
 #[test]
 fn the_hash_of_another_program_is_understood() {
+    let _turn = among_others();
     let users = Users::of(format!("alice={REFERENCE}\n"));
     assert_eq!((users.status("alice", "password"), users.status("alice", "Password")), (200, 400));
 }
 
 #[test]
 fn a_hash_that_was_tampered_with_lets_nobody_in_or_is_refused() {
+    let _turn = among_others();
     let changed = REFERENCE.replace("CTFh", "CTFi");
     assert_eq!(Users::of(format!("alice={changed}\n")).status("alice", "password"), 400);
     for (from, to) in [
@@ -95,6 +111,7 @@ fn a_hash_that_was_tampered_with_lets_nobody_in_or_is_refused() {
 
 #[test]
 fn names_and_passwords_that_no_line_can_hold_are_refused() {
+    let _turn = among_others();
     let long = "x".repeat(256);
     for user in ["", "#a", "a=b", "a\nb", "a\r", "a\0", "\u{feff}a", &long] {
         let error = PasswordFile::line(user, &Password::from("x")).unwrap_err();
@@ -110,6 +127,7 @@ fn names_and_passwords_that_no_line_can_hold_are_refused() {
 
 #[test]
 fn whoever_asks_costs_one_hash() {
+    let _turn = alone();
     let users = Users::of(line("alice", "x") + "bob=clear\n");
     // The least of many is what it takes at the least, however busy the machine is.
     let least = |user: &str, password: &str| {
@@ -129,6 +147,7 @@ fn whoever_asks_costs_one_hash() {
 
 #[test]
 fn a_file_without_hashes_costs_none_and_a_reload_decides_anew() {
+    let _turn = among_others();
     let users = Users::of("alice=clear\n");
     let request = zap::request(&users.domain, "::1", "PLAIN", &[b"alice", b"clear"]);
     assert_eq!(users.auth.explain(&request).unwrap().status, Some(200), "decided at once");
@@ -140,6 +159,7 @@ fn a_file_without_hashes_costs_none_and_a_reload_decides_anew() {
 
 #[test]
 fn a_crowd_is_put_off_and_never_failed() {
+    let _turn = alone();
     let users = Users::of(line("alice", "x"));
     let statuses: Vec<u16> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..80).map(|_| scope.spawn(|| users.status("alice", "x"))).collect();
@@ -153,6 +173,7 @@ fn a_crowd_is_put_off_and_never_failed() {
 behaviours!(a_client_with_a_hashed_password_is_let_in_while_others_are_decided);
 
 fn a_client_with_a_hashed_password_is_let_in_while_others_are_decided(face: Face) {
+    let _turn = among_others();
     let secret = log::password("end to end");
     let users = Users::of(line("alice", &secret));
     let auth: &Authenticator = &users.auth;
