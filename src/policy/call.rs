@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use super::marks::BY_CALLBACK;
 use super::{Peer, Reason, Verdict};
 use crate::keys::PublicKey;
 use crate::store::KeyInfo;
@@ -194,11 +195,13 @@ fn conclude(verdict: Verdict, user_id: impl FnOnce() -> String) -> Answer {
         }
         Verdict::Allow => {
             reply.allow(user_id().as_bytes());
+            reply.set_credential(BY_CALLBACK);
             Reason::CallbackAllowed
         }
         Verdict::AllowAs { user_id, metadata } => {
             reply.allow(user_id.as_bytes());
             reply.add_metadata(&metadata);
+            reply.set_credential(BY_CALLBACK);
             Reason::CallbackAllowed
         }
     };

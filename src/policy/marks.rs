@@ -69,6 +69,16 @@ struct Mark<'m> {
     credential: u64,
 }
 
+/// The credential of whom a callback let in.
+pub(super) const BY_CALLBACK: u64 = u64::MAX;
+
+impl Mark<'_> {
+    /// A callback isn't asked again; whom a list had let in, it was never asked about.
+    fn is_of_a_callback(&self) -> bool {
+        self.credential == BY_CALLBACK
+    }
+}
+
 impl Authenticator {
     /// Marks the messages of clients that are let in from now on, so that
     /// [`is_still_allowed`](Self::is_still_allowed) can tell whom they are from. The mark is one more property of the
@@ -94,7 +104,7 @@ impl Authenticator {
     ///
     /// It asks the policy as it is now: the address rules, and whether the domain's source still has the key (and its
     /// certificate is valid), or still has the user with the password that the client showed. A callback isn't asked
-    /// again: its clients stay allowed while the domain is decided by a callback.
+    /// again: whom one let in stays allowed while the domain is decided by a callback, and nobody else does.
     ///
     /// `false` for a message without a mark: [`mark_clients`](Self::mark_clients) comes first, and a client that was let
     /// in before has to connect again (see [`SocketExt::rebind`](crate::SocketExt::rebind)).
@@ -137,7 +147,9 @@ impl Policy {
                 None => false,
                 Some(PlainSource::Table(table)) => table.credential(&mark.who) == Some(mark.credential),
                 Some(PlainSource::File { file, .. }) => file.credential(&mark.who) == Some(mark.credential),
-                Some(_) => true,
+                Some(PlainSource::Callback(_)) => mark.is_of_a_callback(),
+                #[cfg(feature = "tokio")]
+                Some(PlainSource::AsyncCallback(_)) => mark.is_of_a_callback(),
             },
             "CURVE" => {
                 let Ok(key) = <[u8; 32]>::try_from(mark.who.as_slice()).map(PublicKey::from) else { return false };
@@ -148,9 +160,10 @@ impl Policy {
                         let validity = info.as_ref().and_then(|info| info.validity.as_ref());
                         validity.is_none_or(|validity| validity.check(SystemTime::now()).is_ok())
                     }
-                    Some(Known::Any | Known::Ask(_)) => true,
+                    Some(Known::Any) => true,
+                    Some(Known::Ask(_)) => mark.is_of_a_callback(),
                     #[cfg(feature = "tokio")]
-                    Some(Known::AskAsync(_)) => true,
+                    Some(Known::AskAsync(_)) => mark.is_of_a_callback(),
                 }
             }
             "GSSAPI" => self.domains.find(&mark.domain, |sources| sources.gssapi.as_ref()).is_some(),

@@ -18,6 +18,7 @@ behaviours!(
     a_renamed_client_is_still_known,
     ipc_peers_are_checked_by_their_process,
     whom_a_callback_let_in_stays_while_a_callback_decides,
+    whom_a_list_let_in_does_not_stay_where_a_callback_decides,
 );
 
 fn a_key_that_is_removed_is_seen_on_the_next_message(face: Face) {
@@ -117,6 +118,29 @@ fn whom_a_callback_let_in_stays_while_a_callback_decides(face: Face) {
     assert!(!auth.is_still_allowed(&mut message));
     auth.configure_curve(&domain, CURVE_ALLOW_ANY).unwrap();
     assert!(auth.is_still_allowed(&mut message));
+}
+
+fn whom_a_list_let_in_does_not_stay_where_a_callback_decides(face: Face) {
+    let (context, auth, domain) = (zmq::Context::new(), Authenticator::new(), domain("revoke"));
+    let (server_keys, alice, secret) = (keys(), keys(), password("listed"));
+    auth.mark_clients().unwrap();
+    auth.configure_curve_keys(&domain, [alice.public]).unwrap();
+    auth.configure_plain(&domain, [("bob", secret.as_str())]).unwrap();
+    let _running = face.start(&auth, &context);
+    let (curve, plain) = (
+        Server::new(&context, |socket| socket.curve_server(&server_keys, &domain)),
+        Server::new(&context, |socket| socket.plain_server(&domain)),
+    );
+    let mut messages = [
+        Client::curve(&context, curve.endpoint(), &alice, &server_keys.public).round_trip(&curve),
+        Client::plain(&context, plain.endpoint(), "bob", &secret).round_trip(&plain),
+    ]
+    .map(|received| received.into_frames().pop().unwrap());
+    assert_eq!(messages.each_mut().map(|message| auth.is_still_allowed(message)), [true, true]);
+    // Neither callback was ever asked about them.
+    auth.configure_curve_callback(&domain, |_, _| false).unwrap();
+    auth.configure_plain_callback(&domain, |_, _, _| false).unwrap();
+    assert_eq!(messages.each_mut().map(|message| auth.is_still_allowed(message)), [false, false]);
 }
 
 #[test]
