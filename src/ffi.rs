@@ -5,7 +5,7 @@
 //! with an unmodified `zmq-sys` compile.
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, c_char, c_int, c_long, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
@@ -143,6 +143,12 @@ impl Frame {
         frame
     }
 
+    /// Without the content's address: half the calls that `deref` makes.
+    pub(crate) fn is_empty(&self) -> bool {
+        // SAFETY: an initialised message, which the call only reads.
+        unsafe { zmq_sys::zmq_msg_size(&self.0) == 0 }
+    }
+
     /// Overwrites the content with zeros, where it is this frame's alone.
     pub(crate) fn wipe(&mut self) {
         // SAFETY: an initialised message. Another program in the process may have sent constant or shared memory.
@@ -185,13 +191,6 @@ impl AsRef<[u8]> for Frame {
     fn as_ref(&self) -> &[u8] {
         self
     }
-}
-
-/// What `HandlerSocket::poll` saw.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Ready {
-    pub(crate) socket: bool,
-    pub(crate) wake: bool,
 }
 
 /// A bound ROUTER socket that holds no reference on its context: the program's `drop(context)` ends it with ETERM,
@@ -246,18 +245,23 @@ impl HandlerSocket {
         Ok(())
     }
 
-    /// A descriptor, registered with the current tokio runtime, that becomes readable when libzmq has something to look
-    /// at (`ZMQ_FD`), edge-triggered. Panics, as tokio does, where the runtime has no I/O driver.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn readiness(&self) -> std::io::Result<tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>> {
+    /// libzmq's descriptor for the socket (`ZMQ_FD`). It becomes readable when there is something to look at, and only
+    /// then: whoever waits for it must have received until `AGAIN` since the last call on the socket.
+    fn descriptor(&self) -> Result<RawFd, Errno> {
         let mut descriptor: RawFd = -1;
         let mut size = size_of::<RawFd>();
         // SAFETY: a live socket; the value is one descriptor of `size` bytes.
-        let told = check(unsafe {
+        check(unsafe {
             let value = ptr::from_mut(&mut descriptor).cast();
             zmq_sys::zmq_getsockopt(self.raw, zmq_sys::ZMQ_FD as c_int, value, &mut size)
-        });
-        told.map_err(|error| std::io::Error::other(error.to_string()))?;
+        })?;
+        Ok(descriptor)
+    }
+
+    /// The descriptor, registered with the current tokio runtime. Panics, as tokio does, where that has no I/O driver.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn readiness(&self) -> std::io::Result<tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>> {
+        let descriptor = self.descriptor().map_err(|error| std::io::Error::other(error.to_string()))?;
         // SAFETY: libzmq's descriptor is open as long as the socket, which `self` is; the copy is our own.
         let own = unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor) }.try_clone_to_owned()?;
         // SAFETY: an owned descriptor stays open, and the same, until `AsyncFd` drops it.
@@ -266,13 +270,16 @@ impl HandlerSocket {
         registered.map_err(Into::into)
     }
 
-    /// Waits until a message or a byte on `wake` is there, at most `timeout_ms` (-1: as long as it takes).
-    pub(crate) fn poll(&mut self, wake: RawFd, timeout_ms: i64) -> Result<Ready, Errno> {
-        let item = |socket, fd| zmq_sys::zmq_pollitem_t { socket, fd, events: zmq_sys::ZMQ_POLLIN as i16, revents: 0 };
-        let mut items = [item(self.raw, 0), item(ptr::null_mut(), wake)];
-        // SAFETY: two items, of a live socket and of a descriptor that the caller keeps open.
-        check(unsafe { zmq_sys::zmq_poll(items.as_mut_ptr(), 2, timeout_ms as c_long) })?;
-        Ok(Ready { socket: items[0].revents != 0, wake: items[1].revents != 0 })
+    /// Waits until libzmq has something for the socket or a byte is on `wake`, which is told; at most `timeout_ms` (-1:
+    /// as long as it takes). To be called when the last thing done with the socket was to receive until `AGAIN`.
+    ///
+    /// One system call; `zmq_poll` makes up to six, and a handler that waits for each of its requests pays them for each.
+    pub(crate) fn wait(&mut self, wake: RawFd, timeout_ms: c_int) -> Result<bool, Errno> {
+        let item = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        let mut items = [item(self.descriptor()?), item(wake)];
+        // SAFETY: two items, of libzmq's descriptor, open as long as the socket, and of one that the caller keeps open.
+        check(unsafe { libc::poll(items.as_mut_ptr(), 2, timeout_ms) })?;
+        Ok(items[1].revents != 0)
     }
 }
 

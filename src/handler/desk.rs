@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::ffi::{Errno, Frame, HandlerSocket};
 use crate::libzmq;
 use crate::policy::{Answer, Authenticator, Call, Reason};
-use crate::zap::{ENDPOINT, Reply};
+use crate::zap::{ENDPOINT, VERSION};
 
 /// So many requests are answered before the face looks at deadlines and answers of callbacks again.
 const ROUND: usize = 256;
@@ -154,16 +154,24 @@ impl Desk {
         }
     }
 
-    /// Sends the reply to the request in the frames.
+    /// Sends the reply to the request in the frames; the first of them go back as they came.
     fn answer(&mut self) -> Result<(), Errno> {
-        let [identity, _, _, request_id, ..] = self.frames.as_mut_slice() else { return Ok(()) };
+        let [identity, delimiter, version, request_id, ..] = self.frames.as_mut_slice() else { return Ok(()) };
         self.socket.send(identity, true)?;
-        send(&mut self.socket, self.exchange.reply(), request_id)
+        self.socket.send(delimiter, true)?;
+        if **version == *VERSION {
+            self.socket.send(version, true)?;
+        } else {
+            self.socket.send_copy(VERSION, true)?;
+        }
+        self.socket.send(request_id, true)?;
+        send(&mut self.socket, &self.exchange.reply().verdict())
     }
 
     fn send_late(&mut self, late: &Late<Box<[u8]>>) -> Result<(), Errno> {
         self.socket.send_copy(&late.envelope, true)?;
-        send(&mut self.socket, &late.reply, &late.request_id)
+        self.socket.send_copy(b"", true)?;
+        send(&mut self.socket, &late.reply.frames(&late.request_id))
     }
 
     /// The frames are used again, but not necessarily soon.
@@ -176,10 +184,9 @@ impl Desk {
     }
 }
 
-/// The delimiter and everything behind it.
-fn send(socket: &mut HandlerSocket, reply: &Reply, request_id: &[u8]) -> Result<(), Errno> {
-    socket.send_copy(b"", true)?;
-    let [head @ .., last] = reply.frames(request_id);
+/// The last frames of a message.
+fn send(socket: &mut HandlerSocket, frames: &[&[u8]]) -> Result<(), Errno> {
+    let [head @ .., last] = frames else { return Ok(()) };
     for frame in head {
         socket.send_copy(frame, true)?;
     }

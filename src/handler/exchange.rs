@@ -81,7 +81,7 @@ impl<E> Exchange<E> {
             Outcome::Ask(call) => {
                 let pending = Pending {
                     envelope: envelope(),
-                    request_id: parsed.request_id.to_vec(),
+                    request_id: parsed.request_id.as_ref().to_vec(),
                     subject: subject.into_owned(),
                     deadline: now() + self.authenticator.limits().deadline(),
                 };

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::desk::{Assignment, Desk};
+use super::desk::{Assignment, Desk, Round};
 use super::pool::Pool;
 use super::thread::Control;
 use super::wake::Bell;
@@ -50,25 +50,33 @@ impl Server {
     /// Until the guard says stop, or libzmq that the context has ended.
     fn serve(&mut self) -> Result<(), Errno> {
         let mut calls = Vec::new();
-        while !self.control.stopping() {
-            let ready = match self.desk.socket.poll(self.bell.descriptor(), self.timeout_ms()) {
-                Err(Errno::INTERRUPTED) => continue,
-                ready => ready?,
-            };
-            if ready.wake {
-                self.bell.silence();
+        loop {
+            let control = &self.control;
+            if control.stopping() {
+                return Ok(());
             }
             // Deadlines first: a result that is late by a hair is late.
             self.desk.expire(Instant::now(), |_| {})?;
-            let control = &self.control;
             while let Some((id, answer)) = self.pool.answer() {
                 self.desk.finish(id, answer, || control.stopping())?;
             }
             self.pool.retire(Instant::now());
-            if ready.socket {
-                self.desk.round(|| control.stopping(), &mut calls)?;
+            // Whatever was sent, the socket is read until it is empty before it is waited for.
+            let round = self.desk.round(|| control.stopping(), &mut calls)?;
+            if !calls.is_empty() {
                 self.assign(&mut calls)?;
+            } else if round == Round::Drained {
+                self.wait()?;
             }
+        }
+    }
+
+    /// Until a request, an answer of a callback, a deadline, or the guard's word.
+    fn wait(&mut self) -> Result<(), Errno> {
+        match self.desk.socket.wait(self.bell.descriptor(), self.timeout_ms()) {
+            Ok(true) => self.bell.silence(),
+            Ok(false) | Err(Errno::INTERRUPTED) => {}
+            Err(error) => return Err(error),
         }
         Ok(())
     }
@@ -85,13 +93,13 @@ impl Server {
         Ok(())
     }
 
-    fn timeout_ms(&self) -> i64 {
+    fn timeout_ms(&self) -> i32 {
         match [self.desk.next_deadline(), self.pool.next_retirement()].into_iter().flatten().min() {
             None => -1,
             // Rounded up, so as not to spin through the last millisecond.
             Some(deadline) => {
                 let left = deadline.saturating_duration_since(Instant::now());
-                i64::try_from(left.as_millis()).unwrap_or(i64::MAX - 1) + 1
+                i32::try_from(left.as_millis()).unwrap_or(i32::MAX - 1) + 1
             }
         }
     }

@@ -121,13 +121,19 @@ pub(crate) struct AddressList {
 }
 
 /// Addresses and subnets. Whether one of many covers an address costs a walk down a tree, not one test each.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct IpList {
     v4: PrefixSet<Ipv4Net>,
     v6: PrefixSet<Ipv6Net>,
 }
 
 impl AddressRules {
+    /// A copy of the rules about IP addresses.
+    pub(crate) fn ip_rules(&self) -> Self {
+        let list = |rules: &AddressList| AddressList { ip: rules.ip.clone(), ipc: Vec::new() };
+        AddressRules { allow: list(&self.allow), deny: list(&self.deny) }
+    }
+
     pub(crate) fn check(&self, address: &[u8]) -> Result<(), AddressRefusal> {
         if self.allow.is_empty() && self.deny.is_empty() {
             return Ok(());

@@ -1,8 +1,9 @@
 //! The handle on a policy, and the one lock that it is changed and read under.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
 use super::address::AddressRules;
@@ -54,6 +55,9 @@ pub struct Authenticator {
 #[derive(Default)]
 struct Shared {
     policy: RwLock<Policy>,
+    // Held by whoever changes the policy: one at a time, so that a large change is made in a copy while the old rules are
+    // still decided by.
+    turn: Mutex<()>,
     audit: Audit,
     limits: CallLimits,
     // Set for good by the first use of marks or of a limit on failures.
@@ -104,7 +108,7 @@ impl Authenticator {
             }
         };
         self.settle(&subject, reason, &mut reply);
-        Some(reply.frames(parsed.request_id).map(<[u8]>::to_vec).into())
+        Some(reply.frames(parsed.request_id.as_ref()).map(<[u8]>::to_vec).into())
     }
 
     pub(crate) fn decide(&self, request: &Result<Request<'_>, Malformed>, reply: &mut Reply) -> Outcome {
@@ -154,8 +158,7 @@ impl Authenticator {
         change(self.write().domains.entry(domain))
     }
 
-    // No code of a caller runs under the lock, so that nothing is half done where it was poisoned.
-    pub(super) fn write_settling(&self) -> RwLockWriteGuard<'_, Policy> {
+    pub(super) fn write_settling(&self) -> Change<'_> {
         self.shared.settles.store(true, Ordering::Release);
         self.write()
     }
@@ -164,8 +167,55 @@ impl Authenticator {
         self.shared.policy.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn write(&self) -> RwLockWriteGuard<'_, Policy> {
-        self.shared.policy.write().unwrap_or_else(PoisonError::into_inner)
+    /// A small change, made at once.
+    pub(super) fn write(&self) -> Change<'_> {
+        self.turn().write()
+    }
+
+    /// The turn to change the policy. Decisions go on until [`Turn::write`].
+    pub(super) fn turn(&self) -> Turn<'_> {
+        Turn { authenticator: self, mine: self.shared.turn.lock().unwrap_or_else(PoisonError::into_inner) }
+    }
+}
+
+// No code of a caller runs under either lock, so that nothing is half done where one was poisoned.
+
+/// The right to change the policy, while decisions go on.
+pub(super) struct Turn<'a> {
+    authenticator: &'a Authenticator,
+    mine: MutexGuard<'a, ()>,
+}
+
+impl<'a> Turn<'a> {
+    /// Nobody else changes it in the meantime.
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, Policy> {
+        self.authenticator.read()
+    }
+
+    /// Decisions wait from here on.
+    pub(super) fn write(self) -> Change<'a> {
+        let policy = self.authenticator.shared.policy.write().unwrap_or_else(PoisonError::into_inner);
+        Change { policy, _mine: self.mine }
+    }
+}
+
+/// The policy under change. What is taken out is to be dropped after this, for decisions wait.
+pub(super) struct Change<'a> {
+    policy: RwLockWriteGuard<'a, Policy>,
+    _mine: MutexGuard<'a, ()>,
+}
+
+impl Deref for Change<'_> {
+    type Target = Policy;
+
+    fn deref(&self) -> &Policy {
+        &self.policy
+    }
+}
+
+impl DerefMut for Change<'_> {
+    fn deref_mut(&mut self) -> &mut Policy {
+        &mut self.policy
     }
 }
 

@@ -3,14 +3,18 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 use crate::keys::PublicKey;
 use crate::policy::call::CurveCallback;
 use crate::store::{KeyDirectory, KeyInfo, Keys, ReloadObserver};
 
+pub(crate) type KeySet = HashSet<PublicKey, RandomState>;
+
 /// Which keys may enter.
 pub(crate) enum CurveSource {
     Any,
-    Keys(HashSet<PublicKey>),
+    Keys(KeySet),
     /// Read once.
     Directory(Keys),
     /// A directory that may change; with whoever is told of it.
@@ -46,6 +50,23 @@ impl CurveSource {
             CurveSource::Callback(callback) => Known::Ask(callback),
             #[cfg(feature = "tokio")]
             CurveSource::AsyncCallback(callback) => Known::AskAsync(callback),
+        }
+    }
+
+    /// The same keys in a table with room for more, where this one is full: it would grow under the lock.
+    pub(crate) fn roomier(&self) -> Option<Self> {
+        match self {
+            CurveSource::Keys(keys) if keys.len() == keys.capacity() => {
+                let mut copy = KeySet::with_capacity_and_hasher(keys.len() * 2, RandomState::default());
+                copy.extend(keys);
+                Some(CurveSource::Keys(copy))
+            }
+            CurveSource::Directory(keys) if keys.len() == keys.capacity() => {
+                let mut copy = Keys::with_capacity_and_hasher(keys.len() * 2, RandomState::default());
+                copy.extend(keys.iter().map(|(key, info)| (*key, info.clone())));
+                Some(CurveSource::Directory(copy))
+            }
+            _ => None,
         }
     }
 

@@ -120,7 +120,7 @@ impl Policy {
             let map = map.clone();
             return Ok(Outcome::Ask(Call::UserId { map, key: *key, info, reason }));
         }
-        reply.allow(&key.to_z85());
+        reply.allow_key(key);
         if let Some(info) = info {
             reply.add_encoded(&info.metadata);
         }

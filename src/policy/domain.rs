@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
+
 use super::MatchedDomain;
 use super::curve::CurveSource;
 use super::plain::PlainSource;
@@ -23,7 +25,7 @@ pub(crate) struct Sources {
 /// All domains.
 #[derive(Default)]
 pub(crate) struct Domains {
-    named: HashMap<Box<[u8]>, Sources>,
+    named: HashMap<Box<[u8]>, Sources, RandomState>,
     any: Sources,
 }
 
@@ -53,6 +55,11 @@ impl Domains {
             return &mut self.any;
         }
         self.named.entry(domain.as_bytes().into()).or_default()
+    }
+
+    /// The sources of exactly this domain.
+    pub(crate) fn get(&self, domain: &str) -> Option<&Sources> {
+        if domain == ANY { Some(&self.any) } else { self.named.get(domain.as_bytes()) }
     }
 
     /// The sources to change, of a domain that was configured.

@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::{Arc, OnceLock};
+
+use foldhash::quality::RandomState;
 
 use crate::error::{Error, Result};
 use crate::keys::{PaddedPassword, Password};
@@ -44,7 +46,7 @@ impl PlainSource {
 /// User names and passwords.
 pub(crate) struct PasswordTable {
     // Each user's place in `passwords`.
-    users: HashMap<Box<[u8]>, usize>,
+    users: HashMap<Box<[u8]>, usize, RandomState>,
     passwords: Vec<StoredPassword>,
     /// What the hashed passwords cost, one for each. With none, comparing costs nothing worth a thread.
     #[cfg(feature = "argon2")]
@@ -66,7 +68,7 @@ impl PasswordTable {
         U: Into<String>,
         P: Into<Password>,
     {
-        let mut table = PasswordTable::empty(RandomState::new());
+        let mut table = PasswordTable::empty(RandomState::default());
         for (user, password) in passwords {
             let user: String = user.into();
             let password: Password = password.into();
@@ -179,8 +181,8 @@ impl StoredPassword {
 
 /// A keyed hash: without the key, which never leaves the process, it says nothing about the password.
 pub(crate) fn credential(password: &[u8]) -> u64 {
-    static KEY: OnceLock<RandomState> = OnceLock::new();
-    KEY.get_or_init(RandomState::new).hash_one(password)
+    static KEY: OnceLock<std::hash::RandomState> = OnceLock::new();
+    KEY.get_or_init(std::hash::RandomState::new).hash_one(password)
 }
 
 const TOO_LONG: &str = "is longer than 255 bytes, libzmq's limit: no client could send it";

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 #[cfg(feature = "tokio")]
 use super::call::FutureVerdict;
-use super::curve::CurveSource;
+use super::curve::{CurveSource, KeySet};
 use super::plain::{PasswordTable, PlainSource};
 use super::{Authenticator, Peer, Verdict, domain};
 use crate::audit::{EventKind, TARGET};
@@ -170,7 +170,7 @@ impl Authenticator {
         I: IntoIterator<Item = PublicKey>,
     {
         domain::check(domain)?;
-        let keys: std::collections::HashSet<PublicKey> = keys.into_iter().collect();
+        let keys: KeySet = keys.into_iter().collect();
         let count = keys.len();
         self.set_curve(domain, CurveSource::Keys(keys));
         announce(domain, "CURVE", "a set of keys", count);
@@ -193,9 +193,16 @@ impl Authenticator {
     /// ```
     pub fn add_curve_key(&self, domain: &str, key: PublicKey) -> Result<()> {
         domain::check(domain)?;
-        let mut policy = self.write();
-        let source = policy.domains.entry(domain).curve.get_or_insert_with(|| CurveSource::Keys(Default::default()));
-        source.add(key).map_err(|source_kind| Error::NoKeySet { domain: domain.to_owned(), source_kind })
+        let turn = self.turn();
+        let roomier = turn.read().domains.get(domain).and_then(|sources| sources.curve.as_ref()?.roomier());
+        let mut policy = turn.write();
+        let curve = &mut policy.domains.entry(domain).curve;
+        let full = roomier.and_then(|roomier| curve.replace(roomier));
+        let source = curve.get_or_insert_with(|| CurveSource::Keys(Default::default()));
+        let added = source.add(key);
+        drop(policy);
+        drop(full);
+        added.map_err(|source_kind| Error::NoKeySet { domain: domain.to_owned(), source_kind })
     }
 
     /// Takes one key out of the domain's set; tells whether it was there. Clients that are connected stay connected.

@@ -98,7 +98,7 @@ impl Files {
 
     /// Every key that a file stands for, with what the first of its files says that says anything.
     pub(super) fn keys(&self) -> Keys {
-        let mut keys = Keys::with_capacity(self.files.len());
+        let mut keys = Keys::with_capacity_and_hasher(self.files.len(), Default::default());
         for file in &self.files {
             file.add_to(&mut keys);
         }
@@ -202,7 +202,7 @@ impl Files {
         if touched.len() > self.files.len() / 8 {
             return Changes::All(self.keys());
         }
-        let mut wanted = Keys::new();
+        let mut wanted = Keys::default();
         if !touched.is_empty() {
             for file in self.files.iter().filter(|file| file.key.is_some_and(|key| touched.contains(&key))) {
                 file.add_to(&mut wanted);

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
+use foldhash::fast::RandomState;
+
 use super::files::Files;
 use crate::error::Result;
 use crate::keys::PublicKey;
@@ -33,7 +35,7 @@ impl KeyInfo {
 }
 
 /// The keys, each with what is known about it.
-pub(crate) type Keys = HashMap<PublicKey, Option<Arc<KeyInfo>>>;
+pub(crate) type Keys = HashMap<PublicKey, Option<Arc<KeyInfo>>, RandomState>;
 
 /// Loads every `*.key` of a directory once; one that can't be read is an error, and nothing is loaded.
 pub(crate) fn load_keys(directory: &Path) -> Result<Keys> {
@@ -81,7 +83,7 @@ impl KeyTable {
             return;
         }
         let mut copy = self.read(|keys| {
-            let mut copy = Keys::with_capacity(keys.len() + changes.len());
+            let mut copy = Keys::with_capacity_and_hasher(keys.len() + changes.len(), RandomState::default());
             copy.extend(keys.iter().map(|(key, info)| (*key, info.clone())));
             copy
         });

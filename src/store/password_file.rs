@@ -2,11 +2,11 @@
 
 use std::fmt;
 use std::fs;
-use std::hash::RandomState;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
+use foldhash::quality::RandomState;
 use zeroize::Zeroizing;
 
 use super::lines;
@@ -120,10 +120,10 @@ impl PasswordFile {
         let path = std::path::absolute(given).map_err(open)?;
         let inner = Inner {
             path,
-            table: RwLock::new(Arc::new(PasswordTable::empty(RandomState::new()))),
+            table: RwLock::new(Arc::new(PasswordTable::empty(RandomState::default()))),
             seen: Mutex::new(Seen { stamper: Stamper::new(), stamp: Stamp::NONE, failed: false, warned_of: 0 }),
             report: Report::default(),
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
             #[cfg(feature = "watch")]
             watch: Mutex::default(),
         };

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::VERSION;
+use crate::keys::PublicKey;
 use crate::metadata::{Metadata, encode_property};
 
 /// The four codes that libzmq takes (RFC 27, "Replies"). Any other makes the handshake fail as a protocol error.
@@ -84,6 +85,12 @@ impl Reply {
         self.user_id.extend_from_slice(user_id);
     }
 
+    /// Lets in under the key's name, in Z85: 40 characters, none of them NUL.
+    pub(crate) fn allow_key(&mut self, key: &PublicKey) {
+        self.refuse(Status::Success, Cow::Borrowed("OK"));
+        self.user_id.extend_from_slice(&key.to_z85());
+    }
+
     /// Adds metadata that is encoded already.
     pub(crate) fn add_encoded(&mut self, metadata: &[u8]) {
         if self.status == Status::Success {
@@ -124,7 +131,13 @@ impl Reply {
 
     /// The frames behind the delimiter, in their order (RFC 27, "Replies").
     pub(crate) fn frames<'a>(&'a self, request_id: &'a [u8]) -> [&'a [u8]; 6] {
-        [VERSION, request_id, self.status.label().as_bytes(), self.text.as_bytes(), &self.user_id, &self.metadata]
+        let [status, text, user_id, metadata] = self.verdict();
+        [VERSION, request_id, status, text, user_id, metadata]
+    }
+
+    /// The frames behind the request id: status code, status text, user id, metadata.
+    pub(crate) fn verdict(&self) -> [&[u8]; 4] {
+        [self.status.label().as_bytes(), self.text.as_bytes(), &self.user_id, &self.metadata]
     }
 }
 

@@ -5,9 +5,9 @@ use crate::keys::PublicKey;
 
 /// What a request's frames turned out to be.
 #[derive(Debug)]
-pub(crate) struct Parsed<'a> {
+pub(crate) struct Parsed<'a, B> {
     /// Goes back with the reply, whatever it says.
-    pub(crate) request_id: &'a [u8],
+    pub(crate) request_id: &'a B,
     pub(crate) request: Result<Request<'a>, Malformed>,
 }
 
@@ -58,14 +58,14 @@ pub(crate) enum Malformed {
     CurveKeySize,
 }
 
-impl<'a> Parsed<'a> {
+impl<'a, B: AsRef<[u8]>> Parsed<'a, B> {
     /// Reads the frames from the version frame on; `None` when there is no request id to answer with.
     ///
     /// The order of the checks is the order of the answers: version, credentials, and only later address and mechanism.
-    pub(crate) fn new<B: AsRef<[u8]>>(frames: &'a [B]) -> Option<Self> {
+    pub(crate) fn new(frames: &'a [B]) -> Option<Self> {
         let [version, request_id, rest @ ..] = frames else { return None };
         let request = if version.as_ref() == VERSION { Request::new(rest) } else { Err(Malformed::Version) };
-        Some(Parsed { request_id: request_id.as_ref(), request })
+        Some(Parsed { request_id, request })
     }
 }
 
@@ -112,11 +112,11 @@ mod tests {
 
     #[test]
     fn needs_two_frames_to_be_answered() {
-        assert!(Parsed::new::<&[u8]>(&[]).is_none());
+        assert!(Parsed::<&[u8]>::new(&[]).is_none());
         assert!(Parsed::new(&[b"1.0"]).is_none());
         let frames: [&[u8]; 2] = [b"1.0", b"7"];
         let parsed = Parsed::new(&frames).expect("answerable");
-        assert_eq!(parsed.request_id, b"7");
+        assert_eq!(*parsed.request_id, b"7");
         assert_eq!(parsed.request.unwrap_err(), Malformed::TooFewFrames);
     }
 
