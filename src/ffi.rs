@@ -200,6 +200,9 @@ impl AsRef<[u8]> for Frame {
 pub(crate) struct HandlerSocket {
     raw: *mut c_void,
     endpoint: &'static CStr,
+    /// Becomes readable when there is something to look at (`ZMQ_FD`), and only then: whoever waits for it must have
+    /// received until `AGAIN` since the last call on the socket.
+    descriptor: RawFd,
     // One thread at a time: `Send`, never `Sync`.
     not_sync: PhantomData<*mut ()>,
 }
@@ -217,7 +220,8 @@ impl HandlerSocket {
         // A full queue would drop a reply silently; what is outstanding is bounded by the handshakes under way.
         socket.set_sndhwm(0)?;
         socket.set_rcvhwm(0)?;
-        let this = HandlerSocket { raw: socket.into_raw(), endpoint, not_sync: PhantomData };
+        let descriptor = socket.get_fd()?;
+        let this = HandlerSocket { raw: socket.into_raw(), endpoint, descriptor, not_sync: PhantomData };
         // SAFETY: a live socket and a C string.
         check(unsafe { zmq_sys::zmq_bind(this.raw, endpoint.as_ptr()) })?;
         Ok(this)
@@ -245,25 +249,11 @@ impl HandlerSocket {
         Ok(())
     }
 
-    /// libzmq's descriptor for the socket (`ZMQ_FD`). It becomes readable when there is something to look at, and only
-    /// then: whoever waits for it must have received until `AGAIN` since the last call on the socket.
-    fn descriptor(&self) -> Result<RawFd, Errno> {
-        let mut descriptor: RawFd = -1;
-        let mut size = size_of::<RawFd>();
-        // SAFETY: a live socket; the value is one descriptor of `size` bytes.
-        check(unsafe {
-            let value = ptr::from_mut(&mut descriptor).cast();
-            zmq_sys::zmq_getsockopt(self.raw, zmq_sys::ZMQ_FD as c_int, value, &mut size)
-        })?;
-        Ok(descriptor)
-    }
-
     /// The descriptor, registered with the current tokio runtime. Panics, as tokio does, where that has no I/O driver.
     #[cfg(feature = "tokio")]
     pub(crate) fn readiness(&self) -> std::io::Result<tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>> {
-        let descriptor = self.descriptor().map_err(|error| std::io::Error::other(error.to_string()))?;
         // SAFETY: libzmq's descriptor is open as long as the socket, which `self` is; the copy is our own.
-        let own = unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor) }.try_clone_to_owned()?;
+        let own = unsafe { std::os::fd::BorrowedFd::borrow_raw(self.descriptor) }.try_clone_to_owned()?;
         // SAFETY: an owned descriptor stays open, and the same, until `AsyncFd` drops it.
         let registered =
             unsafe { tokio::io::unix::AsyncFd::register_with_interest(own, tokio::io::Interest::READABLE) };
@@ -276,7 +266,7 @@ impl HandlerSocket {
     /// One system call; `zmq_poll` makes up to six, and a handler that waits for each of its requests pays them for each.
     pub(crate) fn wait(&mut self, wake: RawFd, timeout_ms: c_int) -> Result<bool, Errno> {
         let item = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-        let mut items = [item(self.descriptor()?), item(wake)];
+        let mut items = [item(self.descriptor), item(wake)];
         // SAFETY: two items, of libzmq's descriptor, open as long as the socket, and of one that the caller keeps open.
         check(unsafe { libc::poll(items.as_mut_ptr(), 2, timeout_ms) })?;
         Ok(items[1].revents != 0)

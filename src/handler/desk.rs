@@ -31,7 +31,7 @@ pub(crate) struct Desk {
     pub(crate) socket: HandlerSocket,
     exchange: Exchange<Box<[u8]>>,
     // Reused from request to request.
-    frames: Vec<Frame>,
+    frames: Box<[Frame; MAX_FRAMES]>,
 }
 
 impl Desk {
@@ -42,7 +42,11 @@ impl Desk {
             Errno::ADDRESS_IN_USE => Error::AlreadyRunning,
             source => Error::Zmq { action: "bind the ZAP endpoint", source },
         })?;
-        Ok(Desk { socket, exchange: Exchange::new(authenticator), frames: Vec::new() })
+        Ok(Desk {
+            socket,
+            exchange: Exchange::new(authenticator),
+            frames: Box::new(std::array::from_fn(|_| Frame::new())),
+        })
     }
 
     pub(crate) fn authenticator(&self) -> &Authenticator {
@@ -106,11 +110,7 @@ impl Desk {
         let mut count = 0;
         loop {
             let slot = count.min(MAX_FRAMES - 1);
-            if slot == self.frames.len() {
-                self.frames.push(Frame::new());
-            }
-            let Some(frame) = self.frames.get_mut(slot) else { return Ok(None) };
-            let more = match self.socket.receive(frame) {
+            let more = match self.socket.receive(&mut self.frames[slot]) {
                 Err(Errno::INTERRUPTED) => continue,
                 // The frames of a message arrive together: only the first can be missing.
                 Err(Errno::AGAIN) => return Ok(None),
@@ -156,7 +156,7 @@ impl Desk {
 
     /// Sends the reply to the request in the frames; the first of them go back as they came.
     fn answer(&mut self) -> Result<(), Errno> {
-        let [identity, delimiter, version, request_id, ..] = self.frames.as_mut_slice() else { return Ok(()) };
+        let [identity, delimiter, version, request_id, ..] = &mut *self.frames;
         self.socket.send(identity, true)?;
         self.socket.send(delimiter, true)?;
         if **version == *VERSION {
