@@ -1,0 +1,124 @@
+//! What is asked of a handler in one process: decisions per second, latency, and policies that change meanwhile.
+//!
+//! One load driver in C (`driver.c`) asks every contestant at its ZAP endpoint, over inproc, as libzmq does:
+//!
+//! - `floor`: a handler on raw libzmq calls that answers 200 to everything; `floor+lookup`: the same with one bare hash
+//!   lookup of what the client brings;
+//! - `zmq-auth` and `zmq-auth tokio`: this crate's faces;
+//! - `pyzmq`: its `ThreadAuthenticator`, in a process of its own.
+//!
+//! ```sh
+//! cargo bench --all-features --bench decisions                      # all, about ten minutes
+//! cargo bench --all-features --bench decisions -- decisions-curve   # the sections whose key holds this
+//! cargo bench --all-features --bench decisions -- --repetitions 3
+//! ```
+//!
+//! The report goes to `target/bench`. Without Cargo's `--bench`, as in `cargo test`, it only runs through once with small
+//! stores, in seconds.
+
+mod addresses;
+mod contestant;
+mod driver;
+mod floor;
+mod latency;
+mod ours;
+mod population;
+#[path = "../../tests/harness/python.rs"]
+mod python;
+mod pyzmq;
+#[path = "../report/mod.rs"]
+mod report;
+mod requests;
+mod stores;
+mod turns;
+mod watched;
+
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use driver::Driver;
+
+/// The domain that `driver.c` asks about.
+const DOMAIN: &str = "bench";
+
+/// What all sections need.
+struct Bench {
+    driver: Arc<Driver>,
+    extent: Extent,
+}
+
+/// How much is measured.
+#[derive(Debug, Clone, Copy)]
+struct Extent {
+    repetitions: usize,
+    /// Of one run of one contestant.
+    seconds: f64,
+    warm_up: u64,
+    /// Keys or users in a store.
+    stores: &'static [u32],
+    /// Address rules.
+    rules: &'static [u32],
+    /// Contestants that load slowly take no larger store.
+    slow_up_to: u32,
+    /// Files of a watched directory, users of a watched file.
+    watched: u32,
+}
+
+const FULL: Extent = Extent {
+    repetitions: 5,
+    seconds: 0.4,
+    warm_up: 5_000,
+    stores: &[1, 1_000, 100_000, 1_000_000],
+    rules: &[1, 1_000, 100_000],
+    slow_up_to: 100_000,
+    watched: 100_000,
+};
+
+/// Only to see that it runs.
+const TINY: Extent = Extent {
+    repetitions: 1,
+    seconds: 0.02,
+    warm_up: 10,
+    stores: &[1, 100],
+    rules: &[1, 100],
+    slow_up_to: 100,
+    watched: 100,
+};
+
+/// A section's key, and what measures it and the sections whose keys begin with it.
+const SECTIONS: [(&str, fn(&Bench) -> Result<()>); 5] = [
+    ("decisions-curve", stores::curve),
+    ("decisions-plain", stores::plain),
+    ("decisions-watched", watched::run),
+    ("decisions-addresses", addresses::run),
+    ("decisions-latency", latency::run),
+];
+
+fn main() -> Result<()> {
+    let (filters, repetitions) = arguments()?;
+    let mut extent = if report::is_benchmark() { FULL } else { TINY };
+    extent.repetitions = repetitions.unwrap_or(extent.repetitions);
+    let bench = Bench { driver: Arc::new(Driver::compile()?), extent };
+    let chosen = |key: &str| filters.is_empty() || filters.iter().any(|filter| key.contains(filter));
+    let sections: Vec<_> = SECTIONS.into_iter().filter(|(key, _)| chosen(key)).collect();
+    for (key, measure) in sections {
+        eprintln!("{key} …");
+        measure(&bench)?;
+    }
+    Ok(())
+}
+
+fn arguments() -> Result<(Vec<String>, Option<usize>)> {
+    use lexopt::{Arg, ValueExt};
+    let (mut filters, mut repetitions) = (Vec::new(), None);
+    let mut parser = lexopt::Parser::from_env();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Arg::Long("bench") => {}
+            Arg::Long("repetitions") => repetitions = Some(parser.value()?.parse()?),
+            Arg::Value(filter) => filters.push(filter.string()?),
+            other => bail!("{}; see the head of benches/decisions/main.rs", other.unexpected()),
+        }
+    }
+    Ok((filters, repetitions))
+}

@@ -1,0 +1,77 @@
+//! This crate's two faces.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use zmq_auth::{AsyncAuthenticator, Authenticator, PublicKey, ThreadAuthenticator};
+
+use super::DOMAIN;
+use super::contestant::Here;
+use super::driver::Driver;
+use super::population::{self, Population};
+use super::requests::Requests;
+
+pub(crate) const THREAD: &str = "zmq-auth";
+pub(crate) const TOKIO: &str = "zmq-auth tokio";
+
+/// Lets in the whole population and nobody else.
+pub(crate) fn policy(population: Population) -> Result<Authenticator> {
+    let policy = Authenticator::new();
+    match population {
+        Population::Keys(size) => {
+            policy.configure_curve_keys(DOMAIN, (0..size.into()).map(|number| population::key(number).into()))?;
+        }
+        Population::Users(size) => {
+            let user = |number| (population::user(number), population::password(number));
+            policy.configure_plain(DOMAIN, (0..size.into()).map(user))?;
+        }
+        Population::Addresses(family, shape, size) => {
+            policy.allow((0..size.into()).map(|number| population::rule(family, shape, number)))?;
+        }
+    }
+    Ok(policy)
+}
+
+pub(crate) fn key(number: u64) -> PublicKey {
+    population::key(number).into()
+}
+
+/// The thread face under a name of its own.
+pub(crate) fn thread(
+    name: &'static str,
+    driver: &Arc<Driver>,
+    requests: &Requests,
+    policy: &Authenticator,
+) -> Result<Here<ThreadAuthenticator>> {
+    let context = zmq::Context::new();
+    let handler = policy.start(&context)?;
+    Ok(Here {
+        name,
+        lets_all_in: false,
+        _handler: handler,
+        context,
+        driver: driver.clone(),
+        requests: requests.clone(),
+    })
+}
+
+/// The tokio face, in a runtime as `#[tokio::main]` makes it.
+pub(crate) struct InRuntime {
+    // Ends before its runtime.
+    _handler: AsyncAuthenticator,
+    _runtime: tokio::runtime::Runtime,
+}
+
+pub(crate) fn tokio(driver: &Arc<Driver>, requests: &Requests, policy: &Authenticator) -> Result<Here<InRuntime>> {
+    let context = zmq::Context::new();
+    let runtime = tokio::runtime::Runtime::new()?;
+    let handler = InRuntime { _handler: runtime.block_on(policy.start_async(&context))?, _runtime: runtime };
+    Ok(Here {
+        name: TOKIO,
+        lets_all_in: false,
+        _handler: handler,
+        context,
+        driver: driver.clone(),
+        requests: requests.clone(),
+    })
+}

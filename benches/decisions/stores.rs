@@ -1,0 +1,111 @@
+//! Decisions per second from stores in memory, as they grow.
+
+use anyhow::Result;
+
+use super::contestant::Contestant;
+use super::driver::Load;
+use super::population::Population;
+use super::report::{self, Better, Section};
+use super::requests::Requests;
+use super::turns::turns;
+use super::{Bench, floor, ours, pyzmq};
+
+const HOW: &str = "Requests from DEALER sockets over inproc, 64 outstanding on each socket, all of one thread; members and strangers are drawn \
+     evenly from the whole store, half of the requests are let in (counted, and checked).";
+const CPU: &str = "The same runs: CPU time of all threads of the process but the one that asks, for each decision.";
+
+/// Answers per second, and the handler's CPU time for each.
+pub(crate) struct Figures {
+    pub(crate) rate: Section,
+    pub(crate) cpu: Section,
+}
+
+impl Figures {
+    /// `keys`: of the two sections.
+    pub(crate) fn new(keys: [&'static str; 2], title: &str, how: &str) -> Self {
+        let section = |key, title, how, unit, better| Section {
+            key,
+            title,
+            how,
+            unit,
+            better,
+            baseline: Some(floor::LOOKUP),
+            records: Vec::new(),
+        };
+        let [rate, cpu] = keys;
+        Figures {
+            rate: section(rate, title.to_owned(), format!("{HOW} {how}"), "decisions/s", Better::Higher),
+            cpu: section(cpu, format!("{title}: handler's CPU"), CPU.into(), "µs a decision", Better::Lower),
+        }
+    }
+
+    /// Fills one row.
+    pub(crate) fn row(
+        &mut self,
+        bench: &Bench,
+        work: &str,
+        sockets: usize,
+        contestants: &mut [Box<dyn Contestant>],
+    ) -> Result<()> {
+        let load = Load { sockets, ..full_rate(bench) };
+        turns(bench.extent.repetitions, &load, contestants, |name, measured| {
+            self.rate.add(work, name, measured.rate());
+            self.cpu.add(work, name, measured.handler_cpu());
+        })
+    }
+
+    pub(crate) fn write(self) -> Result<()> {
+        report::write(self.rate)?;
+        report::write(self.cpu)
+    }
+}
+
+/// One socket that always has 64 requests under way.
+pub(crate) fn full_rate(bench: &Bench) -> Load {
+    let (seconds, warm_up) = (bench.extent.seconds, bench.extent.warm_up);
+    Load { sockets: 1, window: 64, seconds, warm_up, latencies: false }
+}
+
+pub(crate) fn curve(bench: &Bench) -> Result<()> {
+    let figures = Figures::new(["decisions-curve", "decisions-curve-cpu"], "Decisions from a set of CURVE keys", "");
+    grow(bench, figures, Population::Keys, "keys", true)
+}
+
+pub(crate) fn plain(bench: &Bench) -> Result<()> {
+    let figures = Figures::new(["decisions-plain", "decisions-plain-cpu"], "Decisions from a table of PLAIN users", "");
+    grow(bench, figures, Population::Users, "users", false)
+}
+
+fn grow(bench: &Bench, mut figures: Figures, of: fn(u32) -> Population, what: &str, with_tokio: bool) -> Result<()> {
+    for &size in bench.extent.stores {
+        let population = of(size);
+        let requests = Requests::of(population);
+        let driver = &bench.driver;
+        let policy = ours::policy(population)?;
+        let mut contestants: Vec<Box<dyn Contestant>> = vec![
+            Box::new(floor::bare(driver, &requests)?),
+            Box::new(floor::with_lookup(driver, &requests, population)?),
+            Box::new(ours::thread(ours::THREAD, driver, &requests, &policy)?),
+        ];
+        if size <= bench.extent.slow_up_to {
+            contestants.push(pyzmq::contestant(driver, &requests, population)?);
+        }
+        figures.row(bench, &format!("16 sockets, {} {what}", shown(size)), 16, &mut contestants)?;
+        if with_tokio {
+            contestants.insert(3, Box::new(ours::tokio(driver, &requests, &policy)?));
+        }
+        figures.row(bench, &format!("1 socket, {} {what}", shown(size)), 1, &mut contestants)?;
+    }
+    figures.rate.records.sort_by_key(|record| record.work.starts_with("16"));
+    figures.cpu.records.sort_by_key(|record| record.work.starts_with("16"));
+    figures.write()
+}
+
+/// With thousands apart.
+pub(crate) fn shown(number: u32) -> String {
+    match number {
+        0..1_000 => number.to_string(),
+        1_000..1_000_000 => format!("{},{:03}", number / 1_000, number % 1_000),
+        _ => format!("{},{:03},{:03}", number / 1_000_000, number / 1_000 % 1_000, number % 1_000),
+    }
+}

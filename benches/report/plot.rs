@@ -1,0 +1,80 @@
+//! Bars: one group a row, one bar a contestant.
+
+use std::path::Path;
+
+use anyhow::{Result, anyhow};
+use plotters::prelude::*;
+
+use super::Section;
+use super::statistics::Summary;
+
+const COLOURS: [RGBColor; 8] = [
+    RGBColor(120, 120, 120),
+    RGBColor(60, 60, 60),
+    RGBColor(31, 119, 180),
+    RGBColor(23, 190, 207),
+    RGBColor(255, 127, 14),
+    RGBColor(44, 160, 44),
+    RGBColor(148, 103, 189),
+    RGBColor(214, 39, 40),
+];
+
+/// Ratios to the baseline, or values where there is none.
+pub(super) fn draw(section: &Section<String>, file: &Path) -> Result<()> {
+    plot(section, file).map_err(|error| anyhow!("{}: {error}", file.display()))
+}
+
+fn plot(section: &Section<String>, file: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let (works, contestants) = (section.works(), section.contestants());
+    let height = |work: &str, contestant: &str| {
+        let record = section.cell(work, contestant)?;
+        section.ratio(record).or_else(|| Summary::of(&record.values).filter(|_| section.baseline.is_none()))
+    };
+    let cells = || works.iter().flat_map(|work| contestants.iter().map(move |contestant| (*work, *contestant)));
+    let tallest = cells().filter_map(|(work, contestant)| height(work, contestant)).map(|bar| bar.most);
+    let top = tallest.fold(0.0, f64::max).max(f64::MIN_POSITIVE) * 1.05;
+    let group = contestants.len() as f64 + 1.0;
+    let width = (works.len() as f64 * group).max(1.0);
+
+    let size = ((width as u32 * 16 + 160).max(720), 480);
+    let area = SVGBackend::new(file, size).into_drawing_area();
+    area.fill(&WHITE)?;
+    let mut chart = ChartBuilder::on(&area)
+        .caption(&section.title, ("sans-serif", 18))
+        .margin(10)
+        .x_label_area_size(48)
+        .y_label_area_size(72)
+        .build_cartesian_2d(0.0..width, 0.0..top)?;
+    let told = match &section.baseline {
+        Some(baseline) => format!("ratio to {baseline}"),
+        None => section.unit.clone(),
+    };
+    chart.configure_mesh().disable_x_mesh().disable_x_axis().y_desc(told).draw()?;
+    for (place, contestant) in contestants.iter().enumerate() {
+        let colour = COLOURS[place % COLOURS.len()];
+        let bars = works.iter().enumerate().filter_map(|(row, work)| Some((row, height(work, contestant)?)));
+        let left = |row: usize| row as f64 * group + place as f64 + 0.5;
+        let rectangle = |(row, bar): (usize, Summary)| {
+            Rectangle::new([(left(row), 0.0), (left(row) + 0.9, bar.median)], colour.filled())
+        };
+        chart
+            .draw_series(bars.clone().map(rectangle))?
+            .label(*contestant)
+            .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 10, y + 5)], colour.filled()));
+        let spread = |(row, bar): (usize, Summary)| {
+            PathElement::new([(left(row) + 0.45, bar.least), (left(row) + 0.45, bar.most)], BLACK)
+        };
+        chart.draw_series(bars.map(spread))?;
+    }
+    // Plotters labels points of an axis, not groups between them.
+    let below = chart.plotting_area().get_y_axis_pixel_range().end;
+    for (row, work) in works.iter().enumerate() {
+        let (x, _) = chart.backend_coord(&(row as f64 * group + 0.5, 0.0));
+        for (line, words) in work.split(", ").enumerate() {
+            area.draw(&Text::new(words.to_owned(), (x, below + 6 + line as i32 * 13), ("sans-serif", 11)))?;
+        }
+    }
+    chart.configure_series_labels().background_style(WHITE.mix(0.8)).border_style(BLACK).draw()?;
+    area.present()?;
+    Ok(())
+}
