@@ -6,7 +6,7 @@ use super::contestant::Contestant;
 use super::population::{Family, Population, Shape};
 use super::requests::Requests;
 use super::stores::{Figures, shown};
-use super::{Bench, floor, ours, pyzmq};
+use super::{Bench, czmq, floor, ours, pyzmq};
 
 const KEYS: [&str; 2] = ["decisions-addresses", "decisions-addresses-cpu"];
 const HOW: &str = "NULL mechanism, 1 socket; an allow list of so many rules, half of the requests from an address that one of them covers. \
@@ -36,6 +36,7 @@ fn contestants(bench: &Bench, population: Population) -> Result<Vec<Box<dyn Cont
         Box::new(ours::thread(ours::THREAD, driver, &requests, &ours::policy(population)?)?),
     ];
     if matches!(population, Population::Addresses(Family::V4, Shape::Single, _)) {
+        contestants.extend(czmq::contestant(driver, &requests, population)?);
         contestants.push(pyzmq::contestant(driver, &requests, population)?);
     }
     Ok(contestants)

@@ -106,6 +106,16 @@ impl Functions {
             zmq_sys::zmq_errno as *const c_void,
         ])
     }
+
+    /// Those that a library brings along.
+    pub(crate) fn of(library: &Library) -> Result<Self> {
+        let mut functions = [std::ptr::null(); NAMES.len()];
+        for (function, name) in functions.iter_mut().zip(NAMES) {
+            // SAFETY: nothing is called here; only the address is taken.
+            *function = unsafe { *library.get::<*const c_void>(name)? };
+        }
+        Ok(Functions(functions))
+    }
 }
 
 impl Driver {

@@ -5,7 +5,7 @@
 //! - `floor`: a handler on raw libzmq calls that answers 200 to everything; `floor+lookup`: the same with one bare hash
 //!   lookup of what the client brings;
 //! - `zmq-auth` and `zmq-auth tokio`: this crate's faces;
-//! - `pyzmq`: its `ThreadAuthenticator`, in a process of its own.
+//! - `czmq`: its `zauth`, where libczmq is installed; `pyzmq`: its `ThreadAuthenticator`, in a process of its own.
 //!
 //! ```sh
 //! cargo bench --all-features --bench decisions                      # all, about ten minutes
@@ -17,7 +17,9 @@
 //! stores, in seconds.
 
 mod addresses;
+mod changes;
 mod contestant;
+mod czmq;
 mod driver;
 mod floor;
 mod latency;
@@ -62,6 +64,8 @@ struct Extent {
     slow_up_to: u32,
     /// Files of a watched directory, users of a watched file.
     watched: u32,
+    /// Keys and rules of a policy that changes.
+    changing: (u32, u32),
 }
 
 const FULL: Extent = Extent {
@@ -72,6 +76,7 @@ const FULL: Extent = Extent {
     rules: &[1, 1_000, 100_000],
     slow_up_to: 100_000,
     watched: 100_000,
+    changing: (1_000_000, 100_000),
 };
 
 /// Only to see that it runs.
@@ -83,15 +88,19 @@ const TINY: Extent = Extent {
     rules: &[1, 100],
     slow_up_to: 100,
     watched: 100,
+    changing: (100, 100),
 };
 
-/// A section's key, and what measures it and the sections whose keys begin with it.
-const SECTIONS: [(&str, fn(&Bench) -> Result<()>); 5] = [
+/// Measures a section, and those whose keys begin with its key.
+type Measure = fn(&Bench) -> Result<()>;
+
+const SECTIONS: [(&str, Measure); 6] = [
     ("decisions-curve", stores::curve),
     ("decisions-plain", stores::plain),
     ("decisions-watched", watched::run),
     ("decisions-addresses", addresses::run),
     ("decisions-latency", latency::run),
+    ("decisions-changes", changes::run),
 ];
 
 fn main() -> Result<()> {

@@ -8,7 +8,7 @@ use super::population::Population;
 use super::report::{self, Better, Section};
 use super::requests::Requests;
 use super::turns::turns;
-use super::{Bench, floor, ours, pyzmq};
+use super::{Bench, czmq, floor, ours, pyzmq};
 
 const HOW: &str = "Requests from DEALER sockets over inproc, 64 outstanding on each socket, all of one thread; members and strangers are drawn \
      evenly from the whole store, half of the requests are let in (counted, and checked).";
@@ -88,6 +88,7 @@ fn grow(bench: &Bench, mut figures: Figures, of: fn(u32) -> Population, what: &s
             Box::new(ours::thread(ours::THREAD, driver, &requests, &policy)?),
         ];
         if size <= bench.extent.slow_up_to {
+            contestants.extend(czmq::contestant(driver, &requests, population)?);
             contestants.push(pyzmq::contestant(driver, &requests, population)?);
         }
         figures.row(bench, &format!("16 sockets, {} {what}", shown(size)), 16, &mut contestants)?;

@@ -1,13 +1,11 @@
 //! Where and when a section was measured, and with what.
 
-use std::ffi::c_int;
+use std::ffi::{OsStr, c_int};
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde::{Deserialize, Serialize};
-
-#[path = "../../tests/harness/python.rs"]
-mod python;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Setting {
@@ -61,9 +59,18 @@ fn machine() -> String {
     format!("{}, {count} CPUs", model.unwrap_or(std::env::consts::ARCH))
 }
 
+/// Of the interpreter that the tests and benchmarks use, if one of them has made it.
 fn pyzmq() -> String {
-    let words = "import sys, zmq; print(zmq.__version__, 'with libzmq', zmq.zmq_version(), 'and Python', sys.version.split()[0])";
-    said(&python::python().to_string_lossy(), &["-c", words])
+    let chosen = std::env::var_os("ZMQ_AUTH_PYTHON").map(PathBuf::from);
+    // TARGET/release/deps/NAME is this program; tests/harness/python.rs tells where the environment is.
+    let made = || Some(std::env::current_exe().ok()?.ancestors().nth(3)?.join("pyzmq-venv/bin/python"));
+    match chosen.or_else(made).filter(|python| python.exists()) {
+        Some(python) => {
+            let words = "import sys, zmq; print(zmq.__version__, 'with libzmq', zmq.zmq_version(), 'and Python', sys.version.split()[0])";
+            said(python, &["-c", words])
+        }
+        None => "not used".into(),
+    }
 }
 
 /// The version of the czmq that is installed, and of the libzmq that it uses.
@@ -84,7 +91,7 @@ fn czmq() -> Option<String> {
     }
 }
 
-fn said(program: &str, arguments: &[&str]) -> String {
+fn said(program: impl AsRef<OsStr>, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
     output.map_or_else(|_| "unknown".into(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

@@ -1,0 +1,214 @@
+//! A policy that changes while it decides at full rate.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use zmq_auth::{Authenticator, KeyDirectory, PublicKey};
+
+use super::contestant::Contestant;
+use super::driver::{Load, Measured};
+use super::population::{self, Family, Population, Shape};
+use super::report::{self, Better, Section};
+use super::requests::Requests;
+use super::stores::{full_rate, shown};
+use super::{Bench, DOMAIN, ours, watched};
+
+const STILL: &str = "no changes";
+const ELSEWHERE: &str = "changes elsewhere";
+const CHANGING: &str = "changes";
+const EVERY: Duration = Duration::from_millis(1);
+
+const HOW: &str = "1 socket, 64 requests under way; the time from before a request is sent until its answer has been received. One key is \
+     added or removed, one rule added, every ms; all are replaced, and the directory is reloaded after a change of one file, \
+     again and again without a pause. Elsewhere: the same changes of another policy of the same size, which nobody \
+     asks; they show what a busy thread costs that does not touch the policy.";
+
+/// What is changed, and by whom.
+struct Scene<'a> {
+    work: String,
+    population: Population,
+    policy: Authenticator,
+    pause: Duration,
+    /// The n-th change of the policy that decides, or of the other one.
+    change: Box<dyn Fn(bool, u64) -> Result<()> + Send + Sync + 'a>,
+}
+
+struct Figures {
+    latency: Section,
+    rate: Section,
+    cost: Section,
+}
+
+pub(crate) fn run(bench: &Bench) -> Result<()> {
+    let section = |key, title: &str, how: &str, unit, better, baseline| Section {
+        key,
+        title: title.into(),
+        how: how.into(),
+        unit,
+        better,
+        baseline,
+        records: Vec::new(),
+    };
+    let rate = "The same runs: answers per second.";
+    let cost =
+        "The same runs: how long one change took the thread that made it (for the directory: writing the file too).";
+    let mut figures = Figures {
+        latency: section(
+            "decisions-changes",
+            "Latency while the policy changes",
+            HOW,
+            "µs",
+            Better::Lower,
+            Some(STILL),
+        ),
+        rate: section(
+            "decisions-changes-rate",
+            "Decisions while the policy changes",
+            rate,
+            "decisions/s",
+            Better::Higher,
+            Some(STILL),
+        ),
+        cost: section("decisions-changes-cost", "What a change costs", cost, "µs a change", Better::Lower, None),
+    };
+    let (keys, rules) = bench.extent.changing;
+    measure(bench, one_key(keys)?, &mut figures)?;
+    measure(bench, one_rule(rules)?, &mut figures)?;
+    let all: Vec<PublicKey> = (0..keys.into()).map(ours::key).collect();
+    measure(bench, all_keys(&all)?, &mut figures)?;
+    let all: Vec<String> = (0..rules.into()).map(|number| population::rule(FAMILY, SHAPE, number)).collect();
+    measure(bench, all_rules(&all)?, &mut figures)?;
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+    measure(bench, one_file(directory.path(), bench.extent.watched)?, &mut figures)?;
+    report::write(figures.latency)?;
+    report::write(figures.rate)?;
+    report::write(figures.cost)
+}
+
+const FAMILY: Family = Family::V4;
+const SHAPE: Shape = Shape::Subnet;
+
+fn one_key(size: u32) -> Result<Scene<'static>> {
+    let population = Population::Keys(size);
+    let (policy, both) = twice(|| ours::policy(population))?;
+    // Of nobody who asks.
+    let key = ours::key(u64::from(size) * 3);
+    let change = move |here, number: u64| {
+        let policy = &both[usize::from(here)];
+        match number % 2 {
+            0 => policy.add_curve_key(DOMAIN, key)?,
+            _ => _ = policy.remove_curve_key(DOMAIN, &key)?,
+        }
+        Ok(())
+    };
+    let work = format!("one key in {}", shown(size));
+    Ok(Scene { work, population, policy, pause: EVERY, change: Box::new(change) })
+}
+
+fn one_rule(size: u32) -> Result<Scene<'static>> {
+    let population = Population::Addresses(FAMILY, SHAPE, size);
+    let (policy, both) = twice(|| ours::policy(population))?;
+    let change = move |here, number| {
+        let rule = population::rule(FAMILY, SHAPE, u64::from(size) * 3 + number);
+        Ok(both[usize::from(here)].allow([rule])?)
+    };
+    let work = format!("one rule in {}", shown(size));
+    Ok(Scene { work, population, policy, pause: EVERY, change: Box::new(change) })
+}
+
+fn all_keys(keys: &[PublicKey]) -> Result<Scene<'_>> {
+    let population = Population::Keys(keys.len() as u32);
+    let (policy, both) = twice(|| ours::policy(population))?;
+    let change = move |here, _| Ok(both[usize::from(here)].configure_curve_keys(DOMAIN, keys.iter().copied())?);
+    let work = format!("all {} keys", shown(keys.len() as u32));
+    Ok(Scene { work, population, policy, pause: Duration::ZERO, change: Box::new(change) })
+}
+
+fn all_rules(rules: &[String]) -> Result<Scene<'_>> {
+    let population = Population::Addresses(FAMILY, SHAPE, rules.len() as u32);
+    let (policy, both) = twice(|| ours::policy(population))?;
+    let change = move |here, _| Ok(both[usize::from(here)].set_addresses(rules, [""; 0])?);
+    let work = format!("all {} rules", shown(rules.len() as u32));
+    Ok(Scene { work, population, policy, pause: Duration::ZERO, change: Box::new(change) })
+}
+
+fn one_file(below: &Path, size: u32) -> Result<Scene<'static>> {
+    let (store, elsewhere) = (watched::key_directory(below, size)?, KeyDirectory::open(below.join("keys"))?);
+    // The file that changes is of nobody who asks.
+    watched::write_key(store.path(), size.into(), u64::from(size) * 3)?;
+    let policy = Authenticator::new();
+    policy.configure_curve_store(DOMAIN, &store)?;
+    let both = [elsewhere, store];
+    let change = move |here, number| {
+        let store: &KeyDirectory = &both[usize::from(here)];
+        watched::write_key(store.path(), size.into(), u64::from(size) * 3 + number)?;
+        store.reload()?;
+        Ok(())
+    };
+    let work = format!("one file in {}", shown(size));
+    Ok(Scene { work, population: Population::Keys(size), policy, pause: Duration::ZERO, change: Box::new(change) })
+}
+
+/// One that decides, and both: the other one first.
+fn twice(make: impl Fn() -> Result<Authenticator>) -> Result<(Authenticator, [Authenticator; 2])> {
+    let policy = make()?;
+    Ok((policy.clone(), [make()?, policy]))
+}
+
+fn measure(bench: &Bench, scene: Scene<'_>, figures: &mut Figures) -> Result<()> {
+    let requests = Requests::of(scene.population);
+    let mut contestant = ours::thread(ours::THREAD, &bench.driver, &requests, &scene.policy)?;
+    let load = Load { latencies: true, seconds: bench.extent.seconds * 2.0, ..full_rate(bench) };
+    let mut variants = [STILL, ELSEWHERE, CHANGING];
+    let mut changed = 0;
+    for _ in 0..bench.extent.repetitions {
+        for variant in variants {
+            let mut run = || -> Result<Measured> {
+                let measured = contestant.run(&load)?;
+                measured.check(false).with_context(|| format!("{}, {variant}", scene.work))?;
+                Ok(measured)
+            };
+            let measured = match variant {
+                STILL => run()?,
+                _ => {
+                    let (measured, cost) = beside(&scene, variant == CHANGING, &mut changed, run)?;
+                    figures.cost.add(&scene.work, variant, cost);
+                    measured
+                }
+            };
+            figures.rate.add(&scene.work, variant, measured.rate());
+            for (quantile, shown_as) in [(0.5, "p50"), (0.99, "p99"), (0.999, "p99.9")] {
+                figures.latency.add(&format!("{}, {shown_as}", scene.work), variant, measured.latency(quantile));
+            }
+        }
+        variants.rotate_left(1);
+    }
+    Ok(())
+}
+
+/// Runs while another thread makes changes; tells what one took, in µs.
+fn beside<T>(scene: &Scene<'_>, here: bool, changed: &mut u64, run: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let changer = scope.spawn(|| -> Result<f64> {
+            let (mut next, mut busy, first) = (Instant::now(), Duration::ZERO, *changed);
+            // At least one, however slow.
+            while *changed == first || !stop.load(Ordering::Relaxed) {
+                thread::sleep(next.saturating_duration_since(Instant::now()));
+                let start = Instant::now();
+                next = start + scene.pause;
+                (scene.change)(here, *changed)?;
+                *changed += 1;
+                busy += start.elapsed();
+            }
+            Ok(busy.as_secs_f64() * 1e6 / (*changed - first) as f64)
+        });
+        let measured = run();
+        stop.store(true, Ordering::Relaxed);
+        let cost = changer.join().map_err(|_| anyhow!("the changing thread panicked"))?;
+        Ok((measured?, cost?))
+    })
+}
