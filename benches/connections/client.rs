@@ -1,0 +1,52 @@
+//! The clients: threads that connect, send a message, wait until it comes back, and close.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use zmq_auth::SocketExt;
+
+use super::Extent;
+use super::server::Place;
+
+/// What a run took.
+pub(crate) struct Taken {
+    pub(crate) all: Duration,
+    /// Of each connection, from before `connect` until the message was back.
+    pub(crate) each: Vec<Duration>,
+}
+
+pub(crate) fn run(place: &Place, endpoint: &str, extent: Extent) -> Result<Taken> {
+    let context = zmq::Context::new();
+    // The server is what is measured: one thread of libzmq's can't keep up with it.
+    context.set_io_threads(2)?;
+    let left = AtomicUsize::new(extent.connections);
+    let one_after_another = || {
+        let mut each = Vec::new();
+        while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
+            each.push(connect(&context, place, endpoint)?);
+        }
+        anyhow::Ok(each)
+    };
+    let start = Instant::now();
+    let each = thread::scope(|scope| {
+        let threads: Vec<_> = (0..extent.at_once).map(|_| scope.spawn(one_after_another)).collect();
+        let each = threads.into_iter().map(|thread| thread.join().expect("no panic")).collect::<Result<Vec<_>>>();
+        each.map(|each| each.concat())
+    })?;
+    Ok(Taken { all: start.elapsed(), each })
+}
+
+fn connect(context: &zmq::Context, place: &Place, endpoint: &str) -> Result<Duration> {
+    let start = Instant::now();
+    let mut socket = context.socket(zmq::DEALER)?;
+    socket.set_linger(0)?;
+    socket.set_rcvtimeo(20_000)?;
+    socket.curve_client(&place.client, &place.server)?;
+    socket.connect(endpoint)?;
+    socket.send("ping", 0)?;
+    let echo = socket.recv_bytes(0).context("no echo: the server let the client not in")?;
+    ensure!(echo == b"ping", "an echo");
+    Ok(start.elapsed())
+}

@@ -1,0 +1,80 @@
+//! czmq's server and its `zauth`, where czmq is installed: its library is loaded, nothing is linked.
+#![allow(unsafe_code)]
+
+use std::ffi::{CString, c_char, c_int, c_void};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use libloading::{Library, Symbol};
+use zmq_auth::KeyPair;
+
+use super::{DOMAIN, serve};
+
+const LIBRARY: &str = "libczmq.so.4";
+/// `ZMQ_ROUTER`, and `ZFRAME_MORE` and `ZFRAME_REUSE` of `zframe.h`.
+const ROUTER: c_int = 6;
+
+/// Says what to install, where it has to be.
+pub(crate) fn missing() -> Option<String> {
+    // SAFETY: the library's initialisers do nothing but set variables.
+    let library = unsafe { Library::new(LIBRARY) };
+    let hint = "czmq is not measured: there is no libczmq.so.4 (Debian, Ubuntu: apt-get install libczmq-dev).";
+    library.is_err().then(|| hint.into())
+}
+
+type Pointer = *mut c_void;
+
+/// Echoes behind `zauth` with a directory of keys.
+///
+/// czmq has a context of its own for the process, with the libzmq that it was built for.
+pub(crate) fn serve(keys: &KeyPair, clients: &Path) -> Result<()> {
+    let clients = CString::new(clients.as_os_str().as_bytes())?;
+    let (public, secret) = (CString::new(keys.public.to_string())?, CString::new(keys.secret.to_z85().as_bytes())?);
+    // SAFETY: as above.
+    let library = unsafe { Library::new(LIBRARY) }.context(LIBRARY)?;
+    // SAFETY: the declarations are those of `zactor.h`, `zsock.h`, `zstr.h` and `zmsg.h` of czmq 4; what is varied ends with
+    // a null pointer where it has to. Everything that is handed over outlives its call; the objects live until the process
+    // ends.
+    unsafe {
+        let zactor_new: Symbol<'_, unsafe extern "C" fn(Pointer, Pointer) -> Pointer> = library.get(b"zactor_new")?;
+        let zauth: Symbol<'_, unsafe extern "C" fn(Pointer, Pointer)> = library.get(b"zauth")?;
+        let zstr_sendx: Symbol<'_, unsafe extern "C" fn(Pointer, *const c_char, ...) -> c_int> =
+            library.get(b"zstr_sendx")?;
+        let zsock_wait: Symbol<'_, unsafe extern "C" fn(Pointer) -> c_int> = library.get(b"zsock_wait")?;
+        let zsock_new: Symbol<'_, unsafe extern "C" fn(c_int) -> Pointer> = library.get(b"zsock_new")?;
+        let set_server: Symbol<'_, unsafe extern "C" fn(Pointer, c_int)> = library.get(b"zsock_set_curve_server")?;
+        let set_public: Symbol<'_, unsafe extern "C" fn(Pointer, *const c_char)> =
+            library.get(b"zsock_set_curve_publickey")?;
+        let set_secret: Symbol<'_, unsafe extern "C" fn(Pointer, *const c_char)> =
+            library.get(b"zsock_set_curve_secretkey")?;
+        let set_domain: Symbol<'_, unsafe extern "C" fn(Pointer, *const c_char)> =
+            library.get(b"zsock_set_zap_domain")?;
+        let zsock_bind: Symbol<'_, unsafe extern "C" fn(Pointer, *const c_char, ...) -> c_int> =
+            library.get(b"zsock_bind")?;
+        let zmsg_recv: Symbol<'_, unsafe extern "C" fn(Pointer) -> Pointer> = library.get(b"zmsg_recv")?;
+        let zmsg_send: Symbol<'_, unsafe extern "C" fn(*mut Pointer, Pointer) -> c_int> = library.get(b"zmsg_send")?;
+
+        let actor = zactor_new(*zauth as *mut c_void, std::ptr::null_mut());
+        ensure!(!actor.is_null(), "zauth doesn't start");
+        zstr_sendx(actor, c"CURVE".as_ptr(), clients.as_ptr(), std::ptr::null::<c_char>());
+        zsock_wait(actor);
+
+        let socket = zsock_new(ROUTER);
+        ensure!(!socket.is_null(), "no socket");
+        set_domain(socket, CString::new(DOMAIN)?.as_ptr());
+        set_server(socket, 1);
+        set_public(socket, public.as_ptr());
+        set_secret(socket, secret.as_ptr());
+        let port = zsock_bind(socket, c"tcp://127.0.0.1:*".as_ptr());
+        ensure!(port > 0, "czmq binds no port");
+        serve::announce(&format!("tcp://127.0.0.1:{port}"))?;
+        loop {
+            let mut message = zmsg_recv(socket);
+            if message.is_null() {
+                bail!("interrupted");
+            }
+            zmsg_send(&mut message, socket);
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The program of a server's process.
+
+use std::io::{Read, Write, stdin, stdout};
+use std::path::Path;
+use std::thread;
+
+use anyhow::{Context as _, Result};
+use zmq_auth::{Authenticator, Certificate, KeyPair, SocketExt};
+
+use super::server::{clients, server_certificate};
+use super::{Contestant, DOMAIN, czmq, floor};
+
+pub(crate) fn run(contestant: &str, place: &str) -> Result<()> {
+    let contestant = Contestant::named(contestant).context("one of the contestants")?;
+    let place = Path::new(place);
+    thread::spawn(|| {
+        let _ = stdin().read_to_end(&mut Vec::new());
+        std::process::exit(0);
+    });
+    let certificate = Certificate::load(server_certificate(place))?;
+    let keys = certificate.key_pair().context("a server has a secret key")?;
+    let context = zmq::Context::new();
+    match contestant {
+        Contestant::NoZap => echo(&context, keys, ""),
+        Contestant::Floor => {
+            let endpoint = floor::start(&context)?;
+            echo(&context, keys, DOMAIN)?;
+            endpoint.join().expect("no panic")
+        }
+        Contestant::Thread => {
+            let _running = policy(place)?.start(&context)?;
+            echo(&context, keys, DOMAIN)
+        }
+        Contestant::Tokio => {
+            let runtime = tokio::runtime::Runtime::new()?;
+            let _running = runtime.block_on(policy(place)?.start_async(&context))?;
+            echo(&context, keys, DOMAIN)
+        }
+        Contestant::Czmq => czmq::serve(keys, &clients(place)),
+        Contestant::Pyzmq => anyhow::bail!("a program in Python"),
+    }
+}
+
+/// Tells the parent where the server is.
+pub(crate) fn announce(endpoint: &str) -> Result<()> {
+    println!("{endpoint}");
+    Ok(stdout().flush()?)
+}
+
+fn policy(place: &Path) -> Result<Authenticator> {
+    let authenticator = Authenticator::new();
+    authenticator.configure_curve(DOMAIN, clients(place))?;
+    Ok(authenticator)
+}
+
+/// Sends back what comes; without a domain nobody is asked whether to let a client in.
+fn echo(context: &zmq::Context, keys: &KeyPair, domain: &str) -> Result<()> {
+    let mut socket = context.socket(zmq::ROUTER)?;
+    if domain.is_empty() {
+        socket.set_curve_server(true)?;
+        socket.set_curve_secretkey(keys.secret.as_bytes())?;
+    } else {
+        socket.curve_server(keys, domain)?;
+    }
+    socket.set_linger(0)?;
+    socket.set_backlog(1_000)?;
+    socket.bind("tcp://127.0.0.1:*")?;
+    announce(&socket.get_last_endpoint()?.expect("text"))?;
+    loop {
+        let client = socket.recv_msg(0)?;
+        let message = socket.recv_msg(0)?;
+        socket.send(client, zmq::SNDMORE)?;
+        // A client that has gone already is no fault.
+        socket.send(message, 0)?;
+    }
+}

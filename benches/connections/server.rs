@@ -1,0 +1,110 @@
+//! The process of a server, seen from this one, and the keys that both know.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use tempfile::TempDir;
+use zmq_auth::{Certificate, KeyPair, PublicKey, save_certificate};
+
+use super::{Contestant, DOMAIN, KEYS, python};
+
+/// The argument that makes this program a server.
+pub(crate) const SERVE: &str = "serve";
+
+/// Where the keys are.
+pub(crate) struct Place {
+    directory: TempDir,
+    /// What the clients know.
+    pub(crate) client: KeyPair,
+    pub(crate) server: PublicKey,
+}
+
+/// In the directory of a [`Place`]: the server's own certificate.
+pub(crate) fn server_certificate(place: &Path) -> PathBuf {
+    place.join("server.key_secret")
+}
+
+/// In the directory of a [`Place`]: the certificates of the clients that are let in.
+pub(crate) fn clients(place: &Path) -> PathBuf {
+    place.join("clients")
+}
+
+impl Place {
+    pub(crate) fn new() -> Result<Self> {
+        let directory = tempfile::tempdir()?;
+        let server = Certificate::generate()?;
+        server.save_pair(&directory, "server")?;
+        let clients = clients(directory.path());
+        fs::create_dir(&clients)?;
+        let client = KeyPair::generate()?;
+        save_certificate(clients.join("client.key"), &client.public, None)?;
+        for other in 1..KEYS {
+            save_certificate(clients.join(format!("other-{other}.key")), &KeyPair::generate()?.public, None)?;
+        }
+        Ok(Place { directory, client, server: server.public_key() })
+    }
+}
+
+/// A running server; it ends when this is dropped.
+pub(crate) struct Server {
+    contestant: Contestant,
+    child: Child,
+    endpoint: String,
+}
+
+impl Server {
+    pub(crate) fn start(contestant: Contestant, place: &Place) -> Result<Self> {
+        let mut command = match contestant {
+            Contestant::Pyzmq => {
+                let mut command = Command::new(python::python());
+                command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/python/connections.py"));
+                command.args([DOMAIN.as_ref(), place.directory.path()]);
+                command
+            }
+            _ => {
+                let mut command = Command::new(std::env::current_exe()?);
+                command.args([SERVE, contestant.name()]).arg(place.directory.path());
+                command
+            }
+        };
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut endpoint = String::new();
+        let said = child.stdout.take().map(|stdout| BufReader::new(stdout).read_line(&mut endpoint));
+        // From here on its end is seen to.
+        let server = Server { contestant, child, endpoint: endpoint.trim().to_owned() };
+        said.context("a pipe was asked for")??;
+        ensure!(server.endpoint.starts_with("tcp://"), "{} doesn't start", contestant.name());
+        Ok(server)
+    }
+
+    pub(crate) fn contestant(&self) -> Contestant {
+        self.contestant
+    }
+
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// The processor time of its threads so far.
+    pub(crate) fn cpu(&self) -> Result<Duration> {
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let mut nanoseconds = 0;
+        for task in fs::read_dir(&tasks).with_context(|| format!("{tasks}: Linux tells here what a process used"))? {
+            let status = fs::read_to_string(task?.path().join("schedstat"))?;
+            nanoseconds += status.split(' ').next().unwrap_or_default().parse::<u64>()?;
+        }
+        Ok(Duration::from_nanos(nanoseconds))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It ends by itself at the end of its input; this is sooner.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
