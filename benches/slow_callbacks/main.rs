@@ -12,7 +12,7 @@
 //! cargo bench --features tokio --bench slow_callbacks
 //! ```
 //!
-//! Takes about a minute; prints a table, and leaves it in `target/bench`. Without Cargo's `--bench`, as in `cargo test`, it
+//! Takes about a minute; its table is in the report in `target/bench`. Without Cargo's `--bench`, as in `cargo test`, it
 //! only runs through once, in a second or two.
 
 mod fast;
@@ -20,8 +20,10 @@ mod ours;
 #[path = "../../tests/harness/python.rs"]
 mod python;
 mod pyzmq;
+#[path = "../report/mod.rs"]
 mod report;
 mod slow;
+mod table;
 
 use std::time::Duration;
 
@@ -56,15 +58,14 @@ struct Measured {
     under_way: usize,
 }
 
-fn main() {
-    let is_benchmark = std::env::args().any(|argument| argument == "--bench");
-    let (loads, repetitions, window): (&[usize], _, _) = if is_benchmark {
+fn main() -> anyhow::Result<()> {
+    let (loads, repetitions, window): (&[usize], _, _) = if report::is_benchmark() {
         (&[0, 20, 200], 3, Duration::from_millis(1200))
     } else {
         (&[0, 3], 1, Duration::from_millis(60))
     };
 
-    let mut report = report::Report::new(loads);
+    let mut tables = table::Tables::new(loads);
     for repetition in 0..repetitions {
         for &load in loads {
             for handler in HANDLERS {
@@ -75,15 +76,12 @@ fn main() {
                 }
                 let at_least = if serial && load <= 100 { 2 } else { 1 };
                 let measured = measure(handler, load, Extent { every: Duration::from_millis(2), window, at_least });
-                report.add(handler, load, &measured);
+                tables.add(handler, load, &measured);
             }
         }
     }
-    report.check();
-    println!("{report}");
-    if is_benchmark {
-        report.save().expect("the report in the target directory");
-    }
+    tables.check();
+    tables.sections().into_iter().try_for_each(report::write)
 }
 
 fn measure(handler: Handler, load: usize, extent: Extent) -> Measured {

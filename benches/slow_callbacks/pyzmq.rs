@@ -22,10 +22,3 @@ pub(crate) fn run(face: &str, load: usize, extent: Extent) -> Measured {
     let under_way = numbers.next().expect("the first line") as usize;
     Measured { latencies: numbers.map(Duration::from_nanos).collect(), under_way }
 }
-
-/// The versions of Python, pyzmq, and the libzmq in it.
-pub(crate) fn versions() -> String {
-    let words = "import sys, zmq; print('Python', sys.version.split()[0], 'with pyzmq', zmq.__version__, 'and libzmq', zmq.zmq_version())";
-    let output = Command::new(python::python()).args(["-c", words]).output().expect("Python starts");
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
-}
