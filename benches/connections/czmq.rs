@@ -12,7 +12,7 @@ use zmq_auth::KeyPair;
 use super::{DOMAIN, serve};
 
 const LIBRARY: &str = "libczmq.so.4";
-/// `ZMQ_ROUTER`, and `ZFRAME_MORE` and `ZFRAME_REUSE` of `zframe.h`.
+/// `ZMQ_ROUTER` of `zmq.h`.
 const ROUTER: c_int = 6;
 
 /// Says what to install, where it has to be.

@@ -45,11 +45,16 @@ pub(crate) fn domains(count: usize) -> Result<Usage> {
 }
 
 pub(crate) fn addresses(count: usize) -> Result<Usage> {
-    rules(count, |number| Ipv4Addr::from(0x0A00_0000 + number).to_string())
+    rules(count, |number| scattered(number).to_string())
 }
 
 pub(crate) fn subnets(count: usize) -> Result<Usage> {
-    rules(count, |number| format!("{}/28", Ipv4Addr::from(0x0A00_0000 + (number << 5))))
+    rules(count, |number| format!("{}/28", Ipv4Addr::from(u32::from(scattered(number)) & !15)))
+}
+
+/// All over the address space: neighbours would share most of what a tree of prefixes takes.
+fn scattered(number: u32) -> Ipv4Addr {
+    Ipv4Addr::from(number.wrapping_mul(0x9E37_79B1))
 }
 
 fn rules(count: usize, rule: impl Fn(u32) -> String) -> Result<Usage> {
