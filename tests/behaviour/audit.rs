@@ -210,6 +210,61 @@ fn no_secret_is_in_what_is_printed() {
 }
 
 #[test]
+fn no_password_is_logged_at_any_level() {
+    // A record that holds one ends this process; what is asserted here is that all of this is told.
+    let (context, auth) = (zmq::Context::new(), Authenticator::new());
+    let directory = tempfile::tempdir().unwrap();
+    let [table, file, asked, none] = ["table", "file", "asked", "none"].map(domain);
+    assert_eq!(log::max_level(), log::LevelFilter::Trace);
+    let (right, wrong) = (password("right"), password("wrong"));
+    let lines = directory.path().join("passwords");
+    std::fs::write(&lines, format!("alice={right}\n")).unwrap();
+    auth.configure_plain(&table, [("alice", right.as_str())]).unwrap();
+    auth.configure_plain_file(&file, &zmq_auth::PasswordFile::open(&lines).unwrap()).unwrap();
+    let expected = right.clone();
+    auth.configure_plain_callback(&asked, move |user, secret, _| match user {
+        "alice" => Verdict::from(secret == expected),
+        "deny" => Verdict::Deny(format!("{secret} isn't it").into()),
+        "fault" => Verdict::Fault(format!("the database refused {secret:?}").into()),
+        _ => panic!("a panic that a test makes, with {secret}"),
+    })
+    .unwrap();
+    let _running = auth.start(&context).unwrap();
+    let asker = zap::Asker::connect(&context);
+    for (domain, user, let_in) in [
+        (&table, "alice", true),
+        (&file, "alice", true),
+        (&asked, "alice", true),
+        (&none, "alice", false),
+        (&table, "mallory", false),
+        (&file, "mallory", false),
+        (&asked, "deny", false),
+        (&asked, "fault", false),
+        (&asked, "panic", false),
+    ] {
+        for (secret, is_right) in [(&right, true), (&wrong, false)] {
+            let request = zap::request(domain, "127.0.0.1", "PLAIN", &[user.as_bytes(), secret.as_bytes()]);
+            // From a socket and without one.
+            asker.ask(&request);
+            let statuses = [zap::status_of(&asker.reply()), zap::status(&auth, &request)];
+            assert_eq!(statuses.map(|status| status == 200), [let_in && is_right; 2], "{user} of {domain}");
+        }
+    }
+    // One frame too many, and a password where the mechanism or the user name should be.
+    let secret = right.as_bytes();
+    zap::status(&auth, &zap::request(&table, "127.0.0.1", "PLAIN", &[b"alice", secret, secret]));
+    zap::status(&auth, &zap::request(&table, "127.0.0.1", "NULL", &[secret]));
+    zap::status(&auth, &zap::request(&table, "127.0.0.1", "BOGUS", &[b"alice", secret]));
+    // What can't be a table, and a file that can't be read.
+    auth.configure_plain(&table, [("alice", right.as_str()), ("", wrong.as_str())]).unwrap_err();
+    std::fs::write(&lines, format!("alice={right}\n{wrong}\n")).unwrap();
+    zmq_auth::PasswordFile::open(&lines).unwrap_err();
+    for domain in [table, file, asked, none] {
+        assert!(!records(about(&domain)).is_empty(), "nothing was told of {domain}");
+    }
+}
+
+#[test]
 fn a_secret_in_the_log_ends_the_test_process() {
     let pair = keys();
     let forms = [

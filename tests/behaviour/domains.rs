@@ -99,6 +99,27 @@ fn domains_are_compared_byte_for_byte() {
 }
 
 #[test]
+fn address_rules_are_those_of_every_domain() {
+    let (auth, key, secret) = (Authenticator::new(), stranger(), password("a"));
+    for domain in ["left", "right"] {
+        auth.configure_plain(domain, [("alice", secret.as_str())]).unwrap();
+        auth.configure_curve_keys(domain, [key]).unwrap();
+    }
+    auth.deny(["127.0.0.1"]).unwrap();
+    // Made when there was a rule already.
+    auth.configure_curve("later", CURVE_ALLOW_ANY).unwrap();
+    let ask = |domain| (zap::plain(&auth, domain, b"alice", secret.as_bytes()), zap::curve(&auth, domain, &key));
+    assert_eq!((ask("left"), ask("right"), ask("later")), ((400, 400), (400, 400), (400, 400)));
+    for domain in ["left", "none", ""] {
+        assert_eq!((zap::null(&auth, domain, "127.0.0.1"), zap::null(&auth, domain, "127.0.0.2")), (400, 200));
+    }
+    assert!(auth.remove_domain("right"));
+    assert_eq!(ask("left"), (400, 400), "a domain takes no address rule along");
+    auth.set_addresses([""; 0], [""; 0]).unwrap();
+    assert_eq!((ask("left"), ask("right"), ask("later")), ((200, 200), (400, 400), (400, 200)));
+}
+
+#[test]
 fn a_domain_has_1_to_255_bytes() {
     let auth = Authenticator::new();
     let (key, secret) = (stranger(), password("a"));

@@ -2,6 +2,7 @@
 
 use zmq_auth::{Authenticator, CURVE_ALLOW_ANY, Handshake, Metadata, SocketExt, Verdict};
 
+use crate::harness::doors::{Door, MECHANISMS};
 use crate::harness::faces::{Face, behaviours};
 use crate::harness::log::{keys, password, stranger};
 use crate::harness::sockets::{Client, Server, Transport};
@@ -89,6 +90,32 @@ fn properties_are_on_every_frame(face: Face) {
             assert_eq!(sender.property("long").map(str::len), Some(10_000));
             assert_eq!(sender.property("other"), None);
             assert_eq!(sender.address(), Some("127.0.0.1"));
+        }
+    }
+}
+
+#[test]
+fn properties_are_on_every_frame_whatever_the_mechanism() {
+    for mechanism in MECHANISMS {
+        let (context, door) = (zmq::Context::new(), Door::new(mechanism));
+        let handler = zap::Handler::bind(&context);
+        let server = Server::bind(&context, zmq::PULL, Transport::Tcp, |socket| door.set_up_server(socket));
+        let mut client = Client::connect(&context, zmq::PUSH, server.endpoint(), |socket| door.set_up_client(socket));
+        let question = handler.receive();
+        let metadata = b"\x04role\0\0\0\x06reader\x05empty\0\0\0\0";
+        handler.send(&question, &[b"", b"1.0", question.request_id(), b"200", b"OK", b"carol", metadata]);
+        client.expect(Handshake::Authenticated);
+        for _ in 0..2 {
+            client.send_multipart(["one", "two", "three"], 0).unwrap();
+            let mut frames = server.receive().into_frames();
+            assert_eq!(frames.len(), 3, "{mechanism:?}");
+            for frame in &mut frames {
+                let mut sender = zmq_auth::Sender::of(frame);
+                assert_eq!(sender.user_id(), Some("carol"), "{mechanism:?}");
+                assert_eq!(sender.property("role"), Some("reader"), "{mechanism:?}");
+                assert_eq!(sender.property("empty"), Some(""), "{mechanism:?}");
+                assert_eq!(sender.address(), Some("127.0.0.1"), "{mechanism:?}");
+            }
         }
     }
 }

@@ -57,6 +57,22 @@ fn the_first_thing_that_is_wrong_decides() {
 }
 
 #[test]
+fn a_new_policy_lets_in_null_and_nothing_else() {
+    let (auth, key, secret) = (Authenticator::new(), stranger(), password("a"));
+    for domain in ["", "d", "*"] {
+        let ask = |mechanism: &str, credentials: &[&[u8]]| {
+            zap::status(&auth, &zap::request(domain, "10.0.0.1", mechanism, credentials))
+        };
+        assert_eq!(ask("NULL", &[]), 200, "{domain:?}");
+        assert_eq!(ask("PLAIN", &[b"alice", secret.as_bytes()]), 400, "{domain:?}");
+        assert_eq!(ask("PLAIN", &[b"", b""]), 400, "{domain:?}");
+        assert_eq!(ask("CURVE", &[key.as_bytes()]), 400, "{domain:?}");
+        assert_eq!(ask("GSSAPI", &[b"alice@REALM"]), 400, "{domain:?}");
+        assert_eq!(ask("BOGUS", &[]), 400, "{domain:?}");
+    }
+}
+
+#[test]
 fn an_unknown_mechanism_from_an_allowed_address_is_denied() {
     let auth = policy();
     for mechanism in ["", "BOGUS", "null", "NULL ", "PLAIN\0", "Curve"] {
