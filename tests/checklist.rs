@@ -21,6 +21,23 @@ fn every_line_has_a_test_that_exists() {
     assert!(problems.is_empty(), "\n{}", problems.join("\n"));
 }
 
+/// Code of two words is a test in that file: the binary and the name.
+#[test]
+fn the_tests_that_security_md_names_exist() {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("SECURITY.md")).unwrap();
+    let mut named = 0;
+    for code in text.split('`').skip(1).step_by(2) {
+        if let [binary, name] = code.split(' ').collect::<Vec<_>>()[..] {
+            assert!(
+                sources::tests_of(binary).unwrap_or_else(|error| panic!("{code}: {error}")).contains(name),
+                "{code}"
+            );
+            named += 1;
+        }
+    }
+    assert!(named > 20, "only {named} tests are named");
+}
+
 /// What is wrong with a table.
 fn problems(
     table: &str,
