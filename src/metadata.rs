@@ -238,6 +238,20 @@ mod tests {
     }
 
     #[test]
+    fn the_error_says_why() {
+        for (name, value, why) in [
+            ("", "x", "empty"),
+            ("a\n", "x", "control characters"),
+            ("a", "x\0", "NUL"),
+            (&"n".repeat(256), "x", "at most 255 bytes"),
+            ("Identity", "x", "a meaning of its own"),
+        ] {
+            let problem = problem_of(Metadata::default().insert(name, value));
+            assert!(problem.contains(why), "{name:?} = {value:?}: {problem}");
+        }
+    }
+
+    #[test]
     fn an_error_quotes_at_most_256_bytes_of_a_name() {
         let Err(Error::Metadata { name, .. }) = Metadata::default().insert("é".repeat(4000), "") else { panic!() };
         assert_eq!(name, "é".repeat(128));

@@ -116,7 +116,9 @@ fn metadata_that_is_not_text_or_not_one_thing_is_told_with_its_line() {
     }
     assert_eq!(metadata_of(b"    a = 1\n    a = \"1\"").unwrap().len(), 1);
     let long = format!("    {} = x", "n".repeat(256));
-    assert_eq!(metadata_of(long.as_bytes()).unwrap_err().line, Some(2));
+    let fault = metadata_of(long.as_bytes()).unwrap_err();
+    assert_eq!(fault.line, Some(2));
+    assert!(fault.problem.contains("255 bytes"), "the reason is what the name is refused for: {}", fault.problem);
 }
 
 #[test]

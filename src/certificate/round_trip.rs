@@ -150,4 +150,20 @@ mod tests {
         assert!(matches!(check_size("b", &metadata), Err(Error::Metadata { name, .. }) if name == "b"));
         assert!(check_total(&metadata).is_err());
     }
+    #[test]
+    fn each_byte_of_each_line_counts() {
+        let line = |name: &str, value: &str| format!("    {name} = \"{value}\"\n").len();
+        let mut metadata = Metadata::default();
+        let mut left = MAX_FILE - OTHER_LINES;
+        for number in 0..2000 {
+            let (name, value) = (format!("name {number}"), "v".repeat(number % 7));
+            left -= line(&name, &value);
+            metadata.insert(name, value).unwrap();
+        }
+        let last = "v".repeat(left - line("a", ""));
+        metadata.insert("a", last.clone()).unwrap();
+        check_size("a", &metadata).unwrap();
+        metadata.insert("a", last + "v").unwrap();
+        assert!(check_size("a", &metadata).is_err());
+    }
 }

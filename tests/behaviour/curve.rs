@@ -86,16 +86,21 @@ fn a_missing_server_key_gets_nowhere(face: Face) {
     auth.configure_curve("lab", CURVE_ALLOW_ANY).unwrap();
     let _running = face.start(&auth, &context);
     let server = Server::new(&context, |socket| socket.curve_server(&server_keys, "lab"));
-    // Its own keys alone don't make a CURVE client: it stays with NULL, which the server doesn't speak.
-    Client::new(&context, server.endpoint(), |socket| {
-        socket.set_curve_publickey(client_keys.public.as_bytes())?;
-        socket.set_curve_secretkey(client_keys.secret.as_bytes())
-    })
-    .expect_mismatch();
+    let connect = |server_key: Option<&[u8; 32]>| {
+        Client::new(&context, server.endpoint(), |socket| {
+            socket.set_curve_publickey(client_keys.public.as_bytes())?;
+            socket.set_curve_secretkey(client_keys.secret.as_bytes())?;
+            server_key.map_or(Ok(()), |key| socket.set_curve_serverkey(key))
+        })
+    };
+    // Its own keys make it a CURVE client; for the server's it has zeros.
+    connect(None).expect_mismatch();
     // A key that is all zeros is nobody's.
     Client::curve(&context, server.endpoint(), &client_keys, &[0; 32].into()).expect_mismatch();
     assert_eq!(auth.counters(), Default::default());
     server.assert_nothing_received();
+    // Nothing else was in its way.
+    connect(Some(server_keys.public.as_bytes())).round_trip(&server);
 }
 
 fn the_user_id_is_the_key_in_z85(face: Face) {
