@@ -56,6 +56,28 @@ fn two_files_with_one_key_are_one_key_until_the_last_is_gone() {
 }
 
 #[test]
+fn a_few_changes_among_many_files_are_all_in_force() {
+    let store = Store::of(|dir| {
+        (0..100).for_each(|number| write(&dir.join(format!("{number:03}.key")), &key(number)));
+        write(&dir.join("x.key"), &key(50));
+    });
+    assert_eq!(store.keys.status().entries, 100);
+    fs::remove_file(store.path("001.key")).unwrap();
+    replace(&store.path("002.key"), &certificate(&key(2), &[("name", "Bob")]));
+    write(&store.path("003.key"), &key(103));
+    write(&store.path("104.key"), &key(104));
+    fs::remove_file(store.path("050.key")).unwrap();
+    assert_eq!(store.reload(), (1, 2, 2));
+    let there = |numbers: &[u32]| numbers.iter().map(|number| store.lets_in(&key(*number))).collect::<Vec<_>>();
+    assert_eq!(there(&[0, 1, 2, 3, 4, 50, 103, 104]), [true, false, true, false, true, true, true, true]);
+    assert!(String::from_utf8_lossy(&store.metadata(&key(2))).contains("Bob"));
+    fs::remove_file(store.path("x.key")).unwrap();
+    assert_eq!(store.reload(), (0, 0, 1));
+    assert_eq!(there(&[49, 50, 51]), [true, false, true], "its last file is gone");
+    assert_eq!(store.keys.status().entries, 99);
+}
+
+#[test]
 fn a_key_moves_from_one_file_to_another_in_one_reload() {
     let store = Store::of(|dir| {
         write(&dir.join("a.key"), &key(1));
