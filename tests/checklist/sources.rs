@@ -51,13 +51,11 @@ pub(crate) fn collect(
                     }
                 }
             }
-            Item::Macro(call) if is_built(&call.attrs) => {
-                if FOR_EACH_FACE.iter().any(|name| call.mac.path.is_ident(name)) {
-                    let names = Punctuated::<Ident, Token![,]>::parse_terminated
-                        .parse2(call.mac.tokens.clone())
-                        .map_err(|error| format!("{prefix}: {error}"))?;
-                    tests.extend(names.iter().map(|name| format!("{prefix}*::{name}")));
-                }
+            Item::Macro(call) if is_built(&call.attrs) && is_for_each_face(&call.mac) => {
+                let names = Punctuated::<Ident, Token![,]>::parse_terminated
+                    .parse2(call.mac.tokens.clone())
+                    .map_err(|error| format!("{prefix}: {error}"))?;
+                tests.extend(names.iter().map(|name| format!("{prefix}*::{name}")));
             }
             _ => {}
         }
@@ -84,6 +82,10 @@ fn file_of(name: &str, path: Option<String>, beside: &Path, below: &Path) -> (Pa
             (if file.is_file() { file } else { inside.join("mod.rs") }, inside)
         }
     }
+}
+
+fn is_for_each_face(call: &syn::Macro) -> bool {
+    FOR_EACH_FACE.iter().any(|name| call.path.is_ident(name))
 }
 
 fn is_run(attributes: &[Attribute]) -> bool {
