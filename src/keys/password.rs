@@ -174,6 +174,7 @@ mod tests {
                 assert_eq!(Password::from(a) == Password::from(b), i == j, "{i} and {j}");
                 if let Some(padded) = PaddedPassword::boxed(a) {
                     assert_eq!(padded.matches(b), i == j, "{i} and {j}, padded");
+                    assert_eq!(Some(padded) == PaddedPassword::boxed(b), i == j, "{i} and {j}, both padded");
                 }
             }
         }

@@ -178,4 +178,37 @@ mod tests {
         assert_eq!(reply.status(), Status::Fault);
         assert_eq!(reply.user_id(), b"");
     }
+    #[test]
+    fn what_is_told_of_a_reply_is_what_its_frames_say() {
+        let mut reply = Reply::new();
+        reply.allow(b"alice");
+        reply.set_credential(7);
+        assert_eq!(
+            (reply.status(), reply.text(), reply.user_id(), reply.credential()),
+            (Status::Success, "OK", &b"alice"[..], 7)
+        );
+        for status in [Status::Retry, Status::Denied, Status::Fault] {
+            reply.refuse(status, Cow::Borrowed("no"));
+            assert_eq!(
+                (reply.status(), reply.text(), reply.user_id(), reply.credential()),
+                (status, "no", &b""[..], 0)
+            );
+        }
+        for status in [Status::Success, Status::Retry, Status::Denied, Status::Fault] {
+            assert_eq!(status.number().to_string(), status.label());
+        }
+    }
+
+    #[test]
+    fn metadata_is_only_for_who_is_let_in() {
+        let mut metadata = Metadata::default();
+        metadata.insert("a", "b").unwrap();
+        let mut reply = Reply::new();
+        reply.add_metadata(&metadata);
+        assert_eq!(reply.frames(b"1")[5], b"");
+        reply.allow(b"alice");
+        reply.add_metadata(&metadata);
+        reply.add_property("c", "");
+        assert_eq!(reply.frames(b"1")[5], b"\x01c\0\0\0\0\x01a\0\0\0\x01b", "the crate's own comes first");
+    }
 }
