@@ -186,6 +186,32 @@ mod tests {
     }
 
     #[test]
+    fn a_failure_at_the_end_of_the_window_counts() {
+        let (attempts, now) = (Attempts::new(3, WINDOW, PAUSE), Instant::now());
+        let mallory = subject("10.0.0.7", "alice");
+        fail(&attempts, &mallory, 2, now);
+        fail(&attempts, &mallory, 1, now + WINDOW);
+        assert_eq!(attempts.check(&mallory, now + WINDOW), Err(Reason::TooManyFailures));
+    }
+
+    #[test]
+    fn addresses_that_share_a_set_are_counted_apart_from_the_first_moment_on() {
+        let attempts = Attempts::new(2, WINDOW, PAUSE);
+        let now = attempts.start;
+        let nobody = |n: u32| Subject { who: Who::Nobody, ..subject(&std::net::Ipv4Addr::from(n).to_string(), "") };
+        let set = |n: u32| attempts.parties(&nobody(n))[0].unwrap() as usize % SETS;
+        let sharing: Vec<_> = (0..).filter(|n| set(*n) == set(0)).take(WAYS).collect();
+        for n in &sharing {
+            fail(&attempts, &nobody(*n), 1, now);
+        }
+        for n in &sharing {
+            assert_eq!(attempts.check(&nobody(*n), now), Ok(()));
+            fail(&attempts, &nobody(*n), 1, now);
+            assert_eq!(attempts.check(&nobody(*n), now), Err(Reason::TooManyFailures));
+        }
+    }
+
+    #[test]
     fn a_success_clears_the_user_and_not_the_address() {
         let (attempts, now) = (Attempts::new(3, WINDOW, PAUSE), Instant::now());
         fail(&attempts, &subject("10.0.0.7", "alice"), 2, now);

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use zmq_auth::{Authenticator, Error, IpcRule, SocketExt};
 
 use crate::harness::faces::{Face, behaviours};
-use crate::harness::log::{keys, password};
+use crate::harness::log::{install, keys, password, records};
 use crate::harness::sockets::{Client, Server, Transport};
 use crate::harness::zap;
 
@@ -223,6 +223,19 @@ fn ipc_peers_have_rules_of_their_own() {
     auth.allow(["127.0.0.1"]).unwrap();
     auth.set_ipc([], []);
     assert_eq!((zap::null(&auth, "d", "127.0.0.1"), zap::null(&auth, "d", peer)), (200, 400), "addresses stay");
+}
+
+#[test]
+fn a_rule_with_bits_behind_its_prefix_is_warned_about() {
+    install();
+    let auth = Authenticator::new();
+    auth.deny(["203.0.113.77/28", "198.51.100.16/28", "2001:db8::77/124", "203.0.113.99"]).unwrap();
+    let told = |rule: &str| records(|record| record.text.contains(rule));
+    for (rule, covers) in [("203.0.113.77/28", "203.0.113.64/28"), ("2001:db8::77/124", "2001:db8::70/124")] {
+        let [record] = &told(rule)[..] else { panic!("{rule}: {:?}", told(rule)) };
+        assert!(record.level == log::Level::Warn && record.text.contains(covers), "{record:?}");
+    }
+    assert!(told("198.51.100.16/28").is_empty() && told("203.0.113.99").is_empty(), "as exact as it can be");
 }
 
 #[test]
