@@ -1,0 +1,18 @@
+//! What holds for any policy, request, file and text, against a naive model of the docs: some thousand of each in every
+//! run.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+mod invariants;
+
+mod bytes;
+mod policies;
+mod reach;
+mod texts;
+
+use proptest::test_runner::Config;
+
+/// So many cases. A failure is shrunk and printed; to keep it, put its bytes into `fuzz/seeds`.
+fn cases(cases: u32) -> Config {
+    Config { cases, failure_persistence: None, ..Config::default() }
+}
