@@ -1,5 +1,5 @@
 //! What holds for any policy, request, file and text, against a naive model of the docs: some thousand of each in every
-//! run.
+//! run. The fuzzers in `fuzz/` share the invariants and look for longer; what they found interesting is run here too.
 
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -8,6 +8,7 @@ mod invariants;
 mod bytes;
 mod policies;
 mod reach;
+mod seeds;
 mod texts;
 
 use proptest::test_runner::Config;
