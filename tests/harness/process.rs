@@ -5,7 +5,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-const CHILD: &str = "ZMQ_AUTH_TEST_CHILD";
+pub(super) const CHILD: &str = "ZMQ_AUTH_TEST_CHILD";
 
 /// Whether this process is the child.
 pub fn is_child() -> bool {

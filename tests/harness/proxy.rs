@@ -9,6 +9,8 @@ use std::thread;
 pub enum Damage {
     /// One bit of the last byte is changed.
     Flip(&'static str),
+    /// One bit of the byte so far behind the name's beginning is changed.
+    FlipAt(&'static str, usize),
     /// The second half is left out, and the client's stream ends.
     Truncate(&'static str),
     /// It comes twice.
@@ -45,6 +47,10 @@ fn forward(mut client: TcpStream, mut server: TcpStream, damage: Damage) {
         let mut end = false;
         match damage {
             Damage::Flip(name) if has(name) => bytes[n - 1] ^= 1,
+            Damage::FlipAt(name, place) if has(name) => {
+                let start = bytes.windows(name.len()).position(|window| window == name.as_bytes());
+                bytes[start.expect("it has the name") + place] ^= 1;
+            }
             Damage::Truncate(name) if has(name) => {
                 bytes.truncate(n / 2);
                 end = true;

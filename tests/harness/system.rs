@@ -1,0 +1,121 @@
+//! What a test asks of the system behind the safe crates' back.
+#![allow(unsafe_code)]
+
+use std::ffi::c_int;
+
+type Resource = libc::__rlimit_resource_t;
+
+fn limit(resource: Resource) -> libc::rlimit {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the struct is ours.
+    assert_eq!(unsafe { libc::getrlimit(resource, &mut limit) }, 0);
+    limit
+}
+
+fn set(resource: Resource, limit: libc::rlimit) {
+    // SAFETY: the struct is only read.
+    assert_eq!(unsafe { libc::setrlimit(resource, &limit) }, 0);
+}
+
+/// Raises the limit of descriptors as far as it goes, and answers it.
+pub fn raise_descriptors() -> u64 {
+    let most = limit(libc::RLIMIT_NOFILE).rlim_max;
+    set(libc::RLIMIT_NOFILE, libc::rlimit { rlim_cur: most, rlim_max: most });
+    most
+}
+
+/// From now on this process may have descriptors below this number only; answers the limit that was.
+pub fn limit_descriptors(number: u64) -> u64 {
+    let before = limit(libc::RLIMIT_NOFILE);
+    set(libc::RLIMIT_NOFILE, libc::rlimit { rlim_cur: number, ..before });
+    before.rlim_cur
+}
+
+/// From now on a file may have so many bytes; a write beyond is EFBIG, not a signal. Answers the limit that was.
+pub fn limit_file_size(bytes: u64) -> u64 {
+    // SAFETY: to ignore is no function of ours.
+    assert_ne!(unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) }, libc::SIG_ERR);
+    let before = limit(libc::RLIMIT_FSIZE);
+    set(libc::RLIMIT_FSIZE, libc::rlimit { rlim_cur: bytes, ..before });
+    before.rlim_cur
+}
+
+/// Whether this process is root's.
+pub fn is_root() -> bool {
+    // SAFETY: it only answers.
+    unsafe { libc::geteuid() == 0 }
+}
+
+/// Makes this process nobody's, for good. Root's alone may.
+pub fn become_nobody() {
+    const NOBODY: u32 = 65_534;
+    // SAFETY: plain numbers.
+    unsafe {
+        assert_eq!(libc::setgroups(0, std::ptr::null()), 0);
+        assert_eq!(libc::setgid(NOBODY), 0);
+        assert_eq!(libc::setuid(NOBODY), 0);
+    }
+}
+
+/// From now on these calls of this thread fail with this error (seccomp(2)). It can't be taken back.
+pub fn refuse(calls: &[libc::c_long], error: c_int) {
+    let statement = |code: u32, k| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
+    let ret = libc::BPF_RET | libc::BPF_K;
+    // The number of the call is the first word.
+    let mut filter = vec![statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0)];
+    for (n, call) in calls.iter().enumerate() {
+        // Over the rest of the comparisons and the permission.
+        let jt = (calls.len() - n) as u8;
+        filter.push(libc::sock_filter { jt, ..statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, *call as u32) });
+    }
+    filter.push(statement(ret, libc::SECCOMP_RET_ALLOW));
+    filter.push(statement(ret, libc::SECCOMP_RET_ERRNO | error as u32));
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+    // SAFETY: plain numbers; the program is read before the call returns.
+    unsafe {
+        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        assert_eq!(libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program), 0);
+    }
+}
+
+/// Forks: the child runs `child` and ends with its answer as exit code, by `_exit`. Answers the child's id.
+pub fn fork(child: impl FnOnce() -> u8) -> c_int {
+    // SAFETY: the child has this thread alone. What it runs is the very thing that is tested.
+    match unsafe { libc::fork() } {
+        -1 => panic!("fork: {}", std::io::Error::last_os_error()),
+        0 => {
+            let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child)).unwrap_or(101);
+            // SAFETY: it ends the process, without its exit handlers.
+            unsafe { libc::_exit(code.into()) }
+        }
+        pid => pid,
+    }
+}
+
+/// How a child of `fork` has ended, if it has: its exit code, or the signal that killed it, negative.
+pub fn ended(pid: c_int) -> Option<c_int> {
+    let mut status = 0;
+    // SAFETY: the number is ours.
+    match unsafe { libc::waitpid(pid, &mut status, libc::WNOHANG) } {
+        0 => None,
+        -1 => panic!("waitpid: {}", std::io::Error::last_os_error()),
+        _ if libc::WIFEXITED(status) => Some(libc::WEXITSTATUS(status)),
+        _ => Some(-libc::WTERMSIG(status)),
+    }
+}
+
+/// SIGKILL, to a child of ours.
+pub fn kill(pid: c_int) {
+    // SAFETY: plain numbers.
+    unsafe { libc::kill(pid, libc::SIGKILL) };
+}
+
+/// Has the allocator give back to the system what was freed: what is resident then is in use. (glibc's; others do by
+/// themselves what they do.)
+pub fn give_back_free_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it touches free memory alone.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}

@@ -1,0 +1,45 @@
+//! What the rightful client says until it is in, byte for byte.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use zmq_auth::Handshake;
+
+use crate::scene::Scene;
+
+/// Of a greeting (RFC 23).
+pub(crate) const GREETING: usize = 64;
+
+/// Has the rightful client come in, and writes down what it says on the way.
+pub(crate) fn handshake(scene: &mut Scene) -> Vec<u8> {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
+    let (said, port) = (Arc::new(Mutex::new(Vec::new())), scene.server.port());
+    let writes = said.clone();
+    thread::spawn(move || {
+        let Ok((mut client, _)) = listener.accept() else { return };
+        let Ok(mut server) = TcpStream::connect(("127.0.0.1", port)) else { return };
+        let (mut from_server, mut to_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+        thread::spawn(move || {
+            let _ = std::io::copy(&mut from_server, &mut to_client);
+            let _ = to_client.shutdown(Shutdown::Both);
+        });
+        let mut buffer = [0; 4096];
+        while let Ok(n) = client.read(&mut buffer) {
+            // Written down first: what the server answers to is in the record.
+            writes.lock().unwrap().extend_from_slice(&buffer[..n]);
+            if n == 0 || server.write_all(&buffer[..n]).is_err() {
+                break;
+            }
+        }
+        let _ = server.shutdown(Shutdown::Write);
+    });
+    let mut client = scene.door.client_once(&scene.context, &endpoint);
+    client.expect(Handshake::Authenticated);
+    scene.server.expect(Handshake::Authenticated);
+    let said = said.lock().unwrap().clone();
+    assert!(said.len() > GREETING && said.starts_with(&[0xff]), "no handshake: {said:?}");
+    said
+}

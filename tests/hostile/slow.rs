@@ -1,0 +1,63 @@
+//! Clients that never stop to begin: a byte now and then, for as long as they are let.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use crate::harness::DEADLINE;
+use crate::harness::doors::MECHANISMS;
+use crate::harness::faces::{Face, behaviours};
+use crate::recorded::{self, GREETING};
+use crate::scene::Scene;
+
+behaviours! {
+    who_takes_for_ever_is_hung_up_on_and_others_enter_meanwhile,
+}
+
+const CONNECTIONS: usize = 64;
+const HANDSHAKE_MS: i32 = 1_500;
+const PACE: Duration = Duration::from_millis(40);
+
+fn who_takes_for_ever_is_hung_up_on_and_others_enter_meanwhile(face: Face) {
+    for mechanism in MECHANISMS {
+        let mut scene = Scene::new(face, mechanism, HANDSHAKE_MS);
+        let mut says = recorded::handshake(&mut scene)[..GREETING].to_vec();
+        // A long command, of which there is always more to come.
+        says.extend_from_slice(&[6, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 5]);
+        says.extend_from_slice(b"HELLO");
+        says.resize(0xffff, 0);
+        let mut streams: Vec<Option<TcpStream>> = (0..CONNECTIONS).map(|_| Some(scene.knock())).collect();
+        scene.door.client(&scene.context, scene.server.endpoint()).round_trip(&scene.server);
+        let end = Instant::now() + DEADLINE;
+        let mut said = 0;
+        while streams.iter().any(Option::is_some) {
+            assert!(Instant::now() < end, "{mechanism:?}: not hung up on");
+            let byte = &says[said..=said];
+            said += 1;
+            for stream in &mut streams {
+                if stream.as_mut().is_some_and(|stream| is_hung_up_on(stream, byte)) {
+                    *stream = None;
+                }
+            }
+            std::thread::park_timeout(PACE);
+        }
+        println!("{mechanism:?}: hung up on after {said} bytes");
+        // The one above.
+        scene.assert_entered(1);
+        scene.assert_only_the_good_one_enters();
+    }
+}
+
+/// Sends one byte, and takes whatever has come.
+fn is_hung_up_on(stream: &mut TcpStream, byte: &[u8]) -> bool {
+    if stream.write_all(byte).is_err() {
+        return true;
+    }
+    stream.set_nonblocking(true).unwrap();
+    let read = stream.read(&mut [0; 256]);
+    stream.set_nonblocking(false).unwrap();
+    match read {
+        Ok(n) => n == 0,
+        Err(error) => error.kind() != ErrorKind::WouldBlock,
+    }
+}
