@@ -46,6 +46,10 @@ impl Gate {
         self.0.changed.notify_all();
     }
 
+    pub fn close(&self) {
+        self.state().open = false;
+    }
+
     /// Waits until so many wait at the gate, all at the same time.
     #[track_caller]
     pub fn wait_for(&self, inside: usize) {
