@@ -26,6 +26,8 @@ const CONNECTIONS: usize = 10_000;
 /// Below this the test would show little.
 const FEWEST: usize = 1_000;
 const WAVES: usize = 3;
+/// Fewer than the queue of connections that wait to be accepted: beyond it the kernel lets them try again, for minutes.
+const AT_ONCE: usize = 1_000;
 /// Descriptors for everything else in the process.
 const SPARE: u64 = 500;
 /// No connection is to end by its own time here: the clients hang up.
@@ -64,8 +66,13 @@ fn flood(face: Face, name: &str) {
     let before = descriptors(pid);
     let mut after: Vec<u64> = Vec::new();
     for wave in 0..WAVES {
-        let crowd: Vec<_> = (0..connections).map(|n| half_open(&pass, wave, n)).collect();
-        wait_until("all are accepted", || descriptors(pid) >= before + crowd.len());
+        let mut crowd = Vec::new();
+        for n in 0..connections {
+            crowd.push(half_open(&pass, wave, n));
+            if crowd.len() % AT_ONCE == 0 || crowd.len() == connections {
+                wait_until("all are accepted", || descriptors(pid) >= before + crowd.len());
+            }
+        }
         let peak = resident(pid);
         pass.enter(wave);
         assert!(descriptors(pid) >= before + crowd.len(), "the crowd was gone before the rightful client came");
