@@ -164,10 +164,10 @@ fn serve(face: Face) {
         endpoint.rsplit(':').next().unwrap().to_owned()
     });
     let ports: Vec<_> = ports.collect();
-    say(&format!("{} {} {}", door.server_keys.public, *door.client_keys.secret.to_z85(), ports.join(" ")));
-    let done = AtomicBool::new(false);
     // What is open when nobody is connected.
     let idle = descriptors(std::process::id());
+    say(&format!("{} {} {}", door.server_keys.public, *door.client_keys.secret.to_z85(), ports.join(" ")));
+    let done = AtomicBool::new(false);
     thread::scope(|scope| {
         let done = &done;
         scope.spawn(move || {
