@@ -227,10 +227,13 @@ where
 }
 
 /// `10.0.0.7`, `192.168.1.0/24`, `::1`, `fd00::/8`. An IPv4-mapped one is the IPv4 rule that it stands for.
+///
+/// The address of a subnet is read as strictly as one that stands alone: `ipnet` would take `010.0.0.0/8`, which others read
+/// as octal.
 fn parse_rule(rule: &str) -> Result<IpNet> {
     let invalid = |problem| Error::AddressRule { rule: rule.chars().take(64).collect(), problem };
-    let subnet = if rule.contains('/') {
-        rule.parse::<IpNet>().map_err(|_| invalid("no subnet in CIDR notation, such as 192.168.1.0/24 or fd00::/8"))?
+    let subnet = if let Some((ip, prefix)) = rule.split_once('/') {
+        subnet(ip, prefix).ok_or_else(|| invalid("no subnet in CIDR notation, such as 192.168.1.0/24 or fd00::/8"))?
     } else {
         let ip = rule.parse::<IpAddr>().map_err(|_| {
             invalid("no IP address, such as 10.0.0.7 or ::1 (no host name, port, zone or blank may stand in it)")
@@ -241,6 +244,13 @@ fn parse_rule(rule: &str) -> Result<IpNet> {
         log::warn!(target: crate::audit::TARGET, "address rule {rule} has bits set behind its prefix: it covers {}", subnet.trunc());
     }
     Ok(unmap(subnet.trunc()))
+}
+
+fn subnet(ip: &str, prefix: &str) -> Option<IpNet> {
+    // `parse` alone would take a sign and zeros in front.
+    let is_plain = prefix == "0" || prefix.starts_with(|first| matches!(first, '1'..='9'));
+    let prefix = prefix.parse().ok().filter(|_| is_plain)?;
+    IpNet::new(ip.parse().ok()?, prefix).ok()
 }
 
 fn unmap(subnet: IpNet) -> IpNet {
@@ -317,6 +327,10 @@ mod tests {
             "10.0.0.1:80",
             "*",
             "10.0.0.0/-1",
+            "10.0.0.0/+8",
+            "10.0.0.0/08",
+            "010.0.0.0/8",
+            "::1:2:3:4:5:6:7:8/128",
             "10.0.0.0/8/8",
         ] {
             assert!(parse_rule(rule).is_err(), "{rule:?}");

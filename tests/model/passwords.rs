@@ -5,7 +5,7 @@ use std::str;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Password {
     Clear(Vec<u8>),
-    /// In a PHC string, or in what looks like one.
+    /// In a PHC string of argon2id. (Whether it can be used, its own parser says.)
     Hashed(Vec<u8>),
 }
 
@@ -26,6 +26,10 @@ pub fn read(bytes: &[u8]) -> Option<Vec<(Vec<u8>, Password)>> {
             return None;
         }
         let password = if is_hash(password) {
+            let parts: Vec<_> = password.split(|byte| *byte == b'$').collect();
+            if parts.len() != 6 || parts[1] != b"argon2id" || parts[2] != b"v=19" {
+                return None;
+            }
             Password::Hashed(password.to_vec())
         } else if (1..=255).contains(&password.len()) {
             Password::Clear(password.to_vec())

@@ -9,6 +9,7 @@ mod bytes;
 mod policies;
 mod reach;
 mod seeds;
+mod subnets;
 mod texts;
 
 use proptest::test_runner::Config;

@@ -11,9 +11,6 @@ use super::model::address::{Rules, Subnet};
 pub fn holds(bytes: &[u8]) {
     let (auth, mut model) = (Authenticator::new(), Rules::default());
     for line in bytes.split(|byte| *byte == b'\n') {
-        if is_loosely_written(line) {
-            continue;
-        }
         match (line.first(), str::from_utf8(line.get(1..).unwrap_or_default())) {
             (Some(b'+'), Ok(rule)) => take(rule, auth.allow([rule]).is_ok(), &mut model.allow),
             (Some(b'-'), Ok(rule)) => take(rule, auth.deny([rule]).is_ok(), &mut model.deny),
@@ -41,12 +38,4 @@ fn decides_alike(auth: &Authenticator, model: &Rules, address: &[u8]) {
         "{:?} and {model:?}",
         address.escape_ascii().to_string()
     );
-}
-
-/// A subnet that is written as no address may be, such as `010.0.0.0/8`: not yet refused, so not compared.
-fn is_loosely_written(line: &[u8]) -> bool {
-    let Some((ip, prefix)) = str::from_utf8(line).ok().and_then(|line| line.get(1..)?.split_once('/')) else {
-        return false;
-    };
-    ip.parse::<std::net::IpAddr>().is_err() || (prefix.len() > 1 && prefix.starts_with('0'))
 }

@@ -16,19 +16,23 @@ pub enum Step {
 pub fn steps(bytes: &[u8]) -> Vec<Step> {
     let (mut u, mut steps) = (Unstructured::new(bytes), Vec::new());
     while !u.is_empty() && steps.len() < 64 {
-        let step = if u.ratio(1, 3).unwrap_or_default() {
-            change(&mut u).map(Step::Change)
+        if u.ratio(1, 3).unwrap_or_default() {
+            let Ok(change) = change(&mut u, &steps) else { continue };
+            let question = aimed_at(&change);
+            // Before and after: what made no difference shows.
+            steps.extend(question.clone().map(Step::Ask));
+            steps.push(Step::Change(change));
+            steps.extend(question.map(Step::Ask));
         } else {
-            request(&mut u).map(Step::Ask)
-        };
-        steps.extend(step);
+            steps.extend(request(&mut u).map(Step::Ask));
+        }
     }
     steps
 }
 
 const USERS: [&str; 6] = ["alice", "bob", "carol", "dave", "é", "f\0g"];
 const PASSWORDS: [&str; 4] = ["secret", "Secret", "secret ", "s\0cret"];
-const DOMAINS: [&str; 6] = ["a", "b", "*", "A", "", "a\0"];
+const DOMAINS: [&str; 8] = ["a", "a", "b", "*", "*", "A", "", "a\0"];
 const MECHANISMS: [&str; 6] = ["NULL", "PLAIN", "CURVE", "GSSAPI", "curve", ""];
 const NETS: [&str; 8] =
     ["10.0.0.0/8", "10.0.0.1", "0.0.0.0/0", "::/0", "fe80::/10", "::ffff:10.0.0.0/104", "2001:db8::/32", "::1"];
@@ -47,7 +51,12 @@ const ADDRESSES: [&str; 12] = [
     "localhost:0:0:x",
 ];
 
-fn change(u: &mut Unstructured<'_>) -> Result<Change> {
+fn change(u: &mut Unstructured<'_>, before: &[Step]) -> Result<Change> {
+    if u.ratio(1, 4)?
+        && let Some(change) = undone(u, before)?
+    {
+        return Ok(change);
+    }
     let domain = domain(u)?;
     Ok(match u.int_in_range(0..=19)? {
         0 => Change::Plain(domain, some(u, |u| Ok((name(u)?, password(u)?)))?),
@@ -61,6 +70,9 @@ fn change(u: &mut Unstructured<'_>) -> Result<Change> {
         8 => Change::RemoveKey(domain, key(u)?),
         9 => Change::Gssapi(domain),
         10 => Change::RemoveDomain(domain),
+        // Behind an allow list there is little to see.
+        11..=16 if u.ratio(1, 3)? => Change::SetAddresses(Vec::new(), Vec::new()),
+        11..=16 if u.ratio(1, 2)? => Change::SetIpc(Vec::new(), Vec::new()),
         11 => Change::Allow(some(u, rule)?),
         12 => Change::Deny(some(u, rule)?),
         13 => Change::SetAddresses(some(u, rule)?, some(u, rule)?),
@@ -75,11 +87,61 @@ fn change(u: &mut Unstructured<'_>) -> Result<Change> {
     })
 }
 
+/// Takes away what an earlier change gave.
+fn undone(u: &mut Unstructured<'_>, before: &[Step]) -> Result<Option<Change>> {
+    let given = before.iter().filter_map(|step| match step {
+        Step::Change(Change::AddKey(domain, key)) => Some((domain, Some(*key))),
+        Step::Change(Change::CurveKeys(domain, keys)) => Some((domain, keys.last().copied())),
+        Step::Change(Change::CurveDirectory(domain) | Change::CurveStore(domain)) => Some((domain, Some(DIRECTORY[1]))),
+        Step::Change(Change::Plain(domain, _) | Change::CurveAny(domain) | Change::Gssapi(domain)) => {
+            Some((domain, None))
+        }
+        _ => None,
+    });
+    let given: Vec<_> = given.collect();
+    if given.is_empty() {
+        return Ok(None);
+    }
+    let (domain, key) = *u.choose(&given)?;
+    Ok(Some(match key {
+        Some(key) if u.ratio(3, 4)? => Change::RemoveKey(domain.clone(), key),
+        _ => Change::RemoveDomain(domain.clone()),
+    }))
+}
+
+/// A request that the change is about.
+fn aimed_at(change: &Change) -> Option<Vec<Vec<u8>>> {
+    let curve = |domain: &String, key: [u8; 32]| Some((domain.clone(), ADDRESSES[0], "CURVE", vec![key.to_vec()]));
+    let null = |address| Some((String::new(), address, "NULL", Vec::new()));
+    let (domain, address, mechanism, credentials) = match change {
+        Change::Plain(domain, users) => {
+            let (user, password) = users.last()?;
+            let credentials = vec![user.clone().into_bytes(), password.clone()];
+            Some((domain.clone(), ADDRESSES[0], "PLAIN", credentials))
+        }
+        Change::PlainCallback(domain) => {
+            Some((domain.clone(), ADDRESSES[0], "PLAIN", vec![USERS[0].into(), PASSWORDS[0].into()]))
+        }
+        Change::CurveAny(domain) | Change::CurveCallback(domain) => curve(domain, [5; 32]),
+        Change::CurveDirectory(domain) | Change::CurveStore(domain) => curve(domain, DIRECTORY[1]),
+        Change::CurveKeys(domain, keys) => curve(domain, *keys.last()?),
+        Change::AddKey(domain, key) | Change::RemoveKey(domain, key) => curve(domain, *key),
+        Change::Gssapi(domain) => Some((domain.clone(), ADDRESSES[0], "GSSAPI", vec![USERS[0].into()])),
+        Change::RemoveDomain(domain) => curve(domain, DIRECTORY[1]),
+        Change::Allow(_) | Change::Deny(_) | Change::SetAddresses(..) => null(ADDRESSES[2]),
+        Change::AllowIpc(_) | Change::DenyIpc(_) | Change::SetIpc(..) => null(ADDRESSES[10]),
+        Change::MapNames | Change::Mark | Change::Limit => curve(&DOMAINS[0].to_owned(), DIRECTORY[1]),
+    }?;
+    let frames = [b"1.0".to_vec(), b"1".to_vec(), domain.into(), address.into(), Vec::new(), mechanism.into()];
+    Some(frames.into_iter().chain(credentials).collect())
+}
+
 fn request(u: &mut Unstructured<'_>) -> Result<Vec<Vec<u8>>> {
     let mechanism = *u.choose(&MECHANISMS)?;
     let domain = domain(u)?.into_bytes();
     let mut frames = vec![b"1.0".to_vec(), id(u)?, domain, address(u)?, Vec::new(), mechanism.into()];
     match mechanism {
+        "PLAIN" if u.ratio(1, 16)? => frames.extend([bytes(u)?, password(u)?]),
         "PLAIN" => frames.extend([name(u)?.into_bytes(), password(u)?]),
         "CURVE" => frames.push(key(u)?.to_vec()),
         "GSSAPI" => frames.push(name(u)?.into_bytes()),
@@ -120,7 +182,7 @@ fn name(u: &mut Unstructured<'_>) -> Result<String> {
 }
 
 fn password(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
-    if u.ratio(1, 16)? { bytes(u) } else { Ok(edge(u, &PASSWORDS)?.into_bytes()) }
+    if u.ratio(1, 8)? { bytes(u) } else { Ok(edge(u, &PASSWORDS)?.into_bytes()) }
 }
 
 /// One of these; seldom, one at the limits of a length.
