@@ -15,11 +15,11 @@ const HOW: &str = "NULL mechanism, 1 socket; an allow list of so many rules, hal
 
 pub(crate) fn run(bench: &Bench) -> Result<()> {
     let mut figures = Figures::new(KEYS, "Decisions by address rules", HOW);
-    for (shape, named) in [(Shape::Single, "single"), (Shape::Subnet, "subnets")] {
+    for (shape, named) in [(Shape::Single, "addresses"), (Shape::Subnet, "subnets")] {
         for (family, version) in [(Family::V4, "IPv4"), (Family::V6, "IPv6")] {
             for &size in bench.extent.rules {
                 let population = Population::Addresses(family, shape, size);
-                let rules = format!("{named} {version}, {}", shown(size));
+                let rules = format!("{version} {named}, {}", shown(size));
                 figures.row(bench, &rules, 1, &mut contestants(bench, population)?)?;
             }
         }

@@ -68,12 +68,12 @@ pub(crate) fn full_rate(bench: &Bench) -> Load {
 
 pub(crate) fn curve(bench: &Bench) -> Result<()> {
     let figures = Figures::new(["decisions-curve", "decisions-curve-cpu"], "Decisions from a set of CURVE keys", "");
-    grow(bench, figures, Population::Keys, "keys", true)
+    grow(bench, figures, Population::Keys, "key", true)
 }
 
 pub(crate) fn plain(bench: &Bench) -> Result<()> {
     let figures = Figures::new(["decisions-plain", "decisions-plain-cpu"], "Decisions from a table of PLAIN users", "");
-    grow(bench, figures, Population::Users, "users", false)
+    grow(bench, figures, Population::Users, "user", false)
 }
 
 fn grow(bench: &Bench, mut figures: Figures, of: fn(u32) -> Population, what: &str, with_tokio: bool) -> Result<()> {
@@ -91,11 +91,12 @@ fn grow(bench: &Bench, mut figures: Figures, of: fn(u32) -> Population, what: &s
             contestants.extend(czmq::contestant(driver, &requests, population)?);
             contestants.push(pyzmq::contestant(driver, &requests, population)?);
         }
-        figures.row(bench, &format!("16 sockets, {} {what}", shown(size)), 16, &mut contestants)?;
+        let store = format!("{} {}{}", shown(size), what, if size == 1 { "" } else { "s" });
+        figures.row(bench, &format!("16 sockets, {store}"), 16, &mut contestants)?;
         if with_tokio {
             contestants.insert(3, Box::new(ours::tokio(driver, &requests, &policy)?));
         }
-        figures.row(bench, &format!("1 socket, {} {what}", shown(size)), 1, &mut contestants)?;
+        figures.row(bench, &format!("1 socket, {store}"), 1, &mut contestants)?;
     }
     figures.rate.records.sort_by_key(|record| record.work.starts_with("16"));
     figures.cpu.records.sort_by_key(|record| record.work.starts_with("16"));
