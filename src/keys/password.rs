@@ -97,7 +97,8 @@ const MAX_LENGTH: usize = 255;
 #[derive(Clone)]
 pub(crate) struct PaddedPassword(Zeroizing<Block>);
 
-type Block = [u8; MAX_LENGTH + 1];
+/// 256 bytes.
+type Block = [u64; (MAX_LENGTH + 1) / size_of::<u64>()];
 
 impl PaddedPassword {
     /// `None` for more than 255 bytes. On the heap from the start: a move would leave a copy behind.
@@ -109,13 +110,13 @@ impl PaddedPassword {
     /// The block of the empty password, which libzmq's clients can't send: something to compare with for a user who
     /// isn't there.
     pub(crate) fn decoy() -> Self {
-        PaddedPassword(Zeroizing::new([0; MAX_LENGTH + 1]))
+        PaddedPassword(Zeroizing::new(Block::default()))
     }
 
     /// The password itself.
     pub(crate) fn as_bytes(&self) -> &[u8] {
-        let length = usize::from(self.0[MAX_LENGTH]);
-        self.0.get(..length).unwrap_or_default()
+        let length = usize::from(self.block()[MAX_LENGTH]);
+        self.block().get(..length).unwrap_or_default()
     }
 
     /// Whether the candidate is this password. One of more than 255 bytes never is, and costs the same.
@@ -130,13 +131,18 @@ impl PaddedPassword {
     /// Fills an empty block; tells whether the bytes fit.
     fn fill(&mut self, bytes: &[u8]) -> bool {
         let Ok(length) = u8::try_from(bytes.len()) else { return false };
-        self.0[..bytes.len()].copy_from_slice(bytes);
-        self.0[MAX_LENGTH] = length;
+        let block: &mut [u8; MAX_LENGTH + 1] = bytemuck::cast_mut(&mut *self.0);
+        block[..bytes.len()].copy_from_slice(bytes);
+        block[MAX_LENGTH] = length;
         true
     }
 
+    fn block(&self) -> &[u8; MAX_LENGTH + 1] {
+        bytemuck::cast_ref(&*self.0)
+    }
+
     fn equals(&self, other: &Self) -> bool {
-        constant_time_eq_n::<{ MAX_LENGTH + 1 }>(&self.0, &other.0)
+        constant_time_eq_n::<{ MAX_LENGTH + 1 }>(self.block(), other.block())
     }
 }
 

@@ -1,9 +1,12 @@
 //! Where a client comes from, and the rules about that.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::collections::HashSet;
+use std::hash::Hash;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use foldhash::fast::RandomState;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use prefix_trie::PrefixSet;
+use prefix_trie::{Prefix, PrefixSet};
 
 use crate::error::{Error, Result};
 
@@ -113,6 +116,13 @@ pub(crate) struct AddressRules {
     pub(crate) deny: AddressList,
 }
 
+/// Which of the two lists.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Side {
+    Allow,
+    Deny,
+}
+
 /// Addresses, subnets, and ipc peers.
 #[derive(Debug, Default)]
 pub(crate) struct AddressList {
@@ -120,18 +130,33 @@ pub(crate) struct AddressList {
     pub(crate) ipc: Vec<IpcRule>,
 }
 
-/// Addresses and subnets. Whether one of many covers an address costs a walk down a tree, not one test each.
+/// Addresses and subnets.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct IpList {
-    v4: PrefixSet<Ipv4Net>,
-    v6: PrefixSet<Ipv6Net>,
+    v4: FamilyList<Ipv4Addr, Ipv4Net>,
+    v6: FamilyList<Ipv6Addr, Ipv6Net>,
+}
+
+/// Those of one family. Whether one of many covers an address costs one look-up and one walk down a tree, not a test each.
+#[derive(Debug, Clone)]
+struct FamilyList<A, N: Prefix> {
+    hosts: HashSet<A, RandomState>,
+    subnets: PrefixSet<N>,
 }
 
 impl AddressRules {
-    /// A copy of the rules about IP addresses.
-    pub(crate) fn ip_rules(&self) -> Self {
-        let list = |rules: &AddressList| AddressList { ip: rules.ip.clone(), ipc: Vec::new() };
-        AddressRules { allow: list(&self.allow), deny: list(&self.deny) }
+    pub(crate) fn list(&self, side: Side) -> &AddressList {
+        match side {
+            Side::Allow => &self.allow,
+            Side::Deny => &self.deny,
+        }
+    }
+
+    pub(crate) fn list_mut(&mut self, side: Side) -> &mut AddressList {
+        match side {
+            Side::Allow => &mut self.allow,
+            Side::Deny => &mut self.deny,
+        }
     }
 
     pub(crate) fn check(&self, address: &[u8]) -> Result<(), AddressRefusal> {
@@ -167,8 +192,8 @@ impl AddressList {
     /// The narrowest rule that covers an address.
     fn covering(&self, address: PeerAddress) -> Option<String> {
         match address {
-            PeerAddress::Ip(IpAddr::V4(ip)) => self.ip.v4.get_lpm(&ip.into()).map(|net| net.to_string()),
-            PeerAddress::Ip(IpAddr::V6(ip)) => self.ip.v6.get_lpm(&ip.into()).map(|net| net.to_string()),
+            PeerAddress::Ip(IpAddr::V4(ip)) => self.ip.v4.covering(ip).map(|net| net.to_string()),
+            PeerAddress::Ip(IpAddr::V6(ip)) => self.ip.v6.covering(ip).map(|net| net.to_string()),
             PeerAddress::Ipc(peer) => {
                 self.ipc.iter().find(|rule| rule.covers(peer)).map(|rule| format!("ipc {rule:?}"))
             }
@@ -192,9 +217,16 @@ impl AddressList {
 impl IpList {
     pub(crate) fn insert(&mut self, subnet: IpNet) {
         match subnet {
-            IpNet::V4(net) => self.v4.insert(net),
-            IpNet::V6(net) => self.v6.insert(net),
-        };
+            IpNet::V4(net) => self.v4.insert(net.addr(), net),
+            IpNet::V6(net) => self.v6.insert(net.addr(), net),
+        }
+    }
+
+    /// Whether these fit without a larger table of addresses.
+    pub(crate) fn has_room(&self, rules: &[IpNet]) -> bool {
+        let hosts = rules.iter().filter(|rule| rule.prefix_len() == rule.max_prefix_len());
+        let v4 = hosts.clone().filter(|rule| matches!(rule, IpNet::V4(_))).count();
+        v4 <= self.v4.room() && hosts.count() - v4 <= self.v6.room()
     }
 
     fn is_empty(&self) -> bool {
@@ -203,9 +235,53 @@ impl IpList {
 
     fn covers(&self, ip: IpAddr) -> bool {
         match ip {
-            IpAddr::V4(ip) => self.v4.is_covered(&ip.into()),
-            IpAddr::V6(ip) => self.v6.is_covered(&ip.into()),
+            IpAddr::V4(ip) => self.v4.covers(ip),
+            IpAddr::V6(ip) => self.v6.covers(ip),
         }
+    }
+}
+
+impl<A, N> FamilyList<A, N>
+where
+    A: Copy + Eq + Hash + Into<N>,
+    N: Prefix + Copy + PartialEq,
+{
+    fn insert(&mut self, address: A, net: N) {
+        // A subnet of one address.
+        if net == address.into() {
+            self.hosts.insert(address);
+        } else {
+            self.subnets.insert(net);
+        }
+    }
+
+    fn covers(&self, address: A) -> bool {
+        self.hosts.contains(&address) || (!self.subnets.is_empty() && self.subnets.is_covered(&address.into()))
+    }
+
+    /// The narrowest that covers an address.
+    fn covering(&self, address: A) -> Option<N> {
+        if self.hosts.contains(&address) {
+            return Some(address.into());
+        }
+        self.subnets.get_lpm(&address.into())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.hosts.is_empty() && self.subnets.is_empty()
+    }
+
+    fn room(&self) -> usize {
+        self.hosts.capacity() - self.hosts.len()
+    }
+}
+
+impl<A, N> Default for FamilyList<A, N>
+where
+    N: Prefix,
+{
+    fn default() -> Self {
+        FamilyList { hosts: HashSet::default(), subnets: PrefixSet::default() }
     }
 }
 

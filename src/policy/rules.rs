@@ -1,10 +1,11 @@
 //! Rules about addresses, as a program sets them.
 
+use ipnet::IpNet;
+
 use super::Authenticator;
-use super::address::{self, AddressList, AddressRules, IpList, IpcRule};
+use super::address::{self, AddressList, IpcRule, Side};
 use crate::audit::TARGET;
 use crate::error::Result;
-use ipnet::IpNet;
 
 impl Authenticator {
     /// Adds addresses and subnets to the allow list: `"10.0.0.7"`, `"192.168.1.0/24"`, `"::1"`, `"fd00::/8"`.
@@ -27,7 +28,7 @@ impl Authenticator {
     {
         let rules = address::parse_rules(addresses)?;
         log::debug!(target: TARGET, "allow: {} address rules added", rules.len());
-        self.add_rules(rules, |addresses| &mut addresses.allow.ip);
+        self.add_rules(Side::Allow, rules);
         Ok(())
     }
 
@@ -49,7 +50,7 @@ impl Authenticator {
     {
         let rules = address::parse_rules(addresses)?;
         log::debug!(target: TARGET, "deny: {} address rules added", rules.len());
-        self.add_rules(rules, |addresses| &mut addresses.deny.ip);
+        self.add_rules(Side::Deny, rules);
         Ok(())
     }
 
@@ -137,18 +138,20 @@ impl Authenticator {
         policy.addresses.deny.ipc = deny;
     }
 
-    /// A few rules are added in place, in microseconds; many in a copy, while the old list is still decided by.
-    fn add_rules(&self, rules: Vec<IpNet>, list: impl Fn(&mut AddressRules) -> &mut IpList) {
+    /// A few rules are added in place, in microseconds; many, or those that need a larger table, in a copy, while the old list
+    /// is still decided by.
+    fn add_rules(&self, side: Side, rules: Vec<IpNet>) {
         const FEW: usize = 64;
         let turn = self.turn();
-        if rules.len() <= FEW {
-            list(&mut turn.write().addresses).extend(rules);
+        if rules.len() <= FEW && turn.read().addresses.list(side).ip.has_room(&rules) {
+            turn.write().addresses.list_mut(side).ip.extend(rules);
             return;
         }
-        let mut copy = turn.read().addresses.ip_rules();
-        list(&mut copy).extend(rules);
+        let mut copy = turn.read().addresses.list(side).ip.clone();
+        copy.extend(rules);
         let mut policy = turn.write();
-        std::mem::swap(list(&mut policy.addresses), list(&mut copy));
+        std::mem::swap(&mut policy.addresses.list_mut(side).ip, &mut copy);
         drop(policy);
+        drop(copy);
     }
 }
