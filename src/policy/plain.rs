@@ -1,11 +1,11 @@
 //! The source of PLAIN passwords of one domain.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::hash::BuildHasher;
 use std::sync::{Arc, OnceLock};
 
 use foldhash::quality::RandomState;
+use indexmap::IndexMap;
+use smallvec::SmallVec;
 
 use crate::error::{Error, Result};
 use crate::keys::{PaddedPassword, Password};
@@ -45,13 +45,14 @@ impl PlainSource {
 
 /// User names and passwords.
 pub(crate) struct PasswordTable {
-    // Each user's place in `passwords`.
-    users: HashMap<Box<[u8]>, usize, RandomState>,
-    passwords: Vec<StoredPassword>,
+    users: IndexMap<UserName, StoredPassword, RandomState>,
     /// What the hashed passwords cost, one for each. With none, comparing costs nothing worth a thread.
     #[cfg(feature = "argon2")]
     costs: Vec<Cost>,
 }
+
+/// Up to 24 bytes stand in the table itself.
+type UserName = SmallVec<[u8; 24]>;
 
 /// A password as it stands in a table. Boxed: a vector that grows would leave copies of its passwords behind, unwiped.
 #[derive(PartialEq)]
@@ -84,7 +85,7 @@ impl PasswordTable {
             let Some(password) = PaddedPassword::boxed(password.as_bytes()) else {
                 return Err(Error::PlainCredentials { what: "password", problem: TOO_LONG });
             };
-            table.insert(user.into_bytes().into_boxed_slice(), StoredPassword::Clear(password));
+            table.insert(user.as_bytes(), StoredPassword::Clear(password));
         }
         Ok(table)
     }
@@ -93,8 +94,7 @@ impl PasswordTable {
     /// answer.
     pub(crate) fn empty(hasher: RandomState) -> Self {
         PasswordTable {
-            users: HashMap::with_hasher(hasher),
-            passwords: Vec::new(),
+            users: IndexMap::with_hasher(hasher),
             #[cfg(feature = "argon2")]
             costs: Vec::new(),
         }
@@ -116,22 +116,23 @@ impl PasswordTable {
     /// Compares bytes, in a time that depends on neither the password nor whether there is such a user. A hashed password
     /// is never equal to anything here.
     pub(crate) fn holds(&self, username: &[u8], password: &[u8]) -> bool {
-        let place = self.users.get(username).copied();
+        let place = self.users.get_index_of(username);
         // For a user who isn't there, some other's password is compared with, always the same one for one name: as far
         // from the processor's caches as a real one would be.
-        let any = self.users.hasher().hash_one(username) as usize % self.passwords.len().max(1);
-        let equal = self.passwords.get(place.unwrap_or(any)).is_some_and(|stored| stored.matches(password));
+        let any = self.users.hasher().hash_one(username) as usize % self.users.len().max(1);
+        let stored = self.users.get_index(place.unwrap_or(any));
+        let equal = stored.is_some_and(|(_, stored)| stored.matches(password));
         equal & place.is_some()
     }
 
     /// The user's password as it is stored.
     pub(crate) fn stored(&self, username: &[u8]) -> Option<&StoredPassword> {
-        self.passwords.get(*self.users.get(username)?)
+        self.users.get(username)
     }
 
     /// All of them.
     pub(crate) fn users(&self) -> impl Iterator<Item = (&[u8], &StoredPassword)> {
-        self.users.iter().filter_map(|(name, place)| Some((&**name, self.passwords.get(*place)?)))
+        self.users.iter().map(|(name, stored)| (&**name, stored))
     }
 
     /// Whether a password of this table has to be hashed to be compared.
@@ -149,22 +150,12 @@ impl PasswordTable {
     }
 
     /// Adds a user, or replaces the password of one.
-    pub(crate) fn insert(&mut self, user: Box<[u8]>, password: StoredPassword) {
+    pub(crate) fn insert(&mut self, user: &[u8], password: StoredPassword) {
         #[cfg(feature = "argon2")]
         if let StoredPassword::Hashed(phc) = &password {
             self.costs.push(phc.cost);
         }
-        match self.users.entry(user) {
-            Entry::Occupied(entry) => {
-                if let Some(stored) = self.passwords.get_mut(*entry.get()) {
-                    *stored = password;
-                }
-            }
-            Entry::Vacant(entry) => {
-                entry.insert(self.passwords.len());
-                self.passwords.push(password);
-            }
-        }
+        self.users.insert(user.into(), password);
     }
 }
 

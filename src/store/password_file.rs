@@ -287,7 +287,7 @@ impl Inner {
         let users = lines::parse(&content).map_err(|(line, problem)| fault(&self.path, Some(line), problem))?;
         let mut table = PasswordTable::empty(self.hasher.clone());
         for (name, stored) in users {
-            table.insert(name, stored);
+            table.insert(&name, stored);
         }
         Ok(self.replace(table))
     }
