@@ -227,9 +227,16 @@ mod tests {
     #[test]
     fn what_no_client_can_send_is_refused() {
         let long = "x".repeat(256);
-        for (user, password) in [("", "p"), ("u", ""), (&long, "p"), ("u", &long), ("u\0", "p")] {
+        for (user, password, what, problem) in [
+            ("", "p", "user name", "is empty"),
+            ("u", "", "password", "is empty"),
+            (&long, "p", "user name", "longer than 255"),
+            ("u", &long, "password", "longer than 255"),
+            ("u\0", "p", "user name", "NUL"),
+        ] {
             let Err(error) = PasswordTable::new([(user, password)]) else { panic!("{user:?} was taken") };
-            assert!(matches!(error, Error::PlainCredentials { .. }));
+            let Error::PlainCredentials { what: told, problem: why } = error else { panic!("{error:?}") };
+            assert!(told == what && why.contains(problem), "{user:?}: {told} {why}");
         }
         assert_eq!(PasswordTable::new([("x".repeat(255), "y".repeat(255))]).unwrap().len(), 1);
     }

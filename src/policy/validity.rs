@@ -86,5 +86,7 @@ mod tests {
             assert!(of(&[("not-before", text)]).is_err(), "{text:?}");
         }
         assert!(of(&[("not-before", "2027-01-01T00:00:00Z"), ("not-after", "2026-01-01T00:00:00Z")]).is_err());
+        let moment = of(&[("not-before", "1970-01-01T00:01:40Z"), ("not-after", "1970-01-01T00:01:40Z")]);
+        assert_eq!(moment.unwrap().unwrap().check(at(100)), Ok(()), "a moment is none the less a time");
     }
 }
