@@ -84,3 +84,23 @@ impl Sources {
         self.plain.is_none() && self.curve.is_none() && self.gssapi.is_none()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn domains_are_counted_and_the_star_where_it_has_a_source() {
+        let mut domains = Domains::default();
+        assert_eq!(domains.len(), 0);
+        assert!(domains.remove(ANY).is_none(), "it has no source");
+        domains.entry("a").gssapi = Some(());
+        assert_eq!(domains.len(), 1);
+        domains.entry(ANY).gssapi = Some(());
+        domains.entry("b").gssapi = Some(());
+        assert_eq!(domains.len(), 3);
+        assert!(domains.remove("a").is_some() && domains.remove("a").is_none());
+        assert!(domains.remove(ANY).is_some() && domains.remove(ANY).is_none());
+        assert_eq!(domains.len(), 1);
+    }
+}

@@ -186,3 +186,82 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     }
     text.as_bytes().chunks_exact(2).map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::plain::credential;
+    use super::*;
+
+    fn has(auth: &Authenticator, mechanism: &str, who: &[u8], credential: u64) -> bool {
+        auth.read().still_has(&Mark { mechanism, domain: b"d".to_vec(), who: who.to_vec(), credential })
+    }
+
+    #[test]
+    fn a_mechanism_that_is_not_configured_lets_nobody_stay() {
+        let auth = Authenticator::new();
+        assert!(has(&auth, "NULL", b"", 0));
+        for mechanism in ["PLAIN", "CURVE", "GSSAPI", "BOGUS", "null", ""] {
+            for credential in [0, BY_CALLBACK] {
+                assert!(!has(&auth, mechanism, &[7; 32], credential), "{mechanism}");
+            }
+        }
+        auth.configure_gssapi("d").unwrap();
+        assert!(has(&auth, "GSSAPI", b"alice@REALM", 0) && !has(&auth, "CURVE", &[7; 32], 0));
+    }
+
+    #[test]
+    fn a_password_stays_as_long_as_it_is_the_one() {
+        let auth = Authenticator::new();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, "alice=correct horse\n").unwrap();
+        auth.configure_plain("d", [("alice", "correct horse")]).unwrap();
+        for _ in 0..2 {
+            assert!(has(&auth, "PLAIN", b"alice", credential(b"correct horse")));
+            assert!(!has(&auth, "PLAIN", b"alice", credential(b"battery")));
+            assert!(!has(&auth, "PLAIN", b"bob", credential(b"correct horse")));
+            assert!(!has(&auth, "PLAIN", b"alice", BY_CALLBACK) && !has(&auth, "PLAIN", b"alice", 0));
+            auth.configure_plain_file("d", &crate::PasswordFile::open(&file).unwrap()).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_key_stays_as_long_as_it_is_listed() {
+        let auth = Authenticator::new();
+        auth.configure_curve_keys("d", [[7; 32].into()]).unwrap();
+        assert!(has(&auth, "CURVE", &[7; 32], 0) && !has(&auth, "CURVE", &[8; 32], 0));
+        assert!(!has(&auth, "CURVE", &[7; 31], 0) && !has(&auth, "CURVE", &[7; 33], 0));
+        auth.configure_curve("d", crate::CURVE_ALLOW_ANY).unwrap();
+        assert!(has(&auth, "CURVE", &[8; 32], 0));
+    }
+
+    #[test]
+    fn whom_a_callback_let_in_stays_as_long_as_a_callback_decides() {
+        let auth = Authenticator::new();
+        auth.configure_plain_callback("d", |_, _, _| false).unwrap();
+        auth.configure_curve_callback("d", |_, _| false).unwrap();
+        for credential in [0, credential(b"correct horse")] {
+            assert!(!has(&auth, "PLAIN", b"alice", credential) && !has(&auth, "CURVE", &[7; 32], credential));
+        }
+        assert!(has(&auth, "PLAIN", b"alice", BY_CALLBACK) && has(&auth, "CURVE", &[7; 32], BY_CALLBACK));
+    }
+
+    #[test]
+    fn a_mark_is_read_only_by_who_made_it() {
+        let (marks, others) = (Marks::new().unwrap(), Marks::new().unwrap());
+        let mark = format!("{} PLAIN {} {} ff", marks.secret, hex(b"d"), hex(b"alice"));
+        let read = marks.read(&mark).unwrap();
+        assert_eq!(
+            (read.mechanism, &read.domain[..], &read.who[..], read.credential),
+            ("PLAIN", &b"d"[..], &b"alice"[..], 255)
+        );
+        assert!(others.read(&mark).is_none());
+        let secret = &marks.secret;
+        for bad in ["", " PLAIN 64 61 ff", &format!("{secret} PLAIN 64 61"), &format!("{secret} PLAIN 6 61 ff")] {
+            assert!(marks.read(bad).is_none(), "{bad:?}");
+        }
+        for bad in ["PLAIN 64 6g ff", "PLAIN 64 61 fg", "PLAIN 64 61 "] {
+            assert!(marks.read(&format!("{secret} {bad}")).is_none(), "{bad:?}");
+        }
+        assert_eq!(unhex(&hex(&[0, 1, 0x7f, 0xff])).unwrap(), [0, 1, 0x7f, 0xff]);
+    }
+}

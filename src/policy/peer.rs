@@ -58,3 +58,21 @@ impl Peer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_callback_is_told() {
+        let peer = Peer::new(b"lab", b"::ffff:10.0.0.7").unwrap();
+        assert_eq!((peer.domain(), peer.address()), ("lab", "::ffff:10.0.0.7"));
+        assert_eq!((peer.ip(), peer.ipc()), (Some(IpAddr::from([10, 0, 0, 7])), None));
+        let peer = Peer::new(b"", b"localhost:1000:27:4711").unwrap();
+        assert_eq!((peer.domain(), peer.address()), ("", "localhost:1000:27:4711"));
+        assert_eq!((peer.ip(), peer.ipc()), (None, Some(IpcCredentials { uid: 1000, gid: 27, pid: 4711 })));
+        let peer = Peer::new(b"", b"").unwrap();
+        assert_eq!((peer.ip(), peer.ipc()), (None, None));
+        assert!(Peer::new(b"\xff", b"").is_none() && Peer::new(b"", b"\xff").is_none());
+    }
+}

@@ -235,11 +235,18 @@ fn without_a_socket_callbacks_run_at_once_and_answer_the_same() {
         verdict(user)
     })
     .unwrap();
-    for (user, status) in [("allow", 200), ("as", 200), ("deny", 400), ("retry", 300), ("fault", 500), ("panic", 500)] {
+    for (user, status, text) in [
+        ("allow", 200, "OK"),
+        ("as", 200, "OK"),
+        ("deny", 400, "not you"),
+        ("retry", 300, "try again later"),
+        ("fault", 500, "broken"),
+        ("panic", 500, "callback panicked"),
+    ] {
         let secret = password("a");
         let request = zap::request("d", "127.0.0.1", "PLAIN", &[user.as_bytes(), secret.as_bytes()]);
         let reply = auth.handle_zap_message(&request).unwrap();
-        assert_eq!(zap::status_of(&reply), status, "{user}");
+        assert_eq!((zap::status_of(&reply), &reply[3][..]), (status, text.as_bytes()), "{user}");
         assert_eq!(reply[4].is_empty(), status != 200, "{user}: {reply:?}");
         assert_eq!(reply[5].is_empty(), user != "as", "{user}: {reply:?}");
     }
