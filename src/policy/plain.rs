@@ -46,6 +46,8 @@ impl PlainSource {
 /// User names and passwords.
 pub(crate) struct PasswordTable {
     users: IndexMap<UserName, StoredPassword, RandomState>,
+    // All passwords stand in blocks of one width, so that the time of a comparison is the same for all.
+    wide: bool,
     /// What the hashed passwords cost, one for each. With none, comparing costs nothing worth a thread.
     #[cfg(feature = "argon2")]
     costs: Vec<Cost>,
@@ -54,10 +56,10 @@ pub(crate) struct PasswordTable {
 /// Up to 24 bytes stand in the table itself.
 type UserName = SmallVec<[u8; 24]>;
 
-/// A password as it stands in a table. Boxed: a vector that grows would leave copies of its passwords behind, unwiped.
+/// A password as it stands in a table: on the heap, for a table that grows would leave copies behind, unwiped.
 #[derive(PartialEq)]
 pub(crate) enum StoredPassword {
-    Clear(Box<PaddedPassword>),
+    Clear(PaddedPassword),
     #[cfg(feature = "argon2")]
     Hashed(Box<Phc>),
 }
@@ -82,7 +84,7 @@ impl PasswordTable {
             if let Some(problem) = problem(password.as_bytes()) {
                 return Err(Error::PlainCredentials { what: "password", problem });
             }
-            let Some(password) = PaddedPassword::boxed(password.as_bytes()) else {
+            let Some(password) = PaddedPassword::new(password.as_bytes()) else {
                 return Err(Error::PlainCredentials { what: "password", problem: TOO_LONG });
             };
             table.insert(user.as_bytes(), StoredPassword::Clear(password));
@@ -95,6 +97,7 @@ impl PasswordTable {
     pub(crate) fn empty(hasher: RandomState) -> Self {
         PasswordTable {
             users: IndexMap::with_hasher(hasher),
+            wide: false,
             #[cfg(feature = "argon2")]
             costs: Vec::new(),
         }
@@ -150,16 +153,38 @@ impl PasswordTable {
     }
 
     /// Adds a user, or replaces the password of one.
-    pub(crate) fn insert(&mut self, user: &[u8], password: StoredPassword) {
+    pub(crate) fn insert(&mut self, user: &[u8], mut password: StoredPassword) {
         #[cfg(feature = "argon2")]
         if let StoredPassword::Hashed(phc) = &password {
             self.costs.push(phc.cost);
+        }
+        if self.wide {
+            password.widen();
+        } else if password.is_wide() {
+            self.wide = true;
+            self.users.values_mut().for_each(StoredPassword::widen);
         }
         self.users.insert(user.into(), password);
     }
 }
 
 impl StoredPassword {
+    fn is_wide(&self) -> bool {
+        match self {
+            StoredPassword::Clear(stored) => stored.is_wide(),
+            #[cfg(feature = "argon2")]
+            StoredPassword::Hashed(_) => false,
+        }
+    }
+
+    fn widen(&mut self) {
+        match self {
+            StoredPassword::Clear(stored) => stored.widen(),
+            #[cfg(feature = "argon2")]
+            StoredPassword::Hashed(_) => {}
+        }
+    }
+
     fn matches(&self, password: &[u8]) -> bool {
         match self {
             StoredPassword::Clear(stored) => stored.matches(password),
@@ -213,6 +238,19 @@ mod tests {
             assert!(!table.holds(user.as_bytes(), b"correct horse") && !table.holds(user.as_bytes(), b"tr0ub4dor"));
         }
         assert!(!PasswordTable::new([("", ""); 0]).unwrap().holds(b"alice", b""));
+    }
+
+    #[test]
+    fn one_long_password_makes_all_blocks_wide() {
+        let long = "x".repeat(64);
+        for passwords in [["short", &long, "other"], [&long, "short", "other"]] {
+            let table = PasswordTable::new(["a", "b", "c"].into_iter().zip(passwords)).unwrap();
+            assert!(table.users.values().all(StoredPassword::is_wide));
+            for (user, password) in [b"a", b"b", b"c"].into_iter().zip(passwords) {
+                assert!(table.holds(user, password.as_bytes()) && !table.holds(user, b"x"));
+            }
+        }
+        assert!(!table().users.values().any(StoredPassword::is_wide));
     }
 
     #[test]

@@ -52,7 +52,7 @@ fn user(line: &[u8]) -> Result<(&[u8], StoredPassword), &'static str> {
     if value.is_empty() {
         return Err("has an empty password, which libzmq clients can't send");
     }
-    let password = PaddedPassword::boxed(value).ok_or("has a password of more than 255 bytes, libzmq's limit")?;
+    let password = PaddedPassword::new(value).ok_or("has a password of more than 255 bytes, libzmq's limit")?;
     Ok((name, StoredPassword::Clear(password)))
 }
 
