@@ -62,7 +62,7 @@ pub(crate) fn serve(face: Face, place: &Place) {
     auth.configure_curve_store("followed", &followed).unwrap();
     let _running = face.start(&auth, &context);
     let doors = DOORS.map(|domain| door(&context, &keys, domain));
-    let ports: Vec<_> = doors.iter().map(|door| port(door)).collect();
+    let ports: Vec<_> = doors.iter().map(port).collect();
     say(&format!("{} {}", keys.public, ports.join(" ")));
 
     let (sender, orders) = channel();
