@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -72,6 +73,7 @@ impl Files {
     /// [`Error::Io`] where the directory can't be listed; all stays as it was.
     pub(super) fn refresh(&mut self, directory: &Path) -> Result<Refreshed> {
         self.stamper.start();
+        let listed_in = identity(directory);
         let listing = Listing::read(directory, &self.stamper, !self.files.is_empty());
         let list = |source| Error::Io { path: directory.to_owned(), action: "list", source };
         let Listing { names, files: listed } = listing.map_err(list)?;
@@ -81,7 +83,11 @@ impl Files {
         let to_read: Vec<Listed> = pass.to_read.iter().filter_map(|&place| listed.get(place).copied()).collect();
         drop(listed);
         pass.reload.read = to_read.len();
-        let outcomes = reading::read(directory, &names, &to_read, &self.stamper);
+        let mut outcomes = reading::read(directory, &names, &to_read, &self.stamper);
+        // Files that are missing in another directory than the listed one were not removed from that one.
+        if outcomes.iter().any(|outcome| matches!(outcome, Outcome::Gone)) && identity(directory) != listed_in {
+            outcomes.iter_mut().for_each(|outcome| outcome.gone_with(directory));
+        }
         for (place, outcome) in std::mem::take(&mut pass.to_read).into_iter().zip(outcomes) {
             if let Some(file) = files.get_mut(place) {
                 self.take(place, file, names.get(file.name), outcome, directory, &mut pass);
@@ -210,6 +216,12 @@ impl Files {
         }
         Changes::Some(touched.iter().map(|key| (*key, wanted.remove(key))).collect())
     }
+}
+
+/// Tells a directory from another one of the same name; `None` where there is none.
+fn identity(directory: &Path) -> Option<(u64, u64)> {
+    let metadata = std::fs::metadata(directory).ok()?;
+    Some((metadata.dev(), metadata.ino()))
 }
 
 /// What is gathered on the way.

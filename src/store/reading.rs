@@ -31,6 +31,18 @@ pub(super) enum Outcome {
     },
 }
 
+impl Outcome {
+    /// Of a file whose directory has vanished under it: it stays what it was before.
+    pub(super) fn gone_with(&mut self, directory: &Path) {
+        if matches!(self, Outcome::Gone) {
+            let source =
+                io::Error::new(io::ErrorKind::NotFound, "the directory was moved or replaced while it was read");
+            let error = Error::Io { path: directory.to_owned(), action: "read", source };
+            *self = Outcome::Failed { stamp: Stamp::NONE, error };
+        }
+    }
+}
+
 /// Reads the files; the outcomes are in their order.
 pub(super) fn read(directory: &Path, names: &Names, files: &[Listed], stamper: &Stamper) -> Vec<Outcome> {
     let cores = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);

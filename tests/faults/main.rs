@@ -14,6 +14,7 @@ mod fork;
 mod killed;
 mod saving;
 mod vanishing;
+mod vanishing_whole;
 
 use std::time::Duration;
 
