@@ -1,0 +1,194 @@
+//! What is decided: each case a policy, and requests that it answers all alike.
+
+use std::net::Ipv4Addr;
+
+use anyhow::{Context, Result, ensure};
+use tempfile::TempDir;
+use zmq_auth::{Authenticator, KeyDirectory, PublicKey, save_certificate};
+
+use crate::numbers::Numbers;
+
+/// Different requests of a case: so many that it matters little where one lies in a hash table.
+const REQUESTS: usize = 500;
+const USERS: usize = 1_000;
+const ADDRESS: &str = "127.0.0.1";
+
+/// One case.
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    scene: fn(&mut Numbers) -> Result<Scene>,
+}
+
+/// What a case needs.
+struct Scene {
+    authenticator: Authenticator,
+    requests: Vec<Request>,
+    status: &'static str,
+    _files: Option<TempDir>,
+}
+
+/// The frames of a request behind its delimiter.
+type Request = Vec<Vec<u8>>;
+
+impl Case {
+    /// All, the large ones last.
+    pub(crate) fn all() -> Vec<Case> {
+        fn case(name: &'static str, scene: fn(&mut Numbers) -> Result<Scene>) -> Case {
+            Case { name, scene }
+        }
+        vec![
+            case("NULL", null),
+            case("NULL, IPv4 allowed by one of 1,000 rules", |numbers| addresses(numbers, Side::Allowed)),
+            case("NULL, IPv4 outside of 1,000 allow rules", |numbers| addresses(numbers, Side::Outside)),
+            case("NULL, IPv4 denied by one of 1,000 rules", |numbers| addresses(numbers, Side::Denied)),
+            case("NULL, IPv6 allowed by one of 1,000 rules", |numbers| addresses(numbers, Side::AllowedIpv6)),
+            case("PLAIN, right password", |_| plain(|n| (user(n), password(n)), "200")),
+            case("PLAIN, wrong password", |_| plain(|n| (user(n), password(n + 1)), "400")),
+            case("PLAIN, unknown user", |_| plain(|n| (user(n + USERS), password(n)), "400")),
+            case("CURVE, any key", any_key),
+            case("CURVE, member of 1 key", |numbers| keys(numbers, 1, true)),
+            case("CURVE, stranger to 1 key", |numbers| keys(numbers, 1, false)),
+            case("CURVE, member of a directory of 1,000", |numbers| directory(numbers, true)),
+            case("CURVE, stranger to a directory of 1,000", |numbers| directory(numbers, false)),
+            case("CURVE, member of 100,000 keys", |numbers| keys(numbers, 100_000, true)),
+            case("CURVE, stranger to 100,000 keys", |numbers| keys(numbers, 100_000, false)),
+        ]
+    }
+
+    pub(crate) fn named(name: &str) -> Result<Case> {
+        Case::all().into_iter().find(|case| case.name == name).with_context(|| format!("no case {name:?}"))
+    }
+
+    /// Has a handler decide so many requests, all of which wait for it when it starts: so each run wakes up as often.
+    pub(crate) fn run(&self, decisions: usize) -> Result<()> {
+        let scene = (self.scene)(&mut Numbers(1))?;
+        let context = zmq::Context::new();
+        let socket = context.socket(zmq::DEALER)?;
+        socket.set_linger(0)?;
+        socket.set_sndhwm(0)?;
+        socket.set_rcvhwm(0)?;
+        // An answer that doesn't come is an error. Valgrind is slow.
+        socket.set_rcvtimeo(120_000)?;
+        socket.connect("inproc://zeromq.zap.01")?;
+        for request in scene.requests.iter().cycle().take(decisions) {
+            socket.send_multipart(request, 0)?;
+        }
+        let running = scene.authenticator.start(&context)?;
+        for _ in 0..decisions {
+            let reply = socket.recv_multipart(0).context("no answer")?;
+            ensure!(reply.get(3).is_some_and(|status| status == scene.status.as_bytes()), "{}: {reply:?}", self.name);
+        }
+        running.stop()?;
+        Ok(())
+    }
+}
+
+fn request(domain: &str, address: &str, mechanism: &str, credentials: &[&[u8]]) -> Request {
+    let head = ["", "1.0", "1", domain, address, "", mechanism].map(|frame| frame.as_bytes().to_vec());
+    head.into_iter().chain(credentials.iter().map(|frame| frame.to_vec())).collect()
+}
+
+fn null(_: &mut Numbers) -> Result<Scene> {
+    let requests = vec![request("lab", ADDRESS, "NULL", &[])];
+    Ok(Scene { authenticator: Authenticator::new(), requests, status: "200", _files: None })
+}
+
+/// Where a client of an address case comes from.
+#[derive(Clone, Copy, PartialEq)]
+enum Side {
+    Allowed,
+    Outside,
+    Denied,
+    AllowedIpv6,
+}
+
+/// Half of the rules are single addresses, half are subnets of all lengths from /16 to /28.
+fn addresses(numbers: &mut Numbers, side: Side) -> Result<Scene> {
+    let mut rules = Vec::new();
+    let mut inside = Vec::new();
+    for n in 0..1_000 {
+        // 10.0.0.0/8 and fd00::/8 hold all rules; each second address is one.
+        let host = numbers.next() as u32 & 0x00FF_FFFE;
+        let prefix = 16 + numbers.below(13) as u32;
+        let (ip, net) = match side {
+            Side::AllowedIpv6 => (format!("fd00::{:x}:{:x}", host >> 16, host & 0xFFFF), 96 + prefix),
+            _ => (Ipv4Addr::from(0x0A00_0000 | host).to_string(), prefix),
+        };
+        rules.push(if n % 2 == 0 { ip.clone() } else { format!("{ip}/{net}") });
+        inside.push(ip);
+    }
+    let outside = || (0..1_000_u32).map(|n| Ipv4Addr::from(0xC000_0200 + n * 65_537).to_string()).collect();
+    let authenticator = Authenticator::new();
+    match side {
+        Side::Denied => authenticator.deny(&rules)?,
+        _ => authenticator.allow(&rules)?,
+    }
+    let from: Vec<String> = if side == Side::Outside { outside() } else { inside };
+    let requests = from.iter().map(|address| request("lab", address, "NULL", &[])).collect();
+    let status = if matches!(side, Side::Allowed | Side::AllowedIpv6) { "200" } else { "400" };
+    Ok(Scene { authenticator, requests, status, _files: None })
+}
+
+fn user(n: usize) -> String {
+    format!("user-{n:05}")
+}
+
+fn password(n: usize) -> String {
+    format!("password of {n:05}")
+}
+
+fn plain(credentials: impl Fn(usize) -> (String, String), status: &'static str) -> Result<Scene> {
+    let authenticator = Authenticator::new();
+    authenticator.configure_plain("shop", (0..USERS).map(|n| (user(n), password(n))))?;
+    let request = |n| {
+        let (user, password) = credentials(n);
+        request("shop", ADDRESS, "PLAIN", &[user.as_bytes(), password.as_bytes()])
+    };
+    Ok(Scene { authenticator, requests: (0..REQUESTS).map(request).collect(), status, _files: None })
+}
+
+fn curve(authenticator: Authenticator, keys: &[[u8; 32]], member: bool, files: Option<TempDir>) -> Scene {
+    let requests = keys.iter().map(|key| request("lab", ADDRESS, "CURVE", &[key])).collect();
+    Scene { authenticator, requests, status: if member { "200" } else { "400" }, _files: files }
+}
+
+fn some(numbers: &mut Numbers, count: usize) -> Vec<[u8; 32]> {
+    (0..count).map(|_| numbers.bytes()).collect()
+}
+
+/// Members, evenly out of the whole store; or strangers.
+fn visitors(numbers: &mut Numbers, stored: &[[u8; 32]], member: bool) -> Vec<[u8; 32]> {
+    if !member {
+        return some(numbers, REQUESTS);
+    }
+    stored.iter().step_by((stored.len() / REQUESTS).max(1)).copied().collect()
+}
+
+fn any_key(numbers: &mut Numbers) -> Result<Scene> {
+    let authenticator = Authenticator::new();
+    authenticator.configure_curve("lab", zmq_auth::CURVE_ALLOW_ANY)?;
+    Ok(curve(authenticator, &some(numbers, REQUESTS), true, None))
+}
+
+fn keys(numbers: &mut Numbers, count: usize, member: bool) -> Result<Scene> {
+    let stored = some(numbers, count);
+    let authenticator = Authenticator::new();
+    authenticator.configure_curve_keys("lab", stored.iter().copied().map(PublicKey::from))?;
+    Ok(curve(authenticator, &visitors(numbers, &stored, member), member, None))
+}
+
+/// A live directory; each second certificate has metadata.
+fn directory(numbers: &mut Numbers, member: bool) -> Result<Scene> {
+    let files = tempfile::tempdir()?;
+    let stored = some(numbers, 1_000);
+    save_certificate(files.path().join("0.key"), &PublicKey::from(stored[0]), None)?;
+    let text = std::fs::read_to_string(files.path().join("0.key"))?;
+    for (n, key) in stored.iter().enumerate().skip(1) {
+        let text = text.replace(&PublicKey::from(stored[0]).to_string(), &PublicKey::from(*key).to_string());
+        let text = if n % 2 == 0 { text } else { text.replace("metadata\n", "metadata\n    role = \"reader\"\n") };
+        std::fs::write(files.path().join(format!("{n}.key")), text)?;
+    }
+    let authenticator = Authenticator::new();
+    authenticator.configure_curve_store("lab", &KeyDirectory::open(files.path())?)?;
+    Ok(curve(authenticator, &visitors(numbers, &stored, member), member, Some(files)))
+}

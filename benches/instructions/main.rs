@@ -1,0 +1,87 @@
+//! How many instructions the handler spends on a decision, held against figures that are committed.
+//!
+//! ```sh
+//! cargo bench --bench instructions                # fails where a case differs by more than 3 %
+//! cargo bench --bench instructions -- --update    # writes benches/instructions.txt anew
+//! ```
+//!
+//! Needs valgrind. What is counted is this crate's own work in the handler's thread, from the frames that libzmq gives to
+//! those that it takes: Rust code, and the C functions that it calls (allocation, copies, the clock), but not libzmq.
+//! Each case runs twice, with as many decisions again the second time: in the difference, what start and end cost is gone.
+//!
+//! Without Cargo's `--bench`, as in `cargo test`, the cases only run through once, without valgrind.
+
+mod callgrind;
+mod cases;
+mod figures;
+mod numbers;
+
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::thread;
+
+use anyhow::{Context, Result, bail};
+use cases::Case;
+use figures::Figures;
+
+/// Decisions of the shorter run; the longer one has as many again.
+const DECISIONS: usize = 4_000;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether the figures are as committed.
+fn run() -> Result<bool> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [flag, name, decisions] = arguments.as_slice()
+        && flag == callgrind::CASE
+    {
+        Case::named(name)?.run(decisions.parse()?)?;
+        return Ok(true);
+    }
+    if !arguments.iter().any(|argument| argument == "--bench") {
+        for case in Case::all() {
+            case.run(100)?;
+        }
+        return Ok(true);
+    }
+    let update = match arguments.iter().filter(|argument| *argument != "--bench").collect::<Vec<_>>()[..] {
+        [] => false,
+        [only] if only == "--update" => true,
+        ref unknown => bail!("{unknown:?}: --update is the one argument"),
+    };
+    callgrind::check()?;
+    let now = measure()?;
+    if update {
+        now.write()?;
+        print!("{now}");
+        return Ok(true);
+    }
+    now.compare(&Figures::committed()?)
+}
+
+fn measure() -> Result<Figures> {
+    // Taken from the end: the large stores are there, and take the longest.
+    let (jobs, counts) = (Mutex::new(Case::all()), Mutex::new(Vec::new()));
+    let work = || -> Result<()> {
+        loop {
+            let Some(Case { name, .. }) = jobs.lock().expect("no worker panics").pop() else { return Ok(()) };
+            let count = callgrind::instructions(name, DECISIONS).with_context(|| format!("case {name:?}"))?;
+            counts.lock().expect("no worker panics").push((name.to_owned(), count.round() as u64));
+        }
+    };
+    let workers = thread::available_parallelism().map_or(1, usize::from).min(4);
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().expect("no worker panics"))
+    })?;
+    Ok(Figures::new(counts.into_inner().expect("no worker panics")))
+}
