@@ -288,3 +288,7 @@ fn send_flags(more: bool) -> c_int {
     let more = if more { zmq_sys::ZMQ_SNDMORE } else { 0 };
     (zmq_sys::ZMQ_DONTWAIT | more) as c_int
 }
+
+#[cfg(test)]
+#[path = "ffi_tests.rs"]
+mod tests;

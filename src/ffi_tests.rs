@@ -1,0 +1,195 @@
+//! The calls of `ffi`, each at its edges. `.ci/memcheck` runs them under valgrind.
+
+use std::ffi::{CStr, CString};
+use std::io::{Write, pipe};
+use std::os::fd::AsRawFd;
+
+use super::{Errno, Frame, HandlerSocket};
+
+const NAME: &CStr = c"inproc://ffi";
+/// How long a message may take that is sure to come.
+const DEADLINE_MS: i64 = 30_000;
+
+fn asker(context: &zmq::Context) -> zmq::Socket {
+    let socket = context.socket(zmq::DEALER).unwrap();
+    socket.set_linger(0).unwrap();
+    socket.set_rcvtimeo(DEADLINE_MS as i32).unwrap();
+    socket.connect(NAME.to_str().unwrap()).unwrap();
+    socket
+}
+
+/// Waits for a message and reads its first frame; tells whether more follow.
+fn next(socket: &mut HandlerSocket, frame: &mut Frame) -> bool {
+    let (reader, _writer) = pipe().unwrap();
+    assert!(socket.poll(reader.as_raw_fd(), DEADLINE_MS).unwrap().socket);
+    socket.receive(frame).unwrap()
+}
+
+#[test]
+fn a_frame_that_holds_nothing() {
+    let mut frame = Frame::new();
+    assert_eq!((&frame[..], frame.as_ref()), (&b""[..], &b""[..]));
+    frame.wipe();
+    assert!(frame.is_empty());
+}
+
+#[test]
+fn a_frame_is_received_into_again_and_again_and_wiped() {
+    let context = zmq::Context::new();
+    let mut socket = HandlerSocket::bind(&context, NAME).unwrap();
+    let (asker, mut identity, mut frame) = (asker(&context), Frame::new(), Frame::new());
+    // Both sides of the size that libzmq keeps within the message, up and down.
+    for size in [0, 1, 33, 34, 255, 100_000, 34, 33, 0] {
+        let sent = vec![0xA5; size];
+        asker.send(&sent, 0).unwrap();
+        assert!(next(&mut socket, &mut identity), "the content follows");
+        assert!(!socket.receive(&mut frame).unwrap(), "and nothing else");
+        assert!(frame[..] == sent[..], "{size}");
+        frame.wipe();
+        assert!(frame[..] == vec![0; size][..], "{size}");
+    }
+}
+
+#[test]
+fn frames_go_back_with_and_without_a_copy() {
+    let context = zmq::Context::new();
+    let mut socket = HandlerSocket::bind(&context, NAME).unwrap();
+    let (asker, mut identity, mut frame) = (asker(&context), Frame::new(), Frame::new());
+    for size in [0, 1, 33, 34, 100_000] {
+        asker.send(vec![7; size], 0).unwrap();
+        next(&mut socket, &mut identity);
+        socket.receive(&mut frame).unwrap();
+        socket.send(&mut identity, true).unwrap();
+        assert!(identity.is_empty(), "it was handed over");
+        socket.send_copy(&frame, true).unwrap();
+        socket.send_copy(&[], true).unwrap();
+        socket.send(&mut frame, false).unwrap();
+        assert!(frame.is_empty());
+        assert_eq!(asker.recv_multipart(0).unwrap(), [vec![7; size], vec![], vec![7; size]]);
+    }
+}
+
+/// What several hold is left as it is: the others still read it.
+#[test]
+fn a_frame_that_is_shared_is_not_wiped() {
+    let context = zmq::Context::new();
+    let publisher = context.socket(zmq::XPUB).unwrap();
+    publisher.set_linger(0).unwrap();
+    publisher.set_rcvtimeo(DEADLINE_MS as i32).unwrap();
+    publisher.set_xpub_verbose(true).unwrap();
+    publisher.bind("inproc://shared").unwrap();
+    let mut subscribers = [(); 2].map(|()| {
+        let socket = context.socket(zmq::SUB).unwrap();
+        socket.set_rcvtimeo(DEADLINE_MS as i32).unwrap();
+        socket.connect("inproc://shared").unwrap();
+        socket.set_subscribe(b"").unwrap();
+        publisher.recv_bytes(0).unwrap();
+        socket
+    });
+    publisher.send(vec![7; 1_000], 0).unwrap();
+    let mut frames = subscribers.each_mut().map(|socket| {
+        let mut frame = Frame::new();
+        // SAFETY: a live socket and an initialised message.
+        assert_eq!(unsafe { zmq_sys::zmq_msg_recv(&mut frame.0, socket.as_mut_ptr(), 0) }, 1_000);
+        frame
+    });
+    frames[0].wipe();
+    assert!(frames.iter().all(|frame| frame[..] == [7; 1_000][..]));
+}
+
+#[test]
+fn an_empty_socket_says_so_and_a_wake_up_is_told_from_a_message() {
+    let context = zmq::Context::new();
+    let mut socket = HandlerSocket::bind(&context, NAME).unwrap();
+    assert_eq!(socket.receive(&mut Frame::new()), Err(Errno::AGAIN));
+    let (reader, mut writer) = pipe().unwrap();
+    let ready = socket.poll(reader.as_raw_fd(), 0).unwrap();
+    assert!(!ready.socket && !ready.wake);
+    writer.write_all(&[1]).unwrap();
+    let ready = socket.poll(reader.as_raw_fd(), -1).unwrap();
+    assert!(!ready.socket && ready.wake);
+    asker(&context).send("x", 0).unwrap();
+    let ready = socket.poll(reader.as_raw_fd(), -1).unwrap();
+    assert!(ready.socket && ready.wake);
+}
+
+#[test]
+fn the_name_is_taken_once_and_free_after_the_drop() {
+    let context = zmq::Context::new();
+    for _ in 0..20 {
+        let socket = HandlerSocket::bind(&context, NAME).unwrap();
+        assert_eq!(HandlerSocket::bind(&context, NAME).err(), Some(Errno::ADDRESS_IN_USE));
+        drop(socket);
+    }
+}
+
+#[test]
+fn a_context_that_ends_is_told_and_does_not_wait_for_the_name() {
+    let context = zmq::Context::new();
+    let mut socket = HandlerSocket::bind(&context, NAME).unwrap();
+    let (reader, _writer) = pipe().unwrap();
+    let ending = std::thread::spawn(move || drop(context));
+    assert_eq!(socket.poll(reader.as_raw_fd(), -1).unwrap_err(), Errno::TERMINATED);
+    assert_eq!(socket.receive(&mut Frame::new()), Err(Errno::TERMINATED));
+    assert_eq!(socket.send_copy(b"x", false), Err(Errno::TERMINATED));
+    drop(socket);
+    ending.join().unwrap();
+}
+
+#[cfg(feature = "tokio")]
+#[tokio::test]
+async fn readiness_is_a_descriptor_of_its_own() {
+    let context = zmq::Context::new();
+    let mut socket = HandlerSocket::bind(&context, NAME).unwrap();
+    let readiness = socket.readiness().unwrap();
+    // The connection itself makes it readable, too.
+    let asker = asker(&context);
+    asker.send("x", 0).unwrap();
+    let mut frame = Frame::new();
+    while socket.receive(&mut frame) == Err(Errno::AGAIN) {
+        readiness.readable().await.unwrap().clear_ready();
+    }
+    drop(socket);
+    // libzmq has closed its descriptor; this one is still open, and is closed once.
+    let error = readiness.get_ref().try_clone().err();
+    assert!(error.is_none(), "{error:?}");
+    drop(readiness);
+}
+
+#[test]
+fn key_pairs() {
+    let (public, secret) = super::curve_keypair().unwrap();
+    let secret = CStr::from_bytes_with_nul(&secret[..]).unwrap();
+    assert_eq!(super::curve_public(secret).unwrap(), public);
+    for length in [0, 1, 39, 41, 80] {
+        let text = CString::new(vec![b'a'; length]).unwrap();
+        assert_eq!(super::curve_public(&text), Err(Errno::INVALID), "{length}");
+    }
+}
+
+#[test]
+fn options_and_monitors() {
+    let context = zmq::Context::new();
+    let mut socket = context.socket(zmq::REP).unwrap();
+    for enforce in [true, false] {
+        super::set_zap_enforce_domain(&mut socket, enforce).unwrap();
+        assert_eq!(super::zap_enforce_domain(&mut socket), Ok(enforce));
+    }
+    // Without a monitor, too.
+    super::stop_monitor(&mut socket).unwrap();
+    socket.monitor("inproc://monitor", zmq::SocketEvent::ALL as i32).unwrap();
+    let monitor = context.socket(zmq::PAIR).unwrap();
+    monitor.set_rcvtimeo(DEADLINE_MS as i32).unwrap();
+    monitor.connect("inproc://monitor").unwrap();
+    super::stop_monitor(&mut socket).unwrap();
+    let event = monitor.recv_multipart(0).unwrap();
+    assert_eq!(u16::from_ne_bytes([event[0][0], event[0][1]]), zmq::SocketEvent::MONITOR_STOPPED as u16);
+}
+
+#[test]
+fn every_number_has_a_text() {
+    for number in (-2..200).chain([156_384_712, 156_384_799, i32::MIN, i32::MAX]) {
+        let text = format!("{:?}", Errno(number));
+        assert!(text.starts_with(&format!("Errno({number}: ")) && text.len() > 12, "{text}");
+    }
+}
