@@ -8,21 +8,25 @@ use super::{Errno, Frame, HandlerSocket};
 
 const NAME: &CStr = c"inproc://ffi";
 /// How long a message may take that is sure to come.
-const DEADLINE_MS: i64 = 30_000;
+const DEADLINE_MS: i32 = 30_000;
 
 fn asker(context: &zmq::Context) -> zmq::Socket {
     let socket = context.socket(zmq::DEALER).unwrap();
     socket.set_linger(0).unwrap();
-    socket.set_rcvtimeo(DEADLINE_MS as i32).unwrap();
+    socket.set_rcvtimeo(DEADLINE_MS).unwrap();
     socket.connect(NAME.to_str().unwrap()).unwrap();
     socket
 }
 
-/// Waits for a message and reads its first frame; tells whether more follow.
+/// Reads the first frame of a message, which it waits for; tells whether more follow.
 fn next(socket: &mut HandlerSocket, frame: &mut Frame) -> bool {
     let (reader, _writer) = pipe().unwrap();
-    assert!(socket.poll(reader.as_raw_fd(), DEADLINE_MS).unwrap().socket);
-    socket.receive(frame).unwrap()
+    loop {
+        match socket.receive(frame) {
+            Err(Errno::AGAIN) => assert!(!socket.wait(reader.as_raw_fd(), DEADLINE_MS).unwrap()),
+            received => return received.unwrap(),
+        }
+    }
 }
 
 #[test]
@@ -75,12 +79,12 @@ fn a_frame_that_is_shared_is_not_wiped() {
     let context = zmq::Context::new();
     let publisher = context.socket(zmq::XPUB).unwrap();
     publisher.set_linger(0).unwrap();
-    publisher.set_rcvtimeo(DEADLINE_MS as i32).unwrap();
+    publisher.set_rcvtimeo(DEADLINE_MS).unwrap();
     publisher.set_xpub_verbose(true).unwrap();
     publisher.bind("inproc://shared").unwrap();
     let mut subscribers = [(); 2].map(|()| {
         let socket = context.socket(zmq::SUB).unwrap();
-        socket.set_rcvtimeo(DEADLINE_MS as i32).unwrap();
+        socket.set_rcvtimeo(DEADLINE_MS).unwrap();
         socket.connect("inproc://shared").unwrap();
         socket.set_subscribe(b"").unwrap();
         publisher.recv_bytes(0).unwrap();
@@ -103,14 +107,14 @@ fn an_empty_socket_says_so_and_a_wake_up_is_told_from_a_message() {
     let mut socket = HandlerSocket::bind(&context, NAME).unwrap();
     assert_eq!(socket.receive(&mut Frame::new()), Err(Errno::AGAIN));
     let (reader, mut writer) = pipe().unwrap();
-    let ready = socket.poll(reader.as_raw_fd(), 0).unwrap();
-    assert!(!ready.socket && !ready.wake);
+    assert!(!socket.wait(reader.as_raw_fd(), 0).unwrap(), "nothing came");
+    let asker = asker(&context);
+    asker.send("x", 0).unwrap();
+    assert!(next(&mut socket, &mut Frame::new()));
+    assert!(!socket.receive(&mut Frame::new()).unwrap());
+    assert_eq!(socket.receive(&mut Frame::new()), Err(Errno::AGAIN));
     writer.write_all(&[1]).unwrap();
-    let ready = socket.poll(reader.as_raw_fd(), -1).unwrap();
-    assert!(!ready.socket && ready.wake);
-    asker(&context).send("x", 0).unwrap();
-    let ready = socket.poll(reader.as_raw_fd(), -1).unwrap();
-    assert!(ready.socket && ready.wake);
+    assert!(socket.wait(reader.as_raw_fd(), -1).unwrap());
 }
 
 #[test]
@@ -129,8 +133,13 @@ fn a_context_that_ends_is_told_and_does_not_wait_for_the_name() {
     let mut socket = HandlerSocket::bind(&context, NAME).unwrap();
     let (reader, _writer) = pipe().unwrap();
     let ending = std::thread::spawn(move || drop(context));
-    assert_eq!(socket.poll(reader.as_raw_fd(), -1).unwrap_err(), Errno::TERMINATED);
-    assert_eq!(socket.receive(&mut Frame::new()), Err(Errno::TERMINATED));
+    let received = loop {
+        match socket.receive(&mut Frame::new()) {
+            Err(Errno::AGAIN) => assert!(!socket.wait(reader.as_raw_fd(), DEADLINE_MS).unwrap()),
+            received => break received,
+        }
+    };
+    assert_eq!(received, Err(Errno::TERMINATED));
     assert_eq!(socket.send_copy(b"x", false), Err(Errno::TERMINATED));
     drop(socket);
     ending.join().unwrap();
@@ -179,7 +188,7 @@ fn options_and_monitors() {
     super::stop_monitor(&mut socket).unwrap();
     socket.monitor("inproc://monitor", zmq::SocketEvent::ALL as i32).unwrap();
     let monitor = context.socket(zmq::PAIR).unwrap();
-    monitor.set_rcvtimeo(DEADLINE_MS as i32).unwrap();
+    monitor.set_rcvtimeo(DEADLINE_MS).unwrap();
     monitor.connect("inproc://monitor").unwrap();
     super::stop_monitor(&mut socket).unwrap();
     let event = monitor.recv_multipart(0).unwrap();

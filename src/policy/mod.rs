@@ -8,6 +8,7 @@ mod curve;
 mod decide;
 mod domain;
 mod explain;
+mod finder;
 mod limits;
 mod marks;
 mod peer;

@@ -7,6 +7,7 @@ use foldhash::quality::RandomState;
 use indexmap::IndexMap;
 use smallvec::SmallVec;
 
+use super::finder::Finder;
 use crate::error::{Error, Result};
 use crate::keys::{PaddedPassword, Password};
 use crate::policy::call::PlainCallback;
@@ -46,6 +47,7 @@ impl PlainSource {
 /// User names and passwords.
 pub(crate) struct PasswordTable {
     users: IndexMap<UserName, StoredPassword, RandomState>,
+    finder: Finder,
     // All passwords stand in blocks of one width, so that the time of a comparison is the same for all.
     wide: bool,
     /// What the hashed passwords cost, one for each. With none, comparing costs nothing worth a thread.
@@ -89,7 +91,7 @@ impl PasswordTable {
             };
             table.insert(user.as_bytes(), StoredPassword::Clear(password));
         }
-        Ok(table)
+        Ok(table.index())
     }
 
     /// Of nobody. The hasher says whose cost a user who isn't there takes on: one who keeps it gives all tables the same
@@ -97,6 +99,7 @@ impl PasswordTable {
     pub(crate) fn empty(hasher: RandomState) -> Self {
         PasswordTable {
             users: IndexMap::with_hasher(hasher),
+            finder: Finder::default(),
             wide: false,
             #[cfg(feature = "argon2")]
             costs: Vec::new(),
@@ -119,13 +122,13 @@ impl PasswordTable {
     /// Compares bytes, in a time that depends on neither the password nor whether there is such a user. A hashed password
     /// is never equal to anything here.
     pub(crate) fn holds(&self, username: &[u8], password: &[u8]) -> bool {
-        let place = self.users.get_index_of(username);
-        // For a user who isn't there, some other's password is compared with, always the same one for one name: as far
-        // from the processor's caches as a real one would be.
-        let any = self.users.hasher().hash_one(username) as usize % self.users.len().max(1);
-        let stored = self.users.get_index(place.unwrap_or(any));
-        let equal = stored.is_some_and(|(_, stored)| stored.matches(password));
-        equal & place.is_some()
+        let Some(found) = self.finder.find(username) else { return false };
+        // For a user who isn't there, some other's password is compared with: as far from the processor's caches as a real
+        // one would be.
+        let Some((name, stored)) = self.users.get_index(found.place) else { return false };
+        let is_right = stored.matches(password) & found.is_likely;
+        // Only who knows the password gets as far as the name.
+        is_right && **name == *username
     }
 
     /// The user's password as it is stored.
@@ -152,7 +155,7 @@ impl PasswordTable {
         self.costs.get(hash.checked_rem(self.costs.len())?).copied()
     }
 
-    /// Adds a user, or replaces the password of one.
+    /// Adds a user, or replaces the password of one. They are let in once [`index`](Self::index) was called.
     pub(crate) fn insert(&mut self, user: &[u8], mut password: StoredPassword) {
         #[cfg(feature = "argon2")]
         if let StoredPassword::Hashed(phc) = &password {
@@ -165,6 +168,12 @@ impl PasswordTable {
             self.users.values_mut().for_each(StoredPassword::widen);
         }
         self.users.insert(user.into(), password);
+    }
+
+    /// To be called when all users are there.
+    pub(crate) fn index(mut self) -> Self {
+        self.finder = Finder::new(self.users.keys().map(|name| &**name));
+        self
     }
 }
 

@@ -289,7 +289,7 @@ impl Inner {
         for (name, stored) in users {
             table.insert(&name, stored);
         }
-        Ok(self.replace(table))
+        Ok(self.replace(table.index()))
     }
 
     fn replace(&self, table: PasswordTable) -> Reload {
