@@ -1,0 +1,129 @@
+//! Whether the time of a PLAIN decision tells anything about users and passwords. A statistical test, on demand.
+//!
+//! ```sh
+//! cargo bench --bench password_timing                 # fails where two classes of refusals can be told apart
+//! cargo bench --bench password_timing -- --planted    # the same of a comparison that leaks: fails where that isn't found
+//! ```
+//!
+//! Requests of several classes, all to be refused, are decided by `handle_zap_message` in random order, and Welch's t is
+//! taken of each pair of classes, as dudect does: the slowest few percent are dropped, being interruptions. From 4.5 on, two
+//! classes are told apart; there are 200,000 decisions of each. Run it on a quiet machine.
+//!
+//! Two tables are asked. A small one is in the processor's caches whatever is asked, of a large one most is in none. Both
+//! are made anew again and again, so that no class is lucky with its hashes or its memory. Without Cargo's `--bench`, as in
+//! `cargo test`, the program only runs through, and judges nothing.
+
+#[path = "../instructions/numbers.rs"]
+#[allow(dead_code)]
+mod numbers;
+mod planted;
+mod requests;
+mod welch;
+
+use std::hint::black_box;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use numbers::Numbers;
+use planted::Planted;
+use requests::{CLASSES, Request, Table};
+use welch::Sample;
+
+/// |t| from which two classes count as told apart: dudect's bound.
+const THRESHOLD: f64 = 4.5;
+/// Of each class.
+const DECISIONS: usize = 200_000;
+/// So much of all decisions is dropped, from the slow end.
+const DROPPED: f64 = 0.05;
+/// Decisions in a row.
+const BATCH: usize = 512;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let planted = arguments.iter().any(|argument| argument == "--planted");
+    let bench = arguments.iter().any(|argument| argument == "--bench");
+    let tables = if bench {
+        [Table { users: 32, batches: 1 }, Table { users: 400_000, batches: 20 }]
+    } else {
+        [Table { users: 32, batches: 1 }, Table { users: 400, batches: 1 }]
+    };
+    let decisions = if bench { DECISIONS } else { 200 };
+    let mut apart = 0;
+    for table in &tables {
+        println!("{} users", table.users);
+        let times = if planted {
+            let make = || Planted::new(table.entries());
+            measure(table, decisions, make, Planted::decide)
+        } else {
+            measure(table, decisions, || table.policy(), |policy, request| policy.handle_zap_message(request))
+        };
+        apart += usize::from(judge(times));
+    }
+    if !bench {
+        return ExitCode::SUCCESS;
+    }
+    let (verdict, good) = match (planted, apart) {
+        (false, 0) => ("no class of refusals can be told from another", true),
+        (false, _) => ("FAILED: classes of refusals can be told apart", false),
+        (true, 2) => ("the planted leak is found", true),
+        (true, _) => ("FAILED: the planted leak is not found", false),
+    };
+    println!("{verdict}");
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Nanoseconds of each decision, by class, in random order.
+fn measure<P, T>(
+    table: &Table,
+    decisions: usize,
+    make: impl Fn() -> P,
+    decide: impl Fn(&P, &Request) -> T,
+) -> Vec<Vec<f64>> {
+    let mut numbers = Numbers(u64::from(std::process::id()));
+    let mut times = vec![Vec::with_capacity(decisions); CLASSES.len()];
+    let mut policy = make();
+    let mut batches = 0;
+    while times.iter().any(|times| times.len() < decisions) {
+        if batches == table.batches {
+            policy = make();
+            batches = 0;
+        }
+        batches += 1;
+        let batch: Vec<(usize, Request)> = (0..BATCH)
+            .map(|_| {
+                let class = numbers.below(CLASSES.len());
+                (class, table.request(class, &mut numbers))
+            })
+            .collect();
+        for (class, request) in &batch {
+            let start = Instant::now();
+            let reply = black_box(decide(&policy, black_box(request)));
+            let took = start.elapsed();
+            drop(reply);
+            // A class that has enough is decided nevertheless.
+            if times[*class].len() < decisions {
+                times[*class].push(took.as_nanos() as f64);
+            }
+        }
+    }
+    times
+}
+
+/// Prints every class and every pair that is told apart; whether there is one.
+fn judge(times: Vec<Vec<f64>>) -> bool {
+    let mut all: Vec<f64> = times.iter().flatten().copied().collect();
+    all.sort_by(f64::total_cmp);
+    let cut = all[((all.len() - 1) as f64 * (1.0 - DROPPED)) as usize];
+    let samples: Vec<Sample> =
+        times.iter().map(|times| Sample::of(times.iter().copied().filter(|time| *time <= cut))).collect();
+    println!("  decisions over {cut} ns are dropped; |t| from {THRESHOLD} on tells two classes apart");
+    println!("  {:>9} {:>9}  {:44} t against each class", "kept", "mean ns", "class");
+    let mut apart = false;
+    for (class, sample) in CLASSES.iter().zip(&samples) {
+        let row: Vec<f64> = samples.iter().map(|other| sample.t(other)).collect();
+        apart |= row.iter().any(|t| t.is_nan() || t.abs() >= THRESHOLD);
+        let row: Vec<String> = row.iter().map(|t| format!("{t:>8.2}")).collect();
+        println!("  {:>9} {:>9.2}  {class:44}{}", sample.count, sample.mean, row.join(""));
+    }
+    apart
+}

@@ -1,0 +1,81 @@
+//! The users of a table, and the classes of requests about them.
+
+use zmq_auth::Authenticator;
+
+use crate::numbers::Numbers;
+
+/// What a request has wrong. All guesses have the same length, which is no secret to who makes them.
+pub(crate) const CLASSES: [&str; 5] = [
+    "wrong password, the stored one is as long",
+    "wrong password, all but the last byte right",
+    "wrong password, the stored one is shorter",
+    "unknown user",
+    "right password of another domain",
+];
+const ALMOST: usize = 1;
+const SHORTER: usize = 2;
+const UNKNOWN: usize = 3;
+const OTHER_DOMAIN: usize = 4;
+/// Each class of users that exist asks about its own share of them, as often as the others about theirs: what is in a
+/// cache because it was asked for before is so for all alike.
+const SHARES: usize = CLASSES.len() - 1;
+
+/// From the version frame on.
+pub(crate) type Request = Vec<Vec<u8>>;
+
+/// A table to be asked.
+pub(crate) struct Table {
+    pub(crate) users: usize,
+    /// It is made anew after so many batches: so few that next to none of its users is asked about twice, or compared
+    /// with in place of an unknown one while another class asks about them.
+    pub(crate) batches: usize,
+}
+
+impl Table {
+    pub(crate) fn policy(&self) -> Authenticator {
+        let auth = Authenticator::new();
+        auth.configure_plain("shop", self.entries()).expect("a table");
+        // Users of the same names, with other passwords.
+        auth.configure_plain("bank", (0..self.users).map(|n| (user(n), password(n + self.users)))).expect("a table");
+        auth
+    }
+
+    /// Names and passwords.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (String, String)> {
+        let stored = |n| if share_of(n) == share(SHORTER) { "shorter".to_owned() } else { password(n) };
+        (0..self.users).map(move |n| (user(n), stored(n)))
+    }
+
+    /// A request of the class, about one of its users.
+    pub(crate) fn request(&self, class: usize, numbers: &mut Numbers) -> Request {
+        let mut n = numbers.below(self.users);
+        while share_of(n) != share(class) {
+            n = numbers.below(self.users);
+        }
+        let name = user(if class == UNKNOWN { n + self.users } else { n });
+        let mut guess = password(n);
+        match class {
+            OTHER_DOMAIN => guess = password(n + self.users),
+            ALMOST => guess.replace_range(guess.len() - 1.., "x"),
+            _ => guess.replace_range(..1, "x"),
+        }
+        ["1.0", "1", "shop", "127.0.0.1", "", "PLAIN", &name, &guess].map(|frame| frame.as_bytes().to_vec()).into()
+    }
+}
+
+fn share(class: usize) -> usize {
+    if class == OTHER_DOMAIN { UNKNOWN } else { class % SHARES }
+}
+
+/// Whose user it is: each class has one of every four, but not in turns, as places in memory take turns, too.
+fn share_of(n: usize) -> usize {
+    (n + Numbers((n / SHARES) as u64).below(SHARES)) % SHARES
+}
+
+fn user(n: usize) -> String {
+    format!("user-{n:07}")
+}
+
+fn password(n: usize) -> String {
+    format!("password of number {n:07}")
+}
