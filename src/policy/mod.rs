@@ -29,7 +29,7 @@ pub(crate) use domain::check as check_domain;
 pub use explain::{Explanation, MatchedDomain};
 pub(crate) use marks::PROPERTY as MARK_PROPERTY;
 pub use peer::Peer;
-pub(crate) use plain::{PasswordTable, StoredPassword, problem as plain_problem};
+pub(crate) use plain::{PasswordTable, StoredPassword, Users, problem as plain_problem};
 pub(crate) use reason::Reason;
 pub use sources::CURVE_ALLOW_ANY;
 pub(crate) use validity::Validity;

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use super::finder::Finder;
 use crate::error::{Error, Result};
-use crate::keys::{PaddedPassword, Password};
+use crate::keys::{Password, PasswordBlocks};
 use crate::policy::call::PlainCallback;
 #[cfg(feature = "argon2")]
 use crate::store::{Cost, Phc};
@@ -44,26 +44,50 @@ impl PlainSource {
     }
 }
 
-/// User names and passwords.
+/// User names and passwords, as they are found.
 pub(crate) struct PasswordTable {
-    users: IndexMap<UserName, StoredPassword, RandomState>,
+    // Each at the place that the finder says.
     finder: Finder,
-    // All passwords stand in blocks of one width, so that the time of a comparison is the same for all.
-    wide: bool,
-    /// What the hashed passwords cost, one for each. With none, comparing costs nothing worth a thread.
+    users: Box<[User]>,
+    /// The clear ones. At the place of a hashed one, nothing matches.
+    passwords: PasswordBlocks,
     #[cfg(feature = "argon2")]
-    costs: Vec<Cost>,
+    costs: Costs,
+}
+
+struct User {
+    name: UserName,
+    #[cfg(feature = "argon2")]
+    hashed: Option<Box<Phc>>,
+}
+
+/// What the hashed passwords cost, one for each. With none, comparing costs nothing worth a thread.
+#[cfg(feature = "argon2")]
+struct Costs {
+    each: Box<[Cost]>,
+    hasher: RandomState,
 }
 
 /// Up to 24 bytes stand in the table itself.
 type UserName = SmallVec<[u8; 24]>;
 
-/// A password as it stands in a table: on the heap, for a table that grows would leave copies behind, unwiped.
-#[derive(PartialEq)]
+/// User names and passwords on their way into a table.
+#[derive(Default)]
+pub(crate) struct Users(IndexMap<UserName, StoredPassword, RandomState>);
+
+/// A password as it is to be stored.
 pub(crate) enum StoredPassword {
-    Clear(PaddedPassword),
+    /// 1 to 255 bytes.
+    Clear(Password),
     #[cfg(feature = "argon2")]
     Hashed(Box<Phc>),
+}
+
+impl Users {
+    /// Adds a user, or replaces the password of one.
+    pub(crate) fn insert(&mut self, user: &[u8], password: StoredPassword) {
+        self.0.insert(user.into(), password);
+    }
 }
 
 impl PasswordTable {
@@ -73,7 +97,7 @@ impl PasswordTable {
         U: Into<String>,
         P: Into<Password>,
     {
-        let mut table = PasswordTable::empty(RandomState::default());
+        let mut users = Users::default();
         for (user, password) in passwords {
             let user: String = user.into();
             let password: Password = password.into();
@@ -86,23 +110,35 @@ impl PasswordTable {
             if let Some(problem) = problem(password.as_bytes()) {
                 return Err(Error::PlainCredentials { what: "password", problem });
             }
-            let Some(password) = PaddedPassword::new(password.as_bytes()) else {
-                return Err(Error::PlainCredentials { what: "password", problem: TOO_LONG });
-            };
-            table.insert(user.as_bytes(), StoredPassword::Clear(password));
+            users.insert(user.as_bytes(), StoredPassword::Clear(password));
         }
-        Ok(table.index())
+        Ok(PasswordTable::of(users, RandomState::default()))
     }
 
-    /// Of nobody. The hasher says whose cost a user who isn't there takes on: one who keeps it gives all tables the same
-    /// answer.
-    pub(crate) fn empty(hasher: RandomState) -> Self {
-        PasswordTable {
-            users: IndexMap::with_hasher(hasher),
-            finder: Finder::default(),
-            wide: false,
+    /// The hasher says whose cost a user who isn't there takes on: one who keeps it gives all tables the same answer.
+    #[cfg_attr(not(feature = "argon2"), expect(unused_variables, reason = "nothing costs anything"))]
+    pub(crate) fn of(users: Users, hasher: RandomState) -> Self {
+        let users = users.0;
+        let (finder, order) = Finder::new(users.keys().map(|name| &**name));
+        let at = |number: &u32| users.get_index(*number as usize);
+        let passwords = PasswordBlocks::new(order.iter().map(|number| match at(number)?.1 {
+            StoredPassword::Clear(password) => Some(password),
             #[cfg(feature = "argon2")]
-            costs: Vec::new(),
+            StoredPassword::Hashed(_) => None,
+        }));
+        #[cfg(feature = "argon2")]
+        let each = users.values().filter_map(StoredPassword::hashed).map(|phc| phc.cost).collect();
+        let user = |(name, _stored): (&UserName, &StoredPassword)| User {
+            name: name.clone(),
+            #[cfg(feature = "argon2")]
+            hashed: _stored.hashed().cloned().map(Box::new),
+        };
+        PasswordTable {
+            finder,
+            users: order.iter().filter_map(at).map(user).collect(),
+            passwords,
+            #[cfg(feature = "argon2")]
+            costs: Costs { each, hasher },
         }
     }
 
@@ -112,94 +148,85 @@ impl PasswordTable {
 
     /// Tells the user's password from another, for as long as the process runs; `None` for a user who isn't there.
     pub(crate) fn credential(&self, username: &[u8]) -> Option<u64> {
-        Some(match self.stored(username)? {
-            StoredPassword::Clear(password) => credential(password.as_bytes()),
-            #[cfg(feature = "argon2")]
-            StoredPassword::Hashed(phc) => credential(phc.hash()),
-        })
+        let place = self.place(username)?;
+        #[cfg(feature = "argon2")]
+        if let Some(phc) = &self.users.get(place)?.hashed {
+            return Some(credential(phc.hash()));
+        }
+        Some(credential(self.passwords.password(place)?.as_bytes()))
     }
 
     /// Compares bytes, in a time that depends on neither the password nor whether there is such a user. A hashed password
     /// is never equal to anything here.
     pub(crate) fn holds(&self, username: &[u8], password: &[u8]) -> bool {
-        let Some(found) = self.finder.find(username) else { return false };
         // For a user who isn't there, some other's password is compared with: as far from the processor's caches as a real
         // one would be.
-        let Some((name, stored)) = self.users.get_index(found.place) else { return false };
-        let is_right = stored.matches(password) & found.is_likely;
+        let Some(found) = self.finder.find(username) else { return false };
+        let is_right = self.passwords.matches(found.place, password) & found.is_likely;
         // Only who knows the password gets as far as the name.
-        is_right && **name == *username
+        is_right && self.users.get(found.place).is_some_and(|user| user.is_clear() && *user.name == *username)
     }
 
-    /// The user's password as it is stored.
-    pub(crate) fn stored(&self, username: &[u8]) -> Option<&StoredPassword> {
-        self.users.get(username)
+    /// Where the user is.
+    fn place(&self, username: &[u8]) -> Option<usize> {
+        let place = self.finder.find(username)?.place;
+        (*self.users.get(place)?.name == *username).then_some(place)
     }
 
-    /// All of them.
-    pub(crate) fn users(&self) -> impl Iterator<Item = (&[u8], &StoredPassword)> {
-        self.users.iter().map(|(name, stored)| (&**name, stored))
+    pub(crate) fn names(&self) -> impl Iterator<Item = &[u8]> {
+        self.users.iter().map(|user| &*user.name)
+    }
+
+    pub(crate) fn has(&self, username: &[u8]) -> bool {
+        self.place(username).is_some()
+    }
+
+    /// Whether a user has the same password, as it is stored, in both tables; `None` where either has no such user.
+    pub(crate) fn is_unchanged(&self, other: &Self, username: &[u8]) -> Option<bool> {
+        let (place, there) = (self.place(username)?, other.place(username)?);
+        #[cfg(feature = "argon2")]
+        if self.users.get(place)?.hashed != other.users.get(there)?.hashed {
+            return Some(false);
+        }
+        Some(self.passwords.password(place) == other.passwords.password(there))
     }
 
     /// Whether a password of this table has to be hashed to be compared.
     #[cfg(feature = "argon2")]
     pub(crate) fn is_hashed(&self) -> bool {
-        !self.costs.is_empty()
+        !self.costs.each.is_empty()
+    }
+
+    /// The user's password, where it is a hashed one.
+    #[cfg(feature = "argon2")]
+    pub(crate) fn hashed(&self, username: &[u8]) -> Option<&Phc> {
+        self.users.get(self.place(username)?)?.hashed.as_deref()
     }
 
     /// What a guess for a user without a hashed password is to cost: that of some user who has one, and always the same
     /// one. So names that don't exist cost what those that do cost, each in the same proportion.
     #[cfg(feature = "argon2")]
     pub(crate) fn cost(&self, username: &[u8]) -> Option<Cost> {
-        let hash = self.users.hasher().hash_one(username) as usize;
-        self.costs.get(hash.checked_rem(self.costs.len())?).copied()
-    }
-
-    /// Adds a user, or replaces the password of one. They are let in once [`index`](Self::index) was called.
-    pub(crate) fn insert(&mut self, user: &[u8], mut password: StoredPassword) {
-        #[cfg(feature = "argon2")]
-        if let StoredPassword::Hashed(phc) = &password {
-            self.costs.push(phc.cost);
-        }
-        if self.wide {
-            password.widen();
-        } else if password.is_wide() {
-            self.wide = true;
-            self.users.values_mut().for_each(StoredPassword::widen);
-        }
-        self.users.insert(user.into(), password);
-    }
-
-    /// To be called when all users are there.
-    pub(crate) fn index(mut self) -> Self {
-        self.finder = Finder::new(self.users.keys().map(|name| &**name));
-        self
+        let hash = self.costs.hasher.hash_one(username) as usize;
+        self.costs.each.get(hash.checked_rem(self.costs.each.len())?).copied()
     }
 }
 
+impl User {
+    fn is_clear(&self) -> bool {
+        #[cfg(feature = "argon2")]
+        return self.hashed.is_none();
+        #[cfg(not(feature = "argon2"))]
+        true
+    }
+}
+
+#[cfg(feature = "argon2")]
 impl StoredPassword {
-    fn is_wide(&self) -> bool {
+    fn hashed(&self) -> Option<&Phc> {
         match self {
-            StoredPassword::Clear(stored) => stored.is_wide(),
-            #[cfg(feature = "argon2")]
-            StoredPassword::Hashed(_) => false,
-        }
-    }
-
-    fn widen(&mut self) {
-        match self {
-            StoredPassword::Clear(stored) => stored.widen(),
-            #[cfg(feature = "argon2")]
-            StoredPassword::Hashed(_) => {}
-        }
-    }
-
-    fn matches(&self, password: &[u8]) -> bool {
-        match self {
-            StoredPassword::Clear(stored) => stored.matches(password),
-            // Not here: it takes a thread of its own.
-            #[cfg(feature = "argon2")]
-            StoredPassword::Hashed(_) => false,
+            StoredPassword::Clear(_) => None,
+            StoredPassword::Hashed(phc) => Some(phc),
         }
     }
 }
@@ -254,12 +281,12 @@ mod tests {
         let long = "x".repeat(64);
         for passwords in [["short", &long, "other"], [&long, "short", "other"]] {
             let table = PasswordTable::new(["a", "b", "c"].into_iter().zip(passwords)).unwrap();
-            assert!(table.users.values().all(StoredPassword::is_wide));
+            assert!(table.passwords.is_wide());
             for (user, password) in [b"a", b"b", b"c"].into_iter().zip(passwords) {
                 assert!(table.holds(user, password.as_bytes()) && !table.holds(user, b"x"));
             }
         }
-        assert!(!table().users.values().any(StoredPassword::is_wide));
+        assert!(!table().passwords.is_wide());
     }
 
     #[test]

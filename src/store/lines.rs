@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::phc::looks_hashed;
-use crate::keys::PaddedPassword;
+use crate::keys::Password;
 use crate::policy::StoredPassword;
 
 /// What is wrong, and on which line, counted from 1.
@@ -49,11 +49,11 @@ fn user(line: &[u8]) -> Result<(&[u8], StoredPassword), &'static str> {
     if looks_hashed(value) {
         return Ok((name, hashed(value)?));
     }
-    if value.is_empty() {
-        return Err("has an empty password, which libzmq clients can't send");
+    match value.len() {
+        0 => Err("has an empty password, which libzmq clients can't send"),
+        1..=255 => Ok((name, StoredPassword::Clear(Password::from(value)))),
+        _ => Err("has a password of more than 255 bytes, libzmq's limit"),
     }
-    let password = PaddedPassword::new(value).ok_or("has a password of more than 255 bytes, libzmq's limit")?;
-    Ok((name, StoredPassword::Clear(password)))
 }
 
 #[cfg(feature = "argon2")]

@@ -15,7 +15,7 @@ use super::stamp::{Stamp, Stamper};
 use super::status::{Reload, StoreProblem, StoreStatus};
 use crate::audit::TARGET;
 use crate::error::{Error, Result};
-use crate::policy::PasswordTable;
+use crate::policy::{PasswordTable, Users};
 use crate::regular_file;
 
 /// The most that is read of a password file: 16 MiB.
@@ -120,7 +120,7 @@ impl PasswordFile {
         let path = std::path::absolute(given).map_err(open)?;
         let inner = Inner {
             path,
-            table: RwLock::new(Arc::new(PasswordTable::empty(RandomState::default()))),
+            table: RwLock::new(Arc::new(PasswordTable::of(Users::default(), RandomState::default()))),
             seen: Mutex::new(Seen { stamper: Stamper::new(), stamp: Stamp::NONE, failed: false, warned_of: 0 }),
             report: Report::default(),
             hasher: RandomState::default(),
@@ -284,25 +284,24 @@ impl Inner {
         let (content, metadata) = read(&self.path)?;
         seen.stamp = seen.stamper.stamp(&metadata);
         warn(&self.path, metadata.permissions().mode(), &mut seen.warned_of);
-        let users = lines::parse(&content).map_err(|(line, problem)| fault(&self.path, Some(line), problem))?;
-        let mut table = PasswordTable::empty(self.hasher.clone());
-        for (name, stored) in users {
-            table.insert(&name, stored);
+        let lines = lines::parse(&content).map_err(|(line, problem)| fault(&self.path, Some(line), problem))?;
+        let mut users = Users::default();
+        for (name, stored) in lines {
+            users.insert(&name, stored);
         }
-        Ok(self.replace(table.index()))
+        Ok(self.replace(PasswordTable::of(users, self.hasher.clone())))
     }
 
     fn replace(&self, table: PasswordTable) -> Reload {
         let old = self.read(Arc::clone);
         let mut reload = Reload { read: 1, ..Reload::default() };
-        for (name, stored) in table.users() {
-            match old.stored(name) {
+        for name in table.names() {
+            match old.is_unchanged(&table, name) {
                 None => reload.added += 1,
-                Some(old) if old != stored => reload.changed += 1,
-                Some(_) => {}
+                Some(unchanged) => reload.changed += usize::from(!unchanged),
             }
         }
-        reload.removed = old.users().filter(|(name, _)| table.stored(name).is_none()).count();
+        reload.removed = old.names().filter(|name| !table.has(name)).count();
         if !reload.is_nothing() {
             let table = Arc::new(table);
             *self.table.write().unwrap_or_else(PoisonError::into_inner) = table;

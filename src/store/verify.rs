@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::report::lock;
-use crate::policy::{PasswordTable, StoredPassword};
+use crate::policy::PasswordTable;
 
 /// Hashing keeps a core busy: more at once only takes memory.
 const MAX_AT_ONCE: usize = 4;
@@ -28,10 +28,10 @@ pub(crate) enum Verified {
 /// Costs one hash whoever asks: a user with a hashed password, one with a clear one, or nobody at all.
 pub(crate) fn verify(table: &PasswordTable, username: &[u8], password: &[u8]) -> Verified {
     let Some(_turn) = SLOTS.wait() else { return Verified::Busy };
-    let found = match table.stored(username) {
-        Some(StoredPassword::Hashed(phc)) => phc.matches(password),
+    let found = match table.hashed(username) {
+        Some(phc) => phc.matches(password),
         // A clear password is compared as ever; an unknown user never matches.
-        _ => match table.cost(username) {
+        None => match table.cost(username) {
             Some(cost) => cost.spend(password).map(|()| table.holds(username, password)),
             None => Some(table.holds(username, password)),
         },
