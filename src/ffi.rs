@@ -130,36 +130,34 @@ pub(crate) fn stop_monitor(socket: &mut zmq::Socket) -> Result<(), Errno> {
 }
 
 /// One message frame that can be received into again and again: frames up to 33 bytes then never allocate.
-pub(crate) struct Frame(zmq_sys::zmq_msg_t);
+pub(crate) struct Frame {
+    message: zmq_sys::zmq_msg_t,
+    /// No more than the message has; what libzmq said when it was received. A frame is asked for often, and each question
+    /// is a call.
+    length: usize,
+}
 
 // SAFETY: a `zmq_msg_t` belongs to whoever holds it; libzmq ties no message to a thread.
 unsafe impl Send for Frame {}
 
 impl Frame {
     pub(crate) fn new() -> Self {
-        let mut frame = Frame(zmq_sys::zmq_msg_t::default());
+        let mut message = zmq_sys::zmq_msg_t::default();
         // SAFETY: the struct is the 64 bytes that the call initialises; it never fails.
-        unsafe { zmq_sys::zmq_msg_init(&mut frame.0) };
-        frame
-    }
-
-    /// Without the content's address: half the calls that `deref` makes.
-    pub(crate) fn is_empty(&self) -> bool {
-        // SAFETY: an initialised message, which the call only reads.
-        unsafe { zmq_sys::zmq_msg_size(&self.0) == 0 }
+        unsafe { zmq_sys::zmq_msg_init(&mut message) };
+        Frame { message, length: 0 }
     }
 
     /// Overwrites the content with zeros, where it is this frame's alone.
     pub(crate) fn wipe(&mut self) {
         // SAFETY: an initialised message. Another program in the process may have sent constant or shared memory.
-        if unsafe { zmq_sys::zmq_msg_get(&self.0, zmq_sys::ZMQ_SHARED as c_int) } != 0 {
+        if unsafe { zmq_sys::zmq_msg_get(&self.message, zmq_sys::ZMQ_SHARED as c_int) } != 0 {
             return;
         }
         // SAFETY: as in `deref`; the bytes are neither constant nor shared, and `&mut self` is the only way to them.
         let bytes = unsafe {
-            let size = zmq_sys::zmq_msg_size(&self.0);
-            let data = zmq_sys::zmq_msg_data(&mut self.0).cast::<u8>();
-            if data.is_null() { &mut [] } else { slice::from_raw_parts_mut(data, size) }
+            let data = zmq_sys::zmq_msg_data(&mut self.message).cast::<u8>();
+            if data.is_null() { &mut [] } else { slice::from_raw_parts_mut(data, self.length) }
         };
         bytes.zeroize();
     }
@@ -168,7 +166,7 @@ impl Frame {
 impl Drop for Frame {
     fn drop(&mut self) {
         // SAFETY: initialised by every constructor, closed only here; the call fails only for what isn't a message.
-        unsafe { zmq_sys::zmq_msg_close(&mut self.0) };
+        unsafe { zmq_sys::zmq_msg_close(&mut self.message) };
     }
 }
 
@@ -176,13 +174,16 @@ impl Deref for Frame {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        let message = ptr::from_ref(&self.0);
-        // SAFETY: `zmq_msg_data` and `zmq_msg_size` only read the struct (the first takes a mutable pointer for history's
-        // sake); the bytes live as long as the message, which `self` borrows. A slice is never made from a null pointer.
+        if self.length == 0 {
+            return &[];
+        }
+        let message = ptr::from_ref(&self.message);
+        // SAFETY: `zmq_msg_data` only reads the struct (it takes a mutable pointer for history's sake); there are no fewer
+        // bytes than `length`, and they live as long as the message, which `self` borrows. A slice is never made from a
+        // null pointer.
         unsafe {
-            let size = zmq_sys::zmq_msg_size(message);
             let data = zmq_sys::zmq_msg_data(message.cast_mut()).cast::<u8>();
-            if data.is_null() { &[] } else { slice::from_raw_parts(data, size) }
+            if data.is_null() { &[] } else { slice::from_raw_parts(data, self.length) }
         }
     }
 }
@@ -229,16 +230,22 @@ impl HandlerSocket {
 
     /// Receives one frame without waiting; tells whether more of the same message follow.
     pub(crate) fn receive(&mut self, frame: &mut Frame) -> Result<bool, Errno> {
+        // What it held may be gone whatever comes of the call.
+        frame.length = 0;
         // SAFETY: a live socket and an initialised message.
-        check(unsafe { zmq_sys::zmq_msg_recv(&mut frame.0, self.raw, zmq_sys::ZMQ_DONTWAIT as c_int) })?;
+        let size =
+            check(unsafe { zmq_sys::zmq_msg_recv(&mut frame.message, self.raw, zmq_sys::ZMQ_DONTWAIT as c_int) })?;
+        // Of a larger one than an `int` can tell, libzmq says the largest `int`.
+        frame.length = usize::try_from(size).unwrap_or(0);
         // SAFETY: an initialised message.
-        Ok(unsafe { zmq_sys::zmq_msg_more(&frame.0) } == 1)
+        Ok(unsafe { zmq_sys::zmq_msg_more(&frame.message) } == 1)
     }
 
     /// Sends the frame's content and leaves it empty.
     pub(crate) fn send(&mut self, frame: &mut Frame, more: bool) -> Result<(), Errno> {
         // SAFETY: a live socket and an initialised message, which is empty and still initialised after success.
-        check(unsafe { zmq_sys::zmq_msg_send(&mut frame.0, self.raw, send_flags(more)) })?;
+        check(unsafe { zmq_sys::zmq_msg_send(&mut frame.message, self.raw, send_flags(more)) })?;
+        frame.length = 0;
         Ok(())
     }
 

@@ -94,7 +94,8 @@ fn a_frame_that_is_shared_is_not_wiped() {
     let mut frames = subscribers.each_mut().map(|socket| {
         let mut frame = Frame::new();
         // SAFETY: a live socket and an initialised message.
-        assert_eq!(unsafe { zmq_sys::zmq_msg_recv(&mut frame.0, socket.as_mut_ptr(), 0) }, 1_000);
+        assert_eq!(unsafe { zmq_sys::zmq_msg_recv(&mut frame.message, socket.as_mut_ptr(), 0) }, 1_000);
+        frame.length = 1_000;
         frame
     });
     frames[0].wipe();

@@ -122,10 +122,11 @@ mod tests {
 
     #[test]
     fn each_matches_itself_alone_in_narrow_and_in_wide_blocks() {
-        let mut passwords: Vec<Password> = [b"".as_slice(), b"\0", b"\0\0", b"a", b"a\0", b"b", &[b'a'; 62], &[b'a'; 63]]
-            .into_iter()
-            .map(Password::from)
-            .collect();
+        let mut passwords: Vec<Password> =
+            [b"".as_slice(), b"\0", b"\0\0", b"a", b"a\0", b"b", &[b'a'; 62], &[b'a'; 63]]
+                .into_iter()
+                .map(Password::from)
+                .collect();
         for wide in [false, true] {
             if wide {
                 passwords.extend([64, 65, 127, 128, 129, 254, 255].map(|n| Password::from(vec![b'a'; n])));
