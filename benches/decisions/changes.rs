@@ -161,10 +161,11 @@ fn twice(make: impl Fn() -> Result<Authenticator>) -> Result<(Authenticator, [Au
 fn measure(bench: &Bench, scene: Scene<'_>, figures: &mut Figures) -> Result<()> {
     let requests = Requests::of(scene.population);
     let mut contestant = ours::thread(ours::THREAD, &bench.driver, &requests, &scene.policy)?;
-    let load = Load { latencies: true, seconds: bench.extent.seconds * 2.0, ..full_rate(bench) };
+    let (repetitions, seconds) = bench.extent.changes;
+    let load = Load { latencies: true, seconds, ..full_rate(bench) };
     let mut variants = [STILL, ELSEWHERE, CHANGING];
     let mut changed = 0;
-    for _ in 0..bench.extent.repetitions {
+    for _ in 0..repetitions {
         for variant in variants {
             let mut run = || -> Result<Measured> {
                 let measured = contestant.run(&load)?;

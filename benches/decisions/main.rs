@@ -24,6 +24,7 @@ mod driver;
 mod floor;
 mod latency;
 mod ours;
+mod placement;
 mod population;
 #[path = "../../tests/harness/python.rs"]
 mod python;
@@ -52,10 +53,14 @@ struct Bench {
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
 struct Extent {
+    /// Many and short: what else runs on the machine is then the same for all contestants of one repetition.
     repetitions: usize,
     /// Of one run of one contestant.
     seconds: f64,
+    /// Answers before the clock starts.
     warm_up: u64,
+    /// Repetitions and seconds where a policy changes: a change may take as long as a short run.
+    changes: (usize, f64),
     /// Keys or users in a store.
     stores: &'static [u32],
     /// Address rules.
@@ -69,9 +74,10 @@ struct Extent {
 }
 
 const FULL: Extent = Extent {
-    repetitions: 5,
-    seconds: 0.4,
-    warm_up: 5_000,
+    repetitions: 15,
+    seconds: 0.12,
+    warm_up: 2_000,
+    changes: (5, 0.8),
     stores: &[1, 1_000, 100_000, 1_000_000],
     rules: &[1, 1_000, 100_000],
     slow_up_to: 100_000,
@@ -84,6 +90,7 @@ const TINY: Extent = Extent {
     repetitions: 1,
     seconds: 0.02,
     warm_up: 10,
+    changes: (1, 0.04),
     stores: &[1, 100],
     rules: &[1, 100],
     slow_up_to: 100,
@@ -106,7 +113,9 @@ const SECTIONS: [(&str, Measure); 6] = [
 fn main() -> Result<()> {
     let (filters, repetitions) = arguments()?;
     let mut extent = if report::is_benchmark() { FULL } else { TINY };
-    extent.repetitions = repetitions.unwrap_or(extent.repetitions);
+    if let Some(repetitions) = repetitions {
+        (extent.repetitions, extent.changes.0) = (repetitions, repetitions);
+    }
     let bench = Bench { driver: Arc::new(Driver::compile()?), extent };
     let chosen = |key: &str| filters.is_empty() || filters.iter().any(|filter| key.contains(filter));
     let sections: Vec<_> = SECTIONS.into_iter().filter(|(key, _)| chosen(key)).collect();

@@ -78,12 +78,16 @@ impl IpcRule {
 impl PeerAddress {
     pub(crate) fn parse(bytes: &[u8]) -> Self {
         let Ok(text) = std::str::from_utf8(bytes) else { return PeerAddress::Other };
+        // All but IPv4 addresses have a colon: none is tried as what it can't be.
+        if !text.contains(':') {
+            return text.parse().map_or(PeerAddress::Other, |ip| PeerAddress::Ip(IpAddr::V4(ip)));
+        }
         if let Some(credentials) = text.strip_prefix("localhost:") {
             return ipc(credentials).map_or(PeerAddress::Other, PeerAddress::Ipc);
         }
         // A link-local peer's zone (`fe80::1%eth0`) says by which interface it came, not who it is.
-        let ip = match text.split_once('%') {
-            Some((ip, zone)) if !zone.is_empty() => ip.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
+        let ip: Option<Ipv6Addr> = match text.split_once('%') {
+            Some((ip, zone)) if !zone.is_empty() => ip.parse().ok(),
             Some(_) => None,
             None => text.parse().ok(),
         };

@@ -1,0 +1,98 @@
+//! On which cores the threads run: left to itself, the system puts asker and handler on one core at one time and on two at
+//! another, and waking a thread on another core takes several times as long.
+#![allow(unsafe_code)]
+
+use std::fs;
+use std::io;
+
+use anyhow::{Context, Result};
+use libc::{CPU_ISSET, CPU_SET, CPU_SETSIZE, cpu_set_t, pid_t};
+
+/// Where asker and handler run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Placement {
+    OneCore,
+    TwoCores,
+}
+
+impl Placement {
+    pub(crate) fn shown(self) -> &'static str {
+        match self {
+            Placement::OneCore => "one core",
+            Placement::TwoCores => "two cores",
+        }
+    }
+}
+
+/// The cores that this thread may run on, given back to it when dropped.
+pub(crate) struct Cores(Vec<usize>);
+
+impl Cores {
+    pub(crate) fn here() -> Result<Self> {
+        let mut set = none();
+        // SAFETY: 0 is the calling thread; the set has the size that is said.
+        let answer = unsafe { libc::sched_getaffinity(0, size_of::<cpu_set_t>(), &mut set) };
+        checked(answer)?;
+        // SAFETY: the numbers are those that a set has.
+        Ok(Cores((0..CPU_SETSIZE as usize).filter(|&core| unsafe { CPU_ISSET(core, &set) }).collect()))
+    }
+
+    /// All placements that there are cores for.
+    pub(crate) fn placements(&self) -> &'static [Placement] {
+        if self.0.len() > 1 { &[Placement::OneCore, Placement::TwoCores] } else { &[Placement::OneCore] }
+    }
+
+    /// Of this thread, and of all threads and processes that it starts from now on.
+    pub(crate) fn confine(&self, placement: Placement) -> Result<()> {
+        let (asker, others) = self.chosen(placement);
+        pin(0, &[&[asker], others].concat())
+    }
+
+    /// This thread on one side, all other threads of the process on the other.
+    pub(crate) fn part(&self, placement: Placement) -> Result<()> {
+        let (asker, others) = self.chosen(placement);
+        if others.is_empty() {
+            return Ok(());
+        }
+        for thread in fs::read_dir("/proc/self/task")? {
+            let number: pid_t = thread?.file_name().to_str().context("a thread's number")?.parse()?;
+            pin(number, others)?;
+        }
+        pin(0, &[asker])
+    }
+
+    /// The asker's core, and those of all others where they have their own.
+    fn chosen(&self, placement: Placement) -> (usize, &[usize]) {
+        let (asker, others) = self.0.split_first().expect("a thread runs somewhere");
+        match placement {
+            Placement::OneCore => (*asker, &[]),
+            // The furthest away: neighbours may be one core's two threads.
+            Placement::TwoCores => (*asker, &others[others.len().saturating_sub(1)..]),
+        }
+    }
+}
+
+impl Drop for Cores {
+    fn drop(&mut self) {
+        pin(0, &self.0).expect("the cores were allowed before");
+    }
+}
+
+fn pin(thread: pid_t, cores: &[usize]) -> Result<()> {
+    let mut set = none();
+    for &core in cores {
+        // SAFETY: a number that came out of a set.
+        unsafe { CPU_SET(core, &mut set) };
+    }
+    // SAFETY: the set has the size that is said; a number that is no thread's any more is an error.
+    checked(unsafe { libc::sched_setaffinity(thread, size_of::<cpu_set_t>(), &set) })
+}
+
+fn none() -> cpu_set_t {
+    // SAFETY: a set of bits: all zeros are none.
+    unsafe { std::mem::zeroed() }
+}
+
+fn checked(answer: i32) -> Result<()> {
+    if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()).context("choosing cores failed") }
+}
