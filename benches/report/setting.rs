@@ -24,7 +24,7 @@ impl Setting {
         Setting {
             date: jiff::ZonedDateTime::now().date().to_string(),
             machine: machine(),
-            kernel: said("uname", &["-sr"]),
+            kernel: kernel(),
             rustc: said("rustc", &["--version"]),
             crate_and_libzmq: format!("{} with libzmq {major}.{minor}.{patch}", env!("CARGO_PKG_VERSION")),
             pyzmq: pyzmq(),
@@ -50,6 +50,12 @@ impl Setting {
     pub(super) fn line(&self) -> String {
         self.lines().map(|(what, value)| format!("{what}: {value}")).collect::<Vec<_>>().join("; ")
     }
+}
+
+/// Name and version, without what a distribution adds.
+fn kernel() -> String {
+    let full = said("uname", &["-sr"]);
+    full.split('-').next().unwrap_or_default().to_owned()
 }
 
 fn machine() -> String {

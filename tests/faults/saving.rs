@@ -139,6 +139,7 @@ fn a_refusal_at_any_step_leaves_what_was_there() {
 }
 
 #[test]
+#[ignore = "needs namespaces of one's own (unshare -rm), which not every machine gives; .ci/run runs it where they are"]
 fn a_file_system_without_room_leaves_what_was_there() {
     const NAME: &str = "saving::a_file_system_without_room_leaves_what_was_there";
     if is_child() {
@@ -156,13 +157,8 @@ fn a_file_system_without_room_leaves_what_was_there() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let namespace = Command::new("unshare").args(["-rm", "true"]).output();
-    if !namespace.is_ok_and(|output| output.status.success()) {
-        // The two tests above have no need of it.
-        println!("NOT RUN: unshare -rm is refused here; EFBIG and ENOSPC by other means are tested beside this");
-        return;
-    }
-    let script = format!(r#"mount -t tmpfs -o size=8k zmq-auth-test "${DIR}" && exec "$0" "$1" --exact --nocapture"#);
+    let script =
+        format!(r#"mount -t tmpfs -o size=8k zmq-auth-test "${DIR}" && exec "$0" "$1" --exact --ignored --nocapture"#);
     let output = Command::new("unshare")
         .args(["-rm", "sh", "-c", &script])
         .arg(std::env::current_exe().unwrap())
@@ -170,7 +166,7 @@ fn a_file_system_without_room_leaves_what_was_there() {
         .env(DIR, dir.path())
         .env("ZMQ_AUTH_TEST_CHILD", "1")
         .output()
-        .unwrap();
+        .expect("unshare (of util-linux) is there");
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && told.contains(REACHED), "{told}");
 }
