@@ -10,6 +10,7 @@ use zmq_auth::{Authenticator, KeyDirectory, PublicKey};
 
 use super::contestant::Contestant;
 use super::driver::{Load, Measured};
+use super::placement::{Cores, Placement};
 use super::population::{self, Family, Population, Shape};
 use super::report::{self, Better, Section};
 use super::requests::Requests;
@@ -164,6 +165,8 @@ fn measure(bench: &Bench, scene: Scene<'_>, figures: &mut Figures) -> Result<()>
     let (repetitions, seconds) = bench.extent.changes;
     let load = Load { latencies: true, seconds, ..full_rate(bench) };
     let mut variants = [STILL, ELSEWHERE, CHANGING];
+    let cores = Cores::here()?;
+    cores.part(Placement::TwoCores)?;
     let mut changed = 0;
     for _ in 0..repetitions {
         for variant in variants {
@@ -175,7 +178,7 @@ fn measure(bench: &Bench, scene: Scene<'_>, figures: &mut Figures) -> Result<()>
             let measured = match variant {
                 STILL => run()?,
                 _ => {
-                    let (measured, cost) = beside(&scene, variant == CHANGING, &mut changed, run)?;
+                    let (measured, cost) = beside(&scene, &cores, variant == CHANGING, &mut changed, run)?;
                     figures.cost.add(&scene.work, variant, cost);
                     measured
                 }
@@ -191,10 +194,17 @@ fn measure(bench: &Bench, scene: Scene<'_>, figures: &mut Figures) -> Result<()>
 }
 
 /// Runs while another thread makes changes; tells what one took, in µs.
-fn beside<T>(scene: &Scene<'_>, here: bool, changed: &mut u64, run: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {
+fn beside<T>(
+    scene: &Scene<'_>,
+    cores: &Cores,
+    here: bool,
+    changed: &mut u64,
+    run: impl FnOnce() -> Result<T>,
+) -> Result<(T, f64)> {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         let changer = scope.spawn(|| -> Result<f64> {
+            cores.step_aside()?;
             let (mut next, mut busy, first) = (Instant::now(), Duration::ZERO, *changed);
             // At least one, however slow.
             while *changed == first || !stop.load(Ordering::Relaxed) {

@@ -1,5 +1,5 @@
-//! On which cores the threads run: left to itself, the system puts asker and handler on one core at one time and on two at
-//! another, and waking a thread on another core takes several times as long.
+//! On which cores the threads run. Left to itself, the system puts asker and handler on one core at one time and on two at
+//! another, and on a virtual machine two may be one core's two threads: then all takes twice as long, until it moves them.
 #![allow(unsafe_code)]
 
 use std::fs;
@@ -59,6 +59,14 @@ impl Cores {
             pin(number, others)?;
         }
         pin(0, &[asker])
+    }
+
+    /// This thread to where neither side is, if there is such a core.
+    pub(crate) fn step_aside(&self) -> Result<()> {
+        match &self.0[..] {
+            [_, between @ .., _] if !between.is_empty() => pin(0, between),
+            all => pin(0, all),
+        }
     }
 
     /// The asker's core, and those of all others where they have their own.

@@ -4,13 +4,14 @@ use anyhow::Result;
 
 use super::contestant::Contestant;
 use super::driver::Load;
+use super::placement::{Cores, Placement};
 use super::population::Population;
 use super::report::{self, Better, Section};
 use super::requests::Requests;
 use super::turns::turns;
 use super::{Bench, czmq, floor, ours, pyzmq};
 
-const HOW: &str = "Requests from DEALER sockets over inproc, 64 outstanding on each socket, all of one thread; members and strangers are drawn \
+const HOW: &str = "Requests from DEALER sockets over inproc, 64 outstanding on each socket, all of one thread, on a core of its own; members and strangers are drawn \
      evenly from the whole store, half of the requests are let in (counted, and checked).";
 const CPU: &str = "The same runs: CPU time of all threads of the process but the one that asks, for each decision.";
 
@@ -48,6 +49,8 @@ impl Figures {
         contestants: &mut [Box<dyn Contestant>],
     ) -> Result<()> {
         let load = Load { sockets, ..full_rate(bench) };
+        let cores = Cores::here()?;
+        cores.part(Placement::TwoCores)?;
         turns(bench.extent.repetitions, &load, contestants, |name, measured| {
             self.rate.add(work, name, measured.rate());
             self.cpu.add(work, name, measured.handler_cpu());
