@@ -2,7 +2,7 @@
 //! nothing of it stays behind. The server has a process of its own, whose memory and descriptors are its alone.
 //!
 //! glibc keeps what was freed, in pieces, and needs some waves until it finds room for each new one in them (96, 137, 161,
-//! 170, 177, 184, 184, 185 MiB, of which 0.2 MiB were in use). So resident memory is compared when what is free was given
+//! 170, 177, 184, 184, 185 thousand KiB, of which 200 KiB were in use). So resident memory is compared when what is free was given
 //! back; what is leaked can't be.
 
 use std::io::Write;
