@@ -16,12 +16,18 @@ const WIDE: usize = 4;
 #[repr(align(64))]
 struct Line([u8; LINE]);
 
+impl Zeroize for Line {
+    fn zeroize(&mut self) {
+        self.0.zeroize();
+    }
+}
+
 /// Passwords of up to 255 bytes, each at its place. Wiped when dropped.
 ///
 /// All blocks are wide as soon as one password is longer than 63 bytes. They are made in memory that doesn't grow: growing
 /// would leave copies behind.
 pub(crate) struct PasswordBlocks {
-    lines: Box<[Line]>,
+    lines: Zeroizing<Box<[Line]>>,
     wide: bool,
 }
 
@@ -33,7 +39,7 @@ impl PasswordBlocks {
     {
         let wide = passwords.clone().flatten().any(|password| password.as_bytes().len() >= LINE);
         let width = if wide { WIDE } else { NARROW };
-        let mut lines = vec![Line([0; LINE]); passwords.len() * width].into_boxed_slice();
+        let mut lines = Zeroizing::new(vec![Line([0; LINE]); passwords.len() * width].into_boxed_slice());
         for (block, password) in lines.chunks_exact_mut(width).zip(passwords) {
             let bytes = password.map(Password::as_bytes).filter(|bytes| bytes.len() <= MAX_LENGTH);
             match bytes {
@@ -71,12 +77,6 @@ impl PasswordBlocks {
     #[cfg(test)]
     pub(crate) fn is_wide(&self) -> bool {
         self.wide
-    }
-}
-
-impl Drop for PasswordBlocks {
-    fn drop(&mut self) {
-        self.lines.iter_mut().for_each(|line| line.0.zeroize());
     }
 }
 
@@ -161,5 +161,20 @@ mod tests {
     #[test]
     fn a_block_stands_in_lines_of_its_own() {
         assert_eq!((size_of::<Line>(), align_of::<Line>()), (LINE, LINE));
+    }
+
+    #[test]
+    fn what_is_wiped_holds_nothing() {
+        let mut blocks = blocks(&[Password::from(vec![b'a'; 255]), Password::from("b")]);
+        blocks.lines.zeroize();
+        assert!(blocks.lines.iter().all(|line| line.0 == [0; LINE]));
+    }
+
+    #[test]
+    fn one_that_is_cut_is_not_equal_to_what_is_left() {
+        assert!(are_equal(&[1; 255], &[1; 255]));
+        assert!(
+            !are_equal(&[1; 255], &[1; 256]) && !are_equal(&[1; 256], &[1; 255]) && !are_equal(&[1; 256], &[1; 256])
+        );
     }
 }

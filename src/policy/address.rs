@@ -391,6 +391,26 @@ mod tests {
     }
 
     #[test]
+    fn there_is_room_for_as_many_addresses_as_the_table_takes() {
+        let net = |rule: String| rule.parse::<IpNet>().unwrap();
+        let v4 = |n: u32| net(format!("10.0.{}.{}/32", n / 256, n % 256));
+        let v6 = |n: u32| net(format!("2001:db8::{n:x}/128"));
+        let mut list = IpList::default();
+        assert!(list.has_room(&[]) && !list.has_room(&[v4(0)]) && !list.has_room(&[v6(0)]));
+        assert!(list.has_room(&[net("10.0.0.0/8".into()), net("2001:db8::/32".into())]), "subnets need no table");
+        for n in 0..100 {
+            list.insert(v4(n));
+            list.insert(v6(n));
+            let room = (list.v4.hosts.capacity() - list.v4.hosts.len(), list.v6.hosts.capacity() - list.v6.hosts.len());
+            let rules = |v4s: usize, v6s: usize| -> Vec<IpNet> {
+                (0..v4s as u32).map(|n| v4(1_000 + n)).chain((0..v6s as u32).map(|n| v6(1_000 + n))).collect()
+            };
+            assert!(list.has_room(&rules(room.0, room.1)), "{n}: {room:?}");
+            assert!(!list.has_room(&rules(room.0 + 1, 0)) && !list.has_room(&rules(0, room.1 + 1)), "{n}: {room:?}");
+        }
+    }
+
+    #[test]
     fn rules_that_do_not_parse() {
         for rule in [
             "",

@@ -107,3 +107,44 @@ impl CurveSource {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(number: u32) -> PublicKey {
+        let mut bytes = [0; 32];
+        bytes[..4].copy_from_slice(&number.to_le_bytes());
+        PublicKey::from(bytes)
+    }
+
+    fn space(source: &CurveSource) -> (usize, usize) {
+        match source {
+            CurveSource::Keys(keys) => (keys.len(), keys.capacity()),
+            CurveSource::Directory(keys) => (keys.len(), keys.capacity()),
+            _ => unreachable!("it lists keys"),
+        }
+    }
+
+    #[test]
+    fn a_full_table_has_a_larger_copy_and_no_other_has_one() {
+        for mut source in [CurveSource::Keys(KeySet::default()), CurveSource::Directory(Keys::default())] {
+            let mut copies = 0;
+            for number in 0..2_000 {
+                let (held, room) = space(&source);
+                let roomier = source.roomier();
+                assert_eq!(roomier.is_some(), held == room, "{held} of {room}");
+                if let Some(roomier) = roomier {
+                    assert!(space(&roomier).0 == held && space(&roomier).1 >= held * 2, "{:?}", space(&roomier));
+                    copies += 1;
+                    source = roomier;
+                }
+                source.add(key(number)).unwrap();
+            }
+            assert!((5..20).contains(&copies), "{copies}");
+            assert!((0..2_000).all(|number| matches!(source.look_up(&key(number)), Known::Listed { info: None })));
+            assert_eq!((source.remove(&key(7)), source.remove(&key(7))), (Ok(true), Ok(false)));
+        }
+        assert!(CurveSource::Any.roomier().is_none());
+    }
+}

@@ -127,6 +127,18 @@ mod tests {
     }
 
     #[test]
+    fn who_is_not_there_leads_to_anybody_as_often() {
+        let names: Vec<String> = (0..100).map(|number| format!("user-{number}")).collect();
+        let (finder, _) = Finder::new(names.iter().map(|name| name.as_bytes()));
+        let mut visits = [0; 100];
+        for number in 0..100_000 {
+            visits[finder.find(format!("nobody-{number}").as_bytes()).unwrap().place] += 1;
+        }
+        // 1,000 each; six times the standard deviation is 190.
+        assert!(visits.iter().all(|visits| (800..1_200).contains(visits)), "{visits:?}");
+    }
+
+    #[test]
     fn names_that_could_be_taken_for_each_other_are_hashed_anew() {
         let hasher = RandomState::default();
         // Two with one hash, as the same name twice has: no seed could part them.
