@@ -111,9 +111,12 @@ fn an_empty_socket_says_so_and_a_wake_up_is_told_from_a_message() {
     assert!(!socket.wait(reader.as_raw_fd(), 0).unwrap(), "nothing came");
     let asker = asker(&context);
     asker.send("x", 0).unwrap();
+    let mut frame = Frame::new();
     assert!(next(&mut socket, &mut Frame::new()));
-    assert!(!socket.receive(&mut Frame::new()).unwrap());
-    assert_eq!(socket.receive(&mut Frame::new()), Err(Errno::AGAIN));
+    assert!(!socket.receive(&mut frame).unwrap());
+    assert_eq!(&frame[..], b"x");
+    assert_eq!(socket.receive(&mut frame), Err(Errno::AGAIN));
+    assert!(frame.is_empty(), "what it held is gone, whatever came of the call");
     writer.write_all(&[1]).unwrap();
     assert!(socket.wait(reader.as_raw_fd(), -1).unwrap());
 }

@@ -56,7 +56,11 @@ impl Cores {
         }
         for thread in fs::read_dir("/proc/self/task")? {
             let number: pid_t = thread?.file_name().to_str().context("a thread's number")?.parse()?;
-            pin(number, others)?;
+            match pin(number, others) {
+                // It ended since it was listed.
+                Err(error) if is_gone(&error) => {}
+                pinned => pinned?,
+            }
         }
         pin(0, &[asker])
     }
@@ -94,6 +98,10 @@ fn pin(thread: pid_t, cores: &[usize]) -> Result<()> {
     }
     // SAFETY: the set has the size that is said; a number that is no thread's any more is an error.
     checked(unsafe { libc::sched_setaffinity(thread, size_of::<cpu_set_t>(), &set) })
+}
+
+fn is_gone(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) == Some(libc::ESRCH)
 }
 
 fn none() -> cpu_set_t {
