@@ -1,8 +1,12 @@
-//! What can go wrong, as values that a caller can match. No variant ever holds a secret.
+//! The error type. No variant ever holds a secret.
 
-use std::fmt::{self, Write};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+use crate::escape::EscapedPath;
+
+/// The target of every log record of this crate.
+pub(crate) const LOG_TARGET: &str = "zmq_auth";
 
 /// The result of this crate's calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -57,14 +61,14 @@ pub enum Error {
     /// The file exists and would have been overwritten. Nothing was written.
     #[error(
         "{}: exists already; remove it, choose another name, or replace it with Certificate::replace_pair",
-        Shown(path)
+        EscapedPath(path)
     )]
     Exists {
         /// The file in the way.
         path: PathBuf,
     },
     /// A file or directory could not be used.
-    #[error("{}: cannot {action}: {source}", Shown(path))]
+    #[error("{}: cannot {action}: {source}", EscapedPath(path))]
     Io {
         /// The file or directory.
         path: PathBuf,
@@ -74,7 +78,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A certificate file that doesn't say what it must. The content is never quoted.
-    #[error("{}{}: {problem}", Shown(path), line.map(|l| format!(":{l}")).unwrap_or_default())]
+    #[error("{}{}: {problem}", EscapedPath(path), line.map(|l| format!(":{l}")).unwrap_or_default())]
     Certificate {
         /// The file.
         path: PathBuf,
@@ -84,7 +88,7 @@ pub enum Error {
         problem: &'static str,
     },
     /// A password file that can't be used as it is. The content is never quoted.
-    #[error("{}{}: {problem}", Shown(path), line.map(|l| format!(":{l}")).unwrap_or_default())]
+    #[error("{}{}: {problem}", EscapedPath(path), line.map(|l| format!(":{l}")).unwrap_or_default())]
     PasswordFile {
         /// The file.
         path: PathBuf,
@@ -179,31 +183,4 @@ pub enum Error {
         /// libzmq's answer.
         source: crate::ffi::Errno,
     },
-}
-
-/// A path as it may stand in a log: a file's name can't forge a line there.
-pub(crate) struct Shown<'a>(pub(crate) &'a Path);
-
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for character in self.0.to_string_lossy().chars() {
-            if character.is_control() {
-                write!(f, "{}", character.escape_default())?;
-            } else {
-                f.write_char(character)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_name_can_not_forge_a_line() {
-        let error = Error::Exists { path: "a\n[INFO] b\x1b[2J é.key".into() };
-        assert!(error.to_string().starts_with("a\\n[INFO] b\\u{1b}[2J é.key: exists"), "{error}");
-    }
 }

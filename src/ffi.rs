@@ -297,5 +297,4 @@ fn send_flags(more: bool) -> c_int {
 }
 
 #[cfg(test)]
-#[path = "ffi_tests.rs"]
 mod tests;

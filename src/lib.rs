@@ -42,47 +42,49 @@
 pub mod operation {}
 
 #[doc = include_str!("performance.md")]
-///
-/// # Plots
-///
-/// Ratios to the floor + look-up, the floor, and the loop in C.
-///
-#[doc = include_str!("../benches/last_run/decisions-curve.svg")]
-#[doc = include_str!("../benches/last_run/decisions-plain.svg")]
-#[doc = include_str!("../benches/last_run/connections.svg")]
-#[doc = include_str!("../benches/last_run/key-directory-load.svg")]
 pub mod performance {}
 
+mod address;
 mod audit;
+mod authenticator;
+mod callback;
 mod certificate;
+mod curve;
 mod error;
+mod escape;
 mod ffi;
 mod handler;
+mod in_place;
 mod keys;
-mod libzmq;
 mod metadata;
 mod monitor;
-mod policy;
+mod plain;
+mod reason;
 mod regular_file;
+mod reload;
 mod sender;
 mod socket;
-mod store;
+mod version;
 mod zap;
 
+pub use address::{IpcCredentials, IpcRule};
 pub use audit::{Counters, Event, EventKind, Events};
-pub use certificate::{Certificate, create_certificates, load_certificate, load_certificates, save_certificate};
+pub use authenticator::{Authenticator, CURVE_ALLOW_ANY, Explanation, MatchedDomain};
+pub use callback::{Peer, Verdict};
+pub use certificate::{Certificate, create_certificates, load_certificate, save_certificate};
+pub use curve::{KeyDirectory, load_certificates};
 pub use error::{Error, Result};
 pub use ffi::Errno;
 #[cfg(feature = "tokio")]
 pub use handler::AsyncAuthenticator;
 pub use handler::ThreadAuthenticator;
-pub use keys::{KeyPair, Password, PublicKey, SecretKey, curve_available, curve_keypair, curve_public};
+pub use keys::{KeyPair, PublicKey, SecretKey, curve_available, curve_keypair, curve_public};
 pub use metadata::Metadata;
 pub use monitor::{Handshake, MonitoredSocket};
-pub use policy::{Authenticator, CURVE_ALLOW_ANY, Explanation, IpcCredentials, IpcRule, MatchedDomain, Peer, Verdict};
+pub use plain::{Password, PasswordFile};
+pub use reload::{ReloadSummary, StoreProblem, StoreStatus};
 pub use sender::{Received, Sender};
 pub use socket::SocketExt;
-pub use store::{KeyDirectory, PasswordFile, Reload, StoreProblem, StoreStatus};
 
 // The versions that appear in this crate's types.
 pub use {zeroize, zmq};

@@ -1,11 +1,13 @@
-//! Names and values that a ZAP reply or a certificate carries.
+//! Metadata: the names and values that a ZAP reply or a certificate carries.
 
 use crate::error::{Error, Result};
 
+/// The property that carries the connection tag by which a message's sender is checked again.
+pub(crate) const TAG_PROPERTY: &str = "Zmq-Auth-Mark";
+
 /// Names that libzmq gives a meaning to: a reply that set one would speak in libzmq's place. `Identity` even sets the
 /// routing id by which a ROUTER socket addresses the peer. The last is this crate's own.
-const RESERVED: [&str; 7] =
-    ["Identity", "Routing-Id", "Socket-Type", "User-Id", "Peer-Address", "__fd", crate::policy::MARK_PROPERTY];
+const RESERVED: [&str; 7] = ["Identity", "Routing-Id", "Socket-Type", "User-Id", "Peer-Address", "__fd", TAG_PROPERTY];
 
 /// A name's length is one byte on the wire (RFC 23, "metadata").
 const MAX_NAME: usize = 255;

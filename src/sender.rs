@@ -1,8 +1,8 @@
-//! Who sent a message: what the ZAP reply and the connection left on it.
+//! The sender of a message: the properties that the ZAP reply and the connection attached to it.
 
 use std::net::IpAddr;
 
-use crate::policy::{IpcCredentials, PeerAddress};
+use crate::address::{IpcCredentials, PeerAddress};
 
 /// A typed view of the properties that libzmq keeps with a received message.
 ///

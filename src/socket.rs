@@ -21,12 +21,13 @@
 
 use std::time::{Duration, Instant};
 
+use crate::authenticator::check_domain;
 use crate::error::{Error, Result};
 use crate::ffi::{self, Errno};
 use crate::keys::{KeyPair, PublicKey};
-use crate::libzmq;
-use crate::policy::{check_domain, plain_problem};
+use crate::plain::problem as plain_problem;
 use crate::sender::Received;
+use crate::version;
 
 /// Between two tries to bind again.
 const RETRY: Duration = Duration::from_millis(5);
@@ -179,7 +180,7 @@ impl SocketExt for zmq::Socket {
 
     fn curve_client(&mut self, keys: &KeyPair, server: &PublicKey) -> Result<()> {
         keys.check()?;
-        libzmq::check_version()?;
+        version::check_version()?;
         refuse_bound(self)?;
         unguard(self)?;
         self.set_curve_server(false).map_err(|error| failed("become a CURVE client", error))?;
@@ -243,7 +244,7 @@ impl SocketExt for zmq::Socket {
 /// What every server needs. The domain comes first: libzmq aborts the process at the first client of a PLAIN server that
 /// enforces an empty one.
 fn guard(socket: &mut zmq::Socket, domain: &str) -> Result<()> {
-    libzmq::check_version()?;
+    version::check_version()?;
     check_domain(domain)?;
     refuse_bound(socket)?;
     socket.set_zap_domain(domain).map_err(|error| failed("set the ZAP domain", error))?;

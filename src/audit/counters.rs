@@ -1,8 +1,8 @@
-//! How many requests were answered how.
+//! Counters of decisions.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::policy::Reason;
+use crate::reason::Reason;
 use crate::zap::Status;
 
 /// How many requests were answered how. Every number only grows.
@@ -41,7 +41,7 @@ pub struct Counters {
 
 /// The numbers themselves.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct AtomicCounters {
     allowed: AtomicU64,
     denied: AtomicU64,
     retried: AtomicU64,
@@ -52,7 +52,7 @@ pub(super) struct Tally {
     calls_abandoned: AtomicU64,
 }
 
-impl Tally {
+impl AtomicCounters {
     pub(super) fn answered(&self, status: Status, reason: Reason) {
         match status {
             Status::Success => add(&self.allowed, 1),

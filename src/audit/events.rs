@@ -1,4 +1,4 @@
-//! What happened, as values for a program: a bounded queue that nobody waits for.
+//! Events: what happened, as values in bounded queues that the handler never waits for.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -46,7 +46,7 @@ pub struct Event {
 /// The kinds of [`Event`].
 ///
 /// ```
-/// assert_ne!(zmq_auth::EventKind::Denied, zmq_auth::EventKind::PutOff);
+/// assert_ne!(zmq_auth::EventKind::Denied, zmq_auth::EventKind::Retry);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -56,7 +56,7 @@ pub enum EventKind {
     /// A client was refused (400).
     Denied,
     /// A client was told to come again (300).
-    PutOff,
+    Retry,
     /// A client was refused because a callback failed, panicked or could not be run (500).
     CallbackFailed,
     /// A request was malformed, and refused (400).
@@ -184,13 +184,13 @@ impl Queue {
 
 /// The streams that are open.
 #[derive(Debug, Default)]
-pub(super) struct Streams {
+pub(super) struct Subscribers {
     // Looked at first, and alone where nobody listens.
     open: AtomicUsize,
     queues: RwLock<Vec<Weak<Queue>>>,
 }
 
-impl Streams {
+impl Subscribers {
     pub(super) fn open(&self, capacity: usize) -> Events {
         let queue = Arc::new(Queue {
             events: Mutex::default(),
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn every_stream_gets_every_event_in_order() {
-        let streams = Streams::default();
+        let streams = Subscribers::default();
         let (first, second) = (streams.open(10), streams.open(10));
         streams.send(|| event("a"));
         streams.send(|| event("b"));
@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_stream_that_is_gone_costs_nothing() {
-        let streams = Streams::default();
+        let streams = Subscribers::default();
         drop(streams.open(10));
         streams.send(|| panic!("nobody listens"));
         assert_eq!(streams.open.load(Ordering::Relaxed), 0);
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn one_that_waits_is_woken() {
-        let streams = Streams::default();
+        let streams = Subscribers::default();
         let stream = streams.open(1);
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| stream.next_timeout(Duration::from_secs(30)));

@@ -1,26 +1,26 @@
-//! CURVE certificates in files, byte for byte as pyzmq writes them; czmq's are read too.
+//! CURVE certificate files: pyzmq's format byte for byte, and a reader that also accepts czmq's.
 //!
-//! What is written: `bytes` -> `create`; what is read: `read` -> `parse`. Neither ever quotes a file's content.
+//! Writing passes `format` and `write`, reading `read` and `parse`. No error quotes a file's content.
 
-mod bytes;
-mod create;
-mod directory;
+mod format;
+mod info;
 mod parse;
 mod pyzmq;
 mod read;
 mod round_trip;
-mod target;
+mod validity;
+mod write;
 
 use std::path::{Path, PathBuf};
 
-pub use directory::load_certificates;
+pub(crate) use info::KeyInfo;
 pub use pyzmq::{create_certificates, load_certificate, save_certificate};
 pub(crate) use read::Reader;
 
 use crate::error::{Error, Result};
 use crate::keys::{KeyPair, PublicKey, curve_available};
 use crate::metadata::Metadata;
-use target::Target;
+use write::Target;
 
 /// The most that is read of a certificate file, and so the most that is written to one: 64 KiB.
 const MAX_FILE: usize = 64 * 1024;
@@ -43,12 +43,12 @@ const MAX_FILE: usize = 64 * 1024;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
-    keys: Keys,
+    keys: CertificateKeys,
     metadata: Metadata,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Keys {
+enum CertificateKeys {
     Public(PublicKey),
     Pair(KeyPair),
 }
@@ -138,8 +138,8 @@ impl Certificate {
     /// ```
     pub fn key_pair(&self) -> Option<&KeyPair> {
         match &self.keys {
-            Keys::Public(_) => None,
-            Keys::Pair(pair) => Some(pair),
+            CertificateKeys::Public(_) => None,
+            CertificateKeys::Pair(pair) => Some(pair),
         }
     }
 
@@ -152,8 +152,8 @@ impl Certificate {
     /// ```
     pub fn public_key(&self) -> PublicKey {
         match &self.keys {
-            Keys::Public(public) => *public,
-            Keys::Pair(pair) => pair.public,
+            CertificateKeys::Public(public) => *public,
+            CertificateKeys::Pair(pair) => pair.public,
         }
     }
 
@@ -187,7 +187,7 @@ impl Certificate {
     /// # Ok::<(), anyhow::Error>(())
     /// ```
     pub fn save_pair(&self, dir: impl AsRef<Path>, name: &str) -> Result<(PathBuf, PathBuf)> {
-        self.write_pair(dir.as_ref(), name, create::create_pair)
+        self.write_pair(dir.as_ref(), name, write::create_pair)
     }
 
     /// As [`save_pair`](Self::save_pair), but replaces what is there. Whoever reads either file meanwhile gets the old or
@@ -210,7 +210,7 @@ impl Certificate {
     /// # Ok::<(), anyhow::Error>(())
     /// ```
     pub fn replace_pair(&self, dir: impl AsRef<Path>, name: &str) -> Result<(PathBuf, PathBuf)> {
-        self.write_pair(dir.as_ref(), name, create::replace_pair)
+        self.write_pair(dir.as_ref(), name, write::replace_pair)
     }
 
     /// Writes a public file that holds the metadata too, quoted as czmq does: what a server needs to act on it.
@@ -230,22 +230,22 @@ impl Certificate {
     /// # Ok::<(), anyhow::Error>(())
     /// ```
     pub fn save_public(&self, file: impl AsRef<Path>) -> Result<()> {
-        let bytes = bytes::public(&bytes::now(), self.public_key(), &self.metadata)?;
-        create::create(&Target::public(file.as_ref()), &bytes)
+        let bytes = format::public(&format::now(), self.public_key(), &self.metadata)?;
+        write::create(&Target::public(file.as_ref()), &bytes)
     }
 
-    fn write_pair(&self, dir: &Path, name: &str, write: create::WritePair) -> Result<(PathBuf, PathBuf)> {
-        let (public, secret) = target::pair(dir, name)?;
-        let Keys::Pair(pair) = &self.keys else {
+    fn write_pair(&self, dir: &Path, name: &str, write_files: write::WritePair) -> Result<(PathBuf, PathBuf)> {
+        let (public, secret) = write::pair(dir, name)?;
+        let CertificateKeys::Pair(pair) = &self.keys else {
             let problem =
                 "can't be written: the certificate has no secret key (save_public writes the public file alone)";
             return Err(Error::Certificate { path: secret.path, line: None, problem });
         };
         check_pair(pair)?;
-        let time = bytes::now();
-        let secret_bytes = bytes::secret(&time, pair, &self.metadata)?;
-        let public_bytes = bytes::public(&time, pair.public, &Metadata::default())?;
-        write((&secret, &secret_bytes), (&public, &public_bytes))?;
+        let time = format::now();
+        let secret_bytes = format::secret(&time, pair, &self.metadata)?;
+        let public_bytes = format::public(&time, pair.public, &Metadata::default())?;
+        write_files((&secret, &secret_bytes), (&public, &public_bytes))?;
         Ok((public.path, secret.path))
     }
 }
@@ -253,14 +253,14 @@ impl Certificate {
 /// A certificate without metadata.
 impl From<KeyPair> for Certificate {
     fn from(pair: KeyPair) -> Self {
-        Certificate { keys: Keys::Pair(pair), metadata: Metadata::default() }
+        Certificate { keys: CertificateKeys::Pair(pair), metadata: Metadata::default() }
     }
 }
 
 /// A certificate with the public key alone, without metadata.
 impl From<PublicKey> for Certificate {
     fn from(public: PublicKey) -> Self {
-        Certificate { keys: Keys::Public(public), metadata: Metadata::default() }
+        Certificate { keys: CertificateKeys::Public(public), metadata: Metadata::default() }
     }
 }
 

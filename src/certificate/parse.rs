@@ -1,4 +1,4 @@
-//! What a certificate file says: the files of pyzmq, of czmq (ZPL, RFC 4) and of people with editors.
+//! The parser of certificate files: pyzmq's, czmq's (ZPL, RFC 4) and hand-edited ones.
 //!
 //! Keys are found as pyzmq finds them, on any line that starts like a key line. Metadata are the indented lines below
 //! `metadata`.
@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::str;
 
-use super::{Certificate, Keys};
+use super::{Certificate, CertificateKeys};
 use crate::error::Error;
 use crate::keys::{KeyPair, PublicKey, SecretKey};
 use crate::metadata::Metadata;
@@ -17,44 +17,44 @@ pub(super) const COMMENT: char = '#';
 
 /// What is wrong, and on which line, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(super) struct ParseError {
     line: Option<usize>,
     problem: &'static str,
 }
 
-impl Fault {
+impl ParseError {
     pub(super) fn in_file(self, path: &Path) -> Error {
         Error::Certificate { path: path.to_owned(), line: self.line, problem: self.problem }
     }
 }
 
 /// Reads a whole file. Any bytes are taken where they don't matter: comments may be in any encoding.
-pub(super) fn parse(bytes: &[u8]) -> Result<Certificate, Fault> {
-    let mut found = Found::default();
+pub(super) fn parse(bytes: &[u8]) -> Result<Certificate, ParseError> {
+    let mut found = Contents::default();
     // Editors on Windows put a byte order mark in front.
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     for (line, number) in bytes.split(|&byte| byte == b'\n').zip(1..) {
-        found.take(line).map_err(|problem| Fault { line: Some(number), problem })?;
+        found.take(line).map_err(|problem| ParseError { line: Some(number), problem })?;
     }
     let Some(public) = found.public else {
-        return Err(Fault { line: None, problem: "has no public-key line" });
+        return Err(ParseError { line: None, problem: "has no public-key line" });
     };
     let keys = match found.secret {
-        Some(secret) => Keys::Pair(KeyPair { public, secret }),
-        None => Keys::Public(public),
+        Some(secret) => CertificateKeys::Pair(KeyPair { public, secret }),
+        None => CertificateKeys::Public(public),
     };
     Ok(Certificate { keys, metadata: found.metadata })
 }
 
 #[derive(Default)]
-struct Found {
+struct Contents {
     public: Option<PublicKey>,
     secret: Option<SecretKey>,
     metadata: Metadata,
     in_metadata: bool,
 }
 
-impl Found {
+impl Contents {
     fn take(&mut self, line: &[u8]) -> Result<(), &'static str> {
         let content = trimmed(line, is_blank);
         if content.is_empty() || content[0] == COMMENT as u8 {
@@ -144,5 +144,4 @@ fn is_blank(byte: u8) -> bool {
 }
 
 #[cfg(test)]
-#[path = "parse_tests.rs"]
 mod tests;

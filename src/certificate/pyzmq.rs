@@ -1,11 +1,10 @@
-//! The calls of pyzmq's `zmq.auth`, by their names.
+//! The certificate functions of pyzmq's `zmq.auth`, under the same names.
 
 use std::path::{Path, PathBuf};
 
-use super::create;
-use super::target::Target;
-use super::{Certificate, Keys, bytes, check_pair, read};
-use crate::error::Result;
+use super::write::{self, Target};
+use super::{Certificate, CertificateKeys, check_pair, format, read};
+use crate::error::{Error, Result};
 use crate::keys::{KeyPair, PublicKey, SecretKey};
 use crate::metadata::Metadata;
 
@@ -41,8 +40,8 @@ pub fn create_certificates(dir: impl AsRef<Path>, name: &str) -> Result<(PathBuf
 /// ```
 pub fn load_certificate(file: impl AsRef<Path>) -> Result<(PublicKey, Option<SecretKey>)> {
     Ok(match read::load(file.as_ref())?.keys {
-        Keys::Public(public) => (public, None),
-        Keys::Pair(KeyPair { public, secret }) => (public, Some(secret)),
+        CertificateKeys::Public(public) => (public, None),
+        CertificateKeys::Pair(KeyPair { public, secret }) => (public, Some(secret)),
     })
 }
 
@@ -68,8 +67,34 @@ pub fn save_certificate(file: impl AsRef<Path>, public: &PublicKey, secret: Opti
         Some(secret) => {
             let pair = KeyPair { public: *public, secret: secret.clone() };
             check_pair(&pair)?;
-            create::create(&Target::secret(file), &bytes::secret(&bytes::now(), &pair, &metadata)?)
+            write::create(&Target::secret(file), &format::secret(&format::now(), &pair, &metadata)?)
         }
-        None => create::create(&Target::public(file), &bytes::public(&bytes::now(), *public, &metadata)?),
+        None => write::create(&Target::public(file), &format::public(&format::now(), *public, &metadata)?),
+    }
+}
+
+impl KeyPair {
+    /// Loads both halves from a secret certificate file, such as `NAME.key_secret`.
+    ///
+    /// # Errors
+    /// Those of [`load_certificate`]; [`Error::Certificate`] for a file without a secret key.
+    ///
+    /// ```
+    /// # use zmq_auth::{KeyPair, create_certificates};
+    /// # let dir = tempfile::tempdir()?;
+    /// let (public_file, secret_file) = create_certificates(&dir, "server")?;
+    /// assert!(KeyPair::load(secret_file)?.check().is_ok());
+    /// assert!(KeyPair::load(public_file).is_err());
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    pub fn load(file: impl AsRef<Path>) -> Result<Self> {
+        let file = file.as_ref();
+        match load_certificate(file)? {
+            (public, Some(secret)) => Ok(KeyPair { public, secret }),
+            (_, None) => {
+                let problem = "has no secret-key line: NAME.key_secret is the file that has one";
+                Err(Error::Certificate { path: file.to_owned(), line: None, problem })
+            }
+        }
     }
 }

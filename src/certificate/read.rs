@@ -1,4 +1,4 @@
-//! From a path to a certificate.
+//! Reading of certificate files.
 
 use std::fs::{File, Metadata};
 use std::os::unix::fs::PermissionsExt;
@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::parse::parse;
 use super::{Certificate, MAX_FILE};
-use crate::error::{Error, Result};
+use crate::error::{Error, LOG_TARGET, Result};
 use crate::keys::KeyPair;
 use crate::regular_file;
 
@@ -65,14 +65,14 @@ fn open(path: &Path, is_file: bool) -> Result<(File, Metadata)> {
 fn warn(path: &Path, mode: u32, pair: &KeyPair) {
     if mode & 0o077 != 0 {
         log::warn!(
-            target: "zmq_auth",
+            target: LOG_TARGET,
             "{path:?} holds a secret key, and others than its owner have access (mode {:03o}): chmod 600",
             mode & 0o777
         );
     }
     if matches!(pair.check(), Err(Error::KeyMismatch)) {
         log::warn!(
-            target: "zmq_auth",
+            target: LOG_TARGET,
             "{path:?}: the public and the secret key are not a pair; no handshake will succeed with them"
         );
     }

@@ -1,4 +1,4 @@
-//! Metadata is written only if it is read back equal.
+//! The check that metadata will be read back equal before it is written.
 //!
 //! Neither pyzmq nor czmq escapes anything: a quote, a line break or a name like a key line would change what another
 //! program reads, keys included.

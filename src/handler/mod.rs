@@ -1,17 +1,17 @@
-//! From the socket to the policy and back.
+//! The ZAP handler: brings requests from its socket to the policy, and replies back.
 //!
-//! `exchange` is the protocol without socket, clock or thread; `desk` gives it a ROUTER socket. Two faces drive the desk:
-//! `thread` with a thread that sleeps in libzmq, `task` with a tokio task that waits for the socket's descriptor. `pool`
-//! runs the program's callbacks for both, `wake` is how the pool and `stop` reach the thread.
+//! `engine` is the protocol without socket, clock or thread; `socket` gives it a ROUTER socket. Two front ends drive the
+//! socket: `thread`, a thread that sleeps in libzmq, and `task`, a tokio task that waits for the socket's descriptor.
+//! `pool` runs callbacks for both; `wake` is how the pool and `stop` reach the thread.
 
-mod desk;
-mod exchange;
+#[cfg(feature = "tokio")]
+mod async_calls;
+mod engine;
 mod pool;
 mod serve;
+mod socket;
 #[cfg(feature = "tokio")]
 mod task;
-#[cfg(feature = "tokio")]
-mod tasks;
 mod thread;
 mod wake;
 

@@ -10,8 +10,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::exchange::CallId;
-use crate::policy::{Answer, Call, Reason};
+use super::engine::CallId;
+use crate::callback::{Call, Decision};
+use crate::reason::Reason;
 
 /// A worker that has had no work for this time is let go.
 const IDLE: Duration = Duration::from_secs(30);
@@ -27,7 +28,7 @@ struct Worker {
 struct Done {
     worker: WorkerId,
     call: CallId,
-    answer: Answer,
+    answer: Decision,
 }
 
 /// Tells the handler that there is an answer.
@@ -67,7 +68,7 @@ impl Pool {
             return Err(Reason::TooManyCalls);
         }
         let worker = self.start().map_err(|error| {
-            log::error!(target: crate::audit::TARGET, "cannot start a thread for a callback: {error}");
+            log::error!(target: crate::error::LOG_TARGET, "cannot start a thread for a callback: {error}");
             Reason::NoThread
         })?;
         // The thread has just been started, and ends only when this sender is dropped.
@@ -86,7 +87,7 @@ impl Pool {
     }
 
     /// The next answer that is there.
-    pub(crate) fn answer(&mut self) -> Option<(CallId, Answer)> {
+    pub(crate) fn answer(&mut self) -> Option<(CallId, Decision)> {
         let done = self.answers.try_recv().ok()?;
         self.idle.push_back((Instant::now(), done.worker));
         Some((done.call, done.answer))
@@ -158,15 +159,15 @@ fn work(id: WorkerId, calls: &Receiver<(CallId, Call)>, report: &Sender<Done>, w
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::handler::exchange::{Exchange, Step};
-    use crate::policy::Authenticator;
+    use crate::authenticator::Authenticator;
+    use crate::handler::engine::{Action, Engine};
     use std::sync::Barrier;
 
-    fn call(exchange: &mut Exchange<()>) -> (CallId, Call) {
+    fn call(engine: &mut Engine<()>) -> (CallId, Call) {
         let frames: [&[u8]; 8] = [b"1.0", b"1", b"d", b"127.0.0.1", b"", b"PLAIN", b"u", b"p"];
-        match exchange.receive(&frames, Instant::now, || ()) {
-            Step::Run(id, call) => (id, call),
-            Step::Answer | Step::Drop => panic!("a callback decides"),
+        match engine.receive(&frames, Instant::now, || ()) {
+            Action::Run(id, call) => (id, call),
+            Action::Decision | Action::Drop => panic!("a callback decides"),
         }
     }
 
@@ -176,17 +177,17 @@ mod tests {
         done.call
     }
 
-    fn set_up(callback: impl Fn() -> bool + Send + Sync + 'static) -> (Exchange<()>, Pool) {
+    fn set_up(callback: impl Fn() -> bool + Send + Sync + 'static) -> (Engine<()>, Pool) {
         let authenticator = Authenticator::new();
         authenticator.configure_plain_callback("d", move |_, _, _| callback()).unwrap();
-        (Exchange::new(authenticator), Pool::new(Arc::new(|| {})))
+        (Engine::new(authenticator), Pool::new(Arc::new(|| {})))
     }
 
     #[test]
     fn one_thread_serves_calls_that_come_one_by_one() {
-        let (mut exchange, mut pool) = set_up(|| true);
+        let (mut engine, mut pool) = set_up(|| true);
         for _ in 0..100 {
-            let (id, call) = call(&mut exchange);
+            let (id, call) = call(&mut engine);
             pool.submit(id, call, 64).unwrap();
             assert_eq!(wait_for_answer(&mut pool), id);
         }
@@ -198,20 +199,20 @@ mod tests {
     fn the_bound_holds_and_is_free_again_afterwards() {
         let barrier = Arc::new(Barrier::new(3));
         let inside = barrier.clone();
-        let (mut exchange, mut pool) = set_up(move || {
+        let (mut engine, mut pool) = set_up(move || {
             inside.wait();
             true
         });
         for _ in 0..2 {
-            let (id, call) = call(&mut exchange);
+            let (id, call) = call(&mut engine);
             pool.submit(id, call, 2).unwrap();
         }
-        let (id, refused) = call(&mut exchange);
+        let (id, refused) = call(&mut engine);
         assert_eq!(pool.submit(id, refused, 2), Err(Reason::TooManyCalls));
         barrier.wait();
         wait_for_answer(&mut pool);
         wait_for_answer(&mut pool);
-        let (id, taken) = call(&mut exchange);
+        let (id, taken) = call(&mut engine);
         assert_eq!(pool.submit(id, taken, 2), Ok(()));
         // Its two companions at the barrier, so that it returns.
         std::thread::scope(|scope| {
@@ -224,8 +225,8 @@ mod tests {
 
     #[test]
     fn workers_without_work_are_let_go_and_none_is_lost() {
-        let (mut exchange, mut pool) = set_up(|| true);
-        let (id, first) = call(&mut exchange);
+        let (mut engine, mut pool) = set_up(|| true);
+        let (id, first) = call(&mut engine);
         pool.submit(id, first, 1).unwrap();
         wait_for_answer(&mut pool);
         let retirement = pool.next_retirement().unwrap();
@@ -233,7 +234,7 @@ mod tests {
         assert_eq!(pool.workers.len(), 1);
         pool.retire(retirement);
         assert_eq!((pool.workers.len(), pool.next_retirement()), (0, None));
-        let (id, second) = call(&mut exchange);
+        let (id, second) = call(&mut engine);
         pool.submit(id, second, 1).unwrap();
         assert_eq!(wait_for_answer(&mut pool), id);
         assert_eq!(pool.stop(Duration::from_secs(10)), 0);
@@ -243,11 +244,11 @@ mod tests {
     fn a_callback_that_does_not_return_is_left_behind() {
         let barrier = Arc::new(Barrier::new(2));
         let inside = barrier.clone();
-        let (mut exchange, mut pool) = set_up(move || {
+        let (mut engine, mut pool) = set_up(move || {
             inside.wait();
             true
         });
-        let (id, call) = call(&mut exchange);
+        let (id, call) = call(&mut engine);
         pool.submit(id, call, 2).unwrap();
         assert_eq!(pool.stop(Duration::from_millis(1)), 1);
         barrier.wait();

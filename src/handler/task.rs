@@ -14,13 +14,14 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep_until, timeout};
 
-use super::desk::{Assignment, Desk, Round};
+use super::async_calls::AsyncCalls;
 use super::pool::Pool;
-use super::tasks::Tasks;
-use crate::audit::{EventKind, TARGET};
-use crate::error::{Error, Result};
+use super::socket::{Batch, NewCall, ZapSocket};
+use crate::audit::EventKind;
+use crate::authenticator::Authenticator;
+use crate::callback::Decision;
+use crate::error::{Error, LOG_TARGET, Result};
 use crate::ffi::{Errno, HandlerSocket};
-use crate::policy::{Answer, Authenticator};
 
 /// How long callbacks that are under way may hold up the end of the task.
 const GRACE: Duration = Duration::from_millis(300);
@@ -52,13 +53,13 @@ const GRACE: Duration = Duration::from_millis(300);
 #[derive(Debug)]
 pub struct AsyncAuthenticator {
     authenticator: Authenticator,
-    control: Arc<Control>,
+    control: Arc<TaskControl>,
     task: Option<JoinHandle<()>>,
 }
 
 /// What the guard, the pool and the task share.
 #[derive(Debug, Default)]
-struct Control {
+struct TaskControl {
     stop: AtomicBool,
     changed: Notify,
 }
@@ -81,23 +82,23 @@ impl Authenticator {
     /// ```
     pub async fn start_async(&self, context: &zmq::Context) -> Result<AsyncAuthenticator> {
         let runtime = Handle::try_current().map_err(|error| Error::Runtime(error.to_string()))?;
-        let desk = Desk::open(self.clone(), context)?;
-        let control = Arc::new(Control::default());
+        let socket = ZapSocket::open(self.clone(), context)?;
+        let control = Arc::new(TaskControl::default());
         let wake = {
             let control = control.clone();
             move || control.changed.notify_one()
         };
-        let server = Server {
-            readiness: register(&desk.socket)?,
-            desk,
-            context: Hold(Some(context.clone())),
+        let server = HandlerTask {
+            readiness: register(&socket.socket)?,
+            socket,
+            context: ContextGuard(Some(context.clone())),
             pool: Pool::new(Arc::new(wake)),
-            tasks: Tasks::default(),
+            tasks: AsyncCalls::default(),
             control: control.clone(),
         };
         let task = runtime.spawn(server.run());
-        log::debug!(target: TARGET, "handler started");
-        self.audit().tell(EventKind::Started, "handler task started");
+        log::debug!(target: LOG_TARGET, "handler started");
+        self.audit().publish(EventKind::Started, "handler task started");
         Ok(AsyncAuthenticator { authenticator: self.clone(), control, task: Some(task) })
     }
 }
@@ -174,7 +175,7 @@ impl Drop for AsyncAuthenticator {
     }
 }
 
-impl Control {
+impl TaskControl {
     fn end(&self) {
         self.stop.store(true, Ordering::Release);
         self.changed.notify_one();
@@ -199,40 +200,40 @@ fn register(socket: &HandlerSocket) -> Result<AsyncFd<OwnedFd>> {
 
 /// What the task owns, in the order in which it goes when the runtime drops it: the socket is closed before the context
 /// may end.
-struct Server {
+struct HandlerTask {
     readiness: AsyncFd<OwnedFd>,
-    desk: Desk,
-    context: Hold,
+    socket: ZapSocket,
+    context: ContextGuard,
     pool: Pool,
-    tasks: Tasks,
-    control: Arc<Control>,
+    tasks: AsyncCalls,
+    control: Arc<TaskControl>,
 }
 
 /// Keeps the context from ending. A program may drop its own handle while the task can't run, on the one thread that would
 /// run it: the context must not wait for our socket then.
-struct Hold(Option<zmq::Context>);
+struct ContextGuard(Option<zmq::Context>);
 
-impl Hold {
+impl ContextGuard {
     /// Once the context has ended, it is not ours to end again.
     fn forget(&mut self) {
         std::mem::forget(self.0.take());
     }
 }
 
-impl Drop for Hold {
+impl Drop for ContextGuard {
     fn drop(&mut self) {
         // Should this be the last handle, the context ends here, and waits for what other sockets still have to send: not
         // on a thread of the runtime. Without a thread it can't end at all.
         if let Some(context) = self.0.take() {
             let spawned = std::thread::Builder::new().name("zmq-auth-context".into()).spawn(move || drop(context));
             if let Err(error) = spawned {
-                log::error!(target: TARGET, "cannot start a thread to let go of the context: {error}");
+                log::error!(target: LOG_TARGET, "cannot start a thread to let go of the context: {error}");
             }
         }
     }
 }
 
-impl Server {
+impl HandlerTask {
     async fn run(mut self) {
         let panicked = PanicLog;
         let served = self.serve().await;
@@ -240,19 +241,19 @@ impl Server {
         match served {
             Ok(()) => {
                 // Whoever can't be told finds the door closed.
-                let _ = self.desk.turn_away();
-                log::debug!(target: TARGET, "handler stopped");
+                let _ = self.socket.reject_pending();
+                log::debug!(target: LOG_TARGET, "handler stopped");
             }
             Err(Errno::TERMINATED) => {
                 self.context.forget();
-                log::debug!(target: TARGET, "handler stopped: its context has ended");
+                log::debug!(target: LOG_TARGET, "handler stopped: its context has ended");
             }
-            Err(error) => log::error!(target: TARGET, "handler stopped: libzmq failed: {error}"),
+            Err(error) => log::error!(target: LOG_TARGET, "handler stopped: libzmq failed: {error}"),
         }
-        let Server { readiness, desk, context, mut pool, mut tasks, control } = self;
-        let authenticator = desk.authenticator().clone();
+        let HandlerTask { readiness, socket, context, mut pool, mut tasks, control } = self;
+        let authenticator = socket.authenticator().clone();
         drop(readiness);
-        drop(desk);
+        drop(socket);
         drop(context);
         // A callback that doesn't come back to the runtime can't be cancelled, and isn't waited for.
         let _ = timeout(GRACE, tasks.shutdown()).await;
@@ -267,7 +268,7 @@ impl Server {
         })
         .await;
         authenticator.audit().abandoned(pool.stop(Duration::ZERO));
-        authenticator.audit().tell(EventKind::Stopped, "handler task stopped");
+        authenticator.audit().publish(EventKind::Stopped, "handler task stopped");
     }
 
     /// Until the guard says stop, or libzmq that the context has ended.
@@ -275,24 +276,24 @@ impl Server {
         let mut calls = Vec::new();
         while !self.control.stopping() {
             // Deadlines first: a result that is late by a hair is late.
-            self.desk.expire(Instant::now(), |id| self.tasks.cancel(id))?;
+            self.socket.expire(Instant::now(), |id| self.tasks.cancel(id))?;
             let control = &self.control;
             while let Some((id, answer)) = self.pool.answer() {
-                self.desk.finish(id, answer, || control.stopping())?;
+                self.socket.finish(id, answer, || control.stopping())?;
             }
             while let Some((id, answer)) = self.tasks.try_next() {
-                self.desk.finish(id, answer, || control.stopping())?;
+                self.socket.finish(id, answer, || control.stopping())?;
             }
             self.pool.retire(Instant::now());
-            let round = self.desk.round(|| control.stopping(), &mut calls)?;
-            let assigned = !calls.is_empty();
-            self.assign(&mut calls)?;
+            let batch = self.socket.process_batch(|| control.stopping(), &mut calls)?;
+            let started = !calls.is_empty();
+            self.start_calls(&mut calls)?;
 
             // The rule of ZMQ_FD: the descriptor tells of a change once, and any send or receive may have taken note of
             // it on the way. So it is waited for only when the last thing done to the socket was a receive that found
             // nothing. `assign` may have sent.
-            if round == Round::MoreToRead || assigned {
-                give_way().await;
+            if batch == Batch::MoreToRead || started {
+                yield_to_queue().await;
                 continue;
             }
             self.wait().await?;
@@ -302,8 +303,8 @@ impl Server {
 
     /// Waits until there is something to do; what it is, the loop finds out.
     async fn wait(&mut self) -> Result<(), Errno> {
-        let Server { readiness, desk, pool, tasks, control, .. } = self;
-        let deadline = [desk.next_deadline(), pool.next_retirement()].into_iter().flatten().min();
+        let HandlerTask { readiness, socket, pool, tasks, control, .. } = self;
+        let deadline = [socket.next_deadline(), pool.next_retirement()].into_iter().flatten().min();
         let expiry = async {
             match deadline {
                 Some(deadline) => sleep_until(deadline.into()).await,
@@ -313,7 +314,7 @@ impl Server {
         tokio::select! {
             biased;
             () = control.changed.notified() => {}
-            (id, answer) = tasks.next() => desk.finish(id, answer, || control.stopping())?,
+            (id, answer) = tasks.next() => socket.finish(id, answer, || control.stopping())?,
             () = expiry => {}
             ready = readiness.readable() => match ready {
                 // Before the next receive, so that what comes in between is told again.
@@ -325,16 +326,16 @@ impl Server {
         Ok(())
     }
 
-    fn assign(&mut self, calls: &mut Vec<Assignment>) -> Result<(), Errno> {
+    fn start_calls(&mut self, calls: &mut Vec<NewCall>) -> Result<(), Errno> {
         for (id, call) in calls.drain(..) {
-            let policy = self.desk.authenticator();
-            let assigned = if call.needs_runtime() {
+            let policy = self.socket.authenticator();
+            let started = if call.needs_runtime() {
                 self.tasks.spawn(id, call, policy.limits().async_at_once())
             } else {
                 self.pool.submit(id, call, policy.limits().at_once())
             };
-            if let Err(reason) = assigned {
-                self.desk.finish(id, Answer::refusal(reason), || false)?;
+            if let Err(reason) = started {
+                self.socket.finish(id, Decision::refusal(reason), || false)?;
             }
         }
         Ok(())
@@ -347,14 +348,14 @@ struct PanicLog;
 impl Drop for PanicLog {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            log::error!(target: TARGET, "handler stopped: it panicked");
+            log::error!(target: LOG_TARGET, "handler stopped: it panicked");
         }
     }
 }
 
 /// Lets others run. Not `yield_now`: its wake-up comes when this worker next looks at its driver, which it doesn't while the
 /// callback that it takes up in between blocks it. This one goes to the queue that the other workers take from.
-async fn give_way() {
+async fn yield_to_queue() {
     let mut given = false;
     std::future::poll_fn(|context| {
         if std::mem::replace(&mut given, true) {

@@ -6,13 +6,13 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use super::desk::Desk;
 use super::pool::Pool;
-use super::serve::Server;
-use super::wake::{Waker, bell};
-use crate::audit::{EventKind, TARGET};
-use crate::error::{Error, Result};
-use crate::policy::Authenticator;
+use super::serve::HandlerThread;
+use super::socket::ZapSocket;
+use super::wake::{WakeSender, wake_channel};
+use crate::audit::EventKind;
+use crate::authenticator::Authenticator;
+use crate::error::{Error, LOG_TARGET, Result};
 
 /// How long `stop` waits for the handler thread in all.
 const STOP: Duration = Duration::from_millis(900);
@@ -44,20 +44,20 @@ const STOP: Duration = Duration::from_millis(900);
 #[derive(Debug)]
 pub struct ThreadAuthenticator {
     authenticator: Authenticator,
-    control: Arc<Control>,
-    waker: Waker,
+    control: Arc<ThreadControl>,
+    waker: WakeSender,
     thread: Option<JoinHandle<()>>,
 }
 
 /// What the guard and the thread share.
 #[derive(Debug, Default)]
-pub(super) struct Control {
+pub(super) struct ThreadControl {
     stop: AtomicBool,
     ended: Mutex<bool>,
     changed: Condvar,
 }
 
-impl Control {
+impl ThreadControl {
     pub(super) fn stopping(&self) -> bool {
         self.stop.load(Ordering::Acquire)
     }
@@ -74,7 +74,7 @@ impl Control {
 }
 
 /// Tells that the thread has ended, however it did.
-struct Ending(Arc<Control>);
+struct Ending(Arc<ThreadControl>);
 
 impl Drop for Ending {
     fn drop(&mut self) {
@@ -100,14 +100,14 @@ impl Authenticator {
     /// # Ok::<(), zmq_auth::Error>(())
     /// ```
     pub fn start(&self, context: &zmq::Context) -> Result<ThreadAuthenticator> {
-        let desk = Desk::open(self.clone(), context)?;
-        let (waker, bell) = bell()?;
-        let control = Arc::new(Control::default());
+        let socket = ZapSocket::open(self.clone(), context)?;
+        let (waker, wake_receiver) = wake_channel()?;
+        let control = Arc::new(ThreadControl::default());
         let wake = {
             let waker = waker.clone();
             move || waker.wake()
         };
-        let server = Server { desk, pool: Pool::new(Arc::new(wake)), bell, control: control.clone() };
+        let server = HandlerThread { socket, pool: Pool::new(Arc::new(wake)), wake_receiver, control: control.clone() };
         let ending = Ending(control.clone());
         let run = move || {
             // Dropped last.
@@ -115,8 +115,8 @@ impl Authenticator {
             server.run();
         };
         let thread = Builder::new().name("zmq-auth".into()).spawn(run).map_err(Error::Thread)?;
-        log::debug!(target: TARGET, "handler started");
-        self.audit().tell(EventKind::Started, "handler thread started");
+        log::debug!(target: LOG_TARGET, "handler started");
+        self.audit().publish(EventKind::Started, "handler thread started");
         Ok(ThreadAuthenticator { authenticator: self.clone(), control, waker, thread: Some(thread) })
     }
 }
@@ -196,7 +196,7 @@ impl Deref for ThreadAuthenticator {
 impl Drop for ThreadAuthenticator {
     fn drop(&mut self) {
         if let Err(error) = self.end() {
-            log::error!(target: TARGET, "{error}");
+            log::error!(target: LOG_TARGET, "{error}");
         }
     }
 }

@@ -9,12 +9,12 @@ use crate::error::{Error, Result};
 
 /// Held by everyone who has something for the handler thread.
 #[derive(Debug, Clone)]
-pub(crate) struct Waker(Arc<Inner>);
+pub(crate) struct WakeSender(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     // At most one byte is in the pipe, so that a write never blocks.
-    rung: AtomicBool,
+    signalled: AtomicBool,
     writer: PipeWriter,
     // Here, so that there is a reader for as long as there is a writer: a write to a pipe without one is SIGPIPE.
     reader: PipeReader,
@@ -22,32 +22,32 @@ struct Inner {
 
 /// Held by the handler thread.
 #[derive(Debug)]
-pub(crate) struct Bell(Arc<Inner>);
+pub(crate) struct WakeReceiver(Arc<Inner>);
 
-pub(crate) fn bell() -> Result<(Waker, Bell)> {
+pub(crate) fn wake_channel() -> Result<(WakeSender, WakeReceiver)> {
     let (reader, writer) = pipe().map_err(Error::Pipe)?;
-    let inner = Arc::new(Inner { rung: AtomicBool::new(false), writer, reader });
-    Ok((Waker(inner.clone()), Bell(inner)))
+    let inner = Arc::new(Inner { signalled: AtomicBool::new(false), writer, reader });
+    Ok((WakeSender(inner.clone()), WakeReceiver(inner)))
 }
 
-impl Waker {
+impl WakeSender {
     pub(crate) fn wake(&self) {
-        if !self.0.rung.swap(true, Ordering::AcqRel) {
+        if !self.0.signalled.swap(true, Ordering::AcqRel) {
             // One byte always fits. Should it fail, the handler looks again when its next message comes.
             let _ = (&self.0.writer).write(&[1]);
         }
     }
 }
 
-impl Bell {
+impl WakeReceiver {
     pub(crate) fn descriptor(&self) -> RawFd {
         self.0.reader.as_raw_fd()
     }
 
     /// To be called once the descriptor is readable, before looking at what the wakers left.
-    pub(crate) fn silence(&mut self) {
+    pub(crate) fn drain(&mut self) {
         let _ = (&self.0.reader).read(&mut [0]);
-        // A swap, not a store: what a waker left before it found the bell rung is seen after this.
-        self.0.rung.swap(false, Ordering::AcqRel);
+        // A swap, not a store: what a waker left before it found the wake_receiver signalled is seen after this.
+        self.0.signalled.swap(false, Ordering::AcqRel);
     }
 }

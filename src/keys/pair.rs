@@ -1,12 +1,10 @@
-//! Both halves of a CURVE key pair, and libzmq's calls that make them.
+//! CURVE key pairs, and the libzmq calls that generate and derive them.
 
 use std::ffi::CStr;
-use std::path::Path;
 
 use zeroize::{Zeroize, Zeroizing};
 
 use super::{PublicKey, SecretKey, z85};
-use crate::certificate::load_certificate;
 use crate::error::{Error, Result};
 use crate::ffi::{self, Errno};
 
@@ -64,30 +62,6 @@ impl KeyPair {
     /// ```
     pub fn from_secret(secret: SecretKey) -> Result<Self> {
         Ok(KeyPair { public: curve_public(&secret)?, secret })
-    }
-
-    /// Loads both halves from a secret certificate file, such as `NAME.key_secret`.
-    ///
-    /// # Errors
-    /// Those of [`load_certificate`]; [`Error::Certificate`] for a file without a secret key.
-    ///
-    /// ```
-    /// # use zmq_auth::{KeyPair, create_certificates};
-    /// # let dir = tempfile::tempdir()?;
-    /// let (public_file, secret_file) = create_certificates(&dir, "server")?;
-    /// assert!(KeyPair::load(secret_file)?.check().is_ok());
-    /// assert!(KeyPair::load(public_file).is_err());
-    /// # Ok::<(), anyhow::Error>(())
-    /// ```
-    pub fn load(file: impl AsRef<Path>) -> Result<Self> {
-        let file = file.as_ref();
-        match load_certificate(file)? {
-            (public, Some(secret)) => Ok(KeyPair { public, secret }),
-            (_, None) => {
-                let problem = "has no secret-key line: NAME.key_secret is the file that has one";
-                Err(Error::Certificate { path: file.to_owned(), line: None, problem })
-            }
-        }
     }
 
     /// Tells whether the halves belong together. With two that don't, libzmq fails no call, only every handshake.

@@ -1,4 +1,4 @@
-//! The reply, in buffers that serve one request after the other.
+//! A ZAP reply, in buffers that are reused from request to request.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use crate::metadata::{Metadata, encode_property};
 /// The four codes that libzmq takes (RFC 27, "Replies"). Any other makes the handshake fail as a protocol error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Status {
-    /// 200: let in.
+    /// 200: accepted.
     Success,
     /// 300: a temporary error. The client is told nothing, and tries again after `ZMQ_HANDSHAKE_IVL`.
     Retry,
@@ -47,19 +47,11 @@ pub(crate) struct Reply {
     text: Cow<'static, str>,
     user_id: Vec<u8>,
     metadata: Vec<u8>,
-    // Tells a password from the one that replaces it, without holding either; 0 where there is none.
-    credential: u64,
 }
 
 impl Reply {
     pub(crate) fn new() -> Self {
-        Reply {
-            status: Status::Denied,
-            text: Cow::Borrowed(""),
-            user_id: Vec::new(),
-            metadata: Vec::new(),
-            credential: 0,
-        }
+        Reply { status: Status::Denied, text: Cow::Borrowed(""), user_id: Vec::new(), metadata: Vec::new() }
     }
 
     pub(crate) fn status(&self) -> Status {
@@ -75,8 +67,8 @@ impl Reply {
         &self.user_id
     }
 
-    /// Lets in. A user id with a NUL is refused with 500: libzmq hands it out as a C string, so `admin\0x` would arrive
-    /// as `admin`.
+    /// Accepts the client. A user id with a NUL is refused with 500: libzmq hands it out as a C string, so `admin\0x`
+    /// would arrive as `admin`.
     pub(crate) fn allow(&mut self, user_id: &[u8]) {
         if user_id.contains(&0) {
             return self.refuse(Status::Fault, Cow::Borrowed("user id with a NUL byte"));
@@ -85,7 +77,7 @@ impl Reply {
         self.user_id.extend_from_slice(user_id);
     }
 
-    /// Lets in under the key's name, in Z85: 40 characters, none of them NUL.
+    /// Accepts the client with its Z85 key as user id: 40 characters, none of them NUL.
     pub(crate) fn allow_key(&mut self, key: &PublicKey) {
         self.refuse(Status::Success, Cow::Borrowed("OK"));
         self.user_id.extend_from_slice(&key.to_z85());
@@ -112,21 +104,12 @@ impl Reply {
         self.metadata = property;
     }
 
-    pub(crate) fn set_credential(&mut self, credential: u64) {
-        self.credential = credential;
-    }
-
-    pub(crate) fn credential(&self) -> u64 {
-        self.credential
-    }
-
     /// Any status, with no user id and no metadata.
     pub(crate) fn refuse(&mut self, status: Status, text: Cow<'static, str>) {
         self.status = status;
         self.text = text;
         self.user_id.clear();
         self.metadata.clear();
-        self.credential = 0;
     }
 
     /// The frames behind the delimiter, in their order (RFC 27, "Replies").
@@ -182,17 +165,10 @@ mod tests {
     fn what_is_told_of_a_reply_is_what_its_frames_say() {
         let mut reply = Reply::new();
         reply.allow(b"alice");
-        reply.set_credential(7);
-        assert_eq!(
-            (reply.status(), reply.text(), reply.user_id(), reply.credential()),
-            (Status::Success, "OK", &b"alice"[..], 7)
-        );
+        assert_eq!((reply.status(), reply.text(), reply.user_id()), (Status::Success, "OK", &b"alice"[..]));
         for status in [Status::Retry, Status::Denied, Status::Fault] {
             reply.refuse(status, Cow::Borrowed("no"));
-            assert_eq!(
-                (reply.status(), reply.text(), reply.user_id(), reply.credential()),
-                (status, "no", &b""[..], 0)
-            );
+            assert_eq!((reply.status(), reply.text(), reply.user_id()), (status, "no", &b""[..]));
         }
         for status in [Status::Success, Status::Retry, Status::Denied, Status::Fault] {
             assert_eq!(status.number().to_string(), status.label());

@@ -94,5 +94,5 @@ fn the_pause_is_told_as_such() {
     ask(&auth, "10.0.0.7", "alice", &password("right"));
     assert_eq!(events.next_timeout(DEADLINE).unwrap().kind, EventKind::Denied);
     let event = events.next_timeout(DEADLINE).unwrap();
-    assert_eq!((event.kind, event.reason.as_str()), (EventKind::PutOff, "too many failed attempts"));
+    assert_eq!((event.kind, event.reason.as_str()), (EventKind::Retry, "too many failed attempts"));
 }

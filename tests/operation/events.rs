@@ -59,7 +59,7 @@ fn a_callback_that_fails_is_told(face: Face) {
     let events = auth.events(10);
     let server = Server::new(&context, |socket| socket.plain_server(&domain));
     for (user, kind, reason) in [
-        ("late", EventKind::PutOff, "try again later"),
+        ("late", EventKind::Retry, "try again later"),
         ("lost", EventKind::CallbackFailed, "the database is gone"),
         ("panic", EventKind::CallbackFailed, "callback panicked"),
     ] {

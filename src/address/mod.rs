@@ -1,0 +1,103 @@
+//! A client's address: how libzmq writes it, the rules about it, and how limiters group it.
+
+mod rules;
+
+use std::net::{IpAddr, Ipv6Addr};
+
+pub use rules::IpcRule;
+pub(crate) use rules::{AddressList, AddressRefusal, AddressRules, Side, parse_rules};
+
+/// The address frame of a request, as libzmq writes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PeerAddress {
+    /// An IP address without port or zone; an IPv4-mapped one is its IPv4 address.
+    Ip(IpAddr),
+    /// A process on this machine, over `ipc://`: the kernel's word for who runs it.
+    Ipc(IpcCredentials),
+    /// Anything else.
+    Other,
+}
+
+/// Who is at the other end of an `ipc://` connection: Linux hands it to libzmq, which writes it into the ZAP address.
+///
+/// ```
+/// # use zmq_auth::{Authenticator, IpcCredentials, Verdict};
+/// let auth = Authenticator::new();
+/// auth.configure_curve_callback("jobs", |_key, peer| {
+///     matches!(peer.ipc(), Some(IpcCredentials { uid: 0, .. }))
+/// })?;
+/// # Ok::<(), zmq_auth::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct IpcCredentials {
+    /// The user id of the peer's process.
+    pub uid: u32,
+    /// The (primary) group id of the peer's process.
+    pub gid: u32,
+    /// The process id at the time it connected. Ids are used again: good for a log, not for a rule.
+    pub pid: u32,
+}
+
+impl PeerAddress {
+    pub(crate) fn parse(bytes: &[u8]) -> Self {
+        let Ok(text) = std::str::from_utf8(bytes) else { return PeerAddress::Other };
+        // All but IPv4 addresses have a colon: none is tried as what it can't be.
+        if !text.contains(':') {
+            return text.parse().map_or(PeerAddress::Other, |ip| PeerAddress::Ip(IpAddr::V4(ip)));
+        }
+        if let Some(credentials) = text.strip_prefix("localhost:") {
+            return ipc(credentials).map_or(PeerAddress::Other, PeerAddress::Ipc);
+        }
+        // A link-local peer's zone (`fe80::1%eth0`) says by which interface it came, not who it is.
+        let ip: Option<Ipv6Addr> = match text.split_once('%') {
+            Some((ip, zone)) if !zone.is_empty() => ip.parse().ok(),
+            Some(_) => None,
+            None => text.parse().ok(),
+        };
+        ip.map_or(PeerAddress::Other, |ip| PeerAddress::Ip(ip.to_canonical()))
+    }
+}
+
+/// `UID:GID:PID`, all decimal.
+fn ipc(text: &str) -> Option<IpcCredentials> {
+    let mut numbers = text.split(':').map(|number| {
+        // `parse` alone would take a sign.
+        if number.bytes().all(|byte| byte.is_ascii_digit()) { number.parse().ok() } else { None }
+    });
+    let credentials = IpcCredentials { uid: numbers.next()??, gid: numbers.next()??, pid: numbers.next()?? };
+    numbers.next().is_none().then_some(credentials)
+}
+
+/// The clients that a limiter counts as one: an IPv4 address, an IPv6 prefix, a local user, or an unreadable address.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Origin {
+    Ip(IpAddr),
+    Uid(u32),
+    Unreadable(Box<[u8]>),
+}
+
+/// How many leading bits of an IPv6 address its owner can't choose.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Ipv6Prefix {
+    /// A site: what a provider hands out.
+    Site = 48,
+    /// A subnet: what one host can choose its addresses from.
+    Subnet = 64,
+}
+
+impl Origin {
+    pub(crate) fn of(address: &[u8], prefix: Ipv6Prefix) -> Self {
+        match PeerAddress::parse(address) {
+            PeerAddress::Ip(IpAddr::V6(ip)) => {
+                let host_bits = 128 - prefix as u32;
+                Origin::Ip(Ipv6Addr::from_bits(ip.to_bits() >> host_bits << host_bits).into())
+            }
+            PeerAddress::Ip(ip) => Origin::Ip(ip),
+            PeerAddress::Ipc(peer) => Origin::Uid(peer.uid),
+            PeerAddress::Other => Origin::Unreadable(address.get(..64).unwrap_or(address).into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,388 @@
+//! The calls that set the sources of a domain.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{Authenticator, domains};
+use crate::audit::EventKind;
+#[cfg(feature = "tokio")]
+use crate::callback::FutureVerdict;
+use crate::callback::{Peer, Verdict};
+use crate::curve::{CurveSource, KeyDirectory, KeySet, load_keys};
+use crate::error::{Error, LOG_TARGET, Result};
+use crate::keys::PublicKey;
+use crate::plain::{Password, PasswordFile, PasswordTable, PlainSource};
+use crate::reload::{ReloadEvent, ReloadObserver};
+
+/// As the location of [`Authenticator::configure_curve`]: let every CURVE client of the domain in. It has proved that it
+/// holds some secret key, and nothing else.
+pub const CURVE_ALLOW_ANY: &str = "*";
+
+impl Authenticator {
+    /// Sets the domain's users and their passwords, compared as bytes and in constant time. An empty table is legal and
+    /// lets nobody in.
+    ///
+    /// # Errors
+    /// [`Error::Domain`]; [`Error::PlainCredentials`] for an empty name or password, or one of more than 255 bytes: no
+    /// libzmq client could send it.
+    ///
+    /// ```
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// auth.configure_plain("shop", [("alice", "correct horse battery staple")])?;
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    pub fn configure_plain<I, U, P>(&self, domain: &str, passwords: I) -> Result<()>
+    where
+        I: IntoIterator<Item = (U, P)>,
+        U: Into<String>,
+        P: Into<Password>,
+    {
+        domains::check(domain)?;
+        let table = PasswordTable::from_passwords(passwords)?;
+        let users = table.len();
+        self.set_plain(domain, PlainSource::Table(table));
+        announce(domain, "PLAIN", "a table of users", users);
+        Ok(())
+    }
+
+    /// Lets in the users of a file that follows the disk: what a reload of it finds is in force at once, here and wherever
+    /// else the same [`PasswordFile`] is used. See there for what hashed passwords cost.
+    ///
+    /// # Errors
+    /// [`Error::Domain`].
+    ///
+    /// ```
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("passwords");
+    /// std::fs::write(&path, "alice=correct horse battery staple\n")?;
+    /// auth.configure_plain_file("shop", &zmq_auth::PasswordFile::open(&path)?)?;
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    pub fn configure_plain_file(&self, domain: &str, passwords: &PasswordFile) -> Result<()> {
+        domains::check(domain)?;
+        let observer = self.reload_observer();
+        passwords.observe(Arc::downgrade(&observer));
+        self.set_plain(domain, PlainSource::File { file: passwords.clone(), _observer: observer });
+        announce(domain, "PLAIN", "a password file", passwords.status().entries);
+        Ok(())
+    }
+
+    /// Lets the callback decide the domain's PLAIN clients.
+    ///
+    /// It gets the user name, the password and the [`Peer`]; it runs on a thread of its own, with no lock held, and may
+    /// call any method of the `Authenticator`. A panic or an `Err` refuses this one client with 500. A name or password
+    /// that is no UTF-8 is refused (400) without asking.
+    ///
+    /// # Errors
+    /// [`Error::Domain`].
+    ///
+    /// ```
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// auth.configure_plain_callback("shop", |user, password, _peer| user == "alice" && password == "secret")?;
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    pub fn configure_plain_callback<F, V>(&self, domain: &str, callback: F) -> Result<()>
+    where
+        F: Fn(&str, &str, &Peer) -> V + Send + Sync + 'static,
+        V: Into<Verdict>,
+    {
+        domains::check(domain)?;
+        let callback = move |user: &str, password: &str, peer: &Peer| callback(user, password, peer).into();
+        self.set_plain(domain, PlainSource::Callback(Arc::new(callback)));
+        log::debug!(target: LOG_TARGET, "domain {domain:?}: PLAIN by a callback");
+        Ok(())
+    }
+
+    /// Lets in the keys of all `*.key` files of a directory, or every client with [`CURVE_ALLOW_ANY`].
+    ///
+    /// A certificate may say when it is good: `not-before` and `not-after` in its metadata, RFC 3339 times such as
+    /// `2026-12-31T23:59:59Z`, are enforced at each handshake. Two keys of one user may overlap, for a rotation.
+    ///
+    /// The directory is read once, now; call it again after a change, or use
+    /// [`configure_curve_store`](Self::configure_curve_store). A certificate's metadata becomes properties of
+    /// its client's messages, but for the names that libzmq gives a meaning to. An empty directory is legal, lets nobody
+    /// in, and is warned about.
+    ///
+    /// # Errors
+    /// [`Error::Domain`]; [`Error::Io`] and [`Error::Certificate`], which name the file. The old source stays in force.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// # let directory = tempfile::tempdir()?;
+    /// auth.configure_curve("lab", directory.path())?;
+    /// auth.configure_curve("open", zmq_auth::CURVE_ALLOW_ANY)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn configure_curve(&self, domain: &str, location: impl AsRef<Path>) -> Result<()> {
+        domains::check(domain)?;
+        let location = location.as_ref();
+        if location.as_os_str() == CURVE_ALLOW_ANY {
+            self.set_curve(domain, CurveSource::Any);
+            log::debug!(target: LOG_TARGET, "domain {domain:?}: CURVE for any key");
+            return Ok(());
+        }
+        let directory = load_keys(location)?;
+        let keys = directory.len();
+        self.set_curve(domain, CurveSource::Directory(directory));
+        announce(domain, "CURVE", "a directory of keys", keys);
+        Ok(())
+    }
+
+    /// Lets in the keys of a directory that follows the disk: what a reload of it finds is in force at once, here and
+    /// wherever else the same [`KeyDirectory`] is used.
+    ///
+    /// # Errors
+    /// [`Error::Domain`].
+    ///
+    /// ```
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// # let dir = tempfile::tempdir()?;
+    /// let keys = zmq_auth::KeyDirectory::open(&dir)?;
+    /// auth.configure_curve_store("lab", &keys)?;
+    /// # #[cfg(feature = "watch")]
+    /// keys.watch()?; // or keys.reload(), on demand
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    pub fn configure_curve_store(&self, domain: &str, keys: &KeyDirectory) -> Result<()> {
+        domains::check(domain)?;
+        let observer = self.reload_observer();
+        keys.observe(Arc::downgrade(&observer));
+        self.set_curve(domain, CurveSource::Store { keys: keys.clone(), _observer: observer });
+        announce(domain, "CURVE", "a live directory of keys", keys.status().entries);
+        Ok(())
+    }
+
+    /// Lets in these client keys and no others.
+    ///
+    /// # Errors
+    /// [`Error::Domain`].
+    ///
+    /// ```
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// # let client = zmq_auth::PublicKey::from([7; 32]);
+    /// auth.configure_curve_keys("lab", [client])?;
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    pub fn configure_curve_keys<I>(&self, domain: &str, keys: I) -> Result<()>
+    where
+        I: IntoIterator<Item = PublicKey>,
+    {
+        domains::check(domain)?;
+        let keys: KeySet = keys.into_iter().collect();
+        let count = keys.len();
+        self.set_curve(domain, CurveSource::Keys(keys));
+        announce(domain, "CURVE", "a set of keys", count);
+        Ok(())
+    }
+
+    /// Lets one more key in, for this domain; a domain without a CURVE source gets one with this key alone.
+    ///
+    /// A key that is added to a directory's keys is in force until the directory is configured again.
+    ///
+    /// # Errors
+    /// [`Error::Domain`]; [`Error::NoKeySet`] where the domain lets any key in, asks a callback, or has a live store.
+    ///
+    /// ```
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// # let client = zmq_auth::PublicKey::from([7; 32]);
+    /// auth.add_curve_key("lab", client)?;
+    /// assert!(auth.remove_curve_key("lab", &client)?);
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    pub fn add_curve_key(&self, domain: &str, key: PublicKey) -> Result<()> {
+        domains::check(domain)?;
+        let update = self.begin_update();
+        let roomier = update.read().domains.get(domain).and_then(|sources| sources.curve.as_ref()?.roomier());
+        let mut policy = update.write();
+        let curve = &mut policy.domains.entry(domain).curve;
+        let full = roomier.and_then(|roomier| curve.replace(roomier));
+        let source = curve.get_or_insert_with(|| CurveSource::Keys(Default::default()));
+        let added = source.add(key);
+        drop(policy);
+        drop(full);
+        added.map_err(|source_kind| Error::NoKeySet { domain: domain.to_owned(), source_kind })
+    }
+
+    /// Takes one key out of the domain's set; tells whether it was there. Clients that are connected stay connected.
+    ///
+    /// # Errors
+    /// [`Error::Domain`]; [`Error::NoKeySet`] where the domain lets any key in, asks a callback, or has a live store: the
+    /// key can't be kept out there.
+    ///
+    /// ```
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// # let client = zmq_auth::PublicKey::from([7; 32]);
+    /// assert!(!auth.remove_curve_key("lab", &client)?);
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    pub fn remove_curve_key(&self, domain: &str, key: &PublicKey) -> Result<bool> {
+        domains::check(domain)?;
+        let mut policy = self.write();
+        match policy.domains.get_mut(domain).and_then(|sources| sources.curve.as_mut()) {
+            None => Ok(false),
+            Some(source) => {
+                source.remove(key).map_err(|source_kind| Error::NoKeySet { domain: domain.to_owned(), source_kind })
+            }
+        }
+    }
+
+    /// Lets the callback decide the domain's CURVE clients. See
+    /// [`configure_plain_callback`](Self::configure_plain_callback) for where it runs and how it can fail.
+    ///
+    /// # Errors
+    /// [`Error::Domain`].
+    ///
+    /// ```
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// # let known = zmq_auth::PublicKey::from([7; 32]);
+    /// auth.configure_curve_callback("lab", move |key, _peer| *key == known)?;
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    pub fn configure_curve_callback<F, V>(&self, domain: &str, callback: F) -> Result<()>
+    where
+        F: Fn(&PublicKey, &Peer) -> V + Send + Sync + 'static,
+        V: Into<Verdict>,
+    {
+        domains::check(domain)?;
+        let callback = move |key: &PublicKey, peer: &Peer| callback(key, peer).into();
+        self.set_curve(domain, CurveSource::Callback(Arc::new(callback)));
+        log::debug!(target: LOG_TARGET, "domain {domain:?}: CURVE by a callback");
+        Ok(())
+    }
+
+    /// Lets in the domain's GSSAPI clients, whom Kerberos has authenticated already; the principal becomes the user id.
+    ///
+    /// Without it they are answered 400. **libzmq through 4.3.5 ignores that answer for GSSAPI** (its next release obeys
+    /// it): with those versions, leave GSSAPI out of the build (the vendored libzmq does) or check the user id of every
+    /// message.
+    ///
+    /// # Errors
+    /// [`Error::Domain`].
+    ///
+    /// ```
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// auth.configure_gssapi("realm")?;
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    pub fn configure_gssapi(&self, domain: &str) -> Result<()> {
+        domains::check(domain)?;
+        self.write().domains.entry(domain).gssapi = Some(());
+        log::debug!(target: LOG_TARGET, "domain {domain:?}: GSSAPI");
+        Ok(())
+    }
+
+    /// Forgets all sources of exactly this domain, which is then covered by `"*"` again; tells whether it had any.
+    ///
+    /// ```
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// auth.configure_gssapi("realm")?;
+    /// assert!(auth.remove_domain("realm"));
+    /// assert!(!auth.remove_domain("realm"));
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    pub fn remove_domain(&self, domain: &str) -> bool {
+        let removed = self.write().domains.remove(domain);
+        removed.is_some()
+    }
+
+    /// Lets an async callback decide the domain's CURVE clients. It needs [`AsyncAuthenticator`](crate::AsyncAuthenticator);
+    /// from the thread face and [`handle_zap_message`](Self::handle_zap_message) its clients are answered 500.
+    ///
+    /// Callbacks of different clients run at once, each in a task, up to
+    /// [`limit_async_callbacks`](Self::limit_async_callbacks), and are cancelled at their deadline and at the handler's
+    /// end. A panic or an `Err` refuses this one client with 500.
+    ///
+    /// # Errors
+    /// [`Error::Domain`].
+    ///
+    /// ```
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// # async fn is_listed(key: zmq_auth::PublicKey) -> std::io::Result<bool> { Ok(true) }
+    /// auth.configure_curve_callback_async("lab", |key, _peer| is_listed(key))?;
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    #[cfg(feature = "tokio")]
+    pub fn configure_curve_callback_async<F, Fut, V>(&self, domain: &str, callback: F) -> Result<()>
+    where
+        F: Fn(PublicKey, Peer) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = V> + Send + 'static,
+        V: Into<Verdict>,
+    {
+        domains::check(domain)?;
+        let callback = move |key: PublicKey, peer: Peer| -> FutureVerdict {
+            let verdict = callback(key, peer);
+            Box::pin(async move { verdict.await.into() })
+        };
+        self.set_curve(domain, CurveSource::AsyncCallback(Arc::new(callback)));
+        log::debug!(target: LOG_TARGET, "domain {domain:?}: CURVE by an async callback");
+        Ok(())
+    }
+
+    /// Lets an async callback decide the domain's PLAIN clients, as
+    /// [`configure_curve_callback_async`](Self::configure_curve_callback_async) does for CURVE. A name or password that is
+    /// no UTF-8 is refused (400) without asking.
+    ///
+    /// # Errors
+    /// [`Error::Domain`].
+    ///
+    /// ```
+    /// use zmq_auth::Password;
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// auth.configure_plain_callback_async("shop", |user, password, _peer| async move {
+    ///     user == "alice" && password == Password::from("correct horse")
+    /// })?;
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    #[cfg(feature = "tokio")]
+    pub fn configure_plain_callback_async<F, Fut, V>(&self, domain: &str, callback: F) -> Result<()>
+    where
+        F: Fn(String, Password, Peer) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = V> + Send + 'static,
+        V: Into<Verdict>,
+    {
+        domains::check(domain)?;
+        let callback = move |user: String, password: Password, peer: Peer| -> FutureVerdict {
+            let verdict = callback(user, password, peer);
+            Box::pin(async move { verdict.await.into() })
+        };
+        self.set_plain(domain, PlainSource::AsyncCallback(Arc::new(callback)));
+        log::debug!(target: LOG_TARGET, "domain {domain:?}: PLAIN by an async callback");
+        Ok(())
+    }
+
+    /// Tells this policy's listeners of reloads, for as long as it lives and the observer is kept.
+    fn reload_observer(&self) -> Arc<ReloadObserver> {
+        let authenticator = self.weak_handle();
+        Arc::new(move |event: &ReloadEvent| {
+            let Some(authenticator) = authenticator() else { return };
+            let audit = authenticator.audit();
+            if let Some(summary) = event.summary() {
+                audit.publish(EventKind::Reloaded, &summary);
+            }
+            for problem in &event.problems {
+                audit.publish(EventKind::ReloadFailed, &problem.to_string());
+            }
+        })
+    }
+
+    fn set_plain(&self, domain: &str, source: PlainSource) {
+        let old = self.change(domain, |sources| sources.plain.replace(source));
+        drop(old);
+    }
+
+    fn set_curve(&self, domain: &str, source: CurveSource) {
+        let old = self.change(domain, |sources| sources.curve.replace(source));
+        drop(old);
+    }
+}
+
+fn announce(domain: &str, mechanism: &str, what: &str, entries: usize) {
+    if entries == 0 {
+        log::warn!(target: LOG_TARGET, "domain {domain:?}: {mechanism} by {what}, which is empty: nobody is let in");
+    } else {
+        log::debug!(target: LOG_TARGET, "domain {domain:?}: {mechanism} by {what}, {entries} in all");
+    }
+}

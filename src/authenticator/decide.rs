@@ -1,0 +1,62 @@
+//! The decision about a well-formed request: address, failure limit, mechanism, domain, credentials, in this order.
+
+use std::time::Instant;
+
+use super::{Outcome, Policy};
+use crate::callback::Lookup;
+use crate::reason::Reason;
+use crate::zap::{Client, Credentials, Reply, Request};
+
+impl Policy {
+    pub(super) fn decide(&self, request: &Request<'_>, reply: &mut Reply) -> Outcome {
+        let reason = match self.look_up(request) {
+            Lookup::Accept(reason, info) => {
+                match &request.credentials {
+                    Credentials::Plain { username, .. } => reply.allow(username),
+                    Credentials::Curve(key) => reply.allow_key(key),
+                    Credentials::Gssapi { principal } => reply.allow(principal),
+                    Credentials::Null | Credentials::Unknown => reply.allow(b""),
+                }
+                if let Some(info) = info {
+                    reply.add_encoded(&info.metadata);
+                }
+                reason
+            }
+            Lookup::Refuse(reason) => {
+                reason.refuse(reply);
+                reason
+            }
+            Lookup::Ask(call) => return Outcome::Ask(call),
+        };
+        Outcome::Decided(reason)
+    }
+
+    fn look_up(&self, request: &Request<'_>) -> Lookup {
+        if let Err(refusal) = self.addresses.check(request.address) {
+            return Lookup::Refuse(Reason::Address(refusal));
+        }
+        if let Some(failure_limiter) = &self.failure_limiter
+            && let Err(reason) = failure_limiter.check(&Client::of(request), Instant::now())
+        {
+            return Lookup::Refuse(reason);
+        }
+        let found = match &request.credentials {
+            // RFC 27 asks for nothing but the address of a NULL client.
+            Credentials::Null => Some(Lookup::Accept(Reason::Null, None)),
+            Credentials::Plain { username, password } => {
+                let source = self.domains.find(request.domain, |sources| sources.plain.as_ref());
+                source.map(|source| source.check(request, username, password, self.tags.is_some()))
+            }
+            Credentials::Curve(key) => {
+                let source = self.domains.find(request.domain, |sources| sources.curve.as_ref());
+                source.map(|source| source.check(request, key, self.user_id.as_ref()))
+            }
+            Credentials::Gssapi { .. } => {
+                let source = self.domains.find(request.domain, |sources| sources.gssapi.as_ref());
+                source.map(|()| Lookup::Accept(Reason::Principal, None))
+            }
+            Credentials::Unknown => Some(Lookup::Refuse(Reason::UnknownMechanism)),
+        };
+        found.unwrap_or(Lookup::Refuse(Reason::NotConfigured))
+    }
+}

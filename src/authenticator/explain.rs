@@ -1,0 +1,121 @@
+//! Explanations: which rules decide a request, and why.
+
+use std::fmt;
+
+use super::{Authenticator, Outcome};
+use crate::curve::CurveSource;
+use crate::escape::Escaped;
+use crate::plain::PlainSource;
+use crate::zap::{Credentials, Parsed, Reply, Request};
+
+/// Why a request would be answered as it would, by [`Authenticator::explain`].
+///
+/// ```
+/// use zmq_auth::{Authenticator, MatchedDomain};
+///
+/// let auth = Authenticator::new();
+/// auth.allow(["10.0.0.0/8"])?;
+/// auth.configure_plain("*", [("alice", "correct horse")])?;
+/// let request: [&[u8]; 8] = [b"1.0", b"1", b"shop", b"10.0.0.7", b"", b"PLAIN", b"alice", b"wrong"];
+/// let why = auth.explain(&request).unwrap();
+/// assert_eq!(why.status, Some(400));
+/// assert_eq!(why.address_rule.as_deref(), Some("allow 10.0.0.0/8"));
+/// assert_eq!((why.domain, why.source), (Some(MatchedDomain::Any), Some("a table of users")));
+/// assert_eq!(
+///     why.to_string(),
+///     "400: unknown user or wrong password (allow 10.0.0.0/8; PLAIN in domain \"shop\", by \"*\": a table of users)"
+/// );
+/// # Ok::<(), zmq_auth::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Explanation {
+    /// The ZAP status code; `None` where a callback or a hashed password decides, which isn't asked.
+    pub status: Option<u16>,
+    /// Why, in words.
+    pub reason: String,
+    /// The address rule that covers the client, such as `deny 10.0.0.0/8`.
+    pub address_rule: Option<String>,
+    /// Whose source decides: the domain's own, or that of `"*"`. `None` for NULL, and where there is none.
+    pub domain: Option<MatchedDomain>,
+    /// What the source is, such as `a directory`.
+    pub source: Option<&'static str>,
+    // For the text.
+    request: String,
+}
+
+/// Which domain's source decides a request.
+///
+/// ```
+/// assert_ne!(zmq_auth::MatchedDomain::Exact, zmq_auth::MatchedDomain::Any);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MatchedDomain {
+    /// The domain's own.
+    Exact,
+    /// That of `"*"`.
+    Any,
+}
+
+impl Authenticator {
+    /// Says how a request would be answered now and which rules decide, without answering, counting, logging or calling
+    /// anything. `frames` as for [`handle_zap_message`](Self::handle_zap_message); `None` for fewer than two.
+    pub fn explain<B: AsRef<[u8]>>(&self, frames: &[B]) -> Option<Explanation> {
+        let parsed = Parsed::new(frames)?;
+        let mut reply = Reply::new();
+        let (status, reason) = match self.decide(&parsed.request, &mut reply) {
+            Outcome::Decided(_) => (Some(reply.status().number()), reply.text().to_owned()),
+            Outcome::Ask(_) => (None, "a callback or the hash of a password decides, which isn't asked".to_owned()),
+        };
+        let mut explanation =
+            Explanation { status, reason, address_rule: None, domain: None, source: None, request: String::new() };
+        if let Ok(request) = &parsed.request {
+            self.find_rules(request, &mut explanation);
+        }
+        Some(explanation)
+    }
+
+    fn find_rules(&self, request: &Request<'_>, explanation: &mut Explanation) {
+        let policy = self.read();
+        explanation.address_rule = policy.addresses.explain(request.address);
+        explanation.request = format!("{} in domain \"{}\"", Escaped(request.mechanism), Escaped(request.domain));
+        let domains = &policy.domains;
+        (explanation.domain, explanation.source) = match request.credentials {
+            Credentials::Plain { .. } => (
+                domains.matched(request.domain, |sources| sources.plain.as_ref()),
+                domains.find(request.domain, |sources| sources.plain.as_ref()).map(PlainSource::kind),
+            ),
+            Credentials::Curve(_) => (
+                domains.matched(request.domain, |sources| sources.curve.as_ref()),
+                domains.find(request.domain, |sources| sources.curve.as_ref()).map(CurveSource::kind),
+            ),
+            Credentials::Gssapi { .. } => {
+                let matched = domains.matched(request.domain, |sources| sources.gssapi.as_ref());
+                (matched, matched.map(|_| "Kerberos"))
+            }
+            Credentials::Null | Credentials::Unknown => (None, None),
+        };
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.status {
+            Some(status) => write!(f, "{status}: {}", self.reason)?,
+            None => f.write_str(&self.reason)?,
+        }
+        if self.request.is_empty() {
+            return Ok(());
+        }
+        write!(f, " ({}; {}", self.address_rule.as_deref().unwrap_or("no address rule covers it"), self.request)?;
+        match self.domain {
+            Some(MatchedDomain::Exact) => f.write_str(", by its own source")?,
+            Some(MatchedDomain::Any) => f.write_str(", by \"*\"")?,
+            None => {}
+        }
+        match self.source {
+            Some(source) => write!(f, ": {source})"),
+            None => f.write_str(")"),
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Limits on callbacks and failures, and the calls for user ids, events and counters.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::Authenticator;
+use super::throttle::FailureLimiter;
+use crate::audit::Counters;
+use crate::error::{Error, Result};
+use crate::keys::PublicKey;
+
+/// What callbacks may take; read by every handler of the policy.
+pub(crate) struct CallLimits {
+    at_once: AtomicUsize,
+    #[cfg(feature = "tokio")]
+    async_at_once: AtomicUsize,
+    deadline_ms: AtomicU64,
+}
+
+impl Default for CallLimits {
+    fn default() -> Self {
+        CallLimits {
+            at_once: AtomicUsize::new(64),
+            #[cfg(feature = "tokio")]
+            async_at_once: AtomicUsize::new(1024),
+            deadline_ms: AtomicU64::new(5_000),
+        }
+    }
+}
+
+impl CallLimits {
+    /// How many threads may run callbacks in one handler.
+    pub(crate) fn at_once(&self) -> usize {
+        self.at_once.load(Ordering::Relaxed)
+    }
+
+    /// How many tasks may run async callbacks in one handler.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn async_at_once(&self) -> usize {
+        self.async_at_once.load(Ordering::Relaxed)
+    }
+
+    /// How long a callback may take, from the arrival of its request.
+    pub(crate) fn deadline(&self) -> Duration {
+        Duration::from_millis(self.deadline_ms.load(Ordering::Relaxed))
+    }
+}
+
+impl Authenticator {
+    /// Names CURVE clients: the `User-Id` of their messages. The default is the Z85 text of their public key.
+    ///
+    /// The map is called for clients that are let in (but for [`Verdict::AllowAs`](crate::Verdict::AllowAs), which names them itself), where
+    /// callbacks are called. One that panics refuses its client with 500.
+    ///
+    /// ```
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// # let alice = zmq_auth::PublicKey::from([7; 32]);
+    /// auth.curve_user_id(move |key| if *key == alice { "alice".into() } else { key.to_string() });
+    /// ```
+    pub fn curve_user_id<F>(&self, map: F)
+    where
+        F: Fn(&PublicKey) -> String + Send + Sync + 'static,
+    {
+        let old = self.write().user_id.replace(Arc::new(map));
+        drop(old);
+    }
+
+    /// Bounds the callbacks of a handler: how many threads may run them at once (default 64), and how long one may
+    /// take, counted from the arrival of its request (default 5 s). Beyond either the client is answered 300. In force
+    /// for the requests that come after.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] for no callbacks at once or more than 4,096, and for a deadline below 1 ms or above an hour.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// auth.limit_callbacks(16, Duration::from_secs(2))?;
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    pub fn limit_callbacks(&self, at_once: usize, deadline: Duration) -> Result<()> {
+        if !(1..=4096).contains(&at_once) {
+            return Err(Error::Limit { what: "callbacks at once", problem: "must be 1 to 4,096" });
+        }
+        if !(Duration::from_millis(1)..=Duration::from_secs(3600)).contains(&deadline) {
+            return Err(Error::Limit { what: "callback deadline", problem: "must be 1 ms to 1 h" });
+        }
+        let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
+        self.limits().at_once.store(at_once, Ordering::Relaxed);
+        self.limits().deadline_ms.store(deadline_ms, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Bounds the async callbacks of the tokio handler that may be under way at once (default 1,024); beyond that the
+    /// client is answered 300. Their deadline is that of [`limit_callbacks`](Self::limit_callbacks).
+    ///
+    /// # Errors
+    /// [`Error::Limit`] for none or more than a million.
+    ///
+    /// ```
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// auth.limit_async_callbacks(10_000)?;
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    #[cfg(feature = "tokio")]
+    pub fn limit_async_callbacks(&self, at_once: usize) -> Result<()> {
+        if !(1..=1_000_000).contains(&at_once) {
+            return Err(Error::Limit { what: "async callbacks at once", problem: "must be 1 to 1,000,000" });
+        }
+        self.limits().async_at_once.store(at_once, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// After so many failed `attempts` within `window`, of one address or of one PLAIN user, answers 300 for `pause`
+    /// without looking at what the client shows. Off until it is called; called again, it begins anew.
+    ///
+    /// A wrong password, an unknown user or key, and a callback's refusal are failures. An IPv6 /64 is one address. A user
+    /// in its pause is locked out as well: whoever knows a user's name can bring that about. The memory is bounded (2 MiB),
+    /// and a flood of other addresses doesn't end a pause.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] for no attempts, and for times below 1 s or above a day.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// auth.limit_failures(5, Duration::from_secs(60), Duration::from_secs(300))?;
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    pub fn limit_failures(&self, attempts: u32, window: Duration, pause: Duration) -> Result<()> {
+        if attempts == 0 {
+            return Err(Error::Limit { what: "failed attempts", problem: "must be at least 1" });
+        }
+        let times = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
+        if !times.contains(&window) || !times.contains(&pause) {
+            return Err(Error::Limit { what: "window and pause of failed attempts", problem: "must be 1 s to 1 day" });
+        }
+        let old = self
+            .write_with_post_hooks()
+            .failure_limiter
+            .replace(Arc::new(FailureLimiter::new(attempts, window, pause)));
+        drop(old);
+        Ok(())
+    }
+
+    /// Ends [`limit_failures`](Self::limit_failures), and every pause with it.
+    ///
+    /// ```
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// auth.unlimit_failures();
+    /// ```
+    pub fn unlimit_failures(&self) {
+        let old = self.write().failure_limiter.take();
+        drop(old);
+    }
+
+    /// Opens a stream of what happens from now on, through every handler of this policy. It holds up to `capacity` events
+    /// (at least one); what doesn't fit is dropped and counted, never waited for.
+    ///
+    /// ```
+    /// let auth = zmq_auth::Authenticator::new();
+    /// let events = auth.events(1000);
+    /// std::thread::spawn(move || {
+    ///     while let Some(event) = events.next_timeout(std::time::Duration::from_secs(60)) {
+    ///         println!("{event:?}");
+    ///     }
+    /// });
+    /// ```
+    pub fn events(&self, capacity: usize) -> crate::Events {
+        self.audit().events(capacity)
+    }
+
+    /// What was decided so far, through every handler of this policy.
+    ///
+    /// ```
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// assert_eq!(auth.counters().denied, 0);
+    /// ```
+    pub fn counters(&self) -> Counters {
+        self.audit().counters()
+    }
+}

@@ -1,0 +1,260 @@
+//! Revocation: checks whether the sender of a message would still be accepted, using a tag attached at the handshake.
+
+use std::fmt::Write;
+
+use constant_time_eq::constant_time_eq;
+
+use super::{Authenticator, Policy};
+use crate::error::{Error, Result};
+use crate::keys::PublicKey;
+use crate::metadata::TAG_PROPERTY;
+use crate::reason::{Evidence, Fingerprint, Reason};
+use crate::sender::Sender;
+use crate::zap::{Client, Identity, Reply, Status};
+
+/// Makes and reads the tags of connections.
+///
+/// A tag is one more property of the ZAP reply, which libzmq attaches to every message of that connection:
+///
+/// ```text
+/// SECRET MECHANISM DOMAIN IDENTITY EVIDENCE      domain and identity in hex
+/// ```
+///
+/// It is text because libzmq returns properties as C strings. The secret tells our tags from those that a client makes
+/// up: a client can send a property of any name, and libzmq keeps it where the ZAP reply has none. No client ever sees the
+/// secret.
+pub(super) struct ConnectionTags {
+    secret: String,
+}
+
+/// What a tag says: the client that was accepted, and on which evidence.
+struct ConnectionTag<'t> {
+    mechanism: &'t str,
+    domain: Vec<u8>,
+    identity: Vec<u8>,
+    evidence: Evidence,
+}
+
+impl ConnectionTags {
+    fn new() -> Result<Self> {
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).map_err(|error| Error::Random(error.to_string()))?;
+        Ok(ConnectionTags { secret: hex(&random) })
+    }
+
+    /// Adds a tag to the reply that accepts a client.
+    pub(super) fn attach(&self, client: &Client<'_>, reason: Reason, reply: &mut Reply) {
+        if reply.status() != Status::Success {
+            return;
+        }
+        let identity = match &client.identity {
+            Identity::Nobody => String::new(),
+            Identity::Key(key) => hex(key.as_bytes()),
+            Identity::User(name) | Identity::Principal(name) => hex(name),
+        };
+        let evidence = match reason.evidence() {
+            Evidence::None => "none".to_owned(),
+            Evidence::Callback => "callback".to_owned(),
+            Evidence::Password(fingerprint) => format!("{fingerprint:x}"),
+        };
+        let mechanism = String::from_utf8_lossy(&client.mechanism);
+        let tag = format!("{} {mechanism} {} {identity} {evidence}", self.secret, hex(&client.domain));
+        reply.add_property(TAG_PROPERTY, &tag);
+    }
+
+    /// What a tag says; `None` for one that isn't ours.
+    fn read<'t>(&self, tag: &'t str) -> Option<ConnectionTag<'t>> {
+        let mut parts = tag.split(' ');
+        let secret = parts.next()?;
+        if !constant_time_eq(secret.as_bytes(), self.secret.as_bytes()) {
+            return None;
+        }
+        let (mechanism, domain, identity) = (parts.next()?, unhex(parts.next()?)?, unhex(parts.next()?)?);
+        let evidence = match parts.next()? {
+            "none" => Evidence::None,
+            "callback" => Evidence::Callback,
+            fingerprint => Evidence::Password(Fingerprint::new(u64::from_str_radix(fingerprint, 16).ok()?)?),
+        };
+        Some(ConnectionTag { mechanism, domain, identity, evidence })
+    }
+}
+
+impl Authenticator {
+    /// Marks the messages of clients that are let in from now on, so that
+    /// [`is_still_allowed`](Self::is_still_allowed) can tell whom they are from. The mark is one more property of the
+    /// client's messages, of about 150 bytes a connection; it never leaves the process.
+    ///
+    /// # Errors
+    /// [`Error::Random`] when the system has no randomness.
+    ///
+    /// ```
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// auth.mark_clients()?;
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    pub fn mark_clients(&self) -> Result<()> {
+        let tags = ConnectionTags::new()?;
+        self.write_with_post_hooks().tags.get_or_insert(tags);
+        Ok(())
+    }
+
+    /// Whether the sender of a message would still be let in: handshakes are decided once, and libzmq can't drop a client
+    /// whose key is removed. To be asked of each message on ROUTER, REP or PULL sockets; it takes the time of a
+    /// few look-ups, whatever the size of the policy.
+    ///
+    /// It asks the policy as it is now: the address rules, and whether the domain's source still has the key (and its
+    /// certificate is valid), or still has the user with the password that the client showed. A callback isn't asked
+    /// again: whom one let in stays allowed while the domain is decided by a callback, and nobody else does.
+    ///
+    /// `false` for a message without a mark: [`mark_clients`](Self::mark_clients) comes first, and a client that was let
+    /// in before has to connect again (see [`SocketExt::rebind`](crate::SocketExt::rebind)).
+    ///
+    /// ```
+    /// # use zmq_auth::{Authenticator, SocketExt, zmq};
+    /// # let context = zmq::Context::new();
+    /// let auth = Authenticator::new();
+    /// auth.mark_clients()?;
+    /// auth.configure_plain("shop", [("alice", "correct horse")])?;
+    /// # let _running = auth.start(&context)?;
+    /// # let (mut server, mut client) = (context.socket(zmq::PULL)?, context.socket(zmq::PUSH)?);
+    /// # server.plain_server("shop")?;
+    /// # server.bind("tcp://127.0.0.1:*")?;
+    /// # client.plain_client("alice", "correct horse")?;
+    /// # client.connect(&server.endpoint()?)?;
+    /// # client.send("3 apples", 0)?;
+    /// let mut message = server.recv_msg(0)?;
+    /// assert!(auth.is_still_allowed(&mut message));
+    ///
+    /// auth.configure_plain("shop", [("bob", "tr0ub4dor")])?; // Alice leaves
+    /// assert!(!auth.is_still_allowed(&mut message));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn is_still_allowed(&self, message: &mut zmq::Message) -> bool {
+        let mut sender = Sender::of(message);
+        let Some(tag) = sender.property(TAG_PROPERTY).map(str::to_owned) else { return false };
+        let policy = self.read();
+        let Some(tag) = policy.tags.as_ref().and_then(|tags| tags.read(&tag)) else { return false };
+        // Without an address, any address rule refuses it.
+        policy.addresses.check(sender.address().unwrap_or_default().as_bytes()).is_ok() && policy.still_accepts(&tag)
+    }
+}
+
+impl Policy {
+    fn still_accepts(&self, tag: &ConnectionTag<'_>) -> bool {
+        match tag.mechanism {
+            "NULL" => true,
+            "PLAIN" => {
+                let source = self.domains.find(&tag.domain, |sources| sources.plain.as_ref());
+                source.is_some_and(|source| source.still_accepts(&tag.identity, tag.evidence))
+            }
+            "CURVE" => {
+                let Ok(key) = <[u8; 32]>::try_from(tag.identity.as_slice()).map(PublicKey::from) else { return false };
+                let source = self.domains.find(&tag.domain, |sources| sources.curve.as_ref());
+                source.is_some_and(|source| source.still_accepts(&key, tag.evidence))
+            }
+            "GSSAPI" => self.domains.find(&tag.domain, |sources| sources.gssapi.as_ref()).is_some(),
+            _ => false,
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a string can't fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    if !text.len().is_multiple_of(2) {
+        return None;
+    }
+    text.as_bytes().chunks_exact(2).map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plain::fingerprint_of;
+
+    fn has(auth: &Authenticator, mechanism: &str, identity: &[u8], evidence: Evidence) -> bool {
+        let (domain, identity) = (b"d".to_vec(), identity.to_vec());
+        auth.read().still_accepts(&ConnectionTag { mechanism, domain, identity, evidence })
+    }
+
+    fn password(password: &[u8]) -> Evidence {
+        Evidence::Password(fingerprint_of(password))
+    }
+
+    #[test]
+    fn a_mechanism_that_is_not_configured_lets_nobody_stay() {
+        let auth = Authenticator::new();
+        assert!(has(&auth, "NULL", b"", Evidence::None));
+        for mechanism in ["PLAIN", "CURVE", "GSSAPI", "BOGUS", "null", ""] {
+            for evidence in [Evidence::None, Evidence::Callback] {
+                assert!(!has(&auth, mechanism, &[7; 32], evidence), "{mechanism}");
+            }
+        }
+        auth.configure_gssapi("d").unwrap();
+        assert!(has(&auth, "GSSAPI", b"alice@REALM", Evidence::None) && !has(&auth, "CURVE", &[7; 32], Evidence::None));
+    }
+
+    #[test]
+    fn a_password_stays_as_long_as_it_is_the_one() {
+        let auth = Authenticator::new();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, "alice=correct horse\n").unwrap();
+        auth.configure_plain("d", [("alice", "correct horse")]).unwrap();
+        for _ in 0..2 {
+            assert!(has(&auth, "PLAIN", b"alice", password(b"correct horse")));
+            assert!(!has(&auth, "PLAIN", b"alice", password(b"battery")));
+            assert!(!has(&auth, "PLAIN", b"bob", password(b"correct horse")));
+            assert!(
+                !has(&auth, "PLAIN", b"alice", Evidence::Callback) && !has(&auth, "PLAIN", b"alice", Evidence::None)
+            );
+            auth.configure_plain_file("d", &crate::PasswordFile::open(&file).unwrap()).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_key_stays_as_long_as_it_is_listed() {
+        let auth = Authenticator::new();
+        auth.configure_curve_keys("d", [[7; 32].into()]).unwrap();
+        assert!(has(&auth, "CURVE", &[7; 32], Evidence::None) && !has(&auth, "CURVE", &[8; 32], Evidence::None));
+        assert!(!has(&auth, "CURVE", &[7; 31], Evidence::None) && !has(&auth, "CURVE", &[7; 33], Evidence::None));
+        auth.configure_curve("d", crate::CURVE_ALLOW_ANY).unwrap();
+        assert!(has(&auth, "CURVE", &[8; 32], Evidence::None));
+    }
+
+    #[test]
+    fn whom_a_callback_let_in_stays_as_long_as_a_callback_decides() {
+        let auth = Authenticator::new();
+        auth.configure_plain_callback("d", |_, _, _| false).unwrap();
+        auth.configure_curve_callback("d", |_, _| false).unwrap();
+        for evidence in [Evidence::None, password(b"correct horse")] {
+            assert!(!has(&auth, "PLAIN", b"alice", evidence) && !has(&auth, "CURVE", &[7; 32], evidence));
+        }
+        assert!(has(&auth, "PLAIN", b"alice", Evidence::Callback) && has(&auth, "CURVE", &[7; 32], Evidence::Callback));
+    }
+
+    #[test]
+    fn a_tag_is_read_only_by_its_maker() {
+        let (tags, others) = (ConnectionTags::new().unwrap(), ConnectionTags::new().unwrap());
+        let tag = format!("{} PLAIN {} {} ff", tags.secret, hex(b"d"), hex(b"alice"));
+        let read = tags.read(&tag).unwrap();
+        assert_eq!(
+            (read.mechanism, &read.domain[..], &read.identity[..], read.evidence),
+            ("PLAIN", &b"d"[..], &b"alice"[..], Evidence::Password(Fingerprint::new(255).unwrap()))
+        );
+        assert!(others.read(&tag).is_none());
+        let secret = &tags.secret;
+        for bad in ["", " PLAIN 64 61 ff", &format!("{secret} PLAIN 64 61"), &format!("{secret} PLAIN 6 61 ff")] {
+            assert!(tags.read(bad).is_none(), "{bad:?}");
+        }
+        for bad in ["PLAIN 64 6g ff", "PLAIN 64 61 fg", "PLAIN 64 61 0", "PLAIN 64 61 "] {
+            assert!(tags.read(&format!("{secret} {bad}")).is_none(), "{bad:?}");
+        }
+        assert_eq!(unhex(&hex(&[0, 1, 0x7f, 0xff])).unwrap(), [0, 1, 0x7f, 0xff]);
+    }
+}

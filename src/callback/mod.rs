@@ -1,0 +1,27 @@
+//! The program's own code in a decision: what callbacks receive, what they return, and how they are run.
+
+mod call;
+mod peer;
+mod verdict;
+
+pub(crate) use call::{Call, Decision, conclude};
+pub use peer::Peer;
+pub use verdict::Verdict;
+
+use std::sync::Arc;
+
+use crate::certificate::KeyInfo;
+use crate::reason::Reason;
+
+/// What an async callback returns in the end.
+#[cfg(feature = "tokio")]
+pub(crate) type FutureVerdict = std::pin::Pin<Box<dyn Future<Output = Verdict> + Send>>;
+
+/// What a source of credentials says about a client.
+pub(crate) enum Lookup {
+    /// Accepted; with what the client's certificate says, if anything.
+    Accept(Reason, Option<Arc<KeyInfo>>),
+    Refuse(Reason),
+    /// A call decides, which has to be run elsewhere.
+    Ask(Call),
+}

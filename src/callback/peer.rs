@@ -1,0 +1,83 @@
+//! The client as a callback sees it.
+
+use std::net::IpAddr;
+
+use crate::address::{IpcCredentials, PeerAddress};
+use crate::zap::Request;
+
+/// The client that a callback decides about: where it comes from, and which door it knocks at.
+///
+/// ```
+/// use zmq_auth::Authenticator;
+///
+/// let auth = Authenticator::new();
+/// auth.configure_curve_callback("*", |_key, peer| {
+///     // Only over IPv6, and only at the socket with the domain "lab".
+///     peer.domain() == "lab" && peer.ip().is_some_and(|ip| ip.is_ipv6())
+/// })?;
+/// # Ok::<(), zmq_auth::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    domain: String,
+    address: String,
+}
+
+impl Peer {
+    /// `None` when the domain or the address isn't UTF-8: no callback is asked about such a request.
+    pub(crate) fn of(request: &Request<'_>) -> Option<Self> {
+        Peer::new(request.domain, request.address)
+    }
+
+    fn new(domain: &[u8], address: &[u8]) -> Option<Self> {
+        Some(Peer {
+            domain: str::from_utf8(domain).ok()?.to_owned(),
+            address: str::from_utf8(address).ok()?.to_owned(),
+        })
+    }
+
+    /// The ZAP domain of the server's socket; empty where the socket has none.
+    pub fn domain(&self) -> &str {
+        &self.domain
+    }
+
+    /// The address as libzmq gives it: an IP without port (`::ffff:a.b.c.d` for an IPv4 client of an IPv6 socket, with
+    /// `%zone` for a link-local one), or `localhost:UID:GID:PID` for an ipc client.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The client's IP, without zone and with IPv4-mapped addresses as IPv4; `None` for an ipc client.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match PeerAddress::parse(self.address.as_bytes()) {
+            PeerAddress::Ip(ip) => Some(ip),
+            PeerAddress::Ipc(_) | PeerAddress::Other => None,
+        }
+    }
+
+    /// The client's process as the kernel told it; `None` for anything but an ipc client.
+    pub fn ipc(&self) -> Option<IpcCredentials> {
+        match PeerAddress::parse(self.address.as_bytes()) {
+            PeerAddress::Ipc(credentials) => Some(credentials),
+            PeerAddress::Ip(_) | PeerAddress::Other => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_callback_is_told() {
+        let peer = Peer::new(b"lab", b"::ffff:10.0.0.7").unwrap();
+        assert_eq!((peer.domain(), peer.address()), ("lab", "::ffff:10.0.0.7"));
+        assert_eq!((peer.ip(), peer.ipc()), (Some(IpAddr::from([10, 0, 0, 7])), None));
+        let peer = Peer::new(b"", b"localhost:1000:27:4711").unwrap();
+        assert_eq!((peer.domain(), peer.address()), ("", "localhost:1000:27:4711"));
+        assert_eq!((peer.ip(), peer.ipc()), (None, Some(IpcCredentials { uid: 1000, gid: 27, pid: 4711 })));
+        let peer = Peer::new(b"", b"").unwrap();
+        assert_eq!((peer.ip(), peer.ipc()), (None, None));
+        assert!(Peer::new(b"\xff", b"").is_none() && Peer::new(b"", b"\xff").is_none());
+    }
+}

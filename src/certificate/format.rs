@@ -1,0 +1,173 @@
+//! The bytes of a certificate file, as pyzmq writes them.
+
+use jiff::civil::DateTime;
+use zeroize::Zeroizing;
+
+use super::round_trip;
+use crate::error::Result;
+use crate::keys::{KeyPair, PublicKey};
+use crate::metadata::Metadata;
+
+// That the header names pyzmq is part of the format: the files are the same, whoever wrote them.
+const GENERATED: &str = "#   ****  Generated on ";
+const SECRET_BANNER: &str = " by pyzmq  ****
+#   ZeroMQ CURVE **Secret** Certificate
+#   DO NOT PROVIDE THIS FILE TO OTHER USERS nor change its permissions.
+
+";
+const PUBLIC_BANNER: &str = " by pyzmq  ****
+#   ZeroMQ CURVE Public Certificate
+#   Exchange securely, or use a secure mechanism to verify the contents
+#   of this file after exchange. Store public certificates in your home
+#   directory, in the .curve subdirectory.
+
+";
+
+/// The secret file: both keys, metadata unquoted.
+pub(super) fn secret(time: &str, keys: &KeyPair, metadata: &Metadata) -> Result<Zeroizing<Vec<u8>>> {
+    round_trip::check_total(metadata)?;
+    let mut parts = vec![GENERATED, time, SECRET_BANNER, "metadata\n"];
+    for (name, value) in metadata.iter() {
+        round_trip::check_plain(name, value)?;
+        parts.extend(["    ", name, " = ", value, "\n"]);
+    }
+    let (public, secret) = (keys.public.to_string(), keys.secret.to_z85());
+    parts.extend(["curve\n    public-key = \"", &public, "\"\n    secret-key = \"", &secret, "\"\n"]);
+    Ok(joined(&parts))
+}
+
+/// The public file: the public key, metadata quoted as czmq does. pyzmq writes it without metadata.
+pub(super) fn public(time: &str, key: PublicKey, metadata: &Metadata) -> Result<Zeroizing<Vec<u8>>> {
+    round_trip::check_total(metadata)?;
+    let mut parts = vec![GENERATED, time, PUBLIC_BANNER, "metadata\n"];
+    for (name, value) in metadata.iter() {
+        let quote = round_trip::check_quoted(name, value)?;
+        parts.extend(["    ", name, " = ", quote, value, quote, "\n"]);
+    }
+    let public = key.to_string();
+    parts.extend(["curve\n    public-key = \"", &public, "\"\n"]);
+    Ok(joined(&parts))
+}
+
+/// The local time as the header has it.
+pub(super) fn now() -> String {
+    timestamp(jiff::ZonedDateTime::now().datetime())
+}
+
+/// As Python prints a `datetime`: microseconds, unless they are 0.
+fn timestamp(time: DateTime) -> String {
+    let seconds = time.strftime("%Y-%m-%d %H:%M:%S");
+    match time.subsec_nanosecond() / 1000 {
+        0 => seconds.to_string(),
+        microseconds => format!("{seconds}.{microseconds:06}"),
+    }
+}
+
+/// In a buffer of the right size from the start: one that grew would leave parts of a secret behind.
+fn joined(parts: &[&str]) -> Zeroizing<Vec<u8>> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(parts.iter().map(|part| part.len()).sum()));
+    for part in parts {
+        bytes.extend_from_slice(part.as_bytes());
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificate::Certificate;
+    use crate::certificate::parse::parse;
+    use jiff::civil::datetime;
+
+    fn pair() -> KeyPair {
+        KeyPair {
+            public: "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7".parse().unwrap(),
+            secret: "JTKVSB%%)wK0E.X)V>+}o?pNmC{O&4W4b!Ni{Lh6".parse().unwrap(),
+        }
+    }
+
+    fn metadata(entries: &[(&str, &str)]) -> Metadata {
+        let mut metadata = Metadata::default();
+        for &(name, value) in entries {
+            metadata.insert(name, value).unwrap();
+        }
+        metadata
+    }
+
+    #[test]
+    fn the_time_is_printed_as_python_does() {
+        assert_eq!(timestamp(datetime(2024, 5, 6, 7, 8, 9, 123_456_789)), "2024-05-06 07:08:09.123456");
+        assert_eq!(timestamp(datetime(2024, 5, 6, 7, 8, 9, 1_000)), "2024-05-06 07:08:09.000001");
+        assert_eq!(timestamp(datetime(2024, 5, 6, 7, 8, 9, 0)), "2024-05-06 07:08:09");
+        assert_eq!(timestamp(datetime(2024, 12, 31, 23, 59, 59, 999)), "2024-12-31 23:59:59");
+    }
+
+    #[test]
+    fn the_secret_file() {
+        let bytes = secret("2024-05-06 07:08:09", &pair(), &metadata(&[("name", "Al \"x\" #1"), ("b", "")])).unwrap();
+        let expected = concat!(
+            "#   ****  Generated on 2024-05-06 07:08:09 by pyzmq  ****\n",
+            "#   ZeroMQ CURVE **Secret** Certificate\n",
+            "#   DO NOT PROVIDE THIS FILE TO OTHER USERS nor change its permissions.\n\n",
+            "metadata\n    name = Al \"x\" #1\n    b = \ncurve\n",
+            "    public-key = \"rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7\"\n",
+            "    secret-key = \"JTKVSB%%)wK0E.X)V>+}o?pNmC{O&4W4b!Ni{Lh6\"\n",
+        );
+        assert_eq!(std::str::from_utf8(&bytes).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_public_file() {
+        let entries = [("a", "plain"), ("b", "say \"x\""), ("c", "it's \"x\""), ("d", "")];
+        let bytes = public("2024-05-06 07:08:09.000001", pair().public, &metadata(&entries)).unwrap();
+        let expected = concat!(
+            "#   ****  Generated on 2024-05-06 07:08:09.000001 by pyzmq  ****\n",
+            "#   ZeroMQ CURVE Public Certificate\n",
+            "#   Exchange securely, or use a secure mechanism to verify the contents\n",
+            "#   of this file after exchange. Store public certificates in your home\n",
+            "#   directory, in the .curve subdirectory.\n\n",
+            "metadata\n    a = \"plain\"\n    b = 'say \"x\"'\n    c = it's \"x\"\n    d = \"\"\ncurve\n",
+            "    public-key = \"rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7\"\n",
+        );
+        assert_eq!(std::str::from_utf8(&bytes).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_buffer_never_grows_and_reads_back() {
+        let metadata = metadata(&[("name", "Alice"), ("team", "blue")]);
+        let bytes = secret(&now(), &pair(), &metadata).unwrap();
+        assert_eq!(bytes.len(), bytes.capacity());
+        let Ok(Certificate { keys, metadata: read }) = parse(&bytes) else { panic!("not read back") };
+        assert_eq!((keys, read), (crate::certificate::CertificateKeys::Pair(pair()), metadata));
+    }
+
+    #[test]
+    fn whatever_metadata_is_taken_reads_back_equal_from_both_files() {
+        let pieces =
+            ["a", "é", " ", "\t", "\n", "\"", "'", "#", "=", "-", "\u{a0}", "public-key", "secret-key", "metadata"];
+        let mut state = 88_172_645_463_325_252_u64;
+        let mut text = || {
+            let mut random = || {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                (state >> 16) as usize
+            };
+            (0..random() % 6).map(|_| pieces[random() % pieces.len()]).collect::<String>()
+        };
+        let (mut taken, mut refused) = (0, 0);
+        for _ in 0..20_000 {
+            let (name, value) = (text(), text());
+            let Ok(certificate) = Certificate::from(pair()).with_metadata(name, value) else {
+                refused += 1;
+                continue;
+            };
+            taken += 1;
+            let metadata = certificate.metadata();
+            assert_eq!(parse(&secret("now", &pair(), metadata).unwrap()).unwrap(), certificate);
+            let read = parse(&public("now", pair().public, metadata).unwrap()).unwrap();
+            assert_eq!((read.public_key(), read.metadata()), (pair().public, metadata));
+        }
+        assert!(taken > 1000 && refused > 1000, "{taken} taken, {refused} refused");
+    }
+}

@@ -1,0 +1,260 @@
+//! CURVE: the sources of client keys, one for each domain.
+
+mod directory;
+mod listing;
+mod read;
+mod scan;
+mod table;
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use foldhash::fast::RandomState;
+
+use crate::callback::{Call, Decision, Lookup, Peer, Verdict, conclude};
+use crate::certificate::KeyInfo;
+use crate::error::Result;
+use crate::in_place::fits_in_place;
+use crate::keys::PublicKey;
+use crate::reason::{Evidence, Reason};
+use crate::reload::ReloadObserver;
+use crate::zap::{Reply, Request};
+pub use directory::KeyDirectory;
+use scan::Files;
+use table::KeyMap;
+
+pub(crate) type CurveCallback = dyn Fn(&PublicKey, &Peer) -> Verdict + Send + Sync;
+#[cfg(feature = "tokio")]
+pub(crate) type AsyncCurveCallback = dyn Fn(PublicKey, Peer) -> crate::callback::FutureVerdict + Send + Sync;
+/// Names the client that holds a key.
+pub(crate) type UserIdMap = dyn Fn(&PublicKey) -> String + Send + Sync;
+pub(crate) type KeySet = HashSet<PublicKey, RandomState>;
+
+/// The client keys that a domain accepts.
+pub(crate) enum CurveSource {
+    Any,
+    Keys(KeySet),
+    /// Read once.
+    Directory(KeyMap),
+    /// A directory that may change.
+    Store {
+        keys: KeyDirectory,
+        _observer: Arc<ReloadObserver>,
+    },
+    Callback(Arc<CurveCallback>),
+    #[cfg(feature = "tokio")]
+    AsyncCallback(Arc<AsyncCurveCallback>),
+}
+
+/// What a source knows about a key without asking the program.
+enum Known {
+    No,
+    Any,
+    Listed(Option<Arc<KeyInfo>>),
+    CallbackDecides,
+}
+
+impl CurveSource {
+    /// Decides about a key. `user_id` names the clients that are accepted; without it their user id is the Z85 key.
+    pub(crate) fn check(&self, request: &Request<'_>, key: &PublicKey, user_id: Option<&Arc<UserIdMap>>) -> Lookup {
+        let (reason, info) = match self.look_up(key) {
+            Known::No => return Lookup::Refuse(Reason::UnknownKey),
+            Known::Any => (Reason::AnyKey, None),
+            Known::Listed(info) => (Reason::ListedKey, info),
+            Known::CallbackDecides => return self.ask(request, key, user_id.cloned()),
+        };
+        if let Err(reason) = check_validity(info.as_deref()) {
+            return Lookup::Refuse(reason);
+        }
+        match user_id {
+            None => Lookup::Accept(reason, info),
+            Some(user_id) => Lookup::Ask(name_client(user_id.clone(), *key, info, reason)),
+        }
+    }
+
+    /// Whether a client that was accepted with this key and on this evidence would be accepted again. A callback isn't
+    /// asked again: its verdict holds as long as a callback decides.
+    pub(crate) fn still_accepts(&self, key: &PublicKey, evidence: Evidence) -> bool {
+        match self.look_up(key) {
+            Known::No => false,
+            Known::Any => true,
+            Known::Listed(info) => check_validity(info.as_deref()).is_ok(),
+            Known::CallbackDecides => evidence == Evidence::Callback,
+        }
+    }
+
+    fn look_up(&self, key: &PublicKey) -> Known {
+        match self {
+            CurveSource::Any => Known::Any,
+            CurveSource::Keys(keys) if keys.contains(key) => Known::Listed(None),
+            CurveSource::Keys(_) => Known::No,
+            CurveSource::Directory(keys) => keys.get(key).cloned().map_or(Known::No, Known::Listed),
+            CurveSource::Store { keys, .. } => keys.look_up(key).map_or(Known::No, Known::Listed),
+            CurveSource::Callback(_) => Known::CallbackDecides,
+            #[cfg(feature = "tokio")]
+            CurveSource::AsyncCallback(_) => Known::CallbackDecides,
+        }
+    }
+
+    fn ask(&self, request: &Request<'_>, key: &PublicKey, user_id: Option<Arc<UserIdMap>>) -> Lookup {
+        let Some(peer) = Peer::of(request) else { return Lookup::Refuse(Reason::UnreadableText) };
+        let key = *key;
+        let name = move || user_id.map_or_else(|| key.to_string(), |user_id| user_id(&key));
+        match self {
+            CurveSource::Callback(callback) => {
+                let callback = callback.clone();
+                Lookup::Ask(Call::new(move || conclude(callback(&key, &peer), name)))
+            }
+            #[cfg(feature = "tokio")]
+            CurveSource::AsyncCallback(callback) => {
+                let callback = callback.clone();
+                Lookup::Ask(Call::new_async(move || async move { conclude(callback(key, peer).await, name) }))
+            }
+            _ => Lookup::Refuse(Reason::UnknownKey),
+        }
+    }
+
+    /// The same keys in a table with room for more, if this one is full: growing would hold up decisions.
+    pub(crate) fn roomier(&self) -> Option<Self> {
+        match self {
+            CurveSource::Keys(keys) if !fits_in_place(1, keys.capacity() - keys.len()) => {
+                let mut copy = KeySet::with_capacity_and_hasher(keys.len() * 2, RandomState::default());
+                copy.extend(keys);
+                Some(CurveSource::Keys(copy))
+            }
+            CurveSource::Directory(keys) if !fits_in_place(1, keys.capacity() - keys.len()) => {
+                Some(CurveSource::Directory(table::with_room(keys, keys.len())))
+            }
+            _ => None,
+        }
+    }
+
+    /// Adds one key. `Err` is the kind of a source that lists no keys.
+    pub(crate) fn add(&mut self, key: PublicKey) -> Result<(), &'static str> {
+        match self {
+            CurveSource::Keys(keys) => {
+                keys.insert(key);
+                Ok(())
+            }
+            CurveSource::Directory(directory) => {
+                directory.entry(key).or_insert(None);
+                Ok(())
+            }
+            unlisted => Err(unlisted.kind()),
+        }
+    }
+
+    /// Removes one key, and returns whether it was there. `Err` is the kind of a source that lists no keys.
+    pub(crate) fn remove(&mut self, key: &PublicKey) -> Result<bool, &'static str> {
+        match self {
+            CurveSource::Keys(keys) => Ok(keys.remove(key)),
+            CurveSource::Directory(directory) => Ok(directory.remove(key).is_some()),
+            unlisted => Err(unlisted.kind()),
+        }
+    }
+
+    /// The kind of source, in words.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            CurveSource::Any => "allow-any",
+            CurveSource::Keys(_) => "a set of keys",
+            CurveSource::Directory(_) => "a directory",
+            CurveSource::Store { .. } => "a live store",
+            CurveSource::Callback(_) => "a callback",
+            #[cfg(feature = "tokio")]
+            CurveSource::AsyncCallback(_) => "a callback",
+        }
+    }
+}
+
+fn check_validity(info: Option<&KeyInfo>) -> Result<(), Reason> {
+    match info.and_then(|info| info.validity.as_ref()) {
+        None => Ok(()),
+        Some(validity) => validity.check(SystemTime::now()),
+    }
+}
+
+/// A client that is accepted, but whose user id the program chooses.
+fn name_client(user_id: Arc<UserIdMap>, key: PublicKey, info: Option<Arc<KeyInfo>>, reason: Reason) -> Call {
+    Call::new(move || {
+        let mut reply = Reply::new();
+        reply.allow(user_id(&key).as_bytes());
+        if let Some(info) = info {
+            reply.add_encoded(&info.metadata);
+        }
+        Decision { reason, reply }
+    })
+}
+
+/// Loads every `*.key` of a directory once; one that can't be read is an error, and nothing is loaded.
+pub(crate) fn load_keys(directory: &Path) -> Result<KeyMap> {
+    let mut files = Files::default();
+    files.open(directory)?;
+    Ok(files.keys())
+}
+
+/// Loads the public keys of every `*.key` in a directory: not of hidden files, not of directories below.
+///
+/// Two files with one key are one key. An empty directory gives an empty set.
+///
+/// # Errors
+/// [`Error::Io`](crate::Error::Io) if the directory can't be listed. One file that [`Certificate::load`](crate::Certificate::load) refuses
+/// fails the whole call with the error that names it; of several, the first in the order of their names. So does a
+/// certificate whose `not-before` or `not-after` can't be read; **the times themselves aren't looked at**, for a set of
+/// keys can't hold them: [`KeyDirectory`](crate::KeyDirectory) and
+/// [`configure_curve`](crate::Authenticator::configure_curve) do.
+///
+/// ```
+/// # use zmq_auth::{create_certificates, load_certificates};
+/// # let dir = tempfile::tempdir()?;
+/// create_certificates(&dir, "alice")?;
+/// create_certificates(&dir, "bob")?;
+/// assert_eq!(load_certificates(&dir)?.len(), 2);
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+pub fn load_certificates(dir: impl AsRef<Path>) -> Result<HashSet<PublicKey>> {
+    Ok(load_keys(dir.as_ref())?.into_keys().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(number: u32) -> PublicKey {
+        let mut bytes = [0; 32];
+        bytes[..4].copy_from_slice(&number.to_le_bytes());
+        PublicKey::from(bytes)
+    }
+
+    fn space(source: &CurveSource) -> (usize, usize) {
+        match source {
+            CurveSource::Keys(keys) => (keys.len(), keys.capacity()),
+            CurveSource::Directory(keys) => (keys.len(), keys.capacity()),
+            _ => unreachable!("it lists keys"),
+        }
+    }
+
+    #[test]
+    fn a_full_table_has_a_larger_copy_and_no_other_has_one() {
+        for mut source in [CurveSource::Keys(KeySet::default()), CurveSource::Directory(KeyMap::default())] {
+            let mut copies = 0;
+            for number in 0..2_000 {
+                let (held, room) = space(&source);
+                let roomier = source.roomier();
+                assert_eq!(roomier.is_some(), held == room, "{held} of {room}");
+                if let Some(roomier) = roomier {
+                    assert!(space(&roomier).0 == held && space(&roomier).1 >= held * 2, "{:?}", space(&roomier));
+                    copies += 1;
+                    source = roomier;
+                }
+                source.add(key(number)).unwrap();
+            }
+            assert!((5..20).contains(&copies), "{copies}");
+            assert!((0..2_000).all(|number| matches!(source.look_up(&key(number)), Known::Listed(None))));
+            assert_eq!((source.remove(&key(7)), source.remove(&key(7))), (Ok(true), Ok(false)));
+        }
+        assert!(CurveSource::Any.roomier().is_none());
+    }
+}

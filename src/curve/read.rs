@@ -1,0 +1,105 @@
+//! Reading of many certificates, on several threads where that is worth it.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+
+use super::listing::{ListedFile, Names};
+use crate::certificate::{KeyInfo, Reader};
+use crate::error::Error;
+use crate::keys::PublicKey;
+use crate::reload::{Stamp, Stamper};
+
+/// A thread is started for so many files.
+const FILES_PER_THREAD: usize = 2_000;
+const MAX_THREADS: usize = 8;
+
+/// What came of reading one file.
+pub(super) enum ReadResult {
+    Loaded {
+        stamp: Stamp,
+        key: PublicKey,
+        info: Option<Arc<KeyInfo>>,
+    },
+    /// Removed since it was listed.
+    Gone,
+    Failed {
+        stamp: Stamp,
+        error: Error,
+    },
+}
+
+impl ReadResult {
+    /// Of a file whose directory has vanished under it: it stays what it was before.
+    pub(super) fn gone_with(&mut self, directory: &Path) {
+        if matches!(self, ReadResult::Gone) {
+            let source =
+                io::Error::new(io::ErrorKind::NotFound, "the directory was moved or replaced while it was read");
+            let error = Error::Io { path: directory.to_owned(), action: "read", source };
+            *self = ReadResult::Failed { stamp: Stamp::NONE, error };
+        }
+    }
+}
+
+/// Reads the files; the outcomes are in their order.
+pub(super) fn read(directory: &Path, names: &Names, files: &[ListedFile], stamper: &Stamper) -> Vec<ReadResult> {
+    let cores = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
+    let threads = (files.len() / FILES_PER_THREAD).clamp(1, cores);
+    let part = files.len().div_ceil(threads).max(1);
+    let read_part = |files: &[ListedFile]| read_one_by_one(directory, names, files, stamper);
+    if threads == 1 {
+        return read_part(files);
+    }
+    thread::scope(|scope| {
+        let started: Vec<_> = files
+            .chunks(part)
+            .map(|part| {
+                let name = "zmq-auth-load".into();
+                (part, thread::Builder::new().name(name).spawn_scoped(scope, move || read_part(part)))
+            })
+            .collect();
+        let mut outcomes = Vec::with_capacity(files.len());
+        for (part, thread) in started {
+            // What no thread could be had for, or whose thread died, is read here.
+            let read = thread.ok().and_then(|thread| thread.join().ok());
+            outcomes.extend(read.unwrap_or_else(|| read_part(part)));
+        }
+        outcomes
+    })
+}
+
+fn read_one_by_one(directory: &Path, names: &Names, files: &[ListedFile], stamper: &Stamper) -> Vec<ReadResult> {
+    if files.is_empty() {
+        return Vec::new();
+    }
+    let mut reader = Reader::default();
+    let mut path = directory.join("name");
+    let read = |file: &ListedFile| {
+        path.set_file_name(names.file_name(file.name));
+        read_file(&mut reader, &path, file, stamper)
+    };
+    files.iter().map(read).collect()
+}
+
+fn read_file(reader: &mut Reader, path: &Path, file: &ListedFile, stamper: &Stamper) -> ReadResult {
+    let (metadata, certificate) = reader.load(path, file.is_file);
+    let stamp = metadata.map_or(Stamp::NONE, |metadata| stamper.stamp(&metadata));
+    let certificate = match certificate {
+        Ok(certificate) => certificate,
+        // A link to nowhere has not gone: it is broken.
+        Err(Error::Io { action: "open", source, .. }) if source.kind() == io::ErrorKind::NotFound && !file.is_link => {
+            return ReadResult::Gone;
+        }
+        // What the system says now it may not say next time.
+        Err(error @ Error::Io { .. }) => return ReadResult::Failed { stamp: Stamp::NONE, error },
+        Err(error) => return ReadResult::Failed { stamp, error },
+    };
+    match KeyInfo::of(certificate.metadata()) {
+        Ok(info) => ReadResult::Loaded { stamp, key: certificate.public_key(), info },
+        Err(problem) => {
+            let error = Error::Certificate { path: path.to_owned(), line: None, problem };
+            ReadResult::Failed { stamp, error }
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! The scan of a key directory: which files are new, changed or gone, and what that means for the keys.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::listing::{ListedFile, Listing, Name, Names};
+use super::read::{self, ReadResult};
+use super::table::{KeyChange, KeyMap};
+use crate::certificate::KeyInfo;
+use crate::error::{Error, Result};
+use crate::keys::PublicKey;
+use crate::reload::{ReloadSummary, Stamp, Stamper, StoreProblem};
+
+/// The files of one directory, in the order of their names.
+pub(super) struct Files {
+    names: Names,
+    files: Vec<File>,
+    // By name. Few, so that they may cost something.
+    problems: BTreeMap<Box<[u8]>, StoreProblem>,
+    stamper: Stamper,
+    #[cfg_attr(not(feature = "watch"), expect(dead_code))]
+    next_link: usize,
+}
+
+/// 56 bytes, for there may be a million.
+#[derive(Default)]
+struct File {
+    name: Name,
+    #[cfg_attr(not(feature = "watch"), expect(dead_code))]
+    is_link: bool,
+    stamp: Stamp,
+    /// The key in force, be it that of the file as it was; `None` for one that never could be read.
+    key: Option<PublicKey>,
+    info: Option<Arc<KeyInfo>>,
+}
+
+/// What a pass over the directory came to.
+pub(super) struct Refreshed {
+    pub(super) summary: ReloadSummary,
+    pub(super) changes: Changes,
+    /// The error of the first bad file among those that were read.
+    pub(super) error: Option<Error>,
+}
+
+/// What the table of keys has to become.
+pub(super) enum Changes {
+    Some(Vec<KeyChange>),
+    /// Cheaper made anew.
+    All(KeyMap),
+}
+
+impl Default for Files {
+    fn default() -> Self {
+        let (names, stamper) = (Names::default(), Stamper::new());
+        Files { names, files: Vec::new(), problems: BTreeMap::new(), stamper, next_link: 0 }
+    }
+}
+
+impl Files {
+    /// Reads the directory for the first time; a bad file is an error.
+    pub(super) fn open(&mut self, directory: &Path) -> Result<Refreshed> {
+        let mut refreshed = self.refresh(directory)?;
+        refreshed.error.take().map_or(Ok(refreshed), Err)
+    }
+
+    /// Compares with the directory: reads what is new or may have changed. A bad file stays what it was before.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the directory can't be listed; all stays as it was.
+    pub(super) fn refresh(&mut self, directory: &Path) -> Result<Refreshed> {
+        self.stamper.start();
+        let listed_in = identity(directory);
+        let listing = Listing::read(directory, &self.stamper, !self.files.is_empty());
+        let list = |source| Error::Io { path: directory.to_owned(), action: "list", source };
+        let Listing { names, files: listed } = listing.map_err(list)?;
+
+        let mut pass = Pass::default();
+        let mut files = self.merge(&names, &listed, &mut pass);
+        let to_read: Vec<ListedFile> = pass.to_read.iter().filter_map(|&place| listed.get(place).copied()).collect();
+        drop(listed);
+        pass.summary.read = to_read.len();
+        let mut outcomes = read::read(directory, &names, &to_read, &self.stamper);
+        // Files that are missing in another directory than the listed one were not removed from that one.
+        if outcomes.iter().any(|outcome| matches!(outcome, ReadResult::Gone)) && identity(directory) != listed_in {
+            outcomes.iter_mut().for_each(|outcome| outcome.gone_with(directory));
+        }
+        for (place, outcome) in std::mem::take(&mut pass.to_read).into_iter().zip(outcomes) {
+            if let Some(file) = files.get_mut(place) {
+                self.take(place, file, names.get(file.name), outcome, directory, &mut pass);
+            }
+        }
+        if !pass.gone.is_empty() {
+            let mut place = 0..;
+            files.retain(|_| place.next().is_none_or(|place| !pass.gone.contains(&place)));
+        }
+        pass.summary.problems = self.problems.len();
+        (self.names, self.files) = (names, files);
+        Ok(Refreshed { changes: self.changes(&pass.touched), summary: pass.summary, error: pass.error })
+    }
+
+    /// Every key that a file stands for, with what the first of its files says that says anything.
+    pub(super) fn keys(&self) -> KeyMap {
+        let mut keys = KeyMap::with_capacity_and_hasher(self.files.len(), Default::default());
+        for file in &self.files {
+            file.add_to(&mut keys);
+        }
+        keys
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    /// In the order of the files' names.
+    pub(super) fn problems(&self) -> Vec<StoreProblem> {
+        self.problems.values().cloned().collect()
+    }
+
+    /// Whether a file behind a symbolic link may have changed: in a directory that nobody watches. At most so many links
+    /// are followed, the next ones next time.
+    #[cfg(feature = "watch")]
+    pub(super) fn links_changed(&mut self, directory: &Path, at_most: usize) -> bool {
+        self.stamper.start();
+        let mut looked_at = 0;
+        for step in 0..self.files.len() {
+            let place = (self.next_link + step) % self.files.len();
+            let Some(file) = self.files.get(place).filter(|file| file.is_link) else { continue };
+            let metadata = std::fs::metadata(directory.join(self.names.file_name(file.name)));
+            let broken = metadata.is_err() && self.problems.contains_key(self.names.get(file.name));
+            let stamp = metadata.map_or(Stamp::NONE, |metadata| self.stamper.stamp(&metadata));
+            if !broken && !file.stamp.is_still(stamp) {
+                return true;
+            }
+            looked_at += 1;
+            if looked_at == at_most {
+                self.next_link = place + 1;
+                break;
+            }
+        }
+        false
+    }
+
+    /// Both are in the order of names: what was known of a file goes over to the file that is there now.
+    fn merge(&mut self, names: &Names, listed: &[ListedFile], pass: &mut Pass) -> Vec<File> {
+        let mut files = Vec::with_capacity(listed.len());
+        let mut old = std::mem::take(&mut self.files).into_iter().peekable();
+        for (place, &ListedFile { name, stamp, is_link, .. }) in listed.iter().enumerate() {
+            while let Some(gone) = old.next_if(|old| self.names.get(old.name) < names.get(name)) {
+                pass.forget(&gone);
+                self.problems.remove(self.names.get(gone.name));
+            }
+            match old.next_if(|old| self.names.get(old.name) == names.get(name)) {
+                Some(known) if known.stamp.is_still(stamp) => files.push(File { name, is_link, ..known }),
+                known => {
+                    pass.to_read.push(place);
+                    files.push(File { name, is_link, ..known.unwrap_or_default() });
+                }
+            }
+        }
+        for gone in old {
+            pass.forget(&gone);
+            self.problems.remove(self.names.get(gone.name));
+        }
+        files
+    }
+
+    fn take(
+        &mut self,
+        place: usize,
+        file: &mut File,
+        name: &[u8],
+        outcome: ReadResult,
+        directory: &Path,
+        pass: &mut Pass,
+    ) {
+        match outcome {
+            ReadResult::Loaded { stamp, key, info } => {
+                self.problems.remove(name);
+                file.stamp = stamp;
+                if (file.key, &file.info) == (Some(key), &info) {
+                    return;
+                }
+                pass.touched.extend(file.key);
+                pass.touched.insert(key);
+                let count = if file.key.is_some() { &mut pass.summary.changed } else { &mut pass.summary.added };
+                *count += 1;
+                (file.key, file.info) = (Some(key), info);
+            }
+            ReadResult::Gone => {
+                self.problems.remove(name);
+                pass.forget(file);
+                pass.gone.insert(place);
+            }
+            ReadResult::Failed { stamp, error } => {
+                file.stamp = stamp;
+                let path = directory.join(OsStr::from_bytes(name));
+                self.problems.insert(name.into(), StoreProblem::new(&error, &path));
+                pass.error.get_or_insert(error);
+            }
+        }
+    }
+
+    fn changes(&self, touched: &HashSet<PublicKey>) -> Changes {
+        if touched.len() > self.files.len() / 8 {
+            return Changes::All(self.keys());
+        }
+        let mut wanted = KeyMap::default();
+        if !touched.is_empty() {
+            for file in self.files.iter().filter(|file| file.key.is_some_and(|key| touched.contains(&key))) {
+                file.add_to(&mut wanted);
+            }
+        }
+        Changes::Some(touched.iter().map(|key| (*key, wanted.remove(key))).collect())
+    }
+}
+
+/// Tells a directory from another one of the same name; `None` where there is none.
+fn identity(directory: &Path) -> Option<(u64, u64)> {
+    let metadata = std::fs::metadata(directory).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+/// What is gathered on the way.
+#[derive(Default)]
+struct Pass {
+    summary: ReloadSummary,
+    to_read: Vec<usize>,
+    /// Removed while they were to be read.
+    gone: HashSet<usize>,
+    /// Keys that may be let in no more, newly, or with other metadata.
+    touched: HashSet<PublicKey>,
+    error: Option<Error>,
+}
+
+impl Pass {
+    fn forget(&mut self, file: &File) {
+        if let Some(key) = file.key {
+            self.touched.insert(key);
+            self.summary.removed += 1;
+        }
+    }
+}
+
+impl File {
+    /// Two files with one key are one key; what only one of them says is not lost.
+    fn add_to(&self, keys: &mut KeyMap) {
+        if let Some(key) = self.key {
+            let info = keys.entry(key).or_insert(None);
+            if info.is_none() {
+                info.clone_from(&self.info);
+            }
+        }
+    }
+}
+
+const _: () = assert!(size_of::<File>() <= 56);

@@ -1,0 +1,155 @@
+//! Finds a user's place without telling by the time it takes whether there is such a user.
+//!
+//! A hash table takes one way for a name that it holds and another one for a name that it doesn't, and a processor is slow
+//! at a way that it didn't foresee. Here both take the same one: fingerprint of the name's hash says where in a list the other
+//! fingerprints stand that it could be, and all of those are compared, without a branch. A name that isn't there leads to one
+//! that is, always the same.
+
+use std::hash::BuildHasher;
+
+use foldhash::quality::RandomState;
+
+/// So many names begin in one bucket, on average.
+const NAMES_PER_BUCKET: usize = 3;
+/// So many are looked at from a bucket's beginning: a cache line. Where a bucket is fuller, which comes once in a hundred
+/// million buckets, the names are hashed anew.
+const SCANNED: usize = 16;
+
+#[derive(Default)]
+pub(super) struct NameIndex {
+    hasher: RandomState,
+    /// Of each bucket, the first place.
+    first: Box<[u32]>,
+    /// Of the name at each place, and some more, so that any place has enough behind it.
+    fingerprints: Box<[u32]>,
+    names: usize,
+}
+
+/// Where a name is, or would be.
+#[derive(Debug, PartialEq)]
+pub(super) struct Slot {
+    pub(super) place: usize,
+    /// Whether the hash is that of the name at the place. That the name is the same is still to be seen.
+    pub(super) hash_matches: bool,
+}
+
+impl NameIndex {
+    /// Of names that all differ. Says, place by place, the number of the name that has it.
+    pub(super) fn new<'a>(names: impl ExactSizeIterator<Item = &'a [u8]> + Clone) -> (Self, Vec<u32>) {
+        loop {
+            let (index, order) = NameIndex::try_new(RandomState::default(), names.clone());
+            // Two that can't be told apart are as rare as a full bucket: once in a hundred tables of a million names.
+            if index.tells_all_apart() {
+                return (index, order);
+            }
+        }
+    }
+
+    fn try_new<'a>(hasher: RandomState, names: impl ExactSizeIterator<Item = &'a [u8]>) -> (Self, Vec<u32>) {
+        let (count, buckets) = (names.len(), names.len() / NAMES_PER_BUCKET + 1);
+        let mut order: Vec<(usize, u32, u32)> = Vec::with_capacity(count);
+        order.extend(names.zip(0..).map(|(name, number)| {
+            let (bucket, fingerprint) = split_hash(hasher.hash_one(name), buckets);
+            (bucket, fingerprint, number)
+        }));
+        order.sort_unstable();
+        let mut first = Vec::with_capacity(buckets);
+        for (&(bucket, ..), place) in order.iter().zip(0..) {
+            first.resize(bucket.max(first.len().saturating_sub(1)) + 1, place);
+        }
+        first.resize(buckets, count as u32);
+        let fingerprints = order.iter().map(|&(_, fingerprint, _)| fingerprint).chain([0; SCANNED]).collect();
+        let order = order.into_iter().map(|(.., number)| number).collect();
+        (NameIndex { hasher, first: first.into(), fingerprints, names: count }, order)
+    }
+
+    /// Whether each name leads to its own place.
+    fn tells_all_apart(&self) -> bool {
+        let ends = self.first.iter().skip(1).map(|&end| end as usize).chain([self.names]);
+        self.first.iter().zip(ends).enumerate().all(|(bucket, (&first, end))| {
+            (first as usize..end).all(|place| {
+                let own = Some(Slot { place, hash_matches: true });
+                self.fingerprints.get(place).is_some_and(|&fingerprint| self.scan(bucket, fingerprint) == own)
+            })
+        })
+    }
+
+    /// `None` where there are no names at all.
+    pub(super) fn find(&self, name: &[u8]) -> Option<Slot> {
+        let (bucket, fingerprint) = split_hash(self.hasher.hash_one(name), self.first.len());
+        self.scan(bucket, fingerprint)
+    }
+
+    fn scan(&self, bucket: usize, fingerprint: u32) -> Option<Slot> {
+        let first = *self.first.get(bucket)? as usize;
+        let scanned = self.fingerprints.get(first..)?.first_chunk::<SCANNED>()?;
+        // Not a neighbour: those in front of their buckets would be visited more often than others, and be nearer.
+        let stand_in = (u128::from(fingerprint) * self.names as u128) >> 32;
+        let (mut place, mut hash_matches) = (stand_in as usize, false);
+        for (at, other) in (first..).zip(scanned) {
+            let equal = *other == fingerprint;
+            place = if equal { at } else { place };
+            hash_matches |= equal;
+        }
+        Some(Slot { place: place.min(self.names.checked_sub(1)?), hash_matches })
+    }
+}
+
+/// A bucket, by the upper fingerprint of a hash, and the lower one.
+fn split_hash(hash: u64, buckets: usize) -> (usize, u32) {
+    let bucket = (u128::from(hash >> 32) * buckets as u128) >> 32;
+    (bucket as usize, hash as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_found_at_its_place_and_others_lead_to_someone_else_s() {
+        for count in [1, 2, 3, 4, 1_000, 100_000] {
+            let names: Vec<String> = (0..count).map(|number| format!("user-{number}")).collect();
+            let (index, order) = NameIndex::new(names.iter().map(|name| name.as_bytes()));
+            assert_eq!(order.len(), count);
+            for (place, number) in order.into_iter().enumerate() {
+                let name = &names[number as usize];
+                assert_eq!(index.find(name.as_bytes()), Some(Slot { place, hash_matches: true }), "{name}");
+            }
+            for number in 0..100 {
+                let name = format!("nobody-{number}");
+                let (once, again) = (index.find(name.as_bytes()).unwrap(), index.find(name.as_bytes()).unwrap());
+                assert!(!once.hash_matches && once == again && once.place < count, "{name}");
+            }
+        }
+        assert_eq!(NameIndex::default().find(b"anybody"), None);
+        let (nobody, order) = NameIndex::new([].into_iter());
+        assert!(nobody.find(b"anybody").is_none() && order.is_empty());
+    }
+
+    #[test]
+    fn who_is_not_there_leads_to_anybody_as_often() {
+        let names: Vec<String> = (0..100).map(|number| format!("user-{number}")).collect();
+        let (index, _) = NameIndex::new(names.iter().map(|name| name.as_bytes()));
+        let mut visits = [0; 100];
+        for number in 0..100_000 {
+            visits[index.find(format!("nobody-{number}").as_bytes()).unwrap().place] += 1;
+        }
+        // 1,000 each; six times the standard deviation is 190.
+        assert!(visits.iter().all(|visits| (800..1_200).contains(visits)), "{visits:?}");
+    }
+
+    #[test]
+    fn names_that_could_be_taken_for_each_other_are_hashed_anew() {
+        let hasher = RandomState::default();
+        // Two with one hash, as the same name twice has: no seed could part them.
+        let (twice, _) = NameIndex::try_new(hasher.clone(), [b"one".as_slice(), b"two", b"one"].into_iter());
+        assert!(!twice.tells_all_apart());
+        let (all_differ, _) = NameIndex::try_new(hasher, [b"one".as_slice(), b"two", b"three"].into_iter());
+        assert!(all_differ.tells_all_apart());
+        // More in one bucket than are looked at.
+        let full = NameIndex { first: [0].into(), fingerprints: (1..40).collect(), names: 20, ..NameIndex::default() };
+        assert!(!full.tells_all_apart());
+        let not_full = NameIndex { names: SCANNED, ..full };
+        assert!(not_full.tells_all_apart());
+    }
+}

@@ -1,0 +1,146 @@
+//! PLAIN: the sources of user names and passwords, one for each domain.
+
+mod file;
+#[cfg(feature = "argon2")]
+mod hash;
+mod index;
+mod padded;
+mod parse;
+mod password;
+mod table;
+
+use std::borrow::Cow;
+use std::hash::BuildHasher;
+use std::sync::{Arc, OnceLock};
+
+use zeroize::Zeroizing;
+
+use crate::callback::{Call, Lookup, Peer, Verdict, conclude};
+use crate::reason::{Evidence, Fingerprint, Reason};
+use crate::reload::ReloadObserver;
+use crate::zap::Request;
+pub use file::PasswordFile;
+pub use password::Password;
+pub(crate) use table::PasswordTable;
+
+pub(crate) type PlainCallback = dyn Fn(&str, &str, &Peer) -> Verdict + Send + Sync;
+#[cfg(feature = "tokio")]
+pub(crate) type AsyncPlainCallback = dyn Fn(String, Password, Peer) -> crate::callback::FutureVerdict + Send + Sync;
+
+/// The users that a domain accepts.
+pub(crate) enum PlainSource {
+    Table(PasswordTable),
+    /// A file that may change.
+    File {
+        file: PasswordFile,
+        _observer: Arc<ReloadObserver>,
+    },
+    Callback(Arc<PlainCallback>),
+    #[cfg(feature = "tokio")]
+    AsyncCallback(Arc<AsyncPlainCallback>),
+}
+
+impl PlainSource {
+    /// Decides about a user name and a password. With `fingerprint`, the reason carries one of the password.
+    pub(crate) fn check(&self, request: &Request<'_>, username: &[u8], password: &[u8], fingerprint: bool) -> Lookup {
+        let accept_if = |is_right| match is_right {
+            true => Lookup::Accept(Reason::Password(fingerprint.then(|| fingerprint_of(password))), None),
+            false => Lookup::Refuse(Reason::WrongPassword),
+        };
+        match self {
+            PlainSource::Table(table) => accept_if(table.holds(username, password)),
+            PlainSource::File { file, .. } => file.read(|table| {
+                #[cfg(feature = "argon2")]
+                if table.is_hashed() {
+                    return Lookup::Ask(hash::verify_call(table.clone(), username, password));
+                }
+                accept_if(table.holds(username, password))
+            }),
+            PlainSource::Callback(callback) => {
+                let Some((user, password, peer)) = arguments(request, username, password) else {
+                    return Lookup::Refuse(Reason::UnreadableText);
+                };
+                let callback = callback.clone();
+                Lookup::Ask(Call::new(move || {
+                    let verdict = callback(&user, &password, &peer);
+                    conclude(redacted(verdict, &password), || user)
+                }))
+            }
+            #[cfg(feature = "tokio")]
+            PlainSource::AsyncCallback(callback) => {
+                let Some((user, password, peer)) = arguments(request, username, password) else {
+                    return Lookup::Refuse(Reason::UnreadableText);
+                };
+                let callback = callback.clone();
+                Lookup::Ask(Call::new_async(move || async move {
+                    let verdict = callback(user.clone(), password.clone().into(), peer).await;
+                    conclude(redacted(verdict, &password), || user)
+                }))
+            }
+        }
+    }
+
+    /// Whether a user who was accepted on this evidence would be accepted again. A callback isn't asked again: its
+    /// verdict holds as long as a callback decides.
+    pub(crate) fn still_accepts(&self, username: &[u8], evidence: Evidence) -> bool {
+        let is_current = |table: &PasswordTable| {
+            table.fingerprint(username).is_some_and(|fingerprint| evidence == Evidence::Password(fingerprint))
+        };
+        match self {
+            PlainSource::Table(table) => is_current(table),
+            PlainSource::File { file, .. } => file.read(|table| is_current(table)),
+            PlainSource::Callback(_) => evidence == Evidence::Callback,
+            #[cfg(feature = "tokio")]
+            PlainSource::AsyncCallback(_) => evidence == Evidence::Callback,
+        }
+    }
+
+    /// The kind of source, in words.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            PlainSource::Table(_) => "a table of users",
+            PlainSource::File { .. } => "a password file",
+            PlainSource::Callback(_) => "a callback",
+            #[cfg(feature = "tokio")]
+            PlainSource::AsyncCallback(_) => "an async callback",
+        }
+    }
+}
+
+/// What a callback is called with; `None` where something isn't UTF-8.
+fn arguments(request: &Request<'_>, username: &[u8], password: &[u8]) -> Option<(String, Zeroizing<String>, Peer)> {
+    let user = str::from_utf8(username).ok()?.to_owned();
+    let password = Zeroizing::new(str::from_utf8(password).ok()?.to_owned());
+    Some((user, password, Peer::of(request)?))
+}
+
+/// A reason that quotes the password would be logged: it is left out, also where it is escaped as `{:?}` does.
+fn redacted(verdict: Verdict, password: &str) -> Verdict {
+    let escaped = Zeroizing::new(password.escape_debug().to_string());
+    let quotes = |text: &str| text.contains(password) || text.contains(escaped.as_str());
+    match verdict {
+        Verdict::Deny(text) if quotes(&text) => Verdict::from(false),
+        Verdict::Fault(text) if quotes(&text) => Verdict::Fault(Cow::Borrowed("callback failed")),
+        verdict => verdict,
+    }
+}
+
+/// Of a password, or of the hash that stands for it.
+pub(crate) fn fingerprint_of(password: &[u8]) -> Fingerprint {
+    static KEY: OnceLock<std::hash::RandomState> = OnceLock::new();
+    let hash = KEY.get_or_init(std::hash::RandomState::new).hash_one(password);
+    Fingerprint::new(hash).unwrap_or(Fingerprint::MIN)
+}
+
+/// libzmq's limit for a user name and for a password (RFC 24): its length is one byte.
+const MAX_LENGTH: usize = 255;
+
+/// Why a user name or password can't be sent by libzmq. It holds at both ends: what a client can't send, a server need
+/// not know.
+pub(crate) fn problem(text: &[u8]) -> Option<&'static str> {
+    match text.len() {
+        0 => Some("is empty, which libzmq clients can't send"),
+        1..=MAX_LENGTH => None,
+        _ => Some("is longer than 255 bytes, libzmq's limit: no client could send it"),
+    }
+}

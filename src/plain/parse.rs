@@ -1,0 +1,90 @@
+//! The parser of password files: lines of `name=value`, as czmq reads them, every byte as it stands.
+
+use std::collections::HashSet;
+
+use super::table::StoredPassword;
+use super::{MAX_LENGTH, Password};
+
+/// What is wrong, and on which line, counted from 1.
+pub(super) type LineError = (usize, &'static str);
+
+/// A name and a password.
+pub(super) type UserLine = (Box<[u8]>, StoredPassword);
+
+/// Names and passwords. Comments (`#` in front) and blank lines are skipped; the value is all that stands behind the first
+/// `=`.
+pub(super) fn parse(bytes: &[u8]) -> Result<Vec<UserLine>, LineError> {
+    // Editors on Windows put a byte order mark in front.
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    let mut users = Vec::new();
+    let mut names = HashSet::new();
+    for (line, number) in bytes.split(|&byte| byte == b'\n').zip(1..) {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.starts_with(b"#") || line.iter().all(u8::is_ascii_whitespace) {
+            continue;
+        }
+        let fault = |problem| (number, problem);
+        let (name, stored) = user(line).map_err(fault)?;
+        if !names.insert(name) {
+            return Err(fault("has a user name that an earlier line has too: which of them is meant can't be known"));
+        }
+        users.push((name.into(), stored));
+    }
+    Ok(users)
+}
+
+fn user(line: &[u8]) -> Result<(&[u8], StoredPassword), &'static str> {
+    let equals = line.iter().position(|&byte| byte == b'=').ok_or("has no =: a line is name=password")?;
+    let (name, value) = (&line[..equals], &line[equals + 1..]);
+    let text = str::from_utf8(name).map_err(|_| "has a user name that isn't UTF-8")?;
+    if text.contains('\0') {
+        return Err("has a user name with a NUL byte");
+    }
+    match name.len() {
+        0 => return Err("has an empty user name, which libzmq clients can't send"),
+        1..=MAX_LENGTH => {}
+        _ => return Err("has a user name of more than 255 bytes, libzmq's limit"),
+    }
+    if looks_hashed(value) {
+        return Ok((name, hashed(value)?));
+    }
+    match value.len() {
+        0 => Err("has an empty password, which libzmq clients can't send"),
+        1..=MAX_LENGTH => Ok((name, StoredPassword::Clear(Password::from(value)))),
+        _ => Err("has a password of more than 255 bytes, libzmq's limit"),
+    }
+}
+
+#[cfg(feature = "argon2")]
+fn hashed(value: &[u8]) -> Result<StoredPassword, &'static str> {
+    super::hash::Phc::parse(value).map(|phc| StoredPassword::Hashed(Box::new(phc)))
+}
+
+#[cfg(not(feature = "argon2"))]
+fn hashed(_: &[u8]) -> Result<StoredPassword, &'static str> {
+    Err("has a hashed password, which needs the feature `argon2` of zmq-auth")
+}
+
+/// A value that begins like a PHC string, whatever its algorithm: `$name$…`. Taken for clear text, it would let in whoever
+/// has seen the file.
+pub(super) fn looks_hashed(value: &[u8]) -> bool {
+    let Some(rest) = value.strip_prefix(b"$") else { return false };
+    let name = rest.split(|&byte| byte == b'$').next().unwrap_or_default();
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
+    name.len() < rest.len() && (1..=32).contains(&name.len()) && name.iter().all(is_name)
+}
+
+/// Whether a line can hold the name.
+#[cfg(feature = "argon2")]
+pub(super) fn check_name(name: &str) -> Result<(), &'static str> {
+    if let Some(problem) = super::problem(name.as_bytes()) {
+        return Err(problem);
+    }
+    if name.starts_with('#') || name.starts_with('\u{feff}') {
+        return Err("begins as a comment does: no line could hold it");
+    }
+    if name.contains(['=', '\n', '\r', '\0']) {
+        return Err("has a =, a line break or a NUL: no line could hold it");
+    }
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! The password type.
+
+use std::fmt;
+
+use constant_time_eq::constant_time_eq;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
+
+use super::MAX_LENGTH;
+use super::padded::are_equal;
+
+/// A password for PLAIN: bytes that are wiped when dropped, never printed, and compared in constant time.
+///
+/// libzmq carries 1 to 255 bytes; a `Password` holds any number, and the calls that take one refuse what couldn't be sent.
+/// Comparing two of up to 255 bytes takes a time that depends neither on where they differ nor on how long they are.
+///
+/// ```
+/// use zmq_auth::Password;
+///
+/// let password = Password::from("correct horse");
+/// assert_eq!(password, Password::from(String::from("correct horse")));
+/// assert_ne!(password, Password::from("correct house"));
+/// assert_eq!(format!("{password:?}"), "Password(…)");
+/// ```
+#[derive(Clone)]
+pub struct Password(Zeroizing<Vec<u8>>);
+
+impl Password {
+    /// The password's bytes.
+    ///
+    /// ```
+    /// # use zmq_auth::Password;
+    /// assert_eq!(Password::from("secret").as_bytes(), b"secret");
+    /// ```
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Copies; the caller's own text stays as it was.
+impl From<&str> for Password {
+    fn from(text: &str) -> Self {
+        Password::from(text.as_bytes())
+    }
+}
+
+/// Takes the string over, without a copy.
+impl From<String> for Password {
+    fn from(text: String) -> Self {
+        Password::from(text.into_bytes())
+    }
+}
+
+/// Takes the string over, without a copy.
+impl From<Zeroizing<String>> for Password {
+    fn from(mut text: Zeroizing<String>) -> Self {
+        Password::from(std::mem::take(&mut *text))
+    }
+}
+
+/// Copies; the caller's own bytes stay as they were.
+impl From<&[u8]> for Password {
+    fn from(bytes: &[u8]) -> Self {
+        Password(Zeroizing::new(bytes.to_vec()))
+    }
+}
+
+/// Takes the bytes over, without a copy.
+impl From<Vec<u8>> for Password {
+    fn from(bytes: Vec<u8>) -> Self {
+        Password(Zeroizing::new(bytes))
+    }
+}
+
+impl PartialEq for Password {
+    fn eq(&self, other: &Self) -> bool {
+        if self.0.len().max(other.0.len()) <= MAX_LENGTH {
+            are_equal(&self.0, &other.0)
+        } else {
+            // Nothing that PLAIN can carry: only the lengths are told by the time that this takes.
+            constant_time_eq(&self.0, &other.0)
+        }
+    }
+}
+
+impl Eq for Password {}
+
+impl ZeroizeOnDrop for Password {}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_source_gives_the_same_password() {
+        let password = Password::from("pass");
+        assert_eq!(password, Password::from("pass".to_string()));
+        assert_eq!(password, Password::from(Zeroizing::new("pass".to_string())));
+        assert_eq!(password, Password::from(&b"pass"[..]));
+        assert_eq!(password, Password::from(b"pass".to_vec()));
+    }
+
+    #[test]
+    fn equal_only_where_bytes_and_length_are() {
+        let samples: [&[u8]; 9] = [b"", b"\0", b"\0\0", b"a", b"a\0", b"b", &[b'a'; 254], &[b'a'; 255], &[b'a'; 256]];
+        for (i, a) in samples.into_iter().enumerate() {
+            for (j, b) in samples.into_iter().enumerate() {
+                assert_eq!(Password::from(a) == Password::from(b), i == j, "{i} and {j}");
+            }
+        }
+        assert_ne!(Password::from(vec![1; 300]), Password::from(vec![2; 300]));
+    }
+
+    #[test]
+    fn debug_is_redacted() {
+        let password = Password::from("hunter2");
+        assert_eq!(format!("{password:?} {password:#?}"), "Password(…) Password(…)");
+    }
+}

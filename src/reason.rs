@@ -1,0 +1,120 @@
+//! Why a request was accepted or refused, and the ZAP status and text of each refusal.
+
+use std::borrow::Cow;
+use std::num::NonZeroU64;
+
+use crate::address::AddressRefusal;
+use crate::zap::{Malformed, Reply, Status};
+
+/// A keyed hash that tells a password from the one that replaces it, for as long as the process runs. Without the key,
+/// which never leaves the process, it says nothing about the password.
+pub(crate) type Fingerprint = NonZeroU64;
+
+/// Each way that a decision can end. Only the first six accept the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    Null,
+    /// The fingerprint is there where connections are tagged.
+    Password(Option<Fingerprint>),
+    ListedKey,
+    AnyKey,
+    Principal,
+    CallbackAllowed,
+    Malformed(Malformed),
+    Address(AddressRefusal),
+    UnknownMechanism,
+    NotConfigured,
+    WrongPassword,
+    UnknownKey,
+    NotYetValid,
+    Expired,
+    TooManyFailures,
+    UnreadableText,
+    CallbackDenied,
+    CallbackRetry,
+    CallbackFault,
+    CallbackPanicked,
+    TooManyCalls,
+    NeedsRuntime,
+    NoThread,
+    #[cfg(feature = "argon2")]
+    NotHashed,
+    TimedOut,
+    Stopping,
+}
+
+impl Reason {
+    /// The ZAP status and text. An unknown user and a wrong password are one reason: they must read the same.
+    fn status_and_text(self) -> (Status, &'static str) {
+        use Status::{Denied, Fault, Retry, Success};
+        match self {
+            Reason::Null
+            | Reason::Password(_)
+            | Reason::ListedKey
+            | Reason::AnyKey
+            | Reason::Principal
+            | Reason::CallbackAllowed => (Success, "OK"),
+            Reason::Malformed(Malformed::TooFewFrames) => (Denied, "malformed request: not enough frames"),
+            Reason::Malformed(Malformed::Version) => (Denied, "malformed request: unknown ZAP version"),
+            Reason::Malformed(Malformed::CredentialFrames) => {
+                (Denied, "malformed request: wrong number of credentials frames")
+            }
+            Reason::Malformed(Malformed::CurveKeySize) => (Denied, "malformed request: a CURVE key has 32 bytes"),
+            Reason::Address(AddressRefusal::Denied) => (Denied, "address denied"),
+            Reason::Address(AddressRefusal::NotAllowed) => (Denied, "address not allowed"),
+            Reason::Address(AddressRefusal::Unreadable) => (Denied, "address not understood"),
+            Reason::UnknownMechanism => (Denied, "unknown mechanism"),
+            Reason::NotConfigured => (Denied, "mechanism not configured for this domain"),
+            Reason::WrongPassword => (Denied, "unknown user or wrong password"),
+            Reason::UnknownKey => (Denied, "unknown key"),
+            Reason::NotYetValid => (Denied, "certificate not valid yet"),
+            Reason::Expired => (Denied, "certificate expired"),
+            Reason::TooManyFailures => (Retry, "too many failed attempts"),
+            Reason::UnreadableText => (Denied, "not UTF-8"),
+            Reason::CallbackDenied => (Denied, "refused by the callback"),
+            Reason::CallbackRetry => (Retry, "try again later"),
+            Reason::CallbackFault => (Fault, "callback failed"),
+            Reason::CallbackPanicked => (Fault, "callback panicked"),
+            Reason::TooManyCalls => (Retry, "too many callbacks under way"),
+            Reason::NeedsRuntime => (Fault, "an async callback needs AsyncAuthenticator"),
+            Reason::NoThread => (Fault, "no thread for the callback"),
+            #[cfg(feature = "argon2")]
+            Reason::NotHashed => (Fault, "no memory to hash the password"),
+            Reason::TimedOut => (Retry, "callback did not answer in time"),
+            Reason::Stopping => (Retry, "the handler is stopping"),
+        }
+    }
+
+    pub(crate) fn evidence(self) -> Evidence {
+        match self {
+            Reason::Password(Some(fingerprint)) => Evidence::Password(fingerprint),
+            Reason::CallbackAllowed => Evidence::Callback,
+            _ => Evidence::None,
+        }
+    }
+
+    /// Writes a refusal for this reason, in its own words.
+    pub(crate) fn refuse(self, reply: &mut Reply) {
+        let (status, text) = self.status_and_text();
+        self.refuse_with(reply, status, Cow::Borrowed(text));
+    }
+
+    /// Writes a refusal for this reason, in a callback's words.
+    pub(crate) fn refuse_saying(self, reply: &mut Reply, text: Cow<'static, str>) {
+        self.refuse_with(reply, self.status_and_text().0, text);
+    }
+
+    fn refuse_with(self, reply: &mut Reply, status: Status, text: Cow<'static, str>) {
+        // A reason that accepts never comes here; if one did, the client would still be refused.
+        let status = if status == Status::Success { Status::Fault } else { status };
+        reply.refuse(status, text);
+    }
+}
+
+/// What a later check needs to know about how a client was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Evidence {
+    None,
+    Password(Fingerprint),
+    Callback,
+}

@@ -1,0 +1,150 @@
+//! The handle on a source that follows the disk: what a directory of keys and a password file have in common.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, Weak};
+
+use super::report::{ReloadEvent, ReloadObserver, ReloadResult, Report};
+use super::{ReloadSummary, StoreProblem, StoreStatus, lock};
+use crate::error::{Error, Result};
+
+/// Something on disk that is read again when it changes.
+pub(crate) trait Source: Send + Sync + 'static {
+    /// What is remembered of the disk from one reload to the next.
+    type Seen: Send + 'static;
+    /// What the source holds, in the plural.
+    const ENTRIES: &'static str;
+
+    /// Compares with the disk, and puts in force what has changed; on an error all stays as it was.
+    fn reload(&self, path: &Path, seen: &mut Self::Seen) -> Result<ReloadSummary>;
+
+    /// The first reading, where a problem of a single file is an error too.
+    fn open(&self, path: &Path, seen: &mut Self::Seen) -> Result<ReloadSummary>;
+
+    /// How many keys or users are accepted.
+    fn entries(&self) -> usize;
+
+    /// How many files there are, those with a problem included.
+    fn files(&self, seen: &Self::Seen) -> usize;
+
+    /// The problems of single files, in the order of their names.
+    fn problems(&self, seen: &Self::Seen) -> Vec<StoreProblem>;
+
+    /// The directory in which all of it happens.
+    #[cfg(feature = "watch")]
+    fn directory<'p>(&self, path: &'p Path) -> &'p Path;
+
+    /// Whether something has changed that the system reports no event for, such as the target of a symbolic link.
+    #[cfg(feature = "watch")]
+    fn has_changed_unseen(&self, path: &Path, seen: &mut Self::Seen) -> bool;
+}
+
+/// A shared handle on a source, with its status and its observers.
+pub(crate) struct Store<S: Source>(Arc<Inner<S>>);
+
+pub(super) struct Inner<S: Source> {
+    path: PathBuf,
+    source: S,
+    // Held for the whole of a reload, so that reloads are reported in their order.
+    seen: Mutex<S::Seen>,
+    report: Report,
+    #[cfg(feature = "watch")]
+    watch: Mutex<Option<super::watch::Watch>>,
+}
+
+impl<S: Source> Store<S> {
+    pub(crate) fn open(path: &Path, source: S, mut seen: S::Seen) -> Result<Self> {
+        // The program may change its working directory.
+        let absolute = std::path::absolute(path);
+        let path = absolute.map_err(|source| Error::Io { path: path.to_owned(), action: "open", source })?;
+        let summary = source.open(&path, &mut seen)?;
+        let inner = Inner {
+            path,
+            source,
+            seen: Mutex::new(seen),
+            report: Report::default(),
+            #[cfg(feature = "watch")]
+            watch: Mutex::default(),
+        };
+        inner.record(&lock(&inner.seen), Ok(summary));
+        Ok(Store(Arc::new(inner)))
+    }
+
+    pub(crate) fn source(&self) -> &S {
+        &self.0.source
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    pub(crate) fn status(&self) -> StoreStatus {
+        self.0.report.status()
+    }
+
+    pub(crate) fn reload(&self) -> Result<ReloadSummary> {
+        self.0.reload()
+    }
+
+    #[cfg(feature = "watch")]
+    pub(crate) fn watch(&self) -> Result<()> {
+        let mut watch = lock(&self.0.watch);
+        if watch.is_none() {
+            *watch = Some(super::watch::Watch::start(&self.0)?);
+            self.0.report.set_watched();
+        }
+        Ok(())
+    }
+
+    /// Calls the observer after each reload that changed something, for as long as the observer lives.
+    pub(crate) fn observe(&self, observer: Weak<ReloadObserver>) {
+        self.0.report.observe(observer);
+    }
+}
+
+impl<S: Source> Clone for Store<S> {
+    fn clone(&self) -> Self {
+        Store(self.0.clone())
+    }
+}
+
+impl<S: Source> Inner<S> {
+    fn reload(&self) -> Result<ReloadSummary> {
+        let (event, result) = {
+            let mut seen = lock(&self.seen);
+            let result = self.source.reload(&self.path, &mut seen);
+            let outcome = result.as_ref().copied().map_err(|error| StoreProblem::new(error, &self.path));
+            (self.record(&seen, outcome), result)
+        };
+        if let Some(event) = event {
+            self.report.publish(&event);
+        }
+        result
+    }
+
+    fn record(&self, seen: &S::Seen, outcome: Result<ReloadSummary, StoreProblem>) -> Option<ReloadEvent> {
+        let result = ReloadResult {
+            what: S::ENTRIES,
+            entries: self.source.entries(),
+            files: self.source.files(seen),
+            outcome,
+            problems: self.source.problems(seen),
+        };
+        self.report.record(&self.path, result)
+    }
+}
+
+#[cfg(feature = "watch")]
+impl<S: Source> super::watch::Watched for Inner<S> {
+    fn directory(&self) -> &Path {
+        self.source.directory(&self.path)
+    }
+
+    fn has_changed_unseen(&self) -> bool {
+        self.source.has_changed_unseen(&self.path, &mut lock(&self.seen))
+    }
+
+    fn refresh(&self) {
+        // An error is in the log and in the status.
+        let _ = self.reload();
+    }
+}

@@ -1,0 +1,260 @@
+//! The watch thread: reloads a store whenever the system reports a change on disk.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Weak};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant, SystemTime};
+
+use notify::event::{AccessKind, AccessMode, ModifyKind};
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+
+use crate::error::LOG_TARGET;
+use crate::error::{Error, Result};
+
+/// Whoever changes one file mostly changes more: they are read together.
+const DEBOUNCE: Duration = Duration::from_millis(100);
+/// How often a stat tells whether the directory is still the one that is watched.
+const TICK: Duration = Duration::from_millis(500);
+/// The longest pause between two reloads of a store that changes all the time.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// A store that follows the disk.
+pub(super) trait Watched: Send + Sync + 'static {
+    /// The directory in which all of it happens.
+    fn directory(&self) -> &Path;
+    /// Whether a look at what is behind symbolic links finds a change: the system doesn't tell of it.
+    fn has_changed_unseen(&self) -> bool;
+    /// Compares with the disk.
+    fn refresh(&self);
+}
+
+/// Stops the thread when dropped.
+pub(super) struct Watch {
+    stopping: Arc<AtomicBool>,
+    wake: SyncSender<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watch {
+    /// Watches, then reads again what was read before: nothing that happens in between is lost.
+    pub(super) fn start<W: Watched>(store: &Arc<W>) -> Result<Self> {
+        let directory = store.directory().to_owned();
+        let failed = |action, source| Error::Io { path: directory.clone(), action, source };
+        let (wake, woken) = sync_channel(1);
+        let stopping = Arc::new(AtomicBool::new(false));
+        let mut follower = WatchThread {
+            signal: ChangeSignal { state: Arc::default(), wake: wake.clone() },
+            woken,
+            stopping: stopping.clone(),
+            directory: directory.clone(),
+            watcher: None,
+            seen: None,
+            store: Arc::downgrade(store),
+            reloaded_in: Duration::ZERO,
+            failure: None,
+        };
+        follower.watch().map_err(|source| failed("watch", source))?;
+        store.refresh();
+        let run = move || follower.run();
+        let thread = Builder::new().name("zmq-auth-watch".into()).spawn(run);
+        let thread = thread.map_err(|source| failed("start a thread to watch", source))?;
+        Ok(Watch { stopping, wake, thread: Some(thread) })
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.stopping.store(true, Ordering::Release);
+        // Full: the thread wakes anyway.
+        let _ = self.wake.try_send(());
+        let Some(thread) = self.thread.take() else { return };
+        // The last handle may be the one that the thread reloads by: it ends right after.
+        if thread.thread().id() != std::thread::current().id() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Rung by the system's watcher. However often it is, one message waits at most.
+#[derive(Clone)]
+struct ChangeSignal {
+    state: Arc<SignalState>,
+    wake: SyncSender<()>,
+}
+
+#[derive(Default)]
+struct SignalState {
+    changed: AtomicBool,
+    /// The directory was removed or renamed: what is watched is not what bears its name now.
+    lost: AtomicBool,
+}
+
+impl ChangeSignal {
+    fn notify(&self, lost: bool) {
+        if lost {
+            self.state.lost.store(true, Ordering::Release);
+        }
+        self.state.changed.store(true, Ordering::Release);
+        let _ = self.wake.try_send(());
+    }
+}
+
+/// The thread's own.
+struct WatchThread<W> {
+    store: Weak<W>,
+    directory: PathBuf,
+    signal: ChangeSignal,
+    woken: Receiver<()>,
+    stopping: Arc<AtomicBool>,
+    /// `None` while the directory is gone.
+    watcher: Option<RecommendedWatcher>,
+    /// The directory as it was when it was last watched or looked at.
+    seen: Option<DirectoryState>,
+    reloaded_in: Duration,
+    failure: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct DirectoryState {
+    /// Device, inode and birth: the number of an inode that was removed is soon used again.
+    identity: (u64, u64, Option<SystemTime>),
+    /// Changes whenever a name in it does.
+    changed: (i64, i64),
+}
+
+impl DirectoryState {
+    fn at(directory: &Path) -> Option<Self> {
+        let metadata = fs::metadata(directory).ok().filter(fs::Metadata::is_dir)?;
+        let identity = (metadata.dev(), metadata.ino(), metadata.created().ok());
+        Some(DirectoryState { identity, changed: (metadata.ctime(), metadata.ctime_nsec()) })
+    }
+}
+
+impl<W: Watched> WatchThread<W> {
+    fn run(mut self) {
+        let mut next_tick = Instant::now() + TICK;
+        loop {
+            if !self.wait_until(next_tick) {
+                return;
+            }
+            let reload = if self.signal.state.changed.load(Ordering::Acquire) {
+                // From the first event on, so that a directory that never rests is read all the same.
+                if !self.debounce() {
+                    return;
+                }
+                self.signal.state.changed.store(false, Ordering::Release);
+                self.check_directory();
+                true
+            } else if Instant::now() >= next_tick {
+                next_tick = Instant::now() + TICK;
+                self.tick()
+            } else {
+                false
+            };
+            if reload && !self.reload() {
+                return;
+            }
+        }
+    }
+
+    /// Waits for the signal, at most until then. `false` when it is time to end.
+    fn wait_until(&self, end: Instant) -> bool {
+        match self.woken.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            Ok(()) | Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return false,
+        }
+        !self.stopping.load(Ordering::Acquire)
+    }
+
+    /// A pause that grows with what a reload costs: a directory that changes all the time takes half of a core at most.
+    fn debounce(&self) -> bool {
+        let end = Instant::now() + self.reloaded_in.clamp(DEBOUNCE, LONGEST_PAUSE);
+        while Instant::now() < end {
+            if !self.wait_until(end) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Whether there is something to read that no event told of.
+    fn tick(&mut self) -> bool {
+        let before = self.seen;
+        self.check_directory();
+        self.seen != before || self.store.upgrade().is_some_and(|store| store.has_changed_unseen())
+    }
+
+    /// Watches the directory of that name that is there now.
+    fn check_directory(&mut self) {
+        let now = DirectoryState::at(&self.directory);
+        let identity = |seen: Option<DirectoryState>| seen.map(|seen| seen.identity);
+        let lost = self.signal.state.lost.swap(false, Ordering::AcqRel);
+        if !lost && self.watcher.is_some() && identity(now) == identity(self.seen) {
+            self.seen = now;
+            return;
+        }
+        self.watcher = None;
+        if now.is_none() {
+            self.seen = None;
+            return;
+        }
+        match self.watch() {
+            Ok(()) => self.failure = None,
+            Err(error) => {
+                // What changes names in it is still noticed by the next tick.
+                self.seen = now;
+                let failure = error.to_string();
+                if self.failure.as_ref() != Some(&failure) {
+                    log::error!(target: LOG_TARGET, "{:?}: cannot watch: {failure}; it is looked at twice a second", self.directory);
+                }
+                self.failure = Some(failure);
+            }
+        }
+    }
+
+    fn watch(&mut self) -> io::Result<()> {
+        let (signal, directory) = (self.signal.clone(), self.directory.clone());
+        let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+            match event {
+                Ok(event) if !is_a_change(&event) => {}
+                Ok(event) => signal.notify(is_about(&event, &directory)),
+                // Something was lost.
+                Err(_) => signal.notify(false),
+            }
+        })
+        .map_err(io::Error::other)?;
+        let seen = DirectoryState::at(&self.directory);
+        watcher.watch(&self.directory, RecursiveMode::NonRecursive).map_err(io::Error::other)?;
+        (self.watcher, self.seen) = (Some(watcher), seen);
+        Ok(())
+    }
+
+    /// `false` when nobody has the store any more.
+    fn reload(&mut self) -> bool {
+        let Some(store) = self.store.upgrade() else { return false };
+        let start = Instant::now();
+        store.refresh();
+        self.reloaded_in = start.elapsed();
+        true
+    }
+}
+
+/// Reading is none; least of all our own. Where events were lost, there may have been one.
+fn is_a_change(event: &Event) -> bool {
+    match event.kind {
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
+        EventKind::Access(_) => event.need_rescan(),
+        _ => true,
+    }
+}
+
+/// Whether the directory itself has lost its name.
+fn is_about(event: &Event, directory: &Path) -> bool {
+    matches!(event.kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)))
+        && event.paths.iter().any(|path| path == directory)
+}
