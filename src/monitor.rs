@@ -1,4 +1,4 @@
-//! What a handshake came to, told to the end that libzmq leaves without a word.
+//! Reports the outcome of a handshake to the peer; libzmq itself tells a refused client nothing.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};

@@ -1,4 +1,4 @@
-//! Opens and reads files that others make: nothing that could block, and no more than there is room for.
+//! Opening and reading of regular files: never blocks on a FIFO or device, never reads more than a bound.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read};

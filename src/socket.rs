@@ -1,4 +1,4 @@
-//! Sockets that are safe by construction: one call for each role, before bind or connect.
+//! Socket roles that are safe by construction: one call each, before bind or connect.
 //!
 //! # What libzmq does by itself
 //!

@@ -1,4 +1,4 @@
-//! Async callbacks under way.
+//! Async callbacks under way, each in a task of its own.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use super::engine::CallId;
 use crate::callback::{Call, Decision};
 use crate::reason::Reason;
 
-/// Async callbacks under way, each a task of its own. Cancelled when dropped.
+/// Cancelled when dropped.
 #[derive(Default)]
 pub(super) struct AsyncCalls {
     set: JoinSet<Decision>,
@@ -33,7 +33,7 @@ impl AsyncCalls {
         }
     }
 
-    /// The next answer; waits for ever where there is no task.
+    /// The next decision; waits for ever if there is no task.
     pub(super) async fn next(&mut self) -> (CallId, Decision) {
         loop {
             match self.set.join_next_with_id().await {

@@ -1,7 +1,7 @@
-//! Requests in, answers out, some of them later: the handler without socket, clock or thread.
+//! The protocol of the handler, without socket, clock or thread: requests in, replies out, some of them later.
 //!
-//! A face (thread, tokio) gives it what arrived and what time it is, runs the calls that it is handed, and sends what it is
-//! told to send. The envelope is whatever the face needs to send an answer back.
+//! A front end (thread, tokio) feeds it requests and the time, runs the calls that it returns, and sends its replies. The
+//! envelope is whatever the front end needs to send a reply back.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
@@ -11,17 +11,17 @@ use crate::callback::{Call, Decision};
 use crate::reason::Reason;
 use crate::zap::{Client, Parsed, Reply};
 
-/// One call of the program's own code, in this handler.
+/// Identifies a call within one handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct CallId(u64);
 
 /// What to do about a request.
 pub(crate) enum Action {
     /// Send [`Engine::reply`].
-    Decision,
-    /// Run the call, and come back with its answer.
+    SendReply,
+    /// Run the call, and pass its decision to [`Engine::finish`].
     Run(CallId, Call),
-    /// Nothing: it can't be answered.
+    /// Nothing: it can't be replied to.
     Drop,
 }
 
@@ -42,7 +42,7 @@ struct Pending<E> {
     deadline: Instant,
 }
 
-/// An answer that came later than its request.
+/// A reply that had to wait for a call.
 pub(crate) struct DeferredReply<E> {
     pub(crate) envelope: E,
     pub(crate) request_id: Vec<u8>,
@@ -58,12 +58,12 @@ impl<E> Engine<E> {
         &self.authenticator
     }
 
-    /// The answer to the request that was received last, where that was [`Action::Decision`].
+    /// The reply to the last request, if that was [`Action::SendReply`].
     pub(crate) fn reply(&self) -> &Reply {
         &self.reply
     }
 
-    /// Takes a request, from its version frame on. `envelope` is asked for only if the answer has to wait.
+    /// Processes a request, from its version frame on. `envelope` is called only if the reply has to wait.
     pub(crate) fn receive<B: AsRef<[u8]>>(
         &mut self,
         frames: &[B],
@@ -78,7 +78,7 @@ impl<E> Engine<E> {
         match self.authenticator.decide(&parsed.request, &mut self.reply) {
             Outcome::Decided(reason) => {
                 self.authenticator.finalize(&client, reason, &mut self.reply);
-                Action::Decision
+                Action::SendReply
             }
             Outcome::Ask(call) => {
                 let pending = Pending {
@@ -92,7 +92,7 @@ impl<E> Engine<E> {
         }
     }
 
-    /// Takes a request that is not decided, for a reason that doesn't lie in it.
+    /// Refuses a request without consulting the policy, for example while shutting down.
     pub(crate) fn refuse<B: AsRef<[u8]>>(&mut self, frames: &[B], reason: Reason) -> Action {
         let Some(parsed) = Parsed::new(frames) else {
             self.authenticator.audit().dropped();
@@ -101,7 +101,7 @@ impl<E> Engine<E> {
         let client = parsed.request.as_ref().map_or_else(|_| Client::unknown(), Client::of);
         reason.refuse(&mut self.reply);
         self.authenticator.finalize(&client, reason, &mut self.reply);
-        Action::Decision
+        Action::SendReply
     }
 
     fn wait(&mut self, pending: Pending<E>) -> CallId {
@@ -112,17 +112,17 @@ impl<E> Engine<E> {
         id
     }
 
-    /// Takes back the answer that was not sent yet.
+    /// Replaces the reply, which was not sent yet, by a refusal.
     pub(crate) fn override_reply(&mut self, reason: Reason) {
         reason.refuse(&mut self.reply);
     }
 
-    /// Takes what came of a call; `None` where the request was answered already, and the result is too late.
-    pub(crate) fn finish(&mut self, id: CallId, mut answer: Decision) -> Option<DeferredReply<E>> {
+    /// Processes the decision of a call; `None` if it comes too late, after the request was replied to.
+    pub(crate) fn finish(&mut self, id: CallId, mut decision: Decision) -> Option<DeferredReply<E>> {
         let pending = self.pending.remove(&id)?;
         self.deadlines.remove(&(pending.deadline, id));
-        self.authenticator.finalize(&pending.client, answer.reason, &mut answer.reply);
-        Some(DeferredReply { envelope: pending.envelope, request_id: pending.request_id, reply: answer.reply })
+        self.authenticator.finalize(&pending.client, decision.reason, &mut decision.reply);
+        Some(DeferredReply { envelope: pending.envelope, request_id: pending.request_id, reply: decision.reply })
     }
 
     /// When [`expire`](Self::expire) has to be called next.
@@ -130,7 +130,7 @@ impl<E> Engine<E> {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
-    /// One request whose call took too long. To be called until it answers `None`.
+    /// The next request whose call took too long, refused. Call it until it returns `None`.
     pub(crate) fn expire(&mut self, now: Instant) -> Option<(CallId, DeferredReply<E>)> {
         let (deadline, id) = *self.deadlines.first()?;
         if deadline > now {
@@ -139,7 +139,7 @@ impl<E> Engine<E> {
         self.finish(id, Decision::refusal(Reason::TimedOut)).map(|late| (id, late))
     }
 
-    /// One request that still waits when the handler stops. To be called until it answers `None`.
+    /// The next request that still waits for a call, refused because the handler stops. Call it until it returns `None`.
     pub(crate) fn cancel_next(&mut self) -> Option<DeferredReply<E>> {
         let (_, id) = *self.deadlines.first()?;
         self.finish(id, Decision::refusal(Reason::Stopping))
@@ -163,12 +163,12 @@ mod tests {
     fn ask(engine: &mut Engine<&'static str>, envelope: &'static str, now: Instant) -> (CallId, Call) {
         match engine.receive(&PLAIN, || now, || envelope) {
             Action::Run(id, call) => (id, call),
-            Action::Decision | Action::Drop => panic!("a callback decides"),
+            Action::SendReply | Action::Drop => panic!("a callback decides"),
         }
     }
 
     #[test]
-    fn answers_come_in_any_order_each_to_its_own_envelope() {
+    fn decisions_come_in_any_order_each_to_its_own_envelope() {
         let (mut engine, now) = (engine(), Instant::now());
         let (first, first_call) = ask(&mut engine, "first", now);
         let (second, second_call) = ask(&mut engine, "second", now);
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_takes_too_long_is_put_off_and_its_result_is_discarded() {
+    fn a_call_that_takes_too_long_is_retry_and_its_late_decision_is_discarded() {
         let (mut engine, now) = (engine(), Instant::now());
         let (id, call) = ask(&mut engine, "slow", now);
         let deadline = engine.next_deadline().unwrap();
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_when_the_handler_stops_is_put_off() {
+    fn requests_that_wait_when_the_handler_stops_are_retry() {
         let (mut engine, now) = (engine(), Instant::now());
         let (id, call) = ask(&mut engine, "waiting", now);
         assert_eq!(engine.cancel_next().unwrap().reply.status(), Status::Retry);

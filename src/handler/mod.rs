@@ -8,7 +8,6 @@
 mod async_calls;
 mod engine;
 mod pool;
-mod serve;
 mod socket;
 #[cfg(feature = "tokio")]
 mod task;

@@ -1,5 +1,5 @@
-//! Threads for the program's callbacks: started on first need, kept for the next call, and left behind when a callback
-//! doesn't return.
+//! A pool of threads for callbacks: started on demand, kept for the next call, and abandoned if a callback doesn't
+//! return.
 //!
 //! The handler thread owns all the state; a worker has a channel for its next call and one for the answers. It holds no
 //! socket, no context and no lock.
@@ -28,10 +28,10 @@ struct Worker {
 struct Done {
     worker: WorkerId,
     call: CallId,
-    answer: Decision,
+    decision: Decision,
 }
 
-/// Tells the handler that there is an answer.
+/// Wakes the handler for a decision.
 pub(crate) type Wake = Arc<dyn Fn() + Send + Sync>;
 
 /// The workers of one handler.
@@ -39,7 +39,7 @@ pub(crate) struct Pool {
     workers: HashMap<WorkerId, Worker>,
     // Since when, the longest first. The one that finished last is asked first: the others get to end.
     idle: VecDeque<(Instant, WorkerId)>,
-    answers: Receiver<Done>,
+    done: Receiver<Done>,
     report: Sender<Done>,
     wake: Wake,
     next: u64,
@@ -47,8 +47,8 @@ pub(crate) struct Pool {
 
 impl Pool {
     pub(crate) fn new(wake: Wake) -> Self {
-        let (report, answers) = channel();
-        Pool { workers: HashMap::new(), idle: VecDeque::new(), answers, report, wake, next: 0 }
+        let (report, done) = channel();
+        Pool { workers: HashMap::new(), idle: VecDeque::new(), done, report, wake, next: 0 }
     }
 
     /// Runs the call on an idle worker or a new one; refuses where `at_once` workers are busy, or no thread can be had.
@@ -86,11 +86,11 @@ impl Pool {
         Ok((id, Worker { calls, thread }))
     }
 
-    /// The next answer that is there.
-    pub(crate) fn answer(&mut self) -> Option<(CallId, Decision)> {
-        let done = self.answers.try_recv().ok()?;
+    /// The next decision that is there.
+    pub(crate) fn next_decision(&mut self) -> Option<(CallId, Decision)> {
+        let done = self.done.try_recv().ok()?;
         self.idle.push_back((Instant::now(), done.worker));
-        Some((done.call, done.answer))
+        Some((done.call, done.decision))
     }
 
     /// Lets go of the workers that have had no work for long.
@@ -132,7 +132,7 @@ impl Pool {
             }
         }
         while busy > 0 {
-            match self.answers.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            match self.done.recv_timeout(end.saturating_duration_since(Instant::now())) {
                 Ok(done) => {
                     busy -= 1;
                     if let Some(thread) = threads.remove(&done.worker) {
@@ -146,10 +146,10 @@ impl Pool {
     }
 }
 
-fn work(id: WorkerId, calls: &Receiver<(CallId, Call)>, report: &Sender<Done>, wake: &Wake) {
-    while let Ok((call, question)) = calls.recv() {
-        let answer = question.run();
-        if report.send(Done { worker: id, call, answer }).is_err() {
+fn work(worker: WorkerId, calls: &Receiver<(CallId, Call)>, report: &Sender<Done>, wake: &Wake) {
+    while let Ok((id, call)) = calls.recv() {
+        let decision = call.run();
+        if report.send(Done { worker, call: id, decision }).is_err() {
             return;
         }
         wake();
@@ -167,12 +167,12 @@ mod tests {
         let frames: [&[u8]; 8] = [b"1.0", b"1", b"d", b"127.0.0.1", b"", b"PLAIN", b"u", b"p"];
         match engine.receive(&frames, Instant::now, || ()) {
             Action::Run(id, call) => (id, call),
-            Action::Decision | Action::Drop => panic!("a callback decides"),
+            Action::SendReply | Action::Drop => panic!("a callback decides"),
         }
     }
 
-    fn wait_for_answer(pool: &mut Pool) -> CallId {
-        let done = pool.answers.recv_timeout(Duration::from_secs(10)).expect("an answer within 10 s");
+    fn wait_for_decision(pool: &mut Pool) -> CallId {
+        let done = pool.done.recv_timeout(Duration::from_secs(10)).expect("an answer within 10 s");
         pool.idle.push_back((Instant::now(), done.worker));
         done.call
     }
@@ -189,7 +189,7 @@ mod tests {
         for _ in 0..100 {
             let (id, call) = call(&mut engine);
             pool.submit(id, call, 64).unwrap();
-            assert_eq!(wait_for_answer(&mut pool), id);
+            assert_eq!(wait_for_decision(&mut pool), id);
         }
         assert_eq!(pool.workers.len(), 1);
         assert_eq!(pool.stop(Duration::from_secs(10)), 0);
@@ -210,8 +210,8 @@ mod tests {
         let (id, refused) = call(&mut engine);
         assert_eq!(pool.submit(id, refused, 2), Err(Reason::TooManyCalls));
         barrier.wait();
-        wait_for_answer(&mut pool);
-        wait_for_answer(&mut pool);
+        wait_for_decision(&mut pool);
+        wait_for_decision(&mut pool);
         let (id, taken) = call(&mut engine);
         assert_eq!(pool.submit(id, taken, 2), Ok(()));
         // Its two companions at the barrier, so that it returns.
@@ -219,7 +219,7 @@ mod tests {
             scope.spawn(|| barrier.wait());
             barrier.wait();
         });
-        assert_eq!(wait_for_answer(&mut pool), id);
+        assert_eq!(wait_for_decision(&mut pool), id);
         assert_eq!(pool.stop(Duration::from_secs(10)), 0);
     }
 
@@ -228,7 +228,7 @@ mod tests {
         let (mut engine, mut pool) = set_up(|| true);
         let (id, first) = call(&mut engine);
         pool.submit(id, first, 1).unwrap();
-        wait_for_answer(&mut pool);
+        wait_for_decision(&mut pool);
         let retirement = pool.next_retirement().unwrap();
         pool.retire(retirement - Duration::from_millis(1));
         assert_eq!(pool.workers.len(), 1);
@@ -236,7 +236,7 @@ mod tests {
         assert_eq!((pool.workers.len(), pool.next_retirement()), (0, None));
         let (id, second) = call(&mut engine);
         pool.submit(id, second, 1).unwrap();
-        assert_eq!(wait_for_answer(&mut pool), id);
+        assert_eq!(wait_for_decision(&mut pool), id);
         assert_eq!(pool.stop(Duration::from_secs(10)), 0);
     }
 

@@ -1,4 +1,4 @@
-//! The engine at its socket: messages in, replies out, calls handed to the face that can run them.
+//! The ZAP socket: the engine on a ROUTER socket. It returns the calls that the front end has to run.
 
 use std::time::Instant;
 
@@ -11,17 +11,17 @@ use crate::reason::Reason;
 use crate::version;
 use crate::zap::{ENDPOINT, VERSION};
 
-/// So many requests are answered before the face looks at deadlines and answers of callbacks again.
+/// So many requests are processed before the front end looks at deadlines and callbacks again.
 const BATCH: usize = 256;
-/// So many rounds of requests are still put off when the handler stops: a flood doesn't hold it up.
+/// So many batches of requests are still refused when the handler stops: a flood doesn't hold it up.
 const LAST_BATCHES: usize = 40;
 /// More frames than any request has; further ones are read and forgotten.
 const MAX_FRAMES: usize = 16;
 
-/// A call that the face has to run and to bring back with [`ZapSocket::finish`].
+/// A call that the front end has to run, and whose decision goes to [`ZapSocket::finish`].
 pub(crate) type NewCall = (CallId, Call);
 
-/// Whether a round has read all that was there.
+/// Whether a batch was the last of what was there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Batch {
     Drained,
@@ -60,8 +60,8 @@ impl ZapSocket {
         self.engine.next_deadline()
     }
 
-    /// Answers what is there, up to a bound. Requests that need the program's code are added to `calls`. While
-    /// `stopping` says so, every request is put off.
+    /// Replies to the requests that are there, up to a bound, and adds the calls to run to `calls`. While `stopping`
+    /// returns true, every request is refused with Retry.
     pub(crate) fn process_batch(
         &mut self,
         stopping: impl Fn() -> bool,
@@ -76,9 +76,9 @@ impl ZapSocket {
         Ok(Batch::MoreToRead)
     }
 
-    /// Sends what came of a call. A result that comes too late goes nowhere.
-    pub(crate) fn finish(&mut self, id: CallId, answer: Decision, stopping: impl Fn() -> bool) -> Result<(), Errno> {
-        match self.engine.finish(id, answer) {
+    /// Sends the decision of a call, unless it comes too late.
+    pub(crate) fn finish(&mut self, id: CallId, decision: Decision, stopping: impl Fn() -> bool) -> Result<(), Errno> {
+        match self.engine.finish(id, decision) {
             Some(mut late) => {
                 if stopping() {
                     Reason::Stopping.refuse(&mut late.reply);
@@ -89,7 +89,7 @@ impl ZapSocket {
         }
     }
 
-    /// Answers the requests whose call took too long; tells which.
+    /// Refuses the requests whose call took too long, and passes their ids on.
     pub(crate) fn expire(&mut self, now: Instant, mut expired: impl FnMut(CallId)) -> Result<(), Errno> {
         while let Some((id, late)) = self.engine.expire(now) {
             expired(id);
@@ -98,7 +98,7 @@ impl ZapSocket {
         Ok(())
     }
 
-    /// Answers everybody who still waits with 300: they may try again when a handler is back.
+    /// Refuses every request that still waits with Retry: its client tries again, perhaps at the next handler.
     pub(crate) fn reject_pending(&mut self) -> Result<(), Errno> {
         while let Some(late) = self.engine.cancel_next() {
             self.send_late(&late)?;
@@ -111,7 +111,7 @@ impl ZapSocket {
         Ok(())
     }
 
-    /// Reads one message into the first frames; tells how many they are, `None` when there is no message.
+    /// Reads one message into the first frames, and returns how many they are; `None` if there is no message.
     fn receive(&mut self) -> Result<Option<usize>, Errno> {
         let mut count = 0;
         loop {
@@ -139,19 +139,19 @@ impl ZapSocket {
             self.authenticator().audit().dropped();
             return Ok(());
         }
-        let step = if stopping() {
+        let action = if stopping() {
             self.engine.refuse(request, Reason::Stopping)
         } else {
             self.engine.receive(request, Instant::now, || Box::from(&identity[..]))
         };
-        match step {
+        match action {
             Action::Drop => Ok(()),
-            Action::Decision => {
+            Action::SendReply => {
                 // The program's logger may have held up the decision until after `stop` gave up waiting.
                 if stopping() {
                     self.engine.override_reply(Reason::Stopping);
                 }
-                self.answer()
+                self.send_reply()
             }
             Action::Run(id, call) => {
                 calls.push((id, call));
@@ -161,7 +161,7 @@ impl ZapSocket {
     }
 
     /// Sends the reply to the request in the frames; the first of them go back as they came.
-    fn answer(&mut self) -> Result<(), Errno> {
+    fn send_reply(&mut self) -> Result<(), Errno> {
         let [identity, delimiter, version, request_id, ..] = &mut *self.frames;
         self.socket.send(identity, true)?;
         self.socket.send(delimiter, true)?;
@@ -180,7 +180,7 @@ impl ZapSocket {
         send(&mut self.socket, &late.reply.frames(&late.request_id))
     }
 
-    /// The frames are used again, but not necessarily soon.
+    /// The frames are reused, but perhaps not soon.
     fn forget_password(&mut self, count: usize) {
         if let Some([_, _, _, _, _, _, _, mechanism, credentials @ ..]) = self.frames.get_mut(..count)
             && **mechanism == *b"PLAIN"

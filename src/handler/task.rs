@@ -1,4 +1,4 @@
-//! The face with a tokio task: the guard, and the loop that waits for libzmq's descriptor.
+//! The front end that is a tokio task: the guard, and the loop that waits for libzmq's descriptor.
 
 use std::ops::Deref;
 use std::os::fd::OwnedFd;
@@ -93,7 +93,7 @@ impl Authenticator {
             socket,
             context: ContextGuard(Some(context.clone())),
             pool: Pool::new(Arc::new(wake)),
-            tasks: AsyncCalls::default(),
+            async_calls: AsyncCalls::default(),
             control: control.clone(),
         };
         let task = runtime.spawn(server.run());
@@ -205,7 +205,7 @@ struct HandlerTask {
     socket: ZapSocket,
     context: ContextGuard,
     pool: Pool,
-    tasks: AsyncCalls,
+    async_calls: AsyncCalls,
     control: Arc<TaskControl>,
 }
 
@@ -240,7 +240,7 @@ impl HandlerTask {
         std::mem::forget(panicked);
         match served {
             Ok(()) => {
-                // Whoever can't be told finds the door closed.
+                // A client without a reply is refused all the same: the endpoint is gone.
                 let _ = self.socket.reject_pending();
                 log::debug!(target: LOG_TARGET, "handler stopped");
             }
@@ -250,16 +250,16 @@ impl HandlerTask {
             }
             Err(error) => log::error!(target: LOG_TARGET, "handler stopped: libzmq failed: {error}"),
         }
-        let HandlerTask { readiness, socket, context, mut pool, mut tasks, control } = self;
+        let HandlerTask { readiness, socket, context, mut pool, mut async_calls, control } = self;
         let authenticator = socket.authenticator().clone();
         drop(readiness);
         drop(socket);
         drop(context);
         // A callback that doesn't come back to the runtime can't be cancelled, and isn't waited for.
-        let _ = timeout(GRACE, tasks.shutdown()).await;
+        let _ = timeout(GRACE, async_calls.shutdown()).await;
         let _ = timeout(GRACE, async {
             loop {
-                while pool.answer().is_some() {}
+                while pool.next_decision().is_some() {}
                 if pool.busy() == 0 {
                     break;
                 }
@@ -271,18 +271,18 @@ impl HandlerTask {
         authenticator.audit().publish(EventKind::Stopped, "handler task stopped");
     }
 
-    /// Until the guard says stop, or libzmq that the context has ended.
+    /// Runs until the guard stops it, or until the context ends.
     async fn serve(&mut self) -> Result<(), Errno> {
         let mut calls = Vec::new();
         while !self.control.stopping() {
             // Deadlines first: a result that is late by a hair is late.
-            self.socket.expire(Instant::now(), |id| self.tasks.cancel(id))?;
+            self.socket.expire(Instant::now(), |id| self.async_calls.cancel(id))?;
             let control = &self.control;
-            while let Some((id, answer)) = self.pool.answer() {
-                self.socket.finish(id, answer, || control.stopping())?;
+            while let Some((id, decision)) = self.pool.next_decision() {
+                self.socket.finish(id, decision, || control.stopping())?;
             }
-            while let Some((id, answer)) = self.tasks.try_next() {
-                self.socket.finish(id, answer, || control.stopping())?;
+            while let Some((id, decision)) = self.async_calls.try_next() {
+                self.socket.finish(id, decision, || control.stopping())?;
             }
             self.pool.retire(Instant::now());
             let batch = self.socket.process_batch(|| control.stopping(), &mut calls)?;
@@ -301,9 +301,9 @@ impl HandlerTask {
         Ok(())
     }
 
-    /// Waits until there is something to do; what it is, the loop finds out.
+    /// Waits until there is something to do; the loop finds out what.
     async fn wait(&mut self) -> Result<(), Errno> {
-        let HandlerTask { readiness, socket, pool, tasks, control, .. } = self;
+        let HandlerTask { readiness, socket, pool, async_calls, control, .. } = self;
         let deadline = [socket.next_deadline(), pool.next_retirement()].into_iter().flatten().min();
         let expiry = async {
             match deadline {
@@ -314,7 +314,7 @@ impl HandlerTask {
         tokio::select! {
             biased;
             () = control.changed.notified() => {}
-            (id, answer) = tasks.next() => socket.finish(id, answer, || control.stopping())?,
+            (id, decision) = async_calls.next() => socket.finish(id, decision, || control.stopping())?,
             () = expiry => {}
             ready = readiness.readable() => match ready {
                 // Before the next receive, so that what comes in between is told again.
@@ -330,7 +330,7 @@ impl HandlerTask {
         for (id, call) in calls.drain(..) {
             let policy = self.socket.authenticator();
             let started = if call.needs_runtime() {
-                self.tasks.spawn(id, call, policy.limits().async_at_once())
+                self.async_calls.spawn(id, call, policy.limits().async_at_once())
             } else {
                 self.pool.submit(id, call, policy.limits().at_once())
             };
@@ -353,8 +353,8 @@ impl Drop for PanicLog {
     }
 }
 
-/// Lets others run. Not `yield_now`: its wake-up comes when this worker next looks at its driver, which it doesn't while the
-/// callback that it takes up in between blocks it. This one goes to the queue that the other workers take from.
+/// Lets other async_calls run. We don't use `yield_now`: it defers the wake-up until this worker next polls the driver, and a
+/// blocking callback scheduled first would delay that. This one goes to the queue that the other workers take from.
 async fn yield_to_queue() {
     let mut given = false;
     std::future::poll_fn(|context| {

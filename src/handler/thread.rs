@@ -1,18 +1,21 @@
-//! The face with a thread: the guard that starts it, and stops it when dropped.
+//! The front end that is a thread: the guard that starts and stops it, and its loop.
 
 use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::pool::Pool;
-use super::serve::HandlerThread;
-use super::socket::ZapSocket;
-use super::wake::{WakeSender, wake_channel};
+use super::socket::{Batch, NewCall, ZapSocket};
+use super::wake::{WakeReceiver, WakeSender, wake_channel};
 use crate::audit::EventKind;
 use crate::authenticator::Authenticator;
+use crate::callback::Decision;
 use crate::error::{Error, LOG_TARGET, Result};
+use crate::ffi::Errno;
+use crate::reason::Reason;
 
 /// How long `stop` waits for the handler thread in all.
 const STOP: Duration = Duration::from_millis(900);
@@ -51,14 +54,14 @@ pub struct ThreadAuthenticator {
 
 /// What the guard and the thread share.
 #[derive(Debug, Default)]
-pub(super) struct ThreadControl {
+struct ThreadControl {
     stop: AtomicBool,
     ended: Mutex<bool>,
     changed: Condvar,
 }
 
 impl ThreadControl {
-    pub(super) fn stopping(&self) -> bool {
+    fn stopping(&self) -> bool {
         self.stop.load(Ordering::Acquire)
     }
 
@@ -73,7 +76,7 @@ impl ThreadControl {
     }
 }
 
-/// Tells that the thread has ended, however it did.
+/// Signals the end of the thread, whatever ended it.
 struct Ending(Arc<ThreadControl>);
 
 impl Drop for Ending {
@@ -197,6 +200,99 @@ impl Drop for ThreadAuthenticator {
     fn drop(&mut self) {
         if let Err(error) = self.end() {
             log::error!(target: LOG_TARGET, "{error}");
+        }
+    }
+}
+
+/// How long callbacks that are under way may hold up the end of the thread.
+const GRACE: Duration = Duration::from_millis(300);
+
+/// The thread's own.
+struct HandlerThread {
+    socket: ZapSocket,
+    pool: Pool,
+    wake_receiver: WakeReceiver,
+    control: Arc<ThreadControl>,
+}
+
+impl HandlerThread {
+    /// Serves until the end, then frees the endpoint first and the workers second.
+    fn run(mut self) {
+        match catch_unwind(AssertUnwindSafe(|| self.serve())) {
+            Ok(Ok(())) => {
+                // A client without a reply is refused all the same: the endpoint is gone.
+                let _ = catch_unwind(AssertUnwindSafe(|| self.socket.reject_pending()));
+                log::debug!(target: LOG_TARGET, "handler stopped");
+            }
+            Ok(Err(Errno::TERMINATED)) => log::debug!(target: LOG_TARGET, "handler stopped: its context has ended"),
+            Ok(Err(error)) => log::error!(target: LOG_TARGET, "handler stopped: libzmq failed: {error}"),
+            Err(payload) => {
+                // Dropping a payload may panic in its turn.
+                std::mem::forget(payload);
+                log::error!(target: LOG_TARGET, "handler stopped: it panicked");
+            }
+        }
+        let HandlerThread { socket, pool, .. } = self;
+        let authenticator = socket.authenticator().clone();
+        drop(socket);
+        authenticator.audit().abandoned(pool.stop(GRACE));
+        authenticator.audit().publish(EventKind::Stopped, "handler thread stopped");
+    }
+
+    /// Runs until the guard stops it, or until the context ends.
+    fn serve(&mut self) -> Result<(), Errno> {
+        let mut calls = Vec::new();
+        loop {
+            let control = &self.control;
+            if control.stopping() {
+                return Ok(());
+            }
+            // Deadlines first: a result that is late by a hair is late.
+            self.socket.expire(Instant::now(), |_| {})?;
+            while let Some((id, decision)) = self.pool.next_decision() {
+                self.socket.finish(id, decision, || control.stopping())?;
+            }
+            self.pool.retire(Instant::now());
+            // Whatever was sent, the socket is read until it is empty before it is waited for.
+            let batch = self.socket.process_batch(|| control.stopping(), &mut calls)?;
+            if !calls.is_empty() {
+                self.start_calls(&mut calls)?;
+            } else if batch == Batch::Drained {
+                self.wait()?;
+            }
+        }
+    }
+
+    /// Waits for a request, a decision of a callback, a deadline, or the guard.
+    fn wait(&mut self) -> Result<(), Errno> {
+        match self.socket.socket.wait(self.wake_receiver.descriptor(), self.timeout_ms()) {
+            Ok(true) => self.wake_receiver.drain(),
+            Ok(false) | Err(Errno::INTERRUPTED) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn start_calls(&mut self, calls: &mut Vec<NewCall>) -> Result<(), Errno> {
+        for (id, call) in calls.drain(..) {
+            let at_once = self.socket.authenticator().limits().at_once();
+            let started =
+                if call.needs_runtime() { Err(Reason::NeedsRuntime) } else { self.pool.submit(id, call, at_once) };
+            if let Err(reason) = started {
+                self.socket.finish(id, Decision::refusal(reason), || false)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn timeout_ms(&self) -> i32 {
+        match [self.socket.next_deadline(), self.pool.next_retirement()].into_iter().flatten().min() {
+            None => -1,
+            // Rounded up, so as not to spin through the last millisecond.
+            Some(deadline) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                i32::try_from(left.as_millis()).unwrap_or(i32::MAX - 1) + 1
+            }
         }
     }
 }

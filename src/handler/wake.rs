@@ -1,4 +1,4 @@
-//! Wakes the handler thread out of `zmq_poll`: a pipe, so that nobody but the thread holds a socket of the context.
+//! A pipe that wakes the handler thread out of its poll: so nobody but the thread holds a socket of the context.
 
 use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
 use std::os::fd::{AsRawFd, RawFd};
@@ -44,10 +44,10 @@ impl WakeReceiver {
         self.0.reader.as_raw_fd()
     }
 
-    /// To be called once the descriptor is readable, before looking at what the wakers left.
+    /// Call it once the descriptor is readable, before looking at what the senders left.
     pub(crate) fn drain(&mut self) {
         let _ = (&self.0.reader).read(&mut [0]);
-        // A swap, not a store: what a waker left before it found the wake_receiver signalled is seen after this.
+        // A swap, not a store: what a sender left before it found the wake_receiver signalled is seen after this.
         self.0.signalled.swap(false, Ordering::AcqRel);
     }
 }

@@ -1,4 +1,4 @@
-//! Z85 (RFC 32) for what this crate needs: 32 bytes, written as 40 characters. Everything else is an error.
+//! Z85 (RFC 32) of 32 bytes, which are 40 characters. Anything else is an error.
 //!
 //! `zmq::z85_decode` is not used: it takes characters outside the alphabet, and answers other bytes for them.
 

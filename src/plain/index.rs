@@ -1,44 +1,44 @@
-//! Finds a user's place without telling by the time it takes whether there is such a user.
+//! The index of user names: a look-up whose time doesn't show whether the name exists.
 //!
-//! A hash table takes one way for a name that it holds and another one for a name that it doesn't, and a processor is slow
-//! at a way that it didn't foresee. Here both take the same one: fingerprint of the name's hash says where in a list the other
-//! fingerprints stand that it could be, and all of those are compared, without a branch. A name that isn't there leads to one
-//! that is, always the same.
+//! A hash table takes one path for a name that it holds and another for one that it doesn't, and a processor is slow on a
+//! path that it didn't predict. Here hits and misses take the same path: the upper half of the hash selects a bucket, and
+//! the lower half is compared, without branching, with the 16 lower halves that start there. A miss leads to the slot of
+//! some other name, always the same one.
 
 use std::hash::BuildHasher;
 
 use foldhash::quality::RandomState;
 
-/// So many names begin in one bucket, on average.
+/// Names in a bucket, on average.
 const NAMES_PER_BUCKET: usize = 3;
-/// So many are looked at from a bucket's beginning: a cache line. Where a bucket is fuller, which comes once in a hundred
-/// million buckets, the names are hashed anew.
+/// Short hashes compared from the start of a bucket: a cache line. If a bucket holds more, which happens once in a hundred
+/// million buckets, all names are hashed again with another seed.
 const SCANNED: usize = 16;
 
 #[derive(Default)]
 pub(super) struct NameIndex {
     hasher: RandomState,
-    /// Of each bucket, the first place.
+    /// The first place of each bucket.
     first: Box<[u32]>,
-    /// Of the name at each place, and some more, so that any place has enough behind it.
-    fingerprints: Box<[u32]>,
+    /// The short hash of the name at each place, and padding, so that every place has enough behind it.
+    short_hashes: Box<[u32]>,
     names: usize,
 }
 
-/// Where a name is, or would be.
+/// The place of a name, or of the one that stands in for it.
 #[derive(Debug, PartialEq)]
 pub(super) struct Slot {
     pub(super) place: usize,
-    /// Whether the hash is that of the name at the place. That the name is the same is still to be seen.
+    /// Whether the hash matches that of the name at the place. The names themselves are still to be compared.
     pub(super) hash_matches: bool,
 }
 
 impl NameIndex {
-    /// Of names that all differ. Says, place by place, the number of the name that has it.
+    /// An index of distinct names, and for each place the number of the name that has it.
     pub(super) fn new<'a>(names: impl ExactSizeIterator<Item = &'a [u8]> + Clone) -> (Self, Vec<u32>) {
         loop {
             let (index, order) = NameIndex::try_new(RandomState::default(), names.clone());
-            // Two that can't be told apart are as rare as a full bucket: once in a hundred tables of a million names.
+            // Two names with one hash are as rare as a full bucket: once in a hundred tables of a million names.
             if index.tells_all_apart() {
                 return (index, order);
             }
@@ -49,8 +49,8 @@ impl NameIndex {
         let (count, buckets) = (names.len(), names.len() / NAMES_PER_BUCKET + 1);
         let mut order: Vec<(usize, u32, u32)> = Vec::with_capacity(count);
         order.extend(names.zip(0..).map(|(name, number)| {
-            let (bucket, fingerprint) = split_hash(hasher.hash_one(name), buckets);
-            (bucket, fingerprint, number)
+            let (bucket, short_hash) = split_hash(hasher.hash_one(name), buckets);
+            (bucket, short_hash, number)
         }));
         order.sort_unstable();
         let mut first = Vec::with_capacity(buckets);
@@ -58,9 +58,9 @@ impl NameIndex {
             first.resize(bucket.max(first.len().saturating_sub(1)) + 1, place);
         }
         first.resize(buckets, count as u32);
-        let fingerprints = order.iter().map(|&(_, fingerprint, _)| fingerprint).chain([0; SCANNED]).collect();
+        let short_hashes = order.iter().map(|&(_, short_hash, _)| short_hash).chain([0; SCANNED]).collect();
         let order = order.into_iter().map(|(.., number)| number).collect();
-        (NameIndex { hasher, first: first.into(), fingerprints, names: count }, order)
+        (NameIndex { hasher, first: first.into(), short_hashes, names: count }, order)
     }
 
     /// Whether each name leads to its own place.
@@ -69,25 +69,25 @@ impl NameIndex {
         self.first.iter().zip(ends).enumerate().all(|(bucket, (&first, end))| {
             (first as usize..end).all(|place| {
                 let own = Some(Slot { place, hash_matches: true });
-                self.fingerprints.get(place).is_some_and(|&fingerprint| self.scan(bucket, fingerprint) == own)
+                self.short_hashes.get(place).is_some_and(|&short_hash| self.scan(bucket, short_hash) == own)
             })
         })
     }
 
     /// `None` where there are no names at all.
     pub(super) fn find(&self, name: &[u8]) -> Option<Slot> {
-        let (bucket, fingerprint) = split_hash(self.hasher.hash_one(name), self.first.len());
-        self.scan(bucket, fingerprint)
+        let (bucket, short_hash) = split_hash(self.hasher.hash_one(name), self.first.len());
+        self.scan(bucket, short_hash)
     }
 
-    fn scan(&self, bucket: usize, fingerprint: u32) -> Option<Slot> {
+    fn scan(&self, bucket: usize, short_hash: u32) -> Option<Slot> {
         let first = *self.first.get(bucket)? as usize;
-        let scanned = self.fingerprints.get(first..)?.first_chunk::<SCANNED>()?;
-        // Not a neighbour: those in front of their buckets would be visited more often than others, and be nearer.
-        let stand_in = (u128::from(fingerprint) * self.names as u128) >> 32;
+        let scanned = self.short_hashes.get(first..)?.first_chunk::<SCANNED>()?;
+        // Not a neighbour: the first names of buckets would stand in more often, and so be in the cache more often.
+        let stand_in = (u128::from(short_hash) * self.names as u128) >> 32;
         let (mut place, mut hash_matches) = (stand_in as usize, false);
         for (at, other) in (first..).zip(scanned) {
-            let equal = *other == fingerprint;
+            let equal = *other == short_hash;
             place = if equal { at } else { place };
             hash_matches |= equal;
         }
@@ -95,7 +95,7 @@ impl NameIndex {
     }
 }
 
-/// A bucket, by the upper fingerprint of a hash, and the lower one.
+/// A bucket, by the upper half of the hash, and the short hash, its lower half.
 fn split_hash(hash: u64, buckets: usize) -> (usize, u32) {
     let bucket = (u128::from(hash >> 32) * buckets as u128) >> 32;
     (bucket as usize, hash as u32)
@@ -147,7 +147,7 @@ mod tests {
         let (all_differ, _) = NameIndex::try_new(hasher, [b"one".as_slice(), b"two", b"three"].into_iter());
         assert!(all_differ.tells_all_apart());
         // More in one bucket than are looked at.
-        let full = NameIndex { first: [0].into(), fingerprints: (1..40).collect(), names: 20, ..NameIndex::default() };
+        let full = NameIndex { first: [0].into(), short_hashes: (1..40).collect(), names: 20, ..NameIndex::default() };
         assert!(!full.tells_all_apart());
         let not_full = NameIndex { names: SCANNED, ..full };
         assert!(not_full.tells_all_apart());

@@ -6,7 +6,7 @@ use std::sync::RwLock;
 use std::time::Instant;
 
 use tempfile::TempDir;
-use zmq_auth::{Authenticator, KeyDirectory, PublicKey, Reload};
+use zmq_auth::{Authenticator, KeyDirectory, PublicKey, ReloadSummary};
 
 use crate::harness::{DEADLINE, domain, zap};
 
@@ -49,7 +49,7 @@ impl Store {
 
     /// Added, changed, removed.
     pub(crate) fn reload(&self) -> (usize, usize, usize) {
-        let Reload { added, changed, removed, .. } = self.keys.reload().unwrap();
+        let ReloadSummary { added, changed, removed, .. } = self.keys.reload().unwrap();
         (added, changed, removed)
     }
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
-use zmq_auth::{Authenticator, Error, PasswordFile, Reload};
+use zmq_auth::{Authenticator, Error, PasswordFile, ReloadSummary};
 
 use crate::files::LOG;
 use crate::harness::{domain, log, zap};
@@ -35,7 +35,7 @@ impl Users {
 
     /// Added, changed, removed.
     pub(crate) fn reload(&self) -> (usize, usize, usize) {
-        let Reload { added, changed, removed, .. } = self.passwords.reload().unwrap();
+        let ReloadSummary { added, changed, removed, .. } = self.passwords.reload().unwrap();
         (added, changed, removed)
     }
 }
