@@ -42,15 +42,6 @@
 pub mod operation {}
 
 #[doc = include_str!("performance.md")]
-///
-/// # Plots
-///
-/// Ratios to the floor + look-up, the floor, and the loop in C.
-///
-#[doc = include_str!("../benches/last_run/decisions-curve.svg")]
-#[doc = include_str!("../benches/last_run/decisions-plain.svg")]
-#[doc = include_str!("../benches/last_run/connections.svg")]
-#[doc = include_str!("../benches/last_run/key-directory-load.svg")]
 pub mod performance {}
 
 mod audit;
