@@ -128,8 +128,9 @@ fn every_example_has_its_test() {
     let mut found = BTreeSet::new();
     for entry in fs::read_dir(directory).expect("the examples") {
         let path = entry.expect("an entry").path();
-        // As Cargo finds them: NAME.rs and NAME/main.rs.
-        if path.extension().is_some_and(|extension| extension == "rs") || path.join("main.rs").exists() {
+        // As Cargo finds them: NAME.rs, NAME/main.rs, and NAME/Cargo.toml for one with dependencies of its own.
+        let is_file = path.extension().is_some_and(|extension| extension == "rs");
+        if is_file || path.join("main.rs").exists() || path.join("Cargo.toml").exists() {
             found.insert(path.file_stem().expect("a name").to_string_lossy().into_owned());
         }
     }
@@ -209,13 +210,16 @@ fn executable(name: &str) -> &'static Path {
     BUILT.get_or_init(build).get(name).unwrap_or_else(|| panic!("there is no example {name} with these features"))
 }
 
-/// Builds all examples, as this test was built; Cargo's messages name the programs.
+/// Builds all examples, as this test was built; Cargo's messages name the programs. With features, those in packages of
+/// their own are among them: `--workspace` has them share what `cargo test --workspace` builds.
 fn build() -> HashMap<String, PathBuf> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a target directory");
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--examples", "--message-format=json", "--target-dir"]).arg(target);
     cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
-    cargo.args(cfg!(feature = "tokio").then_some("--all-features"));
+    if cfg!(feature = "tokio") {
+        cargo.args(["--workspace", "--bins", "--all-features"]);
+    }
     cargo.args((!cfg!(debug_assertions)).then_some("--release"));
     let output = cargo.output().expect("cargo starts");
     assert!(output.status.success(), "{cargo:?}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
@@ -224,7 +228,7 @@ fn build() -> HashMap<String, PathBuf> {
         |line: &str, name: &str| Some(line.split_once(&format!("\"{name}\":\""))?.1.split_once('"')?.0.to_owned());
     String::from_utf8_lossy(&output.stdout)
         .lines()
-        .filter(|line| line.contains("\"kind\":[\"example\"]"))
+        .filter(|line| line.contains("\"kind\":[\"example\"]") || line.contains("\"kind\":[\"bin\"]"))
         .filter_map(|line| Some((field(line, "name")?, field(line, "executable")?.into())))
         .collect()
 }

@@ -8,16 +8,16 @@ use anyhow::{Context as _, Result, ensure};
 use zmq_auth::SocketExt;
 
 use super::Extent;
-use super::server::Place;
+use super::server::KeyFiles;
 
-/// What a run took.
-pub(crate) struct Taken {
+/// Durations of a run.
+pub(crate) struct Timings {
     pub(crate) all: Duration,
     /// Of each connection, from before `connect` until the message was back.
     pub(crate) each: Vec<Duration>,
 }
 
-pub(crate) fn run(place: &Place, endpoint: &str, extent: Extent) -> Result<Taken> {
+pub(crate) fn run(files: &KeyFiles, endpoint: &str, extent: Extent) -> Result<Timings> {
     let context = zmq::Context::new();
     // The server is what is measured: one thread of libzmq's can't keep up with it.
     context.set_io_threads(2)?;
@@ -25,7 +25,7 @@ pub(crate) fn run(place: &Place, endpoint: &str, extent: Extent) -> Result<Taken
     let one_after_another = || {
         let mut each = Vec::new();
         while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
-            each.push(connect(&context, place, endpoint)?);
+            each.push(connect(&context, files, endpoint)?);
         }
         anyhow::Ok(each)
     };
@@ -35,15 +35,15 @@ pub(crate) fn run(place: &Place, endpoint: &str, extent: Extent) -> Result<Taken
         let each = threads.into_iter().map(|thread| thread.join().expect("no panic")).collect::<Result<Vec<_>>>();
         each.map(|each| each.concat())
     })?;
-    Ok(Taken { all: start.elapsed(), each })
+    Ok(Timings { all: start.elapsed(), each })
 }
 
-fn connect(context: &zmq::Context, place: &Place, endpoint: &str) -> Result<Duration> {
+fn connect(context: &zmq::Context, files: &KeyFiles, endpoint: &str) -> Result<Duration> {
     let start = Instant::now();
     let mut socket = context.socket(zmq::DEALER)?;
     socket.set_linger(0)?;
     socket.set_rcvtimeo(20_000)?;
-    socket.curve_client(&place.client, &place.server)?;
+    socket.curve_client(&files.client, &files.server)?;
     socket.connect(endpoint)?;
     socket.send("ping", 0)?;
     let echo = socket.recv_bytes(0).context("no echo: the server let the client not in")?;

@@ -1,32 +1,29 @@
-//! What a whole connection costs: TCP, the CURVE handshake, one message each way, close.
+//! Benchmark of whole connections: TCP, the CURVE handshake, one message each way, close.
 //!
 //! The server of each contestant is a process of its own: one ROUTER socket that echoes, and a handler with a directory of
 //! 100 keys beside it. The clients are threads of this process, each with a socket for every connection. The contestants
 //! take turns in every repetition.
 //!
 //! ```sh
-//! cargo bench --features tokio --bench connections
+//! cargo bench -p zmq-auth-benches --bench connections
 //! ```
 //!
-//! Takes about two minutes. Without Cargo's `--bench`, as in `cargo test`, it only runs through once, in seconds.
+//! Takes about two minutes. Without Cargo's `--bench`, as in `cargo test --benches`, it only runs through once, in seconds.
 
 mod client;
 mod czmq;
 mod floor;
-#[path = "../../tests/harness/python.rs"]
-mod python;
-#[path = "../report/mod.rs"]
-mod report;
 mod serve;
 mod server;
 mod table;
 
 use anyhow::Result;
-use server::{Place, Server};
+use server::{KeyFiles, Server};
 use table::Tables;
+use zmq_auth_benches::report;
 
 /// Of the server's socket.
-const DOMAIN: &str = "gate";
+const DOMAIN: &str = "bench";
 /// In the directory of each contestant but the first two.
 const KEYS: usize = 100;
 
@@ -72,10 +69,10 @@ struct Extent {
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().collect();
-    if let [_, serve, contestant, place] = arguments.as_slice()
+    if let [_, serve, contestant, directory] = arguments.as_slice()
         && serve == server::SERVE
     {
-        return serve::run(contestant, place);
+        return serve::run(contestant, directory);
     }
     let (extents, repetitions) = if report::is_benchmark() {
         ([Extent { at_once: 1, connections: 500 }, Extent { at_once: 32, connections: 2_000 }], 5)
@@ -83,13 +80,13 @@ fn main() -> Result<()> {
         ([Extent { at_once: 1, connections: 3 }, Extent { at_once: 4, connections: 8 }], 1)
     };
 
-    let place = Place::new()?;
+    let files = KeyFiles::new()?;
     let missing = czmq::missing();
     let here = CONTESTANTS.into_iter().filter(|contestant| *contestant != Contestant::Czmq || missing.is_none());
     // All of them are there all the time; whose turn it isn't sleeps.
-    let servers = here.map(|contestant| Server::start(contestant, &place)).collect::<Result<Vec<_>>>()?;
+    let servers = here.map(|contestant| Server::start(contestant, &files)).collect::<Result<Vec<_>>>()?;
     for server in &servers {
-        client::run(&place, server.endpoint(), Extent { at_once: 1, connections: extents[0].connections.min(50) })?;
+        client::run(&files, server.endpoint(), Extent { at_once: 1, connections: extents[0].connections.min(50) })?;
     }
     let mut tables = Tables::new(missing.as_deref());
     for repetition in 0..repetitions {
@@ -98,8 +95,8 @@ fn main() -> Result<()> {
             for turn in 0..servers.len() {
                 let server = &servers[(repetition + turn) % servers.len()];
                 let before = server.cpu()?;
-                let taken = client::run(&place, server.endpoint(), extent)?;
-                tables.add(extent, server.contestant(), &taken, server.cpu()?.saturating_sub(before));
+                let timings = client::run(&files, server.endpoint(), extent)?;
+                tables.add(extent, server.contestant(), &timings, server.cpu()?.saturating_sub(before));
             }
         }
     }

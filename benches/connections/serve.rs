@@ -1,4 +1,4 @@
-//! The program of a server's process.
+//! The program of a server's process, started by `server.rs`.
 
 use std::io::{Read, Write, stdin, stdout};
 use std::path::Path;
@@ -10,14 +10,14 @@ use zmq_auth::{Authenticator, Certificate, KeyPair, SocketExt};
 use super::server::{clients, server_certificate};
 use super::{Contestant, DOMAIN, czmq, floor};
 
-pub(crate) fn run(contestant: &str, place: &str) -> Result<()> {
+pub(crate) fn run(contestant: &str, directory: &str) -> Result<()> {
     let contestant = Contestant::named(contestant).context("one of the contestants")?;
-    let place = Path::new(place);
+    let directory = Path::new(directory);
     thread::spawn(|| {
         let _ = stdin().read_to_end(&mut Vec::new());
         std::process::exit(0);
     });
-    let certificate = Certificate::load(server_certificate(place))?;
+    let certificate = Certificate::load(server_certificate(directory))?;
     let keys = certificate.key_pair().context("a server has a secret key")?;
     let context = zmq::Context::new();
     match contestant {
@@ -27,15 +27,15 @@ pub(crate) fn run(contestant: &str, place: &str) -> Result<()> {
             echo(&context, keys, DOMAIN)
         }
         Contestant::Thread => {
-            let _running = policy(place)?.start(&context)?;
+            let _running = policy(directory)?.start(&context)?;
             echo(&context, keys, DOMAIN)
         }
         Contestant::Tokio => {
             let runtime = tokio::runtime::Runtime::new()?;
-            let _running = runtime.block_on(policy(place)?.start_async(&context))?;
+            let _running = runtime.block_on(policy(directory)?.start_async(&context))?;
             echo(&context, keys, DOMAIN)
         }
-        Contestant::Czmq => czmq::serve(keys, &clients(place)),
+        Contestant::Czmq => czmq::serve(keys, &clients(directory)),
         Contestant::Pyzmq => anyhow::bail!("a program in Python"),
     }
 }
@@ -46,9 +46,9 @@ pub(crate) fn announce(endpoint: &str) -> Result<()> {
     Ok(stdout().flush()?)
 }
 
-fn policy(place: &Path) -> Result<Authenticator> {
+fn policy(directory: &Path) -> Result<Authenticator> {
     let authenticator = Authenticator::new();
-    authenticator.configure_curve(DOMAIN, clients(place))?;
+    authenticator.configure_curve(DOMAIN, clients(directory))?;
     Ok(authenticator)
 }
 

@@ -1,4 +1,4 @@
-//! The process of a server, seen from this one, and the keys that both know.
+//! A handle to a server's process, and the keys that both processes know.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -10,30 +10,30 @@ use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
 use zmq_auth::{Certificate, KeyPair, PublicKey, save_certificate};
 
-use super::{Contestant, DOMAIN, KEYS, python};
+use super::{Contestant, DOMAIN, KEYS};
 
 /// The argument that makes this program a server.
 pub(crate) const SERVE: &str = "serve";
 
-/// Where the keys are.
-pub(crate) struct Place {
+/// The keys of a run, and the directory with their certificates.
+pub(crate) struct KeyFiles {
     directory: TempDir,
     /// What the clients know.
     pub(crate) client: KeyPair,
     pub(crate) server: PublicKey,
 }
 
-/// In the directory of a [`Place`]: the server's own certificate.
-pub(crate) fn server_certificate(place: &Path) -> PathBuf {
-    place.join("server.key_secret")
+/// In the directory of a [`KeyFiles`]: the server's own certificate.
+pub(crate) fn server_certificate(directory: &Path) -> PathBuf {
+    directory.join("server.key_secret")
 }
 
-/// In the directory of a [`Place`]: the certificates of the clients that are let in.
-pub(crate) fn clients(place: &Path) -> PathBuf {
-    place.join("clients")
+/// In the directory of a [`KeyFiles`]: the certificates of the clients that are let in.
+pub(crate) fn clients(directory: &Path) -> PathBuf {
+    directory.join("clients")
 }
 
-impl Place {
+impl KeyFiles {
     pub(crate) fn new() -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let server = Certificate::generate()?;
@@ -45,7 +45,7 @@ impl Place {
         for other in 1..KEYS {
             save_certificate(clients.join(format!("other-{other}.key")), &KeyPair::generate()?.public, None)?;
         }
-        Ok(Place { directory, client, server: server.public_key() })
+        Ok(KeyFiles { directory, client, server: server.public_key() })
     }
 }
 
@@ -57,17 +57,17 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn start(contestant: Contestant, place: &Place) -> Result<Self> {
+    pub(crate) fn start(contestant: Contestant, files: &KeyFiles) -> Result<Self> {
         let mut command = match contestant {
             Contestant::Pyzmq => {
-                let mut command = Command::new(python::python());
-                command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/python/connections.py"));
-                command.args([DOMAIN.as_ref(), place.directory.path()]);
+                let mut command = Command::new(zmq_auth_benches::python());
+                command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("python/connections.py"));
+                command.args([DOMAIN.as_ref(), files.directory.path()]);
                 command
             }
             _ => {
                 let mut command = Command::new(std::env::current_exe()?);
-                command.args([SERVE, contestant.name()]).arg(place.directory.path());
+                command.args([SERVE, contestant.name()]).arg(files.directory.path());
                 command
             }
         };

@@ -1,9 +1,10 @@
-//! What was measured, as sections of the report.
+//! The sections of the report.
 
 use std::time::Duration;
 
-use super::client::Taken;
-use super::report::{Better, Section};
+use zmq_auth_benches::report::{Better, Section};
+
+use super::client::Timings;
 use super::{Contestant, Extent};
 
 const HOW: &str = "Connect, one message each way, close, over TCP on one machine, with CURVE. Each server is a process of its own \
@@ -34,17 +35,17 @@ impl Tables {
         }
     }
 
-    pub(crate) fn add(&mut self, extent: Extent, contestant: Contestant, taken: &Taken, cpu: Duration) {
+    pub(crate) fn add(&mut self, extent: Extent, contestant: Contestant, timings: &Timings, cpu: Duration) {
         let work = match extent.at_once {
             1 => "one after another".into(),
             many => format!("{many} at once"),
         };
-        let mut each = taken.each.clone();
+        let mut each = timings.each.clone();
         each.sort_unstable();
         let count = each.len();
         let at = |share: usize| micros(each[(count * share / 100).min(count - 1)]);
         let name = contestant.name();
-        self.per_second.add(&work, name, count as f64 / taken.all.as_secs_f64());
+        self.per_second.add(&work, name, count as f64 / timings.all.as_secs_f64());
         self.p50.add(&work, name, at(50));
         self.p99.add(&work, name, at(99));
         self.cpu.add(&work, name, micros(cpu) / count as f64);

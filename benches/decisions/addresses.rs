@@ -1,11 +1,11 @@
-//! Address rules: single addresses and subnets, IPv4 and IPv6.
+//! Decisions by address rules: single addresses and subnets, IPv4 and IPv6.
 
 use anyhow::Result;
 
 use super::contestant::Contestant;
 use super::population::{Family, Population, Shape};
 use super::requests::Requests;
-use super::stores::{Figures, shown};
+use super::stores::{Figures, grouped};
 use super::{Bench, czmq, floor, ours, pyzmq};
 
 const KEYS: [&str; 2] = ["decisions-addresses", "decisions-addresses-cpu"];
@@ -19,7 +19,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         for (family, version) in [(Family::V4, "IPv4"), (Family::V6, "IPv6")] {
             for &size in bench.extent.rules {
                 let population = Population::Addresses(family, shape, size);
-                let rules = format!("{version} {named}, {}", shown(size));
+                let rules = format!("{version} {named}, {}", grouped(size));
                 figures.row(bench, &rules, 1, &mut contestants(bench, population)?)?;
             }
         }

@@ -1,4 +1,4 @@
-//! A policy that changes while it decides at full rate.
+//! Latency and rate of decisions while the policy changes.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,17 +7,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use zmq_auth::{Authenticator, KeyDirectory, PublicKey};
+use zmq_auth_benches::report::{self, Better, Section};
 
 use super::contestant::Contestant;
 use super::driver::{Load, Measured};
 use super::placement::{Cores, Placement};
 use super::population::{self, Family, Population, Shape};
-use super::report::{self, Better, Section};
 use super::requests::Requests;
-use super::stores::{full_rate, shown};
+use super::stores::{full_rate, grouped};
 use super::{Bench, DOMAIN, ours, watched};
 
-const STILL: &str = "no changes";
+const UNCHANGED: &str = "no changes";
 const ELSEWHERE: &str = "changes elsewhere";
 const CHANGING: &str = "changes";
 const EVERY: Duration = Duration::from_millis(1);
@@ -27,8 +27,8 @@ const HOW: &str = "1 socket, 64 requests under way; the time from before a reque
      again and again without a pause. Elsewhere: the same changes of another policy of the same size, which nobody \
      asks; they show what a busy thread costs that does not touch the policy.";
 
-/// What is changed, and by whom.
-struct Scene<'a> {
+/// A kind of change, and the policy that it is made to.
+struct Case<'a> {
     work: String,
     population: Population,
     policy: Authenticator,
@@ -63,7 +63,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
             HOW,
             "µs",
             Better::Lower,
-            Some(STILL),
+            Some(UNCHANGED),
         ),
         rate: section(
             "decisions-changes-rate",
@@ -71,7 +71,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
             rate,
             "decisions/s",
             Better::Higher,
-            Some(STILL),
+            Some(UNCHANGED),
         ),
         cost: section("decisions-changes-cost", "What a change costs", cost, "µs a change", Better::Lower, None),
     };
@@ -92,9 +92,9 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
 const FAMILY: Family = Family::V4;
 const SHAPE: Shape = Shape::Subnet;
 
-fn one_key(size: u32) -> Result<Scene<'static>> {
+fn one_key(size: u32) -> Result<Case<'static>> {
     let population = Population::Keys(size);
-    let (policy, both) = twice(|| ours::policy(population))?;
+    let (policy, both) = two_policies(|| ours::policy(population))?;
     // Of nobody who asks.
     let key = ours::key(u64::from(size) * 3);
     let change = move |here, number: u64| {
@@ -105,38 +105,38 @@ fn one_key(size: u32) -> Result<Scene<'static>> {
         }
         Ok(())
     };
-    let work = format!("one key in {}", shown(size));
-    Ok(Scene { work, population, policy, pause: EVERY, change: Box::new(change) })
+    let work = format!("one key in {}", grouped(size));
+    Ok(Case { work, population, policy, pause: EVERY, change: Box::new(change) })
 }
 
-fn one_rule(size: u32) -> Result<Scene<'static>> {
+fn one_rule(size: u32) -> Result<Case<'static>> {
     let population = Population::Addresses(FAMILY, SHAPE, size);
-    let (policy, both) = twice(|| ours::policy(population))?;
+    let (policy, both) = two_policies(|| ours::policy(population))?;
     let change = move |here, number| {
         let rule = population::rule(FAMILY, SHAPE, u64::from(size) * 3 + number);
         Ok(both[usize::from(here)].allow([rule])?)
     };
-    let work = format!("one rule in {}", shown(size));
-    Ok(Scene { work, population, policy, pause: EVERY, change: Box::new(change) })
+    let work = format!("one rule in {}", grouped(size));
+    Ok(Case { work, population, policy, pause: EVERY, change: Box::new(change) })
 }
 
-fn all_keys(keys: &[PublicKey]) -> Result<Scene<'_>> {
+fn all_keys(keys: &[PublicKey]) -> Result<Case<'_>> {
     let population = Population::Keys(keys.len() as u32);
-    let (policy, both) = twice(|| ours::policy(population))?;
+    let (policy, both) = two_policies(|| ours::policy(population))?;
     let change = move |here, _| Ok(both[usize::from(here)].configure_curve_keys(DOMAIN, keys.iter().copied())?);
-    let work = format!("all {} keys", shown(keys.len() as u32));
-    Ok(Scene { work, population, policy, pause: Duration::ZERO, change: Box::new(change) })
+    let work = format!("all {} keys", grouped(keys.len() as u32));
+    Ok(Case { work, population, policy, pause: Duration::ZERO, change: Box::new(change) })
 }
 
-fn all_rules(rules: &[String]) -> Result<Scene<'_>> {
+fn all_rules(rules: &[String]) -> Result<Case<'_>> {
     let population = Population::Addresses(FAMILY, SHAPE, rules.len() as u32);
-    let (policy, both) = twice(|| ours::policy(population))?;
+    let (policy, both) = two_policies(|| ours::policy(population))?;
     let change = move |here, _| Ok(both[usize::from(here)].set_addresses(rules, [""; 0])?);
-    let work = format!("all {} rules", shown(rules.len() as u32));
-    Ok(Scene { work, population, policy, pause: Duration::ZERO, change: Box::new(change) })
+    let work = format!("all {} rules", grouped(rules.len() as u32));
+    Ok(Case { work, population, policy, pause: Duration::ZERO, change: Box::new(change) })
 }
 
-fn one_file(below: &Path, size: u32) -> Result<Scene<'static>> {
+fn one_file(below: &Path, size: u32) -> Result<Case<'static>> {
     let (store, elsewhere) = (watched::key_directory(below, size)?, KeyDirectory::open(below.join("keys"))?);
     // The file that changes is of nobody who asks.
     watched::write_key(store.path(), size.into(), u64::from(size) * 3)?;
@@ -149,43 +149,43 @@ fn one_file(below: &Path, size: u32) -> Result<Scene<'static>> {
         store.reload()?;
         Ok(())
     };
-    let work = format!("one file in {}", shown(size));
-    Ok(Scene { work, population: Population::Keys(size), policy, pause: Duration::ZERO, change: Box::new(change) })
+    let work = format!("one file in {}", grouped(size));
+    Ok(Case { work, population: Population::Keys(size), policy, pause: Duration::ZERO, change: Box::new(change) })
 }
 
 /// One that decides, and both: the other one first.
-fn twice(make: impl Fn() -> Result<Authenticator>) -> Result<(Authenticator, [Authenticator; 2])> {
+fn two_policies(make: impl Fn() -> Result<Authenticator>) -> Result<(Authenticator, [Authenticator; 2])> {
     let policy = make()?;
     Ok((policy.clone(), [make()?, policy]))
 }
 
-fn measure(bench: &Bench, scene: Scene<'_>, figures: &mut Figures) -> Result<()> {
-    let requests = Requests::of(scene.population);
-    let mut contestant = ours::thread(ours::THREAD, &bench.driver, &requests, &scene.policy)?;
+fn measure(bench: &Bench, case: Case<'_>, figures: &mut Figures) -> Result<()> {
+    let requests = Requests::of(case.population);
+    let mut contestant = ours::thread(ours::THREAD, &bench.driver, &requests, &case.policy)?;
     let (repetitions, seconds) = bench.extent.changes;
     let load = Load { latencies: true, seconds, ..full_rate(bench) };
-    let mut variants = [STILL, ELSEWHERE, CHANGING];
+    let mut variants = [UNCHANGED, ELSEWHERE, CHANGING];
     let cores = Cores::here()?;
-    cores.part(Placement::TwoCores)?;
+    cores.separate(Placement::TwoCores)?;
     let mut changed = 0;
     for _ in 0..repetitions {
         for variant in variants {
             let mut run = || -> Result<Measured> {
                 let measured = contestant.run(&load)?;
-                measured.check(false).with_context(|| format!("{}, {variant}", scene.work))?;
+                measured.check(false).with_context(|| format!("{}, {variant}", case.work))?;
                 Ok(measured)
             };
             let measured = match variant {
-                STILL => run()?,
+                UNCHANGED => run()?,
                 _ => {
-                    let (measured, cost) = beside(&scene, &cores, variant == CHANGING, &mut changed, run)?;
-                    figures.cost.add(&scene.work, variant, cost);
+                    let (measured, cost) = run_with_changes(&case, &cores, variant == CHANGING, &mut changed, run)?;
+                    figures.cost.add(&case.work, variant, cost);
                     measured
                 }
             };
-            figures.rate.add(&scene.work, variant, measured.rate());
+            figures.rate.add(&case.work, variant, measured.rate());
             for (quantile, shown_as) in [(0.5, "p50"), (0.99, "p99"), (0.999, "p99.9")] {
-                figures.latency.add(&format!("{}, {shown_as}", scene.work), variant, measured.latency(quantile));
+                figures.latency.add(&format!("{}, {shown_as}", case.work), variant, measured.latency(quantile));
             }
         }
         variants.rotate_left(1);
@@ -193,9 +193,9 @@ fn measure(bench: &Bench, scene: Scene<'_>, figures: &mut Figures) -> Result<()>
     Ok(())
 }
 
-/// Runs while another thread makes changes; tells what one took, in µs.
-fn beside<T>(
-    scene: &Scene<'_>,
+/// Runs while another thread makes changes; returns what one took too, in µs.
+fn run_with_changes<T>(
+    case: &Case<'_>,
     cores: &Cores,
     here: bool,
     changed: &mut u64,
@@ -204,14 +204,14 @@ fn beside<T>(
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         let changer = scope.spawn(|| -> Result<f64> {
-            cores.step_aside()?;
+            cores.use_spare_core()?;
             let (mut next, mut busy, first) = (Instant::now(), Duration::ZERO, *changed);
             // At least one, however slow.
             while *changed == first || !stop.load(Ordering::Relaxed) {
                 thread::sleep(next.saturating_duration_since(Instant::now()));
                 let start = Instant::now();
-                next = start + scene.pause;
-                (scene.change)(here, *changed)?;
+                next = start + case.pause;
+                (case.change)(here, *changed)?;
                 *changed += 1;
                 busy += start.elapsed();
             }

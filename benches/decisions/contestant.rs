@@ -1,4 +1,4 @@
-//! Who is asked.
+//! A contestant: a ZAP handler under load.
 
 use std::ffi::c_void;
 use std::sync::Arc;
@@ -17,15 +17,15 @@ pub(crate) trait Contestant {
     fn run(&mut self, load: &Load) -> Result<Measured>;
 
     /// Whether it answers 200 to everything.
-    fn lets_all_in(&self) -> bool {
+    fn allows_all(&self) -> bool {
         false
     }
 }
 
 /// One in this process, with this program's libzmq.
-pub(crate) struct Here<Handler> {
+pub(crate) struct InProcess<Handler> {
     pub(crate) name: &'static str,
-    pub(crate) lets_all_in: bool,
+    pub(crate) allows_all: bool,
     // Ends before its context.
     pub(crate) _handler: Handler,
     pub(crate) context: zmq::Context,
@@ -33,7 +33,7 @@ pub(crate) struct Here<Handler> {
     pub(crate) requests: Requests,
 }
 
-impl<Handler> Contestant for Here<Handler> {
+impl<Handler> Contestant for InProcess<Handler> {
     fn name(&self) -> &'static str {
         self.name
     }
@@ -45,8 +45,8 @@ impl<Handler> Contestant for Here<Handler> {
         self.driver.drive(&Functions::linked(), &mut raw, &mut self.requests, load).context(self.name)
     }
 
-    fn lets_all_in(&self) -> bool {
-        self.lets_all_in
+    fn allows_all(&self) -> bool {
+        self.allows_all
     }
 }
 

@@ -123,7 +123,7 @@ impl Driver {
     pub(crate) fn compile() -> Result<Self> {
         let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
         let file = directory.path().join("driver.so");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/decisions/driver.c");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("decisions/driver.c");
         let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
         let mut command = Command::new(compiler);
         command.args(["-O2", "-shared", "-fPIC", "-o"]).arg(&file).arg(source);
@@ -176,9 +176,9 @@ impl Driver {
 
 impl Measured {
     /// Every request was answered; exactly half were to be let in, and were (all of them, by one who lets all in).
-    pub(crate) fn check(&self, lets_all_in: bool) -> Result<()> {
+    pub(crate) fn check(&self, allows_all: bool) -> Result<()> {
         let Counts { asked, expected, allowed, refused, other, answers, .. } = self.counts;
-        let right = if lets_all_in { asked } else { expected };
+        let right = if allows_all { asked } else { expected };
         ensure!(other == 0 && allowed + refused == asked, "answers that are none: {:?}", self.counts);
         ensure!(allowed == right && expected * 2 == asked, "wrong decisions: {:?}", self.counts);
         ensure!(answers > 0, "nothing on the clock: {:?}", self.counts);

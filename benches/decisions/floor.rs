@@ -1,4 +1,4 @@
-//! The floor: what libzmq itself costs, and a bare lookup on top.
+//! The floor: a handler that makes libzmq's calls and nothing else, and one with a bare lookup on top.
 #![allow(unsafe_code)]
 
 use std::collections::{HashMap, HashSet};
@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use anyhow::{Result, ensure};
 use zmq_sys::{zmq_msg_t, zmq_pollitem_t};
 
-use super::contestant::{ENDPOINT, Here};
+use super::contestant::{ENDPOINT, InProcess};
 use super::driver::Driver;
 use super::population::{self, Population};
 use super::requests::Requests;
@@ -36,20 +36,24 @@ pub(crate) struct Floor {
 }
 
 /// Answers 200 to everything.
-pub(crate) fn bare(driver: &Arc<Driver>, requests: &Requests) -> Result<Here<Floor>> {
+pub(crate) fn bare(driver: &Arc<Driver>, requests: &Requests) -> Result<InProcess<Floor>> {
     contestant(FLOOR, Store::Nothing, driver, requests)
 }
 
 /// Answers 200 to who is in the store.
-pub(crate) fn with_lookup(driver: &Arc<Driver>, requests: &Requests, population: Population) -> Result<Here<Floor>> {
+pub(crate) fn with_lookup(
+    driver: &Arc<Driver>,
+    requests: &Requests,
+    population: Population,
+) -> Result<InProcess<Floor>> {
     contestant(LOOKUP, Store::of(population), driver, requests)
 }
 
-fn contestant(name: &'static str, store: Store, driver: &Arc<Driver>, requests: &Requests) -> Result<Here<Floor>> {
+fn contestant(name: &'static str, store: Store, driver: &Arc<Driver>, requests: &Requests) -> Result<InProcess<Floor>> {
     let context = zmq::Context::new();
-    let lets_all_in = matches!(store, Store::Nothing);
+    let allows_all = matches!(store, Store::Nothing);
     let handler = Floor::start(&context, store)?;
-    Ok(Here { name, lets_all_in, _handler: handler, context, driver: driver.clone(), requests: requests.clone() })
+    Ok(InProcess { name, allows_all, _handler: handler, context, driver: driver.clone(), requests: requests.clone() })
 }
 
 impl Store {

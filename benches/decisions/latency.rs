@@ -1,14 +1,14 @@
-//! One request at a time.
+//! Latency of one request at a time.
 
 use anyhow::Result;
+use zmq_auth_benches::report::{self, Better, Section};
 
 use super::contestant::Contestant;
 use super::driver::Load;
 use super::placement::{Cores, Placement};
 use super::population::Population;
-use super::report::{self, Better, Section};
 use super::requests::Requests;
-use super::turns::turns;
+use super::rotation::run_in_rotation;
 use super::{Bench, floor, ours, pyzmq};
 
 const SIZE: u32 = 1_000;
@@ -43,7 +43,7 @@ fn measure(
     population: Population,
     cores: &Cores,
     placement: Placement,
-    mut note: impl FnMut(&str, &'static str, f64),
+    mut record: impl FnMut(&str, &'static str, f64),
 ) -> Result<()> {
     let requests = Requests::of(population);
     let driver = &bench.driver;
@@ -54,11 +54,11 @@ fn measure(
         Box::new(ours::tokio(driver, &requests, &ours::policy(population)?)?),
         pyzmq::contestant(driver, &requests, population)?,
     ];
-    cores.part(placement)?;
+    cores.separate(placement)?;
     let load = Load { sockets: 1, window: 1, seconds: bench.extent.seconds, warm_up: 200, latencies: true };
-    turns(bench.extent.repetitions, &load, &mut contestants, |name, measured| {
+    run_in_rotation(bench.extent.repetitions, &load, &mut contestants, |name, measured| {
         for (quantile, shown_as) in [(0.5, "p50"), (0.99, "p99")] {
-            note(shown_as, name, measured.latency(quantile));
+            record(shown_as, name, measured.latency(quantile));
         }
     })
 }

@@ -1,19 +1,19 @@
-//! What is asked of a handler in one process: decisions per second, latency, and policies that change meanwhile.
+//! Benchmark of a handler in one process: decisions per second, latency, and both while the policy changes.
 //!
 //! One load driver in C (`driver.c`) asks every contestant at its ZAP endpoint, over inproc, as libzmq does:
 //!
 //! - `floor`: a handler on raw libzmq calls that answers 200 to everything; `floor+lookup`: the same with one bare hash
 //!   lookup of what the client brings;
-//! - `zmq-auth` and `zmq-auth tokio`: this crate's faces;
+//! - `zmq-auth` and `zmq-auth tokio`: this crate's front ends;
 //! - `czmq`: its `zauth`, where libczmq is installed; `pyzmq`: its `ThreadAuthenticator`, in a process of its own.
 //!
 //! ```sh
-//! cargo bench --all-features --bench decisions                      # all, about ten minutes
-//! cargo bench --all-features --bench decisions -- decisions-curve   # the sections whose key holds this
-//! cargo bench --all-features --bench decisions -- --repetitions 3
+//! cargo bench -p zmq-auth-benches --bench decisions                      # all, about ten minutes
+//! cargo bench -p zmq-auth-benches --bench decisions -- decisions-curve   # the sections whose key holds this
+//! cargo bench -p zmq-auth-benches --bench decisions -- --repetitions 3
 //! ```
 //!
-//! The report goes to `target/bench`. Without Cargo's `--bench`, as in `cargo test`, it only runs through once with small
+//! The report goes to `target/bench`. Without Cargo's `--bench`, as in `cargo test --benches`, it only runs through once with small
 //! stores, in seconds.
 
 mod addresses;
@@ -26,20 +26,17 @@ mod latency;
 mod ours;
 mod placement;
 mod population;
-#[path = "../../tests/harness/python.rs"]
-mod python;
 mod pyzmq;
-#[path = "../report/mod.rs"]
-mod report;
 mod requests;
+mod rotation;
 mod stores;
-mod turns;
 mod watched;
 
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use driver::Driver;
+use zmq_auth_benches::report;
 
 /// The domain that `driver.c` asks about.
 const DOMAIN: &str = "bench";

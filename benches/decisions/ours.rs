@@ -1,4 +1,4 @@
-//! This crate's two faces.
+//! This crate's two front ends.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use anyhow::Result;
 use zmq_auth::{AsyncAuthenticator, Authenticator, PublicKey, ThreadAuthenticator};
 
 use super::DOMAIN;
-use super::contestant::Here;
+use super::contestant::InProcess;
 use super::driver::Driver;
 use super::population::{self, Population};
 use super::requests::Requests;
@@ -36,18 +36,18 @@ pub(crate) fn key(number: u64) -> PublicKey {
     population::key(number).into()
 }
 
-/// The thread face under a name of its own.
+/// The thread front end, under the given name.
 pub(crate) fn thread(
     name: &'static str,
     driver: &Arc<Driver>,
     requests: &Requests,
     policy: &Authenticator,
-) -> Result<Here<ThreadAuthenticator>> {
+) -> Result<InProcess<ThreadAuthenticator>> {
     let context = zmq::Context::new();
     let handler = policy.start(&context)?;
-    Ok(Here {
+    Ok(InProcess {
         name,
-        lets_all_in: false,
+        allows_all: false,
         _handler: handler,
         context,
         driver: driver.clone(),
@@ -55,20 +55,20 @@ pub(crate) fn thread(
     })
 }
 
-/// The tokio face, in a runtime as `#[tokio::main]` makes it.
+/// The tokio front end, in a runtime as `#[tokio::main]` makes it.
 pub(crate) struct InRuntime {
     // Ends before its runtime.
     _handler: AsyncAuthenticator,
     _runtime: tokio::runtime::Runtime,
 }
 
-pub(crate) fn tokio(driver: &Arc<Driver>, requests: &Requests, policy: &Authenticator) -> Result<Here<InRuntime>> {
+pub(crate) fn tokio(driver: &Arc<Driver>, requests: &Requests, policy: &Authenticator) -> Result<InProcess<InRuntime>> {
     let context = zmq::Context::new();
     let runtime = tokio::runtime::Runtime::new()?;
     let handler = InRuntime { _handler: runtime.block_on(policy.start_async(&context))?, _runtime: runtime };
-    Ok(Here {
+    Ok(InProcess {
         name: TOKIO,
-        lets_all_in: false,
+        allows_all: false,
         _handler: handler,
         context,
         driver: driver.clone(),

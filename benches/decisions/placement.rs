@@ -1,4 +1,4 @@
-//! On which cores the threads run. Left to itself, the system puts asker and handler on one core at one time and on two at
+//! CPU affinity of asker and handler. Left to itself, the system puts asker and handler on one core at one time and on two at
 //! another, and on a virtual machine two may be one core's two threads: then all takes twice as long, until it moves them.
 #![allow(unsafe_code)]
 
@@ -49,7 +49,7 @@ impl Cores {
     }
 
     /// This thread on one side, all other threads of the process on the other.
-    pub(crate) fn part(&self, placement: Placement) -> Result<()> {
+    pub(crate) fn separate(&self, placement: Placement) -> Result<()> {
         let (asker, others) = self.chosen(placement);
         if others.is_empty() {
             return Ok(());
@@ -66,7 +66,7 @@ impl Cores {
     }
 
     /// This thread to where neither side is, if there is such a core.
-    pub(crate) fn step_aside(&self) -> Result<()> {
+    pub(crate) fn use_spare_core(&self) -> Result<()> {
         match &self.0[..] {
             [_, between @ .., _] if !between.is_empty() => pin(0, between),
             all => pin(0, all),

@@ -1,8 +1,10 @@
-//! Who is let in, and who asks besides: numbered, the same in every run, and spread as in life.
+//! Numbered clients, the same in every run: those that a store accepts, and others.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// Those who are let in, and how many there are.
+use zmq_auth_benches::random;
+
+/// The kind and the number of the accepted clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Population {
     /// By a CURVE key.
@@ -31,7 +33,7 @@ pub(crate) enum Shape {
 pub(crate) fn key(number: u64) -> [u8; 32] {
     let mut bytes = [0; 32];
     for (place, word) in bytes.chunks_exact_mut(8).enumerate() {
-        word.copy_from_slice(&mixed(number * 4 + place as u64).to_le_bytes());
+        word.copy_from_slice(&random::nth(number * 4 + place as u64).to_le_bytes());
     }
     bytes
 }
@@ -41,7 +43,7 @@ pub(crate) fn user(number: u64) -> String {
 }
 
 pub(crate) fn password(number: u64) -> String {
-    format!("{:016x}", mixed(number))
+    format!("{:016x}", random::nth(number))
 }
 
 /// An address that asks: of a rule, if the number is that of a rule.
@@ -51,9 +53,11 @@ pub(crate) fn address(family: Family, shape: Shape, number: u64) -> String {
         (Family::V4, Shape::Single) => Ipv4Addr::from((number as u32).wrapping_mul(0x9E37_79B1)).to_string(),
         (Family::V6, Shape::Single) => {
             let subnet = 0x2001_0db8 << 32 | u64::from((number as u32).wrapping_mul(0x9E37_79B1));
-            Ipv6Addr::from(u128::from(subnet) << 64 | u128::from(mixed(number))).to_string()
+            Ipv6Addr::from(u128::from(subnet) << 64 | u128::from(random::nth(number))).to_string()
         }
-        (Family::V4, Shape::Subnet) => Ipv4Addr::from(block(number) << 12 | mixed(number) as u32 & 0xfff).to_string(),
+        (Family::V4, Shape::Subnet) => {
+            Ipv4Addr::from(block(number) << 12 | random::nth(number) as u32 & 0xfff).to_string()
+        }
         (Family::V6, Shape::Subnet) => v6_in_block(number).to_string(),
     }
 }
@@ -80,15 +84,7 @@ fn block(number: u64) -> u32 {
 }
 
 fn v6_in_block(number: u64) -> Ipv6Addr {
-    let bits = mixed(number) & 0xfff;
+    let bits = random::nth(number) & 0xfff;
     let subnet = 0x2001_0db8 << 32 | u64::from(block(number)) << 12 | bits;
-    Ipv6Addr::from(u128::from(subnet) << 64 | u128::from(mixed(number + 1)))
-}
-
-/// A number that looks random, always the same for one number (the finaliser of SplitMix64).
-pub(crate) fn mixed(number: u64) -> u64 {
-    let mut word = number.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    word ^ (word >> 31)
+    Ipv6Addr::from(u128::from(subnet) << 64 | u128::from(random::nth(number + 1)))
 }

@@ -10,7 +10,6 @@ use zmq_auth::PublicKey;
 use super::contestant::Contestant;
 use super::driver::{Counts, Driver, Load, Measured, NAMES, ROOM};
 use super::population::{self, Population};
-use super::python;
 use super::requests::Requests;
 
 pub(crate) const NAME: &str = "pyzmq";
@@ -32,8 +31,8 @@ pub(crate) fn contestant(driver: &Driver, requests: &Requests, population: Popul
     };
     let members = file("members", members(population).as_bytes())?;
     let requested = file("requests", &requests.bytes)?;
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/python/decisions.py");
-    let mut child = Command::new(python::python())
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/decisions.py");
+    let mut child = Command::new(zmq_auth_benches::python())
         .arg(program)
         .args([driver.file(), &members, &requested, &directory.path().join("latencies")])
         .args([requests.mechanism.to_str()?, super::DOMAIN, &ROOM.to_string(), &NAMES.join(",")])

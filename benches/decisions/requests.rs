@@ -3,7 +3,9 @@
 use std::ffi::CStr;
 use std::sync::Arc;
 
-use super::population::{self, Population, mixed};
+use zmq_auth_benches::random;
+
+use super::population::{self, Population};
 
 /// So many are made for a large store; then they come again.
 const MOST: u64 = 1 << 20;
@@ -29,11 +31,11 @@ impl Requests {
         let size = u64::from(size);
         let mut bytes = Vec::new();
         for pair in 0..(size * 4).clamp(LEAST, MOST) / 2 {
-            let draw = mixed(pair);
+            let draw = random::nth(pair);
             let member_first = draw & 1 == 0;
             for member in [member_first, !member_first] {
                 bytes.push(u8::from(member));
-                let number = mixed(draw ^ u64::from(member)) % size;
+                let number = random::nth(draw ^ u64::from(member)) % size;
                 write(population, size, number, member, &mut bytes);
             }
         }

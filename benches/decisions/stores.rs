@@ -1,14 +1,14 @@
 //! Decisions per second from stores in memory, as they grow.
 
 use anyhow::Result;
+use zmq_auth_benches::report::{self, Better, Section};
 
 use super::contestant::Contestant;
 use super::driver::Load;
 use super::placement::{Cores, Placement};
 use super::population::Population;
-use super::report::{self, Better, Section};
 use super::requests::Requests;
-use super::turns::turns;
+use super::rotation::run_in_rotation;
 use super::{Bench, czmq, floor, ours, pyzmq};
 
 const HOW: &str = "Requests from DEALER sockets over inproc, 64 outstanding on each socket, all of one thread, on a core of its own; members and strangers are drawn \
@@ -50,8 +50,8 @@ impl Figures {
     ) -> Result<()> {
         let load = Load { sockets, ..full_rate(bench) };
         let cores = Cores::here()?;
-        cores.part(Placement::TwoCores)?;
-        turns(bench.extent.repetitions, &load, contestants, |name, measured| {
+        cores.separate(Placement::TwoCores)?;
+        run_in_rotation(bench.extent.repetitions, &load, contestants, |name, measured| {
             self.rate.add(work, name, measured.rate());
             self.cpu.add(work, name, measured.handler_cpu());
         })
@@ -94,7 +94,7 @@ fn grow(bench: &Bench, mut figures: Figures, of: fn(u32) -> Population, what: &s
             contestants.extend(czmq::contestant(driver, &requests, population)?);
             contestants.push(pyzmq::contestant(driver, &requests, population)?);
         }
-        let store = format!("{} {}{}", shown(size), what, if size == 1 { "" } else { "s" });
+        let store = format!("{} {}{}", grouped(size), what, if size == 1 { "" } else { "s" });
         figures.row(bench, &format!("16 sockets, {store}"), 16, &mut contestants)?;
         if with_tokio {
             contestants.insert(3, Box::new(ours::tokio(driver, &requests, &policy)?));
@@ -107,7 +107,7 @@ fn grow(bench: &Bench, mut figures: Figures, of: fn(u32) -> Population, what: &s
 }
 
 /// With thousands apart.
-pub(crate) fn shown(number: u32) -> String {
+pub(crate) fn grouped(number: u32) -> String {
     match number {
         0..1_000 => number.to_string(),
         1_000..1_000_000 => format!("{},{:03}", number / 1_000, number % 1_000),

@@ -1,4 +1,4 @@
-//! Stores that follow the disk.
+//! Decisions from stores that follow the disk.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use zmq_auth::{Authenticator, KeyDirectory, PasswordFile, save_certificate};
 use super::contestant::Contestant;
 use super::population::{self, Population};
 use super::requests::Requests;
-use super::stores::{Figures, shown};
+use super::stores::{Figures, grouped};
 use super::{Bench, DOMAIN, floor, ours};
 
 const KEYS: [&str; 2] = ["decisions-watched", "decisions-watched-cpu"];
@@ -51,7 +51,7 @@ fn rows(
         Box::new(ours::thread("zmq-auth, watched", driver, &requests, policy)?),
     ];
     for (sockets, named) in [(1, "1 socket"), (16, "16 sockets")] {
-        let work = format!("{named}, {} {what}", shown(bench.extent.watched));
+        let work = format!("{named}, {} {what}", grouped(bench.extent.watched));
         figures.row(bench, &work, sockets, &mut contestants)?;
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Runs a case under callgrind and reads what it counted.
+//! Instruction counts of a case, from callgrind.
 
 use std::fs;
 use std::path::Path;
@@ -58,43 +58,43 @@ fn handler_threads(directory: &Path) -> Result<u64> {
     Ok(sum)
 }
 
-/// Whose a function is.
+/// The code base that a function belongs to.
 #[derive(Clone, Copy, PartialEq)]
-enum Side {
+enum Owner {
     Rust,
     Libzmq,
     /// The C library and the like: counted for Rust where Rust calls it.
     C,
 }
 
-fn side(function: &str) -> Side {
+fn owner(function: &str) -> Owner {
     let function = function.split('\'').next().unwrap_or_default();
     let hashed = function.strip_suffix('E').and_then(|name| name.rsplit_once("17h"));
     if function.starts_with("_R") || hashed.is_some_and(|(_, hash)| hash.len() == 16) || function.contains("__rust") {
-        Side::Rust
+        Owner::Rust
     } else if function.starts_with("_Z") || function.starts_with("zmq_") {
-        Side::Libzmq
+        Owner::Libzmq
     } else {
-        Side::C
+        Owner::C
     }
 }
 
 /// The instructions of Rust's functions in callgrind's profile, and of C functions that they call.
 fn own_work(profile: &str) -> Result<u64> {
-    let (mut current, mut called) = (Side::C, Side::C);
+    let (mut current, mut called) = (Owner::C, Owner::C);
     let mut sum = 0;
     let mut lines = profile.lines();
     while let Some(line) = lines.next() {
         if let Some(name) = line.strip_prefix("fn=") {
-            current = side(name);
+            current = owner(name);
         } else if let Some(name) = line.strip_prefix("cfn=") {
-            called = side(name);
+            called = owner(name);
         } else if line.starts_with("calls=") {
             let inclusive = cost(lines.next().context("calls= is followed by its cost")?)?;
-            if current == Side::Rust && called == Side::C {
+            if current == Owner::Rust && called == Owner::C {
                 sum += inclusive;
             }
-        } else if current == Side::Rust && line.starts_with(|first: char| first.is_ascii_digit()) {
+        } else if current == Owner::Rust && line.starts_with(|first: char| first.is_ascii_digit()) {
             sum += cost(line)?;
         }
     }

@@ -1,12 +1,11 @@
-//! What is decided: each case a policy, and requests that it answers all alike.
+//! The cases: each a policy, and requests that all get the same status.
 
 use std::net::Ipv4Addr;
 
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 use zmq_auth::{Authenticator, KeyDirectory, PublicKey, save_certificate};
-
-use crate::numbers::Numbers;
+use zmq_auth_benches::random::SplitMix64;
 
 /// Different requests of a case: so many that it matters little where one lies in a hash table.
 const REQUESTS: usize = 500;
@@ -16,11 +15,11 @@ const ADDRESS: &str = "127.0.0.1";
 /// One case.
 pub(crate) struct Case {
     pub(crate) name: &'static str,
-    scene: fn(&mut Numbers) -> Result<Scene>,
+    set_up: fn(&mut SplitMix64) -> Result<Setup>,
 }
 
-/// What a case needs.
-struct Scene {
+/// The policy and the requests of a case.
+struct Setup {
     authenticator: Authenticator,
     requests: Vec<Request>,
     status: &'static str,
@@ -33,15 +32,15 @@ type Request = Vec<Vec<u8>>;
 impl Case {
     /// All, the large ones last.
     pub(crate) fn all() -> Vec<Case> {
-        fn case(name: &'static str, scene: fn(&mut Numbers) -> Result<Scene>) -> Case {
-            Case { name, scene }
+        fn case(name: &'static str, set_up: fn(&mut SplitMix64) -> Result<Setup>) -> Case {
+            Case { name, set_up }
         }
         vec![
             case("NULL", null),
-            case("NULL, IPv4 allowed by one of 1,000 rules", |numbers| addresses(numbers, Side::Allowed)),
-            case("NULL, IPv4 outside of 1,000 allow rules", |numbers| addresses(numbers, Side::Outside)),
-            case("NULL, IPv4 denied by one of 1,000 rules", |numbers| addresses(numbers, Side::Denied)),
-            case("NULL, IPv6 allowed by one of 1,000 rules", |numbers| addresses(numbers, Side::AllowedIpv6)),
+            case("NULL, IPv4 allowed by one of 1,000 rules", |numbers| addresses(numbers, Origin::Allowed)),
+            case("NULL, IPv4 outside of 1,000 allow rules", |numbers| addresses(numbers, Origin::Outside)),
+            case("NULL, IPv4 denied by one of 1,000 rules", |numbers| addresses(numbers, Origin::Denied)),
+            case("NULL, IPv6 allowed by one of 1,000 rules", |numbers| addresses(numbers, Origin::AllowedIpv6)),
             case("PLAIN, right password", |_| plain(|n| (user(n), password(n)), "200")),
             case("PLAIN, wrong password", |_| plain(|n| (user(n), password(n + 1)), "400")),
             case("PLAIN, unknown user", |_| plain(|n| (user(n + USERS), password(n)), "400")),
@@ -61,7 +60,7 @@ impl Case {
 
     /// Has a handler decide so many requests, all of which wait for it when it starts: so each run wakes up as often.
     pub(crate) fn run(&self, decisions: usize) -> Result<()> {
-        let scene = (self.scene)(&mut Numbers(1))?;
+        let setup = (self.set_up)(&mut SplitMix64(1))?;
         let context = zmq::Context::new();
         let socket = context.socket(zmq::DEALER)?;
         socket.set_linger(0)?;
@@ -70,13 +69,13 @@ impl Case {
         // An answer that doesn't come is an error. Valgrind is slow.
         socket.set_rcvtimeo(120_000)?;
         socket.connect("inproc://zeromq.zap.01")?;
-        for request in scene.requests.iter().cycle().take(decisions) {
+        for request in setup.requests.iter().cycle().take(decisions) {
             socket.send_multipart(request, 0)?;
         }
-        let running = scene.authenticator.start(&context)?;
+        let running = setup.authenticator.start(&context)?;
         for _ in 0..decisions {
             let reply = socket.recv_multipart(0).context("no answer")?;
-            ensure!(reply.get(3).is_some_and(|status| status == scene.status.as_bytes()), "{}: {reply:?}", self.name);
+            ensure!(reply.get(3).is_some_and(|status| status == setup.status.as_bytes()), "{}: {reply:?}", self.name);
         }
         running.stop()?;
         Ok(())
@@ -88,14 +87,14 @@ fn request(domain: &str, address: &str, mechanism: &str, credentials: &[&[u8]]) 
     head.into_iter().chain(credentials.iter().map(|frame| frame.to_vec())).collect()
 }
 
-fn null(_: &mut Numbers) -> Result<Scene> {
+fn null(_: &mut SplitMix64) -> Result<Setup> {
     let requests = vec![request("lab", ADDRESS, "NULL", &[])];
-    Ok(Scene { authenticator: Authenticator::new(), requests, status: "200", _files: None })
+    Ok(Setup { authenticator: Authenticator::new(), requests, status: "200", _files: None })
 }
 
 /// Where a client of an address case comes from.
 #[derive(Clone, Copy, PartialEq)]
-enum Side {
+enum Origin {
     Allowed,
     Outside,
     Denied,
@@ -103,15 +102,15 @@ enum Side {
 }
 
 /// Half of the rules are single addresses, half are subnets of all lengths from /16 to /28.
-fn addresses(numbers: &mut Numbers, side: Side) -> Result<Scene> {
+fn addresses(numbers: &mut SplitMix64, origin: Origin) -> Result<Setup> {
     let mut rules = Vec::new();
     let mut inside = Vec::new();
     for n in 0..1_000 {
         // 10.0.0.0/8 and fd00::/8 hold all rules; each second address is one.
-        let host = numbers.next() as u32 & 0x00FF_FFFE;
+        let host = numbers.next_u64() as u32 & 0x00FF_FFFE;
         let prefix = 16 + numbers.below(13) as u32;
-        let (ip, net) = match side {
-            Side::AllowedIpv6 => (format!("fd00::{:x}:{:x}", host >> 16, host & 0xFFFF), 96 + prefix),
+        let (ip, net) = match origin {
+            Origin::AllowedIpv6 => (format!("fd00::{:x}:{:x}", host >> 16, host & 0xFFFF), 96 + prefix),
             _ => (Ipv4Addr::from(0x0A00_0000 | host).to_string(), prefix),
         };
         rules.push(if n % 2 == 0 { ip.clone() } else { format!("{ip}/{net}") });
@@ -119,14 +118,14 @@ fn addresses(numbers: &mut Numbers, side: Side) -> Result<Scene> {
     }
     let outside = || (0..1_000_u32).map(|n| Ipv4Addr::from(0xC000_0200 + n * 65_537).to_string()).collect();
     let authenticator = Authenticator::new();
-    match side {
-        Side::Denied => authenticator.deny(&rules)?,
+    match origin {
+        Origin::Denied => authenticator.deny(&rules)?,
         _ => authenticator.allow(&rules)?,
     }
-    let from: Vec<String> = if side == Side::Outside { outside() } else { inside };
+    let from: Vec<String> = if origin == Origin::Outside { outside() } else { inside };
     let requests = from.iter().map(|address| request("lab", address, "NULL", &[])).collect();
-    let status = if matches!(side, Side::Allowed | Side::AllowedIpv6) { "200" } else { "400" };
-    Ok(Scene { authenticator, requests, status, _files: None })
+    let status = if matches!(origin, Origin::Allowed | Origin::AllowedIpv6) { "200" } else { "400" };
+    Ok(Setup { authenticator, requests, status, _files: None })
 }
 
 fn user(n: usize) -> String {
@@ -137,50 +136,50 @@ fn password(n: usize) -> String {
     format!("password of {n:05}")
 }
 
-fn plain(credentials: impl Fn(usize) -> (String, String), status: &'static str) -> Result<Scene> {
+fn plain(credentials: impl Fn(usize) -> (String, String), status: &'static str) -> Result<Setup> {
     let authenticator = Authenticator::new();
     authenticator.configure_plain("shop", (0..USERS).map(|n| (user(n), password(n))))?;
     let request = |n| {
         let (user, password) = credentials(n);
         request("shop", ADDRESS, "PLAIN", &[user.as_bytes(), password.as_bytes()])
     };
-    Ok(Scene { authenticator, requests: (0..REQUESTS).map(request).collect(), status, _files: None })
+    Ok(Setup { authenticator, requests: (0..REQUESTS).map(request).collect(), status, _files: None })
 }
 
-fn curve(authenticator: Authenticator, keys: &[[u8; 32]], member: bool, files: Option<TempDir>) -> Scene {
+fn curve(authenticator: Authenticator, keys: &[[u8; 32]], member: bool, files: Option<TempDir>) -> Setup {
     let requests = keys.iter().map(|key| request("lab", ADDRESS, "CURVE", &[key])).collect();
-    Scene { authenticator, requests, status: if member { "200" } else { "400" }, _files: files }
+    Setup { authenticator, requests, status: if member { "200" } else { "400" }, _files: files }
 }
 
-fn some(numbers: &mut Numbers, count: usize) -> Vec<[u8; 32]> {
+fn random_keys(numbers: &mut SplitMix64, count: usize) -> Vec<[u8; 32]> {
     (0..count).map(|_| numbers.bytes()).collect()
 }
 
 /// Members, evenly out of the whole store; or strangers.
-fn visitors(numbers: &mut Numbers, stored: &[[u8; 32]], member: bool) -> Vec<[u8; 32]> {
+fn clients(numbers: &mut SplitMix64, stored: &[[u8; 32]], member: bool) -> Vec<[u8; 32]> {
     if !member {
-        return some(numbers, REQUESTS);
+        return random_keys(numbers, REQUESTS);
     }
     stored.iter().step_by((stored.len() / REQUESTS).max(1)).copied().collect()
 }
 
-fn any_key(numbers: &mut Numbers) -> Result<Scene> {
+fn any_key(numbers: &mut SplitMix64) -> Result<Setup> {
     let authenticator = Authenticator::new();
     authenticator.configure_curve("lab", zmq_auth::CURVE_ALLOW_ANY)?;
-    Ok(curve(authenticator, &some(numbers, REQUESTS), true, None))
+    Ok(curve(authenticator, &random_keys(numbers, REQUESTS), true, None))
 }
 
-fn keys(numbers: &mut Numbers, count: usize, member: bool) -> Result<Scene> {
-    let stored = some(numbers, count);
+fn keys(numbers: &mut SplitMix64, count: usize, member: bool) -> Result<Setup> {
+    let stored = random_keys(numbers, count);
     let authenticator = Authenticator::new();
     authenticator.configure_curve_keys("lab", stored.iter().copied().map(PublicKey::from))?;
-    Ok(curve(authenticator, &visitors(numbers, &stored, member), member, None))
+    Ok(curve(authenticator, &clients(numbers, &stored, member), member, None))
 }
 
 /// A live directory; each second certificate has metadata.
-fn directory(numbers: &mut Numbers, member: bool) -> Result<Scene> {
+fn directory(numbers: &mut SplitMix64, member: bool) -> Result<Setup> {
     let files = tempfile::tempdir()?;
-    let stored = some(numbers, 1_000);
+    let stored = random_keys(numbers, 1_000);
     save_certificate(files.path().join("0.key"), &PublicKey::from(stored[0]), None)?;
     let text = std::fs::read_to_string(files.path().join("0.key"))?;
     for (n, key) in stored.iter().enumerate().skip(1) {
@@ -190,5 +189,5 @@ fn directory(numbers: &mut Numbers, member: bool) -> Result<Scene> {
     }
     let authenticator = Authenticator::new();
     authenticator.configure_curve_store("lab", &KeyDirectory::open(files.path())?)?;
-    Ok(curve(authenticator, &visitors(numbers, &stored, member), member, Some(files)))
+    Ok(curve(authenticator, &clients(numbers, &stored, member), member, Some(files)))
 }

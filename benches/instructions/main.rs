@@ -1,20 +1,20 @@
-//! How many instructions the handler spends on a decision, held against figures that are committed.
+//! A guard on the cost of a decision: the handler's instructions, compared with committed figures.
 //!
 //! ```sh
-//! cargo bench --bench instructions                # fails where a case differs by more than 3 %
-//! cargo bench --bench instructions -- --update    # writes benches/instructions.txt anew
+//! # Fails where a case differs by more than 3 %; with `-- --update`, writes benches/instructions.txt anew.
+//! cargo bench -p zmq-auth-benches --no-default-features --bench instructions
 //! ```
 //!
 //! Needs valgrind. What is counted is this crate's own work in the handler's thread, from the frames that libzmq gives to
 //! those that it takes: Rust code, and the C functions that it calls (allocation, copies, the clock), but not libzmq.
 //! Each case runs twice, with as many decisions again the second time: in the difference, what start and end cost is gone.
 //!
-//! With features, the counts are printed and not compared. Without Cargo's `--bench`, as in `cargo test`, the cases only run through once, without valgrind.
+//! With the library's features, the counts are printed and not compared. Without Cargo's `--bench`, as in
+//! `cargo test --benches`, the cases only run through once, without valgrind.
 
 mod callgrind;
 mod cases;
 mod figures;
-mod numbers;
 
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -27,8 +27,8 @@ use figures::Figures;
 /// Decisions of the shorter run; the longer one has as many again.
 const DECISIONS: usize = 4_000;
 
-/// Each adds some instructions.
-const FEATURES: bool = cfg!(any(feature = "tokio", feature = "watch", feature = "argon2", feature = "metrics"));
+/// The library's, each of which adds some instructions.
+const FEATURES: bool = cfg!(feature = "full");
 
 fn main() -> ExitCode {
     match run() {

@@ -1,13 +1,13 @@
-//! Compiles the loop in C.
+//! The compiled loop in C, the least that loading can take.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
-/// Answers the program; `CC` names another compiler than `cc`.
+/// Returns the program; `CC` names another compiler than `cc`.
 pub(crate) fn compile() -> Result<PathBuf> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/key_directory/bare_reads.c");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("key_directory/bare_reads.c");
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bare_reads");
     let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
     let mut command = Command::new(&compiler);

@@ -1,4 +1,4 @@
-//! Measurements, each in a process of its own.
+//! Measurements in processes of their own.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use zmq_auth::{Authenticator, KeyDirectory};
 
-use super::{files, python};
+use super::files;
 
 /// What a process of this program measures.
 pub(crate) enum Task {
@@ -37,8 +37,8 @@ impl Child {
     }
 
     pub(crate) fn pyzmq(directory: &Path) -> Result<Self> {
-        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/python/key_directory.py");
-        Child::run(python::python().into(), [program.into(), directory.into()], &Cpus::One)
+        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/key_directory.py");
+        Child::run(zmq_auth_benches::python().into(), [program.into(), directory.into()], &Cpus::One)
     }
 
     pub(crate) fn ours(task: Task, cpus: Cpus) -> Result<Self> {

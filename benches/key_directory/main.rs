@@ -1,28 +1,25 @@
-//! What a large store of keys costs: time to load a directory and to reload it, and memory.
+//! Benchmark of large stores of keys: time to load a directory and to reload it, and memory.
 //!
 //! Loading is compared with the least that it can take, a loop in C that opens, stats, reads and closes each file, and with
 //! pyzmq. Each measurement is a process of its own, so that none finds what another one left in the allocator; the files
 //! are in the page cache.
 //!
 //! ```sh
-//! cargo bench --bench key_directory
+//! cargo bench -p zmq-auth-benches --bench key_directory
 //! ```
 //!
-//! Takes about two minutes, needs a C compiler (`cc`) and `taskset`. Without Cargo's `--bench`, as in `cargo test`, it
+//! Takes about two minutes, needs a C compiler (`cc`) and `taskset`. Without Cargo's `--bench`, as in `cargo test --benches`, it
 //! only runs through once with few keys.
 
 mod c_loop;
 mod child;
 mod files;
-#[path = "../../tests/harness/python.rs"]
-mod python;
-#[path = "../report/mod.rs"]
-mod report;
 mod tables;
 
 use anyhow::Result;
 use child::{Child, Cpus, Task};
 use tables::Tables;
+use zmq_auth_benches::report;
 
 /// How much of each.
 struct Extent {

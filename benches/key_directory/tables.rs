@@ -1,7 +1,8 @@
-//! What was measured, as sections of the report.
+//! The sections of the report.
+
+use zmq_auth_benches::report::{Better, Section};
 
 use super::child::Child;
-use super::report::{Better, Section};
 
 const US: &str = "zmq-auth";
 

@@ -1,42 +1,40 @@
-//! What a handler takes while it does nothing: threads, and resident memory, at rest and for each thing that it holds.
+//! Benchmark of threads and resident memory: a handler at rest, and each thing that it holds.
 //!
 //! Each measurement is a process of its own. Memory is the growth of what is resident, threads are those of the process
 //! beyond what was there before.
 //!
 //! ```sh
-//! cargo bench --features tokio --bench memory
+//! cargo bench -p zmq-auth-benches --bench memory
 //! ```
 //!
-//! Takes some seconds. Without Cargo's `--bench`, as in `cargo test`, it only runs through once with little.
+//! Takes some seconds. Without Cargo's `--bench`, as in `cargo test --benches`, it only runs through once with little.
 
-mod held;
+mod idle;
 mod pending;
-#[path = "../report/mod.rs"]
-mod report;
 mod usage;
 
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
-use report::{Better, Section};
+use zmq_auth_benches::report::{self, Better, Section};
 
 /// What is measured, with how many of it.
 #[derive(Debug, Clone, Copy)]
 struct Case {
     name: &'static str,
-    face: &'static str,
+    front_end: &'static str,
     count: usize,
 }
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().collect();
-    if let [_, measure, name, face, count] = arguments.as_slice()
+    if let [_, measure, name, front_end, count] = arguments.as_slice()
         && measure == "measure"
     {
-        return run(name, face, count.parse()?);
+        return run(name, front_end, count.parse()?);
     }
     let bench = report::is_benchmark();
-    let case = |name, face, full, small| Case { name, face, count: if bench { full } else { small } };
+    let case = |name, front_end, full, small| Case { name, front_end, count: if bench { full } else { small } };
     let cases = [
         case("at rest", "thread", 1, 1),
         case("at rest", "tokio", 1, 1),
@@ -74,9 +72,9 @@ fn main() -> Result<()> {
         for case in cases {
             let (grown, more) = measure(case)?;
             let count = case.count as f64;
-            memory.add(case.name, case.face, grown as f64 / count);
-            if case.face != "policy" {
-                threads.add(case.name, case.face, more as f64 / count);
+            memory.add(case.name, case.front_end, grown as f64 / count);
+            if case.front_end != "policy" {
+                threads.add(case.name, case.front_end, more as f64 / count);
             }
         }
     }
@@ -87,7 +85,7 @@ fn main() -> Result<()> {
 /// Bytes and threads.
 fn measure(case: Case) -> Result<(u64, u64)> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["measure", case.name, case.face, &case.count.to_string()]).stderr(Stdio::inherit());
+    command.args(["measure", case.name, case.front_end, &case.count.to_string()]).stderr(Stdio::inherit());
     let output = command.output()?;
     ensure!(output.status.success(), "{command:?}: {}", output.status);
     let said = String::from_utf8(output.stdout)?;
@@ -95,16 +93,16 @@ fn measure(case: Case) -> Result<(u64, u64)> {
     Ok((bytes.parse()?, threads.parse()?))
 }
 
-fn run(name: &str, face: &str, count: usize) -> Result<()> {
-    let usage::Usage { bytes, threads } = match (name, face) {
-        ("at rest", "thread") => held::thread()?,
-        ("at rest", "tokio") => held::tokio()?,
+fn run(name: &str, front_end: &str, count: usize) -> Result<()> {
+    let usage::Usage { bytes, threads } = match (name, front_end) {
+        ("at rest", "thread") => idle::thread()?,
+        ("at rest", "tokio") => idle::tokio()?,
         ("pending callback", "thread") => pending::thread(count)?,
         ("pending callback", "tokio") => pending::tokio(count)?,
-        ("domain", _) => held::domains(count)?,
-        ("address rule", _) => held::addresses(count)?,
-        ("subnet rule", _) => held::subnets(count)?,
-        _ => anyhow::bail!("no case: {name}, {face}"),
+        ("domain", _) => idle::domains(count)?,
+        ("address rule", _) => idle::addresses(count)?,
+        ("subnet rule", _) => idle::subnets(count)?,
+        _ => anyhow::bail!("no case: {name}, {front_end}"),
     };
     println!("{bytes} {threads}");
     Ok(())

@@ -1,4 +1,4 @@
-//! Callbacks that are under way, all at the same time.
+//! Callbacks that are all under way at the same time.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use zmq_auth::Authenticator;
 
-use super::held::context;
+use super::idle::context;
 use super::usage::Usage;
 
 const DOMAIN: &str = "slow";
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Where callbacks wait until the end.
+/// A latch that callbacks wait at until the end.
 #[derive(Default)]
-struct Gate {
+struct Latch {
     waiting: AtomicUsize,
     open: Mutex<bool>,
     opened: Condvar,
@@ -24,8 +24,8 @@ struct Gate {
 pub(crate) fn thread(count: usize) -> Result<Usage> {
     let context = context()?;
     let authenticator = policy()?;
-    let gate = Arc::new(Gate::default());
-    let inside = gate.clone();
+    let latch = Arc::new(Latch::default());
+    let inside = latch.clone();
     authenticator.configure_curve_callback(DOMAIN, move |_, _| {
         inside.waiting.fetch_add(1, Ordering::Relaxed);
         let open = inside.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -33,9 +33,9 @@ pub(crate) fn thread(count: usize) -> Result<Usage> {
         true
     })?;
     let running = authenticator.start(&context)?;
-    let grown = ask(&context, count, &gate.waiting)?;
-    *gate.open.lock().unwrap_or_else(PoisonError::into_inner) = true;
-    gate.opened.notify_all();
+    let grown = ask(&context, count, &latch.waiting)?;
+    *latch.open.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    latch.opened.notify_all();
     running.stop()?;
     Ok(grown)
 }
@@ -59,7 +59,7 @@ pub(crate) fn tokio(count: usize) -> Result<Usage> {
 
 fn policy() -> Result<Authenticator> {
     let authenticator = Authenticator::new();
-    // As many threads as the thread face may have at the most.
+    // The most threads that the thread front end may have.
     authenticator.limit_callbacks(4_096, 2 * DEADLINE)?;
     authenticator.limit_async_callbacks(100_000)?;
     Ok(authenticator)

@@ -1,4 +1,4 @@
-//! What a process uses, as the kernel counts it.
+//! Memory and threads of this process, as the kernel counts them.
 
 use std::fs;
 

@@ -1,8 +1,10 @@
-//! Whether the time of a PLAIN decision tells anything about users and passwords. A statistical test, on demand.
+//! A statistical test, on demand: whether the time of a PLAIN decision depends on users and passwords.
 //!
 //! ```sh
-//! cargo bench --bench password_timing                 # fails where two classes of refusals can be told apart
-//! cargo bench --bench password_timing -- --planted    # the same of a comparison that leaks: fails where that isn't found
+//! # Fails where two classes of refusals can be told apart.
+//! cargo bench -p zmq-auth-benches --bench password_timing
+//! # The same with a comparison that leaks: fails where the leak isn't found.
+//! cargo bench -p zmq-auth-benches --bench password_timing -- --planted
 //! ```
 //!
 //! Requests of several classes, all to be refused, are decided by `handle_zap_message` in random order, and Welch's t is
@@ -11,11 +13,8 @@
 //!
 //! Two tables are asked. A small one is in the processor's caches whatever is asked, of a large one most is in none. Both
 //! are made anew again and again, so that no class is lucky with its hashes or its memory. Without Cargo's `--bench`, as in
-//! `cargo test`, the program only runs through, and judges nothing.
+//! `cargo test --benches`, the program only runs through, and judges nothing.
 
-#[path = "../instructions/numbers.rs"]
-#[allow(dead_code)]
-mod numbers;
 mod planted;
 mod requests;
 mod welch;
@@ -24,10 +23,10 @@ use std::hint::black_box;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use numbers::Numbers;
 use planted::Planted;
 use requests::{CLASSES, Request, Table};
 use welch::Sample;
+use zmq_auth_benches::random::SplitMix64;
 
 /// |t| from which two classes count as told apart: dudect's bound.
 const THRESHOLD: f64 = 4.5;
@@ -79,7 +78,7 @@ fn measure<P, T>(
     make: impl Fn() -> P,
     decide: impl Fn(&P, &Request) -> T,
 ) -> Vec<Vec<f64>> {
-    let mut numbers = Numbers(u64::from(std::process::id()));
+    let mut numbers = SplitMix64(u64::from(std::process::id()));
     let mut times = vec![Vec::with_capacity(decisions); CLASSES.len()];
     let mut policy = make();
     let mut batches = 0;

@@ -1,4 +1,4 @@
-//! A comparison as it should not be: it ends at the first byte that differs, or the length, or for want of the user.
+//! A planted leak: a comparison that ends at the first byte that differs, or the length, or for want of the user.
 
 use std::collections::HashMap;
 use std::hint::black_box;

@@ -1,8 +1,7 @@
-//! The users of a table, and the classes of requests about them.
+//! Tables of users, and classes of requests about them.
 
 use zmq_auth::Authenticator;
-
-use crate::numbers::Numbers;
+use zmq_auth_benches::random::SplitMix64;
 
 /// What a request has wrong. All guesses have the same length, which is no secret to who makes them.
 pub(crate) const CLASSES: [&str; 5] = [
@@ -47,7 +46,7 @@ impl Table {
     }
 
     /// A request of the class, about one of its users.
-    pub(crate) fn request(&self, class: usize, numbers: &mut Numbers) -> Request {
+    pub(crate) fn request(&self, class: usize, numbers: &mut SplitMix64) -> Request {
         let mut n = numbers.below(self.users);
         while share_of(n) != share(class) {
             n = numbers.below(self.users);
@@ -69,7 +68,7 @@ fn share(class: usize) -> usize {
 
 /// Whose user it is: each class has one of every four, but not in turns, as places in memory take turns, too.
 fn share_of(n: usize) -> usize {
-    (n + Numbers((n / SHARES) as u64).below(SHARES)) % SHARES
+    (n + SplitMix64((n / SHARES) as u64).below(SHARES)) % SHARES
 }
 
 fn user(n: usize) -> String {

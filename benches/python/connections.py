@@ -18,17 +18,17 @@ def end_with_parent():
 
 
 def main():
-    domain, place = sys.argv[1:]
+    domain, directory = sys.argv[1:]
     threading.Thread(target=end_with_parent, daemon=True).start()
     context = zmq.Context()
     auth = zmq.auth.thread.ThreadAuthenticator(context)
     auth.start()
-    auth.configure_curve(domain=domain, location=os.path.join(place, "clients"))
+    auth.configure_curve(domain=domain, location=os.path.join(directory, "clients"))
     socket = context.socket(zmq.ROUTER)
     socket.linger = 0
     socket.backlog = 1000
     socket.zap_domain = domain.encode()
-    socket.curve_publickey, socket.curve_secretkey = zmq.auth.load_certificate(os.path.join(place, "server.key_secret"))
+    socket.curve_publickey, socket.curve_secretkey = zmq.auth.load_certificate(os.path.join(directory, "server.key_secret"))
     socket.curve_server = True
     socket.bind("tcp://127.0.0.1:*")
     print(socket.last_endpoint.decode(), flush=True)

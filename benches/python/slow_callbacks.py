@@ -106,16 +106,16 @@ async def beside_loop(context, auth, *arguments):
 
 
 def main():
-    face, load, takes, every, window, at_least = sys.argv[1:]
+    kind, load, takes, every, window, at_least = sys.argv[1:]
     takes, gauge, context = float(takes), Gauge(), zmq.Context()
     arguments = (gauge, int(load), takes, float(every), float(window), int(at_least))
-    if face == "thread":
+    if kind == "thread":
         auth, callback = zmq.auth.thread.ThreadAuthenticator(context), SyncCallback(gauge, takes)
     else:
         auth, callback = zmq.auth.asyncio.AsyncioAuthenticator(context), AsyncCallback(gauge, takes)
     auth.configure_plain("fast", {"alice": "correct horse"})
     auth.configure_curve_callback("slow", callback)
-    if face == "thread":
+    if kind == "thread":
         auth.start()
         latencies = measure(context, *arguments)
     else:

@@ -1,4 +1,4 @@
-//! The client whose latency is measured.
+//! The client of the fast domain, whose latency is measured.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};

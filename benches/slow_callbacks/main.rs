@@ -1,31 +1,29 @@
-//! How long a domain that is decided at once waits while callbacks of another one are slow.
+//! Benchmark of a fast domain beside slow callbacks of another one.
 //!
 //! A client asks the handler at its endpoint, one request every 2 ms, about a user in a table of passwords, while 0, 20 and
 //! 200 others each wait for a CURVE callback that takes 50 ms, and ask again as soon as it has answered. Each of them has
-//! a connection of its own, as in libzmq each handshake has. This crate's two faces and pyzmq's two authenticators, in
+//! a connection of its own, as in libzmq each handshake has. This crate's two front ends and pyzmq's two authenticators, in
 //! turns.
 //!
 //! The handler and those who ask it are in one process, which is Python's for pyzmq: its figures hold the cost of Python
 //! at both ends. What is compared is therefore each with itself: how many times longer than without slow callbacks.
 //!
 //! ```sh
-//! cargo bench --features tokio --bench slow_callbacks
+//! cargo bench -p zmq-auth-benches --bench slow_callbacks
 //! ```
 //!
-//! Takes about a minute; its table is in the report in `target/bench`. Without Cargo's `--bench`, as in `cargo test`, it
+//! Takes about a minute; its table is in the report in `target/bench`. Without Cargo's `--bench`, as in `cargo test --benches`, it
 //! only runs through once, in a second or two.
 
 mod fast;
 mod ours;
-#[path = "../../tests/harness/python.rs"]
-mod python;
 mod pyzmq;
-#[path = "../report/mod.rs"]
-mod report;
 mod slow;
 mod table;
 
 use std::time::Duration;
+
+use zmq_auth_benches::report;
 
 /// How long a slow callback takes.
 const SLOW: Duration = Duration::from_millis(50);

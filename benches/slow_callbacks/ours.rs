@@ -1,4 +1,4 @@
-//! This crate's two faces, with slow callbacks of the kind that each is for.
+//! This crate's two front ends, with slow callbacks of the kind that each is for.
 
 use std::thread::sleep;
 use std::time::Duration;

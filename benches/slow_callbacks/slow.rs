@@ -1,4 +1,4 @@
-//! Those who ask the slow callback again and again, and how many of them are being decided.
+//! The clients of the slow domain, and a gauge of the callbacks that are under way.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -1,10 +1,10 @@
-//! What was measured, as sections of the report.
+//! The sections of the report.
 
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use zmq_auth_benches::report::{Better, Section};
 
-use super::report::{Better, Section};
 use super::{HANDLERS, Handler, Measured};
 
 const HOW: &str = "A client asks the handler at its endpoint every 2 ms about a user in a table of passwords, while so many others \
@@ -86,8 +86,8 @@ impl Tables {
 impl Handler {
     fn name(self) -> &'static str {
         match self {
-            Handler::Thread => "thread face, sync callback",
-            Handler::Tokio => "tokio face, async callback",
+            Handler::Thread => "thread, sync callback",
+            Handler::Tokio => "tokio, async callback",
             Handler::PyzmqThread => "pyzmq ThreadAuthenticator, sync callback",
             Handler::PyzmqAsyncio => "pyzmq AsyncioAuthenticator, async callback",
         }

@@ -1,6 +1,3 @@
 #![no_main]
 
-#[path = "../../tests/properties/invariants/mod.rs"]
-mod invariants;
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| invariants::password_file::holds(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| zmq_auth_properties::password_file::holds(bytes));

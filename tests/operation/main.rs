@@ -6,8 +6,6 @@ mod harness;
 mod attempts;
 mod events;
 mod explain;
-#[cfg(feature = "metrics")]
-mod metrics;
 mod page;
 mod revocation;
 mod validity;
