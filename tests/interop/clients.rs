@@ -8,7 +8,7 @@ use zmq_auth::Certificate;
 use crate::child::Child;
 use crate::harness::log::{password, secret_key};
 use crate::keys::Keys;
-use crate::peer::Language::{self, Pyzmq, Rust};
+use crate::language::Language::{self, Pyzmq, Rust};
 
 /// A CURVE server with these clients, its first line read.
 fn server(language: Language, keys: &Keys, clients: &Path, options: &[&str]) -> (Child, String) {
@@ -103,7 +103,7 @@ fn both_servers_know_the_same_of_a_client() {
 }
 
 #[test]
-fn a_plain_user_of_another_name() {
+fn the_password_of_another_user_is_refused() {
     // The right password, of somebody else.
     let password = password("alice");
     for (server_language, client_language) in [(Rust, Pyzmq), (Pyzmq, Rust)] {

@@ -1,4 +1,4 @@
-//! The log: to standard error, all of it, and kept.
+//! The log: all of it goes to standard error, and is kept.
 
 use std::sync::{Mutex, PoisonError};
 

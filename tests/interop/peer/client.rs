@@ -1,4 +1,4 @@
-//! A REQ client: one request, and what became of it.
+//! A REQ client: one request, and its outcome.
 
 use anyhow::{Context, Result, anyhow};
 use zmq_auth::{Handshake, MonitoredSocket, SocketExt, load_certificate, zmq};
@@ -6,7 +6,7 @@ use zmq_auth::{Handshake, MonitoredSocket, SocketExt, load_certificate, zmq};
 use crate::arguments::{Arguments, Mechanism};
 use crate::outcome;
 
-/// How long a client that was turned away listens for a reply that must not come.
+/// How long a client that was refused listens for a reply that must not come.
 const LISTEN_MS: i64 = 100;
 
 pub(crate) fn run(a: &Arguments) -> Result<()> {

@@ -1,4 +1,4 @@
-//! What came of a handshake, in the words that both languages' peers use.
+//! The outcome of a handshake, in the words that both languages' peers use.
 
 use zmq_auth::Handshake;
 

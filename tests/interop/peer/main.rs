@@ -1,5 +1,5 @@
-//! A peer for cross-language tests: one end of a guarded connection, told what to be on its command line, telling what it
-//! saw in lines that a test can read. `tests/python/peer.py` is the same program in Python, with pyzmq.
+//! The peer of the cross-language tests: one end of a guarded connection. The command line says which, and it reports what
+//! it saw in lines that a test can read. `tests/python/peer.py` is the same program in Python, with pyzmq.
 //!
 //! ```text
 //! peer server --mechanism curve --endpoint tcp://127.0.0.1:* --domain lab --own server.key_secret --clients keys/

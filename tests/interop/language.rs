@@ -1,4 +1,4 @@
-//! The two peer programs: `examples/peer` and `tests/python/peer.py`.
+//! The two peer programs, by language: `tests/interop/peer` and `tests/python/peer.py`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -39,7 +39,7 @@ impl Language {
     }
 }
 
-/// The example, built as this test was: nothing is compiled again but the example, and that only if it isn't there.
+/// The Rust peer, an example to Cargo, built as this test was: nothing else is compiled again.
 fn rust_peer() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {

@@ -1,4 +1,4 @@
-//! What a policy answers: a script of configuration calls and raw ZAP requests, one answer line for each of its lines.
+//! The answers of a policy: a script of configuration calls and raw ZAP requests, one answer line for each of its lines.
 //!
 //! `-` is an empty word, `x:6869` one in hexadecimal. `ask` takes the frames of a request from the version on and answers
 //! with the status and the user id of the reply.
