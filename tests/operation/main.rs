@@ -1,13 +1,12 @@
-//! What people need who run an authenticator for years: who is still welcome, who tries too often, what happened, and why.
+//! Operation: revocation, limits on failed attempts, events, metrics, explanations, and the operator's page.
 
 #[path = "../harness/mod.rs"]
 mod harness;
 
-mod attempts;
 mod events;
 mod explain;
+mod failure_limits;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod page;
 mod revocation;
-mod validity;
