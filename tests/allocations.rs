@@ -1,4 +1,4 @@
-//! A request that is decided without the program's code costs no allocation, once the handler is warm and nothing is
+//! Allocations of a decision: a request that no callback decides costs none, once the handler is warm and nothing is
 //! logged. In a binary of its own: every allocation of the process is counted, but for those of the test's own thread.
 #![allow(unsafe_code)]
 

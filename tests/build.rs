@@ -1,22 +1,22 @@
-//! The build, as programs that use this crate meet it: three of them (`tests/consumers`), the stand-in for `zmq-sys`, and what
+//! The build, as programs that depend on this crate see it: three of them (`tests/consumers`), the stand-in for `zmq-sys`, and what
 //! is said where CURVE is missing.
 //!
 //! With `ZMQ_AUTH_TEST_SYSTEM_LIBZMQ=1` the system's libzmq (Debian: libzmq3-dev) is linked as well, in both ways.
 
 #[path = "build/cargo.rs"]
 mod cargo;
+#[path = "build/libzmq.rs"]
+mod libzmq;
 #[path = "build/names.rs"]
 mod names;
-#[path = "build/scenery.rs"]
-mod scenery;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
 use cargo::{cargo, host, out_dir, root, run, shared_target, stderr, stdout, succeed, target};
+use libzmq::{against_fake, overridden, pkg_config, warns, with_system_libzmq};
 use names::exported;
-use scenery::{against_fake, overridden, pkg_config, warns, with_system_libzmq};
 
 const NULL_AND_PLAIN: &str = "\
 NULL: the allowed address was served, the denied one refused

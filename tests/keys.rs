@@ -51,7 +51,7 @@ fn text_and_bytes_lead_back_to_the_same_key() {
 }
 
 #[test]
-fn text_that_is_no_key_is_an_error_that_does_not_quote_it() {
+fn text_that_is_not_a_key_is_an_error_that_does_not_quote_it() {
     let good = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7";
     let inside_a_character = format!("{}é", &good[..38]);
     for text in [

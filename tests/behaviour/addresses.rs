@@ -1,26 +1,29 @@
 //! Address rules: subnets, IPv6, mapped addresses, zones, ipc peers, and what is none of these.
 
+use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 
+use ipnet::IpNet;
 use zmq_auth::{Authenticator, Error, IpcRule, SocketExt};
 
-use crate::harness::faces::{Face, behaviours};
+use crate::harness::front_end::{FrontEnd, behaviours};
 use crate::harness::log::{install, keys, password, records};
+use crate::harness::random::Random;
 use crate::harness::sockets::{Client, Server, Transport};
-use crate::harness::zap;
+use crate::harness::{domain, zap};
 
 behaviours! {
     rules_hold_for_every_mechanism,
     an_ipv4_client_of_an_ipv6_server_is_an_ipv4_client,
     an_ipv6_client_is_matched_by_ipv6_rules,
-    an_ipc_client_is_touched_by_ipc_rules_alone,
+    only_ipc_rules_apply_to_an_ipc_client,
 }
 
-fn rules_hold_for_every_mechanism(face: Face) {
+fn rules_hold_for_every_mechanism(front_end: FrontEnd) {
     let (context, auth, server_keys, client_keys) = (zmq::Context::new(), Authenticator::new(), keys(), keys());
     auth.configure_plain("d", [("alice", password("a"))]).unwrap();
     auth.configure_curve_keys("d", [client_keys.public]).unwrap();
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
     let null = Server::new(&context, |socket| socket.null_server("d"));
     let plain = Server::new(&context, |socket| socket.plain_server("d"));
     let curve = Server::new(&context, |socket| socket.curve_server(&server_keys, "d"));
@@ -56,9 +59,9 @@ fn rules_hold_for_every_mechanism(face: Face) {
     Client::curve(&context, curve.endpoint(), &keys(), &server_keys.public).expect_denied();
 }
 
-fn an_ipv4_client_of_an_ipv6_server_is_an_ipv4_client(face: Face) {
+fn an_ipv4_client_of_an_ipv6_server_is_an_ipv4_client(front_end: FrontEnd) {
     let (context, auth) = (zmq::Context::new(), Authenticator::new());
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
     let server = Server::bind(&context, zmq::REP, Transport::Tcp6, |socket| socket.null_server("d"));
     let endpoint = format!("tcp://127.0.0.1:{}", server.port());
     auth.set_addresses(["127.0.0.1"], [""; 0]).unwrap();
@@ -69,9 +72,9 @@ fn an_ipv4_client_of_an_ipv6_server_is_an_ipv4_client(face: Face) {
     Client::null(&context, &endpoint).expect_denied();
 }
 
-fn an_ipv6_client_is_matched_by_ipv6_rules(face: Face) {
+fn an_ipv6_client_is_matched_by_ipv6_rules(front_end: FrontEnd) {
     let (context, auth) = (zmq::Context::new(), Authenticator::new());
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
     let server = Server::bind(&context, zmq::REP, Transport::Tcp6, |socket| socket.null_server("d"));
     let endpoint = format!("tcp://[::1]:{}", server.port());
     auth.set_addresses(["::/64"], [""; 0]).unwrap();
@@ -83,9 +86,9 @@ fn an_ipv6_client_is_matched_by_ipv6_rules(face: Face) {
     Client::null(&context, &endpoint).expect_denied();
 }
 
-fn an_ipc_client_is_touched_by_ipc_rules_alone(face: Face) {
+fn only_ipc_rules_apply_to_an_ipc_client(front_end: FrontEnd) {
     let (context, auth) = (zmq::Context::new(), Authenticator::new());
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
     let server = Server::bind(&context, zmq::REP, Transport::Ipc, |socket| socket.null_server("d"));
     let own = std::fs::metadata(server.path()).unwrap();
     let (uid, gid) = (own.uid(), own.gid());
@@ -146,7 +149,7 @@ fn subnets_cover_what_they_should_and_no_more() {
 }
 
 #[test]
-fn what_is_no_address_is_denied_as_soon_as_there_is_a_rule() {
+fn an_invalid_address_is_denied_as_soon_as_there_is_a_rule() {
     let odd = [
         "",
         " ",
@@ -298,4 +301,60 @@ fn lists_grow_and_are_replaced() {
     let nothing: [&str; 0] = [];
     auth.allow(nothing).unwrap();
     assert_eq!(ask(1), 200, "no rule is no list");
+}
+
+/// Rules and addresses with few bits set, at both ends and in the middle: they meet often.
+mod sparse {
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+    use ipnet::IpNet;
+
+    use crate::harness::random::Random;
+
+    pub(super) fn address(random: &mut Random) -> IpAddr {
+        let bits = u128::from(random.number()) << 64 | u128::from(random.number());
+        match random.below(2) {
+            0 => Ipv4Addr::from((bits as u32) & 0xe001_8007).into(),
+            _ => Ipv6Addr::from(bits & 0xe000_0000_0000_0001_8000_0000_0000_0007).into(),
+        }
+    }
+
+    pub(super) fn rules(random: &mut Random) -> Vec<IpNet> {
+        let rule = |random: &mut Random| {
+            let address = address(random);
+            let longest = if address.is_ipv4() { 32 } else { 128 };
+            IpNet::new(address, random.below(longest + 1) as u8).unwrap()
+        };
+        (0..random.below(25)).map(|_| rule(random)).collect()
+    }
+}
+
+/// How libzmq writes the address, on a server for both families or for one.
+fn written(address: IpAddr, mapped: bool) -> String {
+    match address {
+        IpAddr::V4(ip) if mapped => ip.to_ipv6_mapped().to_string(),
+        address => address.to_string(),
+    }
+}
+
+/// The rules are kept in a tree.
+#[test]
+fn a_tree_of_rules_decides_as_a_list_would() {
+    let (domain, mut random) = (domain("tree"), Random::new());
+    let mut decided = [0; 2];
+    for set in 0..400 {
+        let (allow, deny, auth) = (sparse::rules(&mut random), sparse::rules(&mut random), Authenticator::new());
+        auth.set_addresses(allow.iter().map(IpNet::to_string), deny.iter().map(IpNet::to_string)).unwrap();
+        for _ in 0..40 {
+            let address = sparse::address(&mut random);
+            let covered = |rules: &[IpNet]| rules.iter().any(|rule| rule.contains(&address));
+            let wanted = !covered(&deny) && (allow.is_empty() || covered(&allow));
+            let text = written(address, random.below(2) == 0);
+            let status = zap::null(&auth, &domain, &text);
+            assert_eq!(status, if wanted { 200 } else { 400 }, "set {set}: {text}, allow {allow:?}, deny {deny:?}");
+            decided[usize::from(wanted)] += 1;
+        }
+    }
+    // Neither answer is rare.
+    assert!(decided.iter().all(|&count| count > 1000), "{decided:?}");
 }

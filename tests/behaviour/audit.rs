@@ -1,19 +1,19 @@
-//! What is logged and counted, and what never is.
+//! The log and the counters, and the secrets that are never in them.
 
 use std::os::unix::process::ExitStatusExt;
 
 use log::Level;
 use zmq_auth::{Authenticator, CURVE_ALLOW_ANY, Error, SocketExt, Verdict};
 
-use crate::harness::faces::{Face, behaviours};
+use crate::harness::front_end::{FrontEnd, behaviours};
 use crate::harness::log::{Record, SENTINEL, keys, password, records, stranger, wait_for};
 use crate::harness::sockets::{Client, Server};
 use crate::harness::{DEADLINE, domain, process, zap};
 
 behaviours! {
-    who_was_let_in_is_told_at_info,
-    who_was_denied_is_told_at_warn_with_the_reason,
-    counters_tell_every_answer,
+    an_accepted_client_is_logged_at_info,
+    a_denied_client_is_logged_at_warn_with_the_reason,
+    every_answer_is_counted,
 }
 
 fn about(domain: &str) -> impl Fn(&Record) -> bool {
@@ -29,12 +29,12 @@ fn assert_says(record: &Record, level: Level, words: &[&str]) {
     }
 }
 
-fn who_was_let_in_is_told_at_info(face: Face) {
+fn an_accepted_client_is_logged_at_info(front_end: FrontEnd) {
     let (context, auth, server_keys, client_keys) = (zmq::Context::new(), Authenticator::new(), keys(), keys());
     let (shop, lab, null) = (domain("shop"), domain("lab"), domain("null"));
     auth.configure_plain(&shop, [("alice", password("a"))]).unwrap();
     auth.configure_curve_keys(&lab, [client_keys.public]).unwrap();
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
     let server = Server::new(&context, |socket| socket.plain_server(&shop));
     Client::plain(&context, server.endpoint(), "alice", &password("a")).round_trip(&server);
     assert_says(&wait_for(DEADLINE, about(&shop)), Level::Info, &["allowed", "PLAIN", "127.0.0.1", "alice"]);
@@ -47,14 +47,14 @@ fn who_was_let_in_is_told_at_info(face: Face) {
     assert_says(&wait_for(DEADLINE, about(&null)), Level::Info, &["allowed", "NULL", "127.0.0.1"]);
 }
 
-fn who_was_denied_is_told_at_warn_with_the_reason(face: Face) {
+fn a_denied_client_is_logged_at_warn_with_the_reason(front_end: FrontEnd) {
     let (context, auth, server_keys, client_keys) = (zmq::Context::new(), Authenticator::new(), keys(), keys());
     let (shop, lab, none, asked) = (domain("shop"), domain("lab"), domain("none"), domain("asked"));
     auth.configure_plain(&shop, [("alice", password("a"))]).unwrap();
     auth.configure_curve_keys(&lab, [stranger()]).unwrap();
     auth.configure_plain_callback(&asked, |_, _, _| Verdict::Deny("on holiday".into())).unwrap();
     auth.deny(["127.0.0.2"]).unwrap();
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
 
     let server = Server::new(&context, |socket| socket.plain_server(&shop));
     Client::plain(&context, server.endpoint(), "alice", &password("b")).expect_denied();
@@ -82,7 +82,7 @@ fn who_was_denied_is_told_at_warn_with_the_reason(face: Face) {
     assert_says(&wait_for(DEADLINE, about(&null)), Level::Warn, &["denied", "NULL", "127.0.0.2", "address denied"]);
 }
 
-fn counters_tell_every_answer(face: Face) {
+fn every_answer_is_counted(front_end: FrontEnd) {
     let (context, auth) = (zmq::Context::new(), Authenticator::new());
     auth.configure_plain_callback("asked", |user, _, _| match user {
         "allow" => Verdict::Allow,
@@ -91,7 +91,7 @@ fn counters_tell_every_answer(face: Face) {
         _ => Verdict::Deny("no".into()),
     })
     .unwrap();
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
     let asker = zap::Asker::connect(&context);
     for (user, times) in [("allow", 1), ("deny", 2), ("retry", 3), ("fault", 4)] {
         for _ in 0..times {
@@ -127,7 +127,7 @@ fn text_from_outside_is_escaped_and_cut() {
     }
     assert!(told.iter().any(|record| record.text.contains(r#"x\"\n[INFO] allowed \x1b[2J\xff"#)), "{told:#?}");
     assert!(told.iter().any(|record| record.text.contains(&format!("{}…", "y".repeat(256)))));
-    // The domain and the user id of who is let in, too.
+    // The domain and the user id of an accepted client, too.
     let open = "open\n[WARN] denied";
     auth.configure_curve_callback(open, |_, _| Verdict::AllowAs {
         user_id: format!("{}\n", "z".repeat(1000)),
@@ -142,7 +142,7 @@ fn text_from_outside_is_escaped_and_cut() {
 }
 
 #[test]
-fn one_peer_that_hammers_cannot_fill_the_log_nor_hide_others() {
+fn one_peer_with_many_attempts_can_neither_fill_the_log_nor_hide_others() {
     let auth = Authenticator::new();
     let (name, other) = (domain("flood"), domain("flood"));
     for n in 0..1000 {
@@ -160,7 +160,7 @@ fn one_peer_that_hammers_cannot_fill_the_log_nor_hide_others() {
 }
 
 #[test]
-fn who_is_let_in_is_always_told() {
+fn an_accepted_client_is_always_logged() {
     let auth = Authenticator::new();
     let name = domain("often");
     for _ in 0..1000 {
@@ -245,7 +245,7 @@ fn no_password_is_logged_at_any_level() {
     ] {
         for (secret, is_right) in [(&right, true), (&wrong, false)] {
             let mut request = || {
-                // From one address each: what is told of one is bounded.
+                // From one address each: the records about one are bounded.
                 let address = format!("203.0.113.{}", addresses.len());
                 addresses.push(address.clone());
                 zap::request(domain, &address, "PLAIN", &[user.as_bytes(), secret.as_bytes()])

@@ -1,41 +1,41 @@
-//! CURVE: which keys enter, and what their certificates say.
+//! CURVE: the keys of every kind of source, and the metadata of their certificates.
 
 use std::fs;
 
 use zmq_auth::{Authenticator, CURVE_ALLOW_ANY, Certificate, Error, Handshake, KeyPair, SecretKey, SocketExt};
 
-use crate::harness::faces::{Face, behaviours};
+use crate::harness::front_end::{FrontEnd, behaviours};
 use crate::harness::log::{keys, secret_key, stranger};
 use crate::harness::sockets::{Client, Server, Transport};
 use crate::harness::zap;
 
 behaviours! {
-    nobody_enters_a_domain_that_is_not_configured,
-    any_key_enters_where_any_may,
-    the_keys_of_a_directory_enter_and_no_others,
-    the_keys_of_a_set_enter_and_no_others,
-    a_wrong_server_key_gets_nowhere_and_nobody_is_asked,
-    a_missing_server_key_gets_nowhere,
+    a_domain_that_is_not_configured_accepts_nobody,
+    allow_any_accepts_any_key,
+    the_keys_of_a_directory_are_accepted_and_no_others,
+    the_keys_of_a_set_are_accepted_and_no_others,
+    a_wrong_server_key_fails_and_the_handler_is_not_asked,
+    a_missing_server_key_fails,
     the_user_id_is_the_key_in_z85,
     a_key_is_added_and_removed,
     metadata_of_a_certificate_is_on_the_messages_and_identity_is_never_sent,
     a_directory_is_read_again_when_it_is_configured_again,
 }
 
-fn nobody_enters_a_domain_that_is_not_configured(face: Face) {
+fn a_domain_that_is_not_configured_accepts_nobody(front_end: FrontEnd) {
     let (context, auth, server_keys, client_keys) = (zmq::Context::new(), Authenticator::new(), keys(), keys());
     auth.configure_curve_keys("another", [client_keys.public]).unwrap();
     auth.configure_plain("lab", [("alice", crate::harness::log::password("a"))]).unwrap();
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
     let mut server = Server::new(&context, |socket| socket.curve_server(&server_keys, "lab"));
     Client::curve(&context, server.endpoint(), &client_keys, &server_keys.public).expect_denied();
     server.expect(Handshake::Denied(400));
 }
 
-fn any_key_enters_where_any_may(face: Face) {
+fn allow_any_accepts_any_key(front_end: FrontEnd) {
     let (context, auth, server_keys) = (zmq::Context::new(), Authenticator::new(), keys());
     auth.configure_curve("lab", CURVE_ALLOW_ANY).unwrap();
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
     let server = Server::new(&context, |socket| socket.curve_server(&server_keys, "lab"));
     for _ in 0..2 {
         Client::curve(&context, server.endpoint(), &keys(), &server_keys.public).round_trip(&server);
@@ -45,12 +45,12 @@ fn any_key_enters_where_any_may(face: Face) {
     Client::curve(&context, other.endpoint(), &keys(), &server_keys.public).expect_denied();
 }
 
-fn the_keys_of_a_directory_enter_and_no_others(face: Face) {
+fn the_keys_of_a_directory_are_accepted_and_no_others(front_end: FrontEnd) {
     let (context, auth, server_keys) = (zmq::Context::new(), Authenticator::new(), keys());
     let directory = tempfile::tempdir().unwrap();
     let clients = [certificate(&directory, "alice"), certificate(&directory, "bob")];
     auth.configure_curve("lab", directory.path()).unwrap();
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
     for transport in [Transport::Tcp, Transport::Ipc] {
         let server = Server::bind(&context, zmq::REP, transport, |socket| socket.curve_server(&server_keys, "lab"));
         for client in &clients {
@@ -61,30 +61,30 @@ fn the_keys_of_a_directory_enter_and_no_others(face: Face) {
     }
 }
 
-fn the_keys_of_a_set_enter_and_no_others(face: Face) {
+fn the_keys_of_a_set_are_accepted_and_no_others(front_end: FrontEnd) {
     let (context, auth, server_keys, client_keys) = (zmq::Context::new(), Authenticator::new(), keys(), keys());
     auth.configure_curve_keys("lab", [client_keys.public, stranger()]).unwrap();
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
     let server = Server::new(&context, |socket| socket.curve_server(&server_keys, "lab"));
     Client::curve(&context, server.endpoint(), &client_keys, &server_keys.public).round_trip(&server);
     Client::curve(&context, server.endpoint(), &keys(), &server_keys.public).expect_denied();
     server.assert_nothing_received();
 }
 
-fn a_wrong_server_key_gets_nowhere_and_nobody_is_asked(face: Face) {
+fn a_wrong_server_key_fails_and_the_handler_is_not_asked(front_end: FrontEnd) {
     let (context, auth, server_keys, client_keys) = (zmq::Context::new(), Authenticator::new(), keys(), keys());
     auth.configure_curve("lab", CURVE_ALLOW_ANY).unwrap();
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
     let server = Server::new(&context, |socket| socket.curve_server(&server_keys, "lab"));
     Client::curve(&context, server.endpoint(), &client_keys, &keys().public).expect_mismatch();
     assert_eq!(auth.counters(), Default::default());
     Client::curve(&context, server.endpoint(), &client_keys, &server_keys.public).round_trip(&server);
 }
 
-fn a_missing_server_key_gets_nowhere(face: Face) {
+fn a_missing_server_key_fails(front_end: FrontEnd) {
     let (context, auth, server_keys, client_keys) = (zmq::Context::new(), Authenticator::new(), keys(), keys());
     auth.configure_curve("lab", CURVE_ALLOW_ANY).unwrap();
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
     let server = Server::new(&context, |socket| socket.curve_server(&server_keys, "lab"));
     let connect = |server_key: Option<&[u8; 32]>| {
         Client::new(&context, server.endpoint(), |socket| {
@@ -103,12 +103,12 @@ fn a_missing_server_key_gets_nowhere(face: Face) {
     connect(Some(server_keys.public.as_bytes())).round_trip(&server);
 }
 
-fn the_user_id_is_the_key_in_z85(face: Face) {
+fn the_user_id_is_the_key_in_z85(front_end: FrontEnd) {
     let (context, auth, server_keys, client_keys) = (zmq::Context::new(), Authenticator::new(), keys(), keys());
     auth.configure_curve_keys("set", [client_keys.public]).unwrap();
     auth.configure_curve("any", CURVE_ALLOW_ANY).unwrap();
     auth.configure_curve_callback("callback", |_, _| true).unwrap();
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
     for domain in ["set", "any", "callback"] {
         let server = Server::new(&context, |socket| socket.curve_server(&server_keys, domain));
         let mut received =
@@ -117,9 +117,9 @@ fn the_user_id_is_the_key_in_z85(face: Face) {
     }
 }
 
-fn a_key_is_added_and_removed(face: Face) {
+fn a_key_is_added_and_removed(front_end: FrontEnd) {
     let (context, auth, server_keys, client_keys) = (zmq::Context::new(), Authenticator::new(), keys(), keys());
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
     let server = Server::new(&context, |socket| socket.curve_server(&server_keys, "lab"));
     let connect = || Client::curve(&context, server.endpoint(), &client_keys, &server_keys.public);
     auth.add_curve_key("lab", client_keys.public).unwrap();
@@ -132,7 +132,7 @@ fn a_key_is_added_and_removed(face: Face) {
     connected.exchange(&server);
 }
 
-fn metadata_of_a_certificate_is_on_the_messages_and_identity_is_never_sent(face: Face) {
+fn metadata_of_a_certificate_is_on_the_messages_and_identity_is_never_sent(front_end: FrontEnd) {
     let (context, auth, server_keys, client_keys) = (zmq::Context::new(), Authenticator::new(), keys(), keys());
     let directory = tempfile::tempdir().unwrap();
     // By hand: another program's file may hold any name.
@@ -148,7 +148,7 @@ fn metadata_of_a_certificate_is_on_the_messages_and_identity_is_never_sent(face:
         auth.handle_zap_message(&zap::request("lab", "127.0.0.1", "CURVE", &[client_keys.public.as_bytes()])).unwrap();
     assert_eq!(reply[5], b"\x04name\0\0\0\x09Alice Doe\x04role\0\0\0\x06reader");
 
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
     let server = Server::bind(&context, zmq::ROUTER, Transport::Tcp, |socket| socket.curve_server(&server_keys, "lab"));
     let mut client = Client::connect(&context, zmq::DEALER, server.endpoint(), |socket| {
         socket.curve_client(&client_keys, &server_keys.public)
@@ -165,12 +165,12 @@ fn metadata_of_a_certificate_is_on_the_messages_and_identity_is_never_sent(face:
     assert_eq!(sender.user_id(), Some(client_keys.public.to_string().as_str()));
 }
 
-fn a_directory_is_read_again_when_it_is_configured_again(face: Face) {
+fn a_directory_is_read_again_when_it_is_configured_again(front_end: FrontEnd) {
     let (context, auth, server_keys) = (zmq::Context::new(), Authenticator::new(), keys());
     let directory = tempfile::tempdir().unwrap();
     let alice = certificate(&directory, "alice");
     auth.configure_curve("lab", directory.path()).unwrap();
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
     let server = Server::new(&context, |socket| socket.curve_server(&server_keys, "lab"));
     let connect = |keys: &KeyPair| Client::curve(&context, server.endpoint(), keys, &server_keys.public);
 

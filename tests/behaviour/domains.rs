@@ -1,8 +1,8 @@
-//! Which source decides: exactly the domain's, else that of `"*"`, for each mechanism apart.
+//! The choice of the source: exactly the domain's, else that of `"*"`, for each mechanism apart.
 
 use zmq_auth::{Authenticator, CURVE_ALLOW_ANY, Error, SocketExt};
 
-use crate::harness::faces::{Face, behaviours};
+use crate::harness::front_end::{FrontEnd, behaviours};
 use crate::harness::log::{keys, password, stranger};
 use crate::harness::sockets::{Client, Server};
 use crate::harness::zap;
@@ -12,11 +12,11 @@ behaviours! {
     the_star_covers_a_server_whose_domain_has_no_source,
 }
 
-fn two_servers_of_two_domains_have_their_own_users(face: Face) {
+fn two_servers_of_two_domains_have_their_own_users(front_end: FrontEnd) {
     let (context, auth) = (zmq::Context::new(), Authenticator::new());
     auth.configure_plain("left", [("alice", password("a"))]).unwrap();
     auth.configure_plain("right", [("bob", password("b"))]).unwrap();
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
     let left = Server::new(&context, |socket| socket.plain_server("left"));
     let right = Server::new(&context, |socket| socket.plain_server("right"));
     Client::plain(&context, left.endpoint(), "alice", &password("a")).round_trip(&left);
@@ -25,11 +25,11 @@ fn two_servers_of_two_domains_have_their_own_users(face: Face) {
     Client::plain(&context, right.endpoint(), "alice", &password("a")).expect_denied();
 }
 
-fn the_star_covers_a_server_whose_domain_has_no_source(face: Face) {
+fn the_star_covers_a_server_whose_domain_has_no_source(front_end: FrontEnd) {
     let (context, auth, server_keys) = (zmq::Context::new(), Authenticator::new(), keys());
     auth.configure_curve("*", CURVE_ALLOW_ANY).unwrap();
     auth.configure_curve_keys("vault", []).unwrap();
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
     let lab = Server::new(&context, |socket| socket.curve_server(&server_keys, "lab"));
     let star = Server::new(&context, |socket| socket.curve_server(&server_keys, "*"));
     let vault = Server::new(&context, |socket| socket.curve_server(&server_keys, "vault"));
@@ -66,7 +66,7 @@ fn each_mechanism_looks_for_itself() {
 }
 
 #[test]
-fn the_empty_domain_is_covered_by_the_star_alone() {
+fn only_the_star_covers_the_empty_domain() {
     let auth = Authenticator::new();
     let secret = password("a");
     let ask = || zap::plain(&auth, "", b"alice", secret.as_bytes());

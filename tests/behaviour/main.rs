@@ -1,4 +1,4 @@
-//! What the crate does, over real sockets and through every way to run a handler.
+//! The behaviour of a policy: mechanisms, sources, address rules, callbacks, log; over real sockets and with every front end.
 
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -7,13 +7,12 @@ mod addresses;
 mod audit;
 mod callbacks;
 mod changes;
-mod concurrency;
 mod curve;
 mod domains;
-mod hostile_client;
-mod hostile_handler;
 mod names;
 mod null;
 mod order;
+mod password_frames;
 mod plain;
+mod raw_frames;
 mod wire;

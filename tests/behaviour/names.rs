@@ -2,8 +2,8 @@
 
 use zmq_auth::{Authenticator, CURVE_ALLOW_ANY, Handshake, Metadata, SocketExt, Verdict};
 
-use crate::harness::doors::{Door, MECHANISMS};
-use crate::harness::faces::{Face, behaviours};
+use crate::harness::fixture::{Fixture, MECHANISMS};
+use crate::harness::front_end::{FrontEnd, behaviours};
 use crate::harness::log::{keys, password, stranger};
 use crate::harness::sockets::{Client, Server, Transport};
 use crate::harness::zap;
@@ -14,7 +14,7 @@ behaviours! {
     properties_are_on_every_frame,
 }
 
-fn a_map_names_curve_clients_of_every_source(face: Face) {
+fn a_map_names_curve_clients_of_every_source(front_end: FrontEnd) {
     let (context, auth, server_keys, client_keys) = (zmq::Context::new(), Authenticator::new(), keys(), keys());
     let directory = tempfile::tempdir().unwrap();
     let file = format!("metadata\n    role = reader\ncurve\n    public-key = \"{}\"\n", client_keys.public);
@@ -30,7 +30,7 @@ fn a_map_names_curve_clients_of_every_source(face: Face) {
     .unwrap();
     let alice = client_keys.public;
     auth.curve_user_id(move |key| if *key == alice { "alice".into() } else { "nobody".into() });
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
     for (domain, name) in
         [("directory", "alice"), ("set", "alice"), ("any", "alice"), ("callback", "alice"), ("named", "carol")]
     {
@@ -40,12 +40,12 @@ fn a_map_names_curve_clients_of_every_source(face: Face) {
         assert_eq!(received.sender().user_id(), Some(name), "{domain}");
         assert_eq!(received.sender().property("role").is_some(), domain == "directory", "metadata stays");
     }
-    // The map names, it doesn't let in.
+    // The map names clients; it doesn't accept them.
     let server = Server::new(&context, |socket| socket.curve_server(&server_keys, "set"));
     Client::curve(&context, server.endpoint(), &keys(), &server_keys.public).expect_denied();
 }
 
-fn a_map_that_panics_refuses_its_client_with_500(face: Face) {
+fn a_map_that_panics_refuses_its_client_with_500(front_end: FrontEnd) {
     let (context, auth, server_keys, client_keys) = (zmq::Context::new(), Authenticator::new(), keys(), keys());
     auth.configure_curve("lab", CURVE_ALLOW_ANY).unwrap();
     let alice = client_keys.public;
@@ -53,13 +53,13 @@ fn a_map_that_panics_refuses_its_client_with_500(face: Face) {
         assert_eq!(*key, alice, "a panic that a test makes");
         "alice".into()
     });
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
     let server = Server::new(&context, |socket| socket.curve_server(&server_keys, "lab"));
     Client::curve(&context, server.endpoint(), &keys(), &server_keys.public).expect(Handshake::Denied(500));
     Client::curve(&context, server.endpoint(), &client_keys, &server_keys.public).round_trip(&server);
 }
 
-fn properties_are_on_every_frame(face: Face) {
+fn properties_are_on_every_frame(front_end: FrontEnd) {
     let (context, auth) = (zmq::Context::new(), Authenticator::new());
     auth.configure_plain_callback("shop", |_, _, _| {
         let mut metadata = Metadata::default();
@@ -69,7 +69,7 @@ fn properties_are_on_every_frame(face: Face) {
         Verdict::AllowAs { user_id: "alice".into(), metadata }
     })
     .unwrap();
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
     for (kind, other) in [(zmq::REP, zmq::REQ), (zmq::ROUTER, zmq::DEALER), (zmq::PULL, zmq::PUSH)] {
         let server = Server::bind(&context, kind, Transport::Tcp, |socket| socket.plain_server("shop"));
         let mut client = Client::connect(&context, other, server.endpoint(), |socket| {
@@ -97,10 +97,11 @@ fn properties_are_on_every_frame(face: Face) {
 #[test]
 fn properties_are_on_every_frame_whatever_the_mechanism() {
     for mechanism in MECHANISMS {
-        let (context, door) = (zmq::Context::new(), Door::new(mechanism));
+        let (context, fixture) = (zmq::Context::new(), Fixture::new(mechanism));
         let handler = zap::Handler::bind(&context);
-        let server = Server::bind(&context, zmq::PULL, Transport::Tcp, |socket| door.set_up_server(socket));
-        let mut client = Client::connect(&context, zmq::PUSH, server.endpoint(), |socket| door.set_up_client(socket));
+        let server = Server::bind(&context, zmq::PULL, Transport::Tcp, |socket| fixture.set_up_server(socket));
+        let mut client =
+            Client::connect(&context, zmq::PUSH, server.endpoint(), |socket| fixture.set_up_client(socket));
         let question = handler.receive();
         let metadata = b"\x04role\0\0\0\x06reader\x05empty\0\0\0\0";
         handler.send(&question, &[b"", b"1.0", question.request_id(), b"200", b"OK", b"carol", metadata]);

@@ -1,4 +1,4 @@
-//! What is looked at first: version, credentials frames, address, mechanism. Each row breaks one thing more than the next.
+//! The order of checks: version, credentials frames, address, mechanism. Each row breaks one thing more than the next.
 
 use zmq_auth::{Authenticator, CURVE_ALLOW_ANY};
 
@@ -57,7 +57,7 @@ fn the_first_thing_that_is_wrong_decides() {
 }
 
 #[test]
-fn a_new_policy_lets_in_null_and_nothing_else() {
+fn a_new_policy_accepts_null_and_nothing_else() {
     let (auth, key, secret) = (Authenticator::new(), stranger(), password("a"));
     for domain in ["", "d", "*"] {
         let ask = |mechanism: &str, credentials: &[&[u8]]| {

@@ -2,35 +2,35 @@
 
 use zmq_auth::{Authenticator, Error, SocketExt};
 
-use crate::harness::faces::{Face, behaviours};
+use crate::harness::front_end::{FrontEnd, behaviours};
 use crate::harness::log::password;
 use crate::harness::sockets::{Client, Server, Transport};
 use crate::harness::{domain, zap};
 
 behaviours! {
-    nobody_enters_a_domain_that_is_not_configured,
-    the_right_password_opens_and_names_the_user,
-    a_wrong_password_and_an_unknown_user_do_not,
+    a_domain_that_is_not_configured_accepts_nobody,
+    the_right_password_is_accepted_and_names_the_user,
+    a_wrong_password_and_an_unknown_user_are_refused,
     names_and_passwords_of_255_bytes_work,
     an_empty_table_replaces_the_old_one,
 }
 
-fn nobody_enters_a_domain_that_is_not_configured(face: Face) {
+fn a_domain_that_is_not_configured_accepts_nobody(front_end: FrontEnd) {
     let context = zmq::Context::new();
     let auth = Authenticator::new();
     auth.configure_plain("another", [("alice", password("a"))]).unwrap();
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
     let mut server = Server::new(&context, |socket| socket.plain_server("shop"));
     Client::plain(&context, server.endpoint(), "alice", &password("a")).expect_denied();
     server.expect(zmq_auth::Handshake::Denied(400));
 }
 
-fn the_right_password_opens_and_names_the_user(face: Face) {
+fn the_right_password_is_accepted_and_names_the_user(front_end: FrontEnd) {
     let context = zmq::Context::new();
     let auth = Authenticator::new();
     let domain = domain("shop");
     auth.configure_plain(&domain, [("alice", password("a")), ("bob", password("b"))]).unwrap();
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
     for transport in [Transport::Tcp, Transport::Ipc] {
         let server = Server::bind(&context, zmq::REP, transport, |socket| socket.plain_server(&domain));
         for (name, secret) in [("alice", password("a")), ("bob", password("b"))] {
@@ -40,11 +40,11 @@ fn the_right_password_opens_and_names_the_user(face: Face) {
     }
 }
 
-fn a_wrong_password_and_an_unknown_user_do_not(face: Face) {
+fn a_wrong_password_and_an_unknown_user_are_refused(front_end: FrontEnd) {
     let context = zmq::Context::new();
     let auth = Authenticator::new();
     auth.configure_plain("shop", [("alice", password("a")), ("bob", password("b"))]).unwrap();
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
     let server = Server::new(&context, |socket| socket.plain_server("shop"));
     for (name, secret) in [
         ("alice", password("b")),
@@ -59,25 +59,25 @@ fn a_wrong_password_and_an_unknown_user_do_not(face: Face) {
     Client::plain(&context, server.endpoint(), "alice", &password("a")).round_trip(&server);
 }
 
-fn names_and_passwords_of_255_bytes_work(face: Face) {
+fn names_and_passwords_of_255_bytes_work(front_end: FrontEnd) {
     let context = zmq::Context::new();
     let auth = Authenticator::new();
     let name = "n".repeat(255);
     let secret = password(&"p".repeat(255 - password("").len()));
     assert_eq!(secret.len(), 255);
     auth.configure_plain("shop", [(name.as_str(), secret.as_str())]).unwrap();
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
     let server = Server::new(&context, |socket| socket.plain_server("shop"));
     let mut received = Client::plain(&context, server.endpoint(), &name, &secret).round_trip(&server);
     assert_eq!(received.sender().user_id(), Some(name.as_str()));
     Client::plain(&context, server.endpoint(), &name, &secret[..254]).expect_denied();
 }
 
-fn an_empty_table_replaces_the_old_one(face: Face) {
+fn an_empty_table_replaces_the_old_one(front_end: FrontEnd) {
     let context = zmq::Context::new();
     let auth = Authenticator::new();
     auth.configure_plain("shop", [("alice", password("a"))]).unwrap();
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
     let server = Server::new(&context, |socket| socket.plain_server("shop"));
     Client::plain(&context, server.endpoint(), "alice", &password("a")).round_trip(&server);
     auth.configure_plain("shop", [("", ""); 0]).unwrap();
@@ -85,7 +85,7 @@ fn an_empty_table_replaces_the_old_one(face: Face) {
 }
 
 #[test]
-fn an_unknown_user_with_an_empty_password_is_kept_out() {
+fn an_unknown_user_with_an_empty_password_is_refused() {
     let auth = Authenticator::new();
     auth.configure_plain("shop", [("alice", password("a"))]).unwrap();
     auth.configure_plain("nobody", [("", ""); 0]).unwrap();
@@ -98,7 +98,7 @@ fn an_unknown_user_with_an_empty_password_is_kept_out() {
 }
 
 #[test]
-fn names_and_passwords_that_are_no_utf8_never_equal_others() {
+fn names_and_passwords_that_are_not_utf8_never_equal_others() {
     let auth = Authenticator::new();
     // What a lossy reading of a bad byte would turn into.
     let replaced = password("\u{fffd}");
@@ -119,7 +119,7 @@ fn passwords_are_bytes_and_need_not_be_text() {
 }
 
 #[test]
-fn what_no_client_can_send_is_no_table_and_the_old_one_stays() {
+fn a_table_that_no_client_could_use_is_an_error_and_the_old_one_stays() {
     let auth = Authenticator::new();
     auth.configure_plain("shop", [("alice", password("a"))]).unwrap();
     let (long, fine) = (password(&"x".repeat(256)), password("fine"));

@@ -1,17 +1,17 @@
-//! Requests that libzmq wouldn't make, straight to the handler's endpoint: whoever is in the process can send them.
+//! Requests that libzmq wouldn't make, sent straight to the handler's endpoint, as any code in the process can.
 
 use zmq_auth::{Authenticator, SocketExt};
 
-use crate::harness::faces::{Face, behaviours};
+use crate::harness::front_end::{FrontEnd, behaviours};
 use crate::harness::log::password;
 use crate::harness::sockets::{self, Client, Server};
 use crate::harness::zap::{self, Asker};
 
 behaviours! {
-    what_cannot_be_answered_is_dropped_and_the_next_is_served,
+    a_request_that_cannot_be_answered_is_dropped_and_the_next_is_served,
     too_many_frames_are_denied_and_the_next_is_served,
     huge_frames_are_denied_and_the_next_is_served,
-    answers_go_to_who_asked_under_the_id_that_was_asked,
+    answers_go_back_to_the_asker_with_the_request_id,
     a_thousand_requests_at_once_are_all_answered,
 }
 
@@ -19,10 +19,10 @@ fn good() -> Vec<Vec<u8>> {
     zap::request("d", "127.0.0.1", "NULL", &[])
 }
 
-fn what_cannot_be_answered_is_dropped_and_the_next_is_served(face: Face) {
+fn a_request_that_cannot_be_answered_is_dropped_and_the_next_is_served(front_end: FrontEnd) {
     let (context, auth) = (zmq::Context::new(), Authenticator::new());
     auth.configure_plain("shop", [("alice", password("a"))]).unwrap();
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
     let asker = Asker::connect(&context);
     let cases: [&[&[u8]]; 7] = [
         &[b""],
@@ -45,10 +45,10 @@ fn what_cannot_be_answered_is_dropped_and_the_next_is_served(face: Face) {
     Client::plain(&context, server.endpoint(), "alice", &password("a")).round_trip(&server);
 }
 
-fn too_many_frames_are_denied_and_the_next_is_served(face: Face) {
+fn too_many_frames_are_denied_and_the_next_is_served(front_end: FrontEnd) {
     let (context, auth) = (zmq::Context::new(), Authenticator::new());
     auth.configure_plain("d", [("alice", password("a"))]).unwrap();
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
     let asker = Asker::connect(&context);
     let secret = password("a");
     for extra in [1, 7, 8, 9, 100, 1000, 20_000] {
@@ -63,12 +63,12 @@ fn too_many_frames_are_denied_and_the_next_is_served(face: Face) {
     }
 }
 
-fn huge_frames_are_denied_and_the_next_is_served(face: Face) {
+fn huge_frames_are_denied_and_the_next_is_served(front_end: FrontEnd) {
     let (context, auth) = (zmq::Context::new(), Authenticator::new());
     auth.configure_plain("d", [("alice", password("a"))]).unwrap();
     auth.configure_plain_callback("asked", |user, _, _| user == "alice").unwrap();
     auth.deny(["192.0.2.1"]).unwrap();
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
     let asker = Asker::connect(&context);
     let huge = vec![b'x'; 8 << 20];
     for frame in [0, 2, 3, 5, 6, 7] {
@@ -88,10 +88,10 @@ fn huge_frames_are_denied_and_the_next_is_served(face: Face) {
     assert_eq!(asker.reply()[1], huge);
 }
 
-fn answers_go_to_who_asked_under_the_id_that_was_asked(face: Face) {
+fn answers_go_back_to_the_asker_with_the_request_id(front_end: FrontEnd) {
     let (context, auth) = (zmq::Context::new(), Authenticator::new());
     auth.configure_plain("d", [("alice", password("a"))]).unwrap();
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
     let (left, right) = (Asker::connect(&context), Asker::connect(&context));
     // A REQ socket, as small tools use it.
     let request = sockets::socket(&context, zmq::REQ);
@@ -111,11 +111,11 @@ fn answers_go_to_who_asked_under_the_id_that_was_asked(face: Face) {
     }
 }
 
-fn a_thousand_requests_at_once_are_all_answered(face: Face) {
+fn a_thousand_requests_at_once_are_all_answered(front_end: FrontEnd) {
     let (context, auth) = (zmq::Context::new(), Authenticator::new());
     auth.configure_plain_callback("asked", |user, _, _| user == "alice").unwrap();
     auth.limit_callbacks(4096, std::time::Duration::from_secs(600)).unwrap();
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
     let asker = Asker::connect(&context);
     let secret = password("a");
     for n in 0..1000 {

@@ -1,4 +1,4 @@
-//! Files that are no certificates: the error names the file and the line, and never quotes.
+//! Files that are not certificates: the error names the file and the line, and never quotes.
 
 use std::fs::{self, File};
 use std::io;
@@ -23,7 +23,7 @@ fn load(file: &Path) -> Result<Certificate, Error> {
 }
 
 #[test]
-fn a_bad_line_is_told_with_file_and_line_and_never_quoted() {
+fn the_error_of_a_bad_line_names_file_and_line_and_never_quotes_it() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("bad.key");
     let good = format!("    public-key = \"{PUBLIC}\"\n");
@@ -63,7 +63,7 @@ fn a_bad_line_is_told_with_file_and_line_and_never_quoted() {
 }
 
 #[test]
-fn metadata_that_is_no_text_is_told_with_its_line() {
+fn the_error_of_metadata_that_is_not_text_names_its_line() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("bad.key");
     let key = format!("curve\n    public-key = \"{PUBLIC}\"\n");
@@ -72,7 +72,7 @@ fn metadata_that_is_no_text_is_told_with_its_line() {
 }
 
 #[test]
-fn what_is_no_regular_file_is_refused_at_once() {
+fn a_path_that_is_not_a_regular_file_is_refused_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("x.key");
     let refused = |what: &str| {
@@ -108,7 +108,7 @@ fn a_file_over_64_kib_is_refused_without_reading_it() {
 }
 
 #[test]
-fn what_is_not_there_is_an_io_error_that_names_it() {
+fn a_missing_file_is_an_io_error_that_names_it() {
     let dir = tempfile::tempdir().unwrap();
     let missing = dir.path().join("missing");
     let dangling = dir.path().join("dangling.key");
@@ -125,7 +125,7 @@ fn what_is_not_there_is_an_io_error_that_names_it() {
 }
 
 #[test]
-fn of_several_bad_files_the_first_by_name_is_told() {
+fn of_several_bad_files_the_error_names_the_first_by_name() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("good.key"), format!("public-key = {PUBLIC}\n")).unwrap();
     // Made in another order than that of their names.

@@ -46,7 +46,7 @@ fn values_with_quotes_marks_and_blanks_read_back_equal_from_both_files() {
 }
 
 #[test]
-fn what_could_not_be_read_back_is_refused_and_changes_nothing() {
+fn metadata_that_could_not_be_read_back_is_refused_and_changes_nothing() {
     let certificate = Certificate::generate().unwrap().with_metadata("a", "b").unwrap();
     let long = "n".repeat(256);
     for (name, value) in [

@@ -1,4 +1,4 @@
-//! The same certificate written by pyzmq, and each side's files read by the other.
+//! Compatibility with pyzmq's files: byte for byte the same, and each side reads the other's.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use zmq_auth::{Certificate, KeyPair, load_certificate, load_certificates, save_certificate};
 
-use crate::{names, process, python};
+use crate::{harness, names, shell};
 
 /// Makes pyzmq write at a given time, with given keys: argv is directory, time, public key, secret key.
 const PINNED: &str = "
@@ -21,8 +21,12 @@ zmq.curve_keypair = lambda: (public.encode(), secret.encode())
 ";
 
 fn run(script: &str, args: &[&str]) -> String {
-    let output =
-        Command::new(python::python()).args(["-c", script]).args(args).env("PYTHONUTF8", "1").output().unwrap();
+    let output = Command::new(harness::python::python())
+        .args(["-c", script])
+        .args(args)
+        .env("PYTHONUTF8", "1")
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
@@ -109,7 +113,7 @@ else:
 
 #[test]
 fn the_header_has_the_local_time() {
-    if let Some(dir) = process::child_dir() {
+    if let Some(dir) = shell::child_dir() {
         let now = || run("import datetime; print(datetime.datetime.now().isoformat(' ', 'microseconds'))", &[]);
         let before = now();
         let (_, secret) = zmq_auth::create_certificates(&dir, "x").unwrap();
@@ -122,10 +126,10 @@ fn the_header_has_the_local_time() {
         assert!(before.trim() <= written.as_str() && written.as_str() <= after.trim(), "{before} {written} {after}");
         return;
     }
-    python::python();
+    harness::python::python();
     for zone in ["UTC", "America/St_Johns", "Asia/Kathmandu", "XYZ-11:30"] {
         let dir = tempfile::tempdir().unwrap();
-        process::run("pyzmq::the_header_has_the_local_time", &format!("export TZ={zone}"), dir.path());
+        shell::run("pyzmq::the_header_has_the_local_time", &format!("export TZ={zone}"), dir.path());
     }
 }
 

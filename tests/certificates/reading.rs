@@ -1,4 +1,4 @@
-//! The files that others write, and directories of them.
+//! Certificates that other programs and editors write, and directories of them.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -1,4 +1,4 @@
-//! Modes, atomicity, and files that are in the way.
+//! Writing certificates: file modes, atomicity, and files that are in the way.
 
 use std::fs;
 use std::io;
@@ -12,7 +12,7 @@ use zmq_auth::{
     save_certificate,
 };
 
-use crate::{OTHER, PUBLIC, SECRET, mode, names, process};
+use crate::{OTHER, PUBLIC, SECRET, mode, names, shell};
 
 fn pair() -> KeyPair {
     KeyPair { public: PUBLIC.parse().unwrap(), secret: SECRET.parse().unwrap() }
@@ -53,7 +53,7 @@ fn a_certificate_comes_back_equal() {
 
 #[test]
 fn modes_are_those_of_the_umask_but_secrets_are_the_owners_alone() {
-    if let Some(dir) = process::child_dir() {
+    if let Some(dir) = shell::child_dir() {
         let (public, secret) = create_certificates(&dir, "created").unwrap();
         let certificate = Certificate::generate().unwrap();
         certificate.save_public(dir.join("public.key")).unwrap();
@@ -79,7 +79,7 @@ fn modes_are_those_of_the_umask_but_secrets_are_the_owners_alone() {
         let dir = root.path().join(umask);
         fs::create_dir(&dir).unwrap();
         let name = "writing::modes_are_those_of_the_umask_but_secrets_are_the_owners_alone";
-        process::run(name, &format!("umask {umask}"), &dir);
+        shell::run(name, &format!("umask {umask}"), &dir);
     }
 }
 
@@ -106,7 +106,7 @@ fn an_existing_file_is_never_overwritten_and_nothing_else_is_written() {
 }
 
 #[test]
-fn a_symbolic_link_leads_nobody_elsewhere() {
+fn nothing_is_written_through_a_symbolic_link() {
     let dir = tempfile::tempdir().unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
     let certificate = Certificate::from(pair());
@@ -178,7 +178,7 @@ fn a_reader_never_sees_half_a_file() {
 
 #[test]
 fn when_the_disk_takes_no_more_nothing_is_left_behind() {
-    if let Some(dir) = process::child_dir() {
+    if let Some(dir) = shell::child_dir() {
         let before = names(&dir);
         let old = fs::read(dir.join("x.key_secret")).unwrap();
         let certificate = Certificate::generate().unwrap();
@@ -198,7 +198,7 @@ fn when_the_disk_takes_no_more_nothing_is_left_behind() {
     create_certificates(&dir, "x").unwrap();
     // No file may grow beyond 0 blocks; the signal that tells so is ignored, so that writing fails instead.
     let name = "writing::when_the_disk_takes_no_more_nothing_is_left_behind";
-    process::run(name, "trap '' XFSZ; ulimit -f 0", dir.path());
+    shell::run(name, "trap '' XFSZ; ulimit -f 0", dir.path());
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn names_stay_in_their_directory() {
 }
 
 #[test]
-fn a_pair_that_is_none_is_not_written() {
+fn keys_that_are_not_a_pair_are_not_written() {
     let dir = tempfile::tempdir().unwrap();
     let other: PublicKey = OTHER.parse().unwrap();
     let secret: SecretKey = SECRET.parse().unwrap();
@@ -254,7 +254,7 @@ fn a_pair_that_is_none_is_not_written() {
 
 #[test]
 fn a_file_in_the_working_directory_needs_no_directory_in_its_path() {
-    if let Some(dir) = process::child_dir() {
+    if let Some(dir) = shell::child_dir() {
         std::env::set_current_dir(&dir).unwrap();
         save_certificate("alone.key", &pair().public, None).unwrap();
         create_certificates("", "pair").unwrap();
@@ -262,5 +262,5 @@ fn a_file_in_the_working_directory_needs_no_directory_in_its_path() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    process::run("writing::a_file_in_the_working_directory_needs_no_directory_in_its_path", "", dir.path());
+    shell::run("writing::a_file_in_the_working_directory_needs_no_directory_in_its_path", "", dir.path());
 }

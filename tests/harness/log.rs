@@ -1,4 +1,4 @@
-//! A logger that keeps what the crate says, and ends the process when anybody logs a secret.
+//! A capturing logger: it keeps the crate's records, and aborts the process when anything logs a secret.
 
 use std::collections::{HashSet, VecDeque};
 use std::fmt::Write as _;

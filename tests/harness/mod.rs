@@ -1,44 +1,73 @@
-//! What the test binaries share. Each takes what it needs: `mod harness;` or `#[path = "../harness/mod.rs"] mod harness;`.
+//! Test support shared by the test binaries: `mod harness;` or `#[path = "../harness/mod.rs"] mod harness;`.
 //!
-//! Everything here installs the capturing logger first, which aborts the process when a secret is logged.
+//! Everything here installs the capturing logger first, which aborts the process when a secret is logged. The exception is
+//! [`process`]: a test that runs in a process of its own may bring its own logger.
 
 #![allow(dead_code, unused_macros, unused_imports, unreachable_pub)]
 
-pub mod doors;
-pub mod enforce;
-pub mod faces;
-#[cfg(target_os = "linux")]
-pub mod footprint;
-pub mod gate;
+pub mod barrier;
+pub mod fixture;
+pub mod front_end;
 pub mod log;
-pub mod partner;
 pub mod process;
 pub mod proxy;
 pub mod python;
+pub mod random;
+pub mod relay;
 pub mod sockets;
 #[cfg(target_os = "linux")]
 pub mod system;
+#[cfg(target_os = "linux")]
+pub mod usage;
+pub mod worker;
 pub mod zap;
+pub mod zap_domain;
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long an event may take that is sure to come: generous, for machines that are busy with other things.
+/// How long to wait for an event that is sure to come: generous, for machines that are busy with other things.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A ZAP domain that no other test uses, so that the log of one test can be told from that of the others.
+/// A ZAP domain that no other test uses, so that the log records of one test can be told from those of the others.
 pub fn domain(name: &str) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     log::install();
     format!("{name}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Waits for what no event tells of; looks a hundred times a second.
+/// Polls, a hundred times a second, for a condition that no event announces.
 #[track_caller]
 pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let end = Instant::now() + DEADLINE;
     while !is_so() {
         assert!(Instant::now() < end, "not within {DEADLINE:?}: {what}");
-        std::thread::park_timeout(Duration::from_millis(10));
+        thread::park_timeout(Duration::from_millis(10));
+    }
+}
+
+/// Runs what could hang in a thread of its own, and fails when it does.
+#[track_caller]
+pub fn within_deadline<T: Send + 'static>(what: &str, run: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, is_done) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        let result = run();
+        let _ = done.send(());
+        result
+    });
+    match is_done.recv_timeout(DEADLINE) {
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("{what} hangs"),
+        _ => thread.join().unwrap_or_else(|payload| std::panic::resume_unwind(payload)),
+    }
+}
+
+/// Sends a word when it is dropped, as what a cancelled callback holds is.
+pub struct NotifyOnDrop(pub mpsc::Sender<&'static str>, pub &'static str);
+
+impl Drop for NotifyOnDrop {
+    fn drop(&mut self) {
+        let _ = self.0.send(self.1);
     }
 }

@@ -1,4 +1,4 @@
-//! Runs one test of this binary in a process of its own, for what ends a process or hangs it.
+//! Tests in a process of their own: for what ends or hangs a process, or changes it for good.
 
 use std::io::Read;
 use std::process::{Command, ExitStatus, Stdio};
@@ -6,6 +6,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub(super) const CHILD: &str = "ZMQ_AUTH_TEST_CHILD";
+
+/// How long an isolated test may take.
+const ISOLATED: Duration = Duration::from_secs(120);
+
+/// The last line of a child that got to the end of its test.
+const COMPLETED: &str = "the isolated test has completed";
 
 /// Whether this process is the child.
 pub fn is_child() -> bool {
@@ -50,4 +56,48 @@ pub fn run_again(name: &str, variables: &[(&str, &str)], within: Duration) -> En
         }
     };
     Ended { status, stderr: reader.join().expect("the reader doesn't panic") }
+}
+
+/// Runs the calling test's body in a child process: `#[test] fn name() { isolated(|| …) }`. The closure has to stand in the
+/// test function itself, whose path is taken from the closure's type.
+#[track_caller]
+pub fn isolated<F: FnOnce()>(test: F) {
+    isolated_with(&[], test);
+}
+
+/// As [`isolated`], with environment variables for the child. Lines on standard error that begin with `# ` are repeated.
+#[track_caller]
+pub fn isolated_with<F: FnOnce()>(variables: &[(&str, &str)], test: F) {
+    if is_child() {
+        test();
+        completed();
+        return;
+    }
+    let name = name_of::<F>();
+    let ended = run_again(name, variables, ISOLATED);
+    ended.assert_completed(name);
+    for line in ended.stderr.lines().filter(|line| line.starts_with("# ")) {
+        println!("{line}");
+    }
+}
+
+/// To be called by a child when its test is through.
+pub fn completed() {
+    eprintln!("{COMPLETED}");
+}
+
+impl Ended {
+    /// The child succeeded, and it was this test that it ran: a name that no test has would succeed too.
+    #[track_caller]
+    pub fn assert_completed(&self, name: &str) {
+        assert!(self.status.is_some_and(|status| status.success()), "{:?}\n{}", self.status, self.stderr);
+        assert!(self.stderr.contains(COMPLETED), "{name} was not run:\n{}", self.stderr);
+    }
+}
+
+/// The test that the closure stands in: `crate::module::test::{{closure}}` without the ends.
+fn name_of<F>() -> &'static str {
+    let path = std::any::type_name::<F>();
+    let name = path.split_once("::").and_then(|(_, path)| path.strip_suffix("::{{closure}}"));
+    name.unwrap_or_else(|| panic!("{path} is not a closure in a test"))
 }

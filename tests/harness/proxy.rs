@@ -1,4 +1,4 @@
-//! A man in the middle of one TCP connection, who damages what a client says.
+//! A proxy for one TCP connection that damages what the client sends.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

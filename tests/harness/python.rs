@@ -1,4 +1,4 @@
-//! A Python with the pyzmq that the tests are held against: the examples' virtual environment.
+//! The Python with pyzmq that the tests use: the examples' virtual environment.
 //!
 //! Made on first use, once for all test programs that run at the same time. Without Python or without a way to install
 //! pyzmq the test fails; it never passes unrun.

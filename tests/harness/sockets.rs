@@ -1,4 +1,4 @@
-//! Both ends of a connection, each with its monitor. A refusal is what the monitor says, never silence.
+//! Both ends of a connection, each with its monitor: a refusal is an event of the monitor, never silence.
 
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
@@ -99,7 +99,7 @@ impl Server {
         expect(&mut self.socket, wanted);
     }
 
-    /// Asserts that nothing came through the door.
+    /// Asserts that no message has arrived.
     #[track_caller]
     pub fn assert_nothing_received(&self) {
         assert_eq!(self.socket.recv_bytes(zmq::DONTWAIT), Err(zmq::Error::EAGAIN), "a message came through");

@@ -1,4 +1,4 @@
-//! What a test asks of the system behind the safe crates' back.
+//! System calls that no safe crate offers: limits, users, seccomp filters, fork, signals.
 #![allow(unsafe_code)]
 
 use std::ffi::c_int;
@@ -17,21 +17,35 @@ fn set(resource: Resource, limit: libc::rlimit) {
     assert_eq!(unsafe { libc::setrlimit(resource, &limit) }, 0);
 }
 
-/// Raises the limit of descriptors as far as it goes, and answers it.
+/// Raises the limit of descriptors as far as it goes, and returns it.
 pub fn raise_descriptors() -> u64 {
     let most = limit(libc::RLIMIT_NOFILE).rlim_max;
     set(libc::RLIMIT_NOFILE, libc::rlimit { rlim_cur: most, rlim_max: most });
     most
 }
 
-/// From now on this process may have descriptors below this number only; answers the limit that was.
+/// From now on this process may have descriptors below this number only; returns the limit before.
 pub fn limit_descriptors(number: u64) -> u64 {
     let before = limit(libc::RLIMIT_NOFILE);
     set(libc::RLIMIT_NOFILE, libc::rlimit { rlim_cur: number, ..before });
     before.rlim_cur
 }
 
-/// From now on a file may have so many bytes; a write beyond is EFBIG, not a signal. Answers the limit that was.
+/// The limit that leaves exactly this many descriptors free.
+pub fn descriptor_limit(spare: usize) -> u64 {
+    let open = |number: &u64| std::fs::symlink_metadata(format!("/proc/self/fd/{number}")).is_ok();
+    (0..).filter(|number| !open(number)).nth(spare).expect("numbers don't end")
+}
+
+/// Runs something while exactly this many descriptors are free.
+pub fn with_spare_descriptors<T>(spare: usize, run: impl FnOnce() -> T) -> T {
+    let before = limit_descriptors(descriptor_limit(spare));
+    let result = run();
+    limit_descriptors(before);
+    result
+}
+
+/// From now on a file may have so many bytes; a write beyond is EFBIG, not a signal. Returns the limit before.
 pub fn limit_file_size(bytes: u64) -> u64 {
     // SAFETY: to ignore is no function of ours.
     assert_ne!(unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) }, libc::SIG_ERR);
@@ -57,8 +71,16 @@ pub fn become_nobody() {
     }
 }
 
-/// From now on these calls of this thread fail with this error (seccomp(2)). It can't be taken back.
-pub fn refuse(calls: &[libc::c_long], error: c_int) {
+/// Whom a filter of [`refuse`] applies to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// This thread, and those that it starts.
+    Thread,
+    Process,
+}
+
+/// From now on these calls fail with this error (seccomp(2)). It can't be undone.
+pub fn refuse(calls: &[libc::c_long], error: c_int, scope: Scope) {
     let statement = |code: u32, k| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
     let ret = libc::BPF_RET | libc::BPF_K;
     // The number of the call is the first word.
@@ -71,14 +93,21 @@ pub fn refuse(calls: &[libc::c_long], error: c_int) {
     filter.push(statement(ret, libc::SECCOMP_RET_ALLOW));
     filter.push(statement(ret, libc::SECCOMP_RET_ERRNO | error as u32));
     let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+    let flags = if scope == Scope::Process { libc::SECCOMP_FILTER_FLAG_TSYNC } else { 0 };
     // SAFETY: plain numbers; the program is read before the call returns.
     unsafe {
         assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-        assert_eq!(libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program), 0);
+        assert_eq!(libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program), 0);
     }
 }
 
-/// Forks: the child runs `child` and ends with its answer as exit code, by `_exit`. Answers the child's id.
+/// From now on a write to a pipe without a reader ends the process, as in a program in C.
+pub fn die_of_broken_pipes() {
+    // SAFETY: the default action is no function of ours.
+    assert_ne!(unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) }, libc::SIG_ERR);
+}
+
+/// Forks: the child runs `child` and ends with its answer as exit code, by `_exit`. Returns the child's id.
 pub fn fork(child: impl FnOnce() -> u8) -> c_int {
     // SAFETY: the child has this thread alone. What it runs is the very thing that is tested.
     match unsafe { libc::fork() } {

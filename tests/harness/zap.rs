@@ -1,4 +1,4 @@
-//! Both ends of ZAP by hand: requests as libzmq makes them, and a handler that says whatever the test wants.
+//! Both ends of ZAP by hand: requests as libzmq makes them, and a handler that replies whatever the test wants.
 
 use zmq_auth::{Authenticator, PublicKey};
 
@@ -41,6 +41,30 @@ pub fn plain(authenticator: &Authenticator, domain: &str, username: &[u8], passw
 /// A CURVE client on this machine.
 pub fn curve(authenticator: &Authenticator, domain: &str, key: &PublicKey) -> u16 {
     status(authenticator, &request(domain, "127.0.0.1", "CURVE", &[key.as_bytes()]))
+}
+
+/// A PLAIN request whose user name is also its request id, by which the test recognizes the answer.
+pub fn question(domain: &str, user: &str) -> Vec<Vec<u8>> {
+    let password = log::password("of anybody");
+    let mut request = request(domain, "127.0.0.1", "PLAIN", &[user.as_bytes(), password.as_bytes()]);
+    request[1] = user.as_bytes().to_vec();
+    request
+}
+
+/// The next reply: its request id and its status.
+#[track_caller]
+pub fn answer(asker: &Asker) -> (String, u16) {
+    let reply = asker.reply();
+    (String::from_utf8(reply[1].clone()).unwrap(), status_of(&reply))
+}
+
+/// Asks a [`question`] and returns the status of the answer to it.
+#[track_caller]
+pub fn ask(asker: &Asker, domain: &str, user: &str) -> u16 {
+    asker.ask(&question(domain, user));
+    let (id, status) = answer(asker);
+    assert_eq!(id, user, "the answer to another request");
+    status
 }
 
 /// A handler that the test plays itself.

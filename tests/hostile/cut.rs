@@ -1,24 +1,24 @@
-//! A rightful handshake that ends too early: after every single byte.
+//! Good handshakes that are cut off after every single byte.
 
-use crate::harness::doors::{MECHANISMS, Mechanism};
-use crate::harness::faces::{Face, behaviours};
+use crate::guarded::GuardedServer;
+use crate::harness::fixture::{MECHANISMS, Mechanism};
+use crate::harness::front_end::{FrontEnd, behaviours};
 use crate::recorded;
-use crate::scene::Scene;
 
 behaviours! {
-    a_handshake_that_is_cut_anywhere_lets_nobody_in,
+    a_handshake_that_is_cut_off_anywhere_is_not_accepted,
 }
 
-fn a_handshake_that_is_cut_anywhere_lets_nobody_in(face: Face) {
+fn a_handshake_that_is_cut_off_anywhere_is_not_accepted(front_end: FrontEnd) {
     for mechanism in MECHANISMS {
-        let mut scene = Scene::new(face, mechanism, 30_000);
-        let said = recorded::handshake(&mut scene);
+        let mut guarded = GuardedServer::new(front_end, mechanism, 30_000);
+        let said = recorded::handshake(&mut guarded);
         let mut cuts: Vec<_> = (0..said.len()).map(|end| said[..end].to_vec()).collect();
         if mechanism == Mechanism::Curve {
             // All of it, again: the server's keys of the session are others now.
             cuts.push(said.clone());
         }
-        scene.assert_none_enters(&cuts, mechanism == Mechanism::Curve);
+        guarded.assert_none_is_accepted(&cuts, mechanism == Mechanism::Curve);
         println!("{mechanism:?}: {} cuts", said.len());
     }
 }

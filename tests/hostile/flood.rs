@@ -1,5 +1,5 @@
-//! Ten thousand connections that never finish their handshake, three times over: whoever may enter still does, and
-//! nothing of it stays behind. The server has a process of its own, whose memory and descriptors are its alone.
+//! A flood of ten thousand connections that never finish their handshake, three times over: the good client is still served,
+//! and no memory or descriptor is lost. The server has a process of its own.
 //!
 //! glibc keeps what was freed, in pieces, and needs some waves until it finds room for each new one in them (96, 137, 161,
 //! 170, 177, 184, 184, 185 thousand KiB, of which 200 KiB were in use). So resident memory is compared when what is free was given
@@ -13,13 +13,13 @@ use std::thread;
 
 use zmq_auth::{Authenticator, Handshake, KeyPair, PublicKey, SocketExt};
 
-use crate::harness::doors::{Door, Mechanism};
-use crate::harness::faces::Face;
-use crate::harness::footprint::{descriptors, resident};
-use crate::harness::partner::{Partner, say, told};
+use crate::harness::fixture::{Fixture, Mechanism};
+use crate::harness::front_end::FrontEnd;
 use crate::harness::process::is_child;
 use crate::harness::sockets::{Client, socket};
 use crate::harness::system::{give_back_free_memory, raise_descriptors};
+use crate::harness::usage::{descriptors, resident};
+use crate::harness::worker::{Worker, next_command, report};
 use crate::harness::{log, wait_until};
 
 const CONNECTIONS: usize = 10_000;
@@ -35,18 +35,18 @@ const HANDSHAKE_MS: i32 = 120_000;
 
 #[test]
 fn ten_thousand_half_open_connections_three_times_over_thread() {
-    flood(Face::Thread, "thread");
+    flood(FrontEnd::Thread, "thread");
 }
 
 #[cfg(feature = "tokio")]
 #[test]
 fn ten_thousand_half_open_connections_three_times_over_tokio() {
-    flood(Face::MultiThread, "tokio");
+    flood(FrontEnd::MultiThread, "tokio");
 }
 
-fn flood(face: Face, name: &str) {
+fn flood(front_end: FrontEnd, name: &str) {
     if is_child() {
-        return serve(face);
+        return serve(front_end);
     }
     // One at a time: two would need twice the descriptors.
     static ONE: Mutex<()> = Mutex::new(());
@@ -57,26 +57,26 @@ fn flood(face: Face, name: &str) {
     println!("{connections} connections at once (of {CONNECTIONS}; the limit of descriptors is {limit})");
 
     let test = format!("flood::ten_thousand_half_open_connections_three_times_over_{name}");
-    let mut server = Partner::start(&test, &[]);
-    let pass = Pass::read(&server.hear());
+    let mut server = Worker::start(&test, &[]);
+    let access = Access::read(&server.receive());
     // What is made once and kept.
-    pass.enter(0);
+    access.round_trip(0);
     let pid = server.pid();
     wait_until("the first client is gone", || server.ask("clients?") == "0");
     let before = descriptors(pid);
     let mut after: Vec<u64> = Vec::new();
     for wave in 0..WAVES {
-        let mut crowd = Vec::new();
+        let mut half_open_ones = Vec::new();
         for n in 0..connections {
-            crowd.push(half_open(&pass, wave, n));
-            if crowd.len() % AT_ONCE == 0 || crowd.len() == connections {
-                wait_until("all are accepted", || descriptors(pid) >= before + crowd.len());
+            half_open_ones.push(half_open(&access, wave, n));
+            if half_open_ones.len() % AT_ONCE == 0 || half_open_ones.len() == connections {
+                wait_until("all are accepted", || descriptors(pid) >= before + half_open_ones.len());
             }
         }
         let peak = resident(pid);
-        pass.enter(wave);
-        assert!(descriptors(pid) >= before + crowd.len(), "the crowd was gone before the rightful client came");
-        drop(crowd);
+        access.round_trip(wave);
+        assert!(descriptors(pid) >= before + half_open_ones.len(), "the flood was gone before the good client came");
+        drop(half_open_ones);
         wait_until("the server has its descriptors back", || descriptors(pid) == before);
         let kept = resident(pid);
         let mut used = || server.ask("resident?").parse::<u64>().unwrap();
@@ -88,7 +88,7 @@ fn flood(face: Face, name: &str) {
                 now * 100 <= before * 105
             });
         }
-        println!("wave {}: {peak} KiB with the crowd, {kept} KiB without it, {now} KiB of them in use", wave + 1);
+        println!("wave {}: {peak} KiB with the flood, {kept} KiB without it, {now} KiB of them in use", wave + 1);
         after.push(now);
     }
     let told = server.ask("decisions?");
@@ -97,34 +97,34 @@ fn flood(face: Face, name: &str) {
 }
 
 /// One connection that stays where it is in its handshake.
-fn half_open(pass: &Pass, wave: usize, n: usize) -> TcpStream {
+fn half_open(access: &Access, wave: usize, n: usize) -> TcpStream {
     let mut greeting = b"\xff\0\0\0\0\0\0\0\x01\x7f\x03\x01CURVE".to_vec();
     greeting.resize(64, 0);
     // A HELLO that is announced, and half of it.
     let mut hello = greeting.clone();
     hello.extend_from_slice(b"\x04\xc8\x05HELLO\x01\x00");
     hello.resize(164, 0);
-    let mut stream = TcpStream::connect((pass.address(wave).as_str(), pass.ports[wave]))
+    let mut stream = TcpStream::connect((access.address(wave).as_str(), access.ports[wave]))
         .unwrap_or_else(|error| panic!("connection {n} of wave {wave}: {error}"));
     let said = [&b""[..], &greeting[..n % 11], &greeting, &hello][n % 4];
     stream.write_all(said).unwrap();
     stream
 }
 
-/// What the rightful client, and the crowd, have to know.
-struct Pass {
+/// The addresses of the server, and the keys of the good client.
+struct Access {
     ports: Vec<u16>,
     server: PublicKey,
     client: KeyPair,
 }
 
-impl Pass {
+impl Access {
     fn read(line: &str) -> Self {
         let words: Vec<_> = line.split(' ').collect();
         let [server, secret, ports @ ..] = &words[..] else { panic!("{line}") };
         let secret = secret.parse().unwrap();
         log::secret_key(&secret);
-        Pass {
+        Access {
             ports: ports.iter().map(|port| port.parse().unwrap()).collect(),
             server: server.parse().unwrap(),
             client: KeyPair::from_secret(secret).unwrap(),
@@ -136,9 +136,9 @@ impl Pass {
         format!("127.0.0.{}", wave + 1)
     }
 
-    /// The rightful client gets in, and an answer.
+    /// The good client is accepted, and gets an answer.
     #[track_caller]
-    fn enter(&self, wave: usize) {
+    fn round_trip(&self, wave: usize) {
         let endpoint = format!("tcp://{}:{}", self.address(wave), self.ports[wave]);
         let mut client = Client::curve(&zmq::Context::new(), &endpoint, &self.client, &self.server);
         client.expect(Handshake::Authenticated);
@@ -147,17 +147,17 @@ impl Pass {
     }
 }
 
-fn serve(face: Face) {
+fn serve(front_end: FrontEnd) {
     raise_descriptors();
-    let (context, door, auth) = (zmq::Context::new(), Door::new(Mechanism::Curve), Authenticator::new());
-    door.configure(&auth);
-    let _running = face.start(&auth, &context);
-    // Not monitored: who monitors a socket has to read what is told of ten thousand.
+    let (context, fixture, auth) = (zmq::Context::new(), Fixture::new(Mechanism::Curve), Authenticator::new());
+    fixture.configure(&auth);
+    let _running = front_end.start(&auth, &context);
+    // Not monitored: somebody would have to read the events of ten thousand connections.
     let mut server = socket(&context, zmq::REP);
     server.set_handshake_ivl(HANDSHAKE_MS).unwrap();
     server.set_backlog(4096).unwrap();
     server.set_rcvtimeo(50).unwrap();
-    server.curve_server(&door.server_keys, crate::harness::doors::DOMAIN).unwrap();
+    server.curve_server(&fixture.server_keys, crate::harness::fixture::DOMAIN).unwrap();
     let ports = (1..=WAVES).map(|n| {
         server.bind(&format!("tcp://127.0.0.{n}:*")).unwrap();
         let endpoint = server.endpoint().unwrap();
@@ -166,7 +166,7 @@ fn serve(face: Face) {
     let ports: Vec<_> = ports.collect();
     // What is open when nobody is connected.
     let idle = descriptors(std::process::id());
-    say(&format!("{} {} {}", door.server_keys.public, *door.client_keys.secret.to_z85(), ports.join(" ")));
+    report(&format!("{} {} {}", fixture.server_keys.public, *fixture.client_keys.secret.to_z85(), ports.join(" ")));
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         let done = &done;
@@ -177,14 +177,14 @@ fn serve(face: Face) {
                 }
             }
         });
-        while let Some(question) = told() {
+        while let Some(question) = next_command() {
             match question.as_str() {
-                "clients?" => say(&(descriptors(std::process::id()) - idle).to_string()),
+                "clients?" => report(&(descriptors(std::process::id()) - idle).to_string()),
                 "resident?" => {
                     give_back_free_memory();
-                    say(&resident(std::process::id()).to_string());
+                    report(&resident(std::process::id()).to_string());
                 }
-                "decisions?" => say(&format!("{} {}", auth.counters().allowed, auth.counters().denied)),
+                "decisions?" => report(&format!("{} {}", auth.counters().allowed, auth.counters().denied)),
                 other => panic!("{other:?}?"),
             }
         }

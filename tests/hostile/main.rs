@@ -1,15 +1,14 @@
-//! Peers that mean harm, at length: every cut and many a flipped bit of a handshake, connections that never get to their
-//! end, ten thousand of them at once, and handlers that answer what nobody asked. `tests/behaviour/hostile_*.rs` has
-//! one of each kind.
+//! Hostile peers: clients that send garbage, cut off, stall or flood their handshakes, and handlers that misbehave.
 
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod clients;
 mod cut;
 #[cfg(target_os = "linux")]
 mod flood;
 mod garbled;
+mod guarded;
 mod handlers;
 mod recorded;
-mod scene;
 mod slow;

@@ -1,4 +1,4 @@
-//! What the rightful client says until it is in, byte for byte.
+//! A recorded handshake: what the good client sends until it is accepted, byte for byte.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -7,16 +7,16 @@ use std::thread;
 
 use zmq_auth::Handshake;
 
-use crate::scene::Scene;
+use crate::guarded::GuardedServer;
 
 /// Of a greeting (RFC 23).
 pub(crate) const GREETING: usize = 64;
 
-/// Has the rightful client come in, and writes down what it says on the way.
-pub(crate) fn handshake(scene: &mut Scene) -> Vec<u8> {
+/// Connects the good client and records what it sends.
+pub(crate) fn handshake(guarded: &mut GuardedServer) -> Vec<u8> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
-    let (said, port) = (Arc::new(Mutex::new(Vec::new())), scene.server.port());
+    let (said, port) = (Arc::new(Mutex::new(Vec::new())), guarded.server.port());
     let writes = said.clone();
     thread::spawn(move || {
         let Ok((mut client, _)) = listener.accept() else { return };
@@ -36,9 +36,9 @@ pub(crate) fn handshake(scene: &mut Scene) -> Vec<u8> {
         }
         let _ = server.shutdown(Shutdown::Write);
     });
-    let mut client = scene.door.client_once(&scene.context, &endpoint);
+    let mut client = guarded.fixture.client_once(&guarded.context, &endpoint);
     client.expect(Handshake::Authenticated);
-    scene.server.expect(Handshake::Authenticated);
+    guarded.server.expect(Handshake::Authenticated);
     let said = said.lock().unwrap().clone();
     assert!(said.len() > GREETING && said.starts_with(&[0xff]), "no handshake: {said:?}");
     said

@@ -1,33 +1,33 @@
-//! Clients that never stop to begin: a byte now and then, for as long as they are let.
+//! Slow clients: a byte now and then, for as long as the server allows.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use crate::guarded::GuardedServer;
 use crate::harness::DEADLINE;
-use crate::harness::doors::MECHANISMS;
-use crate::harness::faces::{Face, behaviours};
+use crate::harness::fixture::MECHANISMS;
+use crate::harness::front_end::{FrontEnd, behaviours};
 use crate::recorded::{self, GREETING};
-use crate::scene::Scene;
 
 behaviours! {
-    who_takes_for_ever_is_hung_up_on_and_others_enter_meanwhile,
+    a_client_that_never_finishes_is_hung_up_on_and_others_are_served_meanwhile,
 }
 
 const CONNECTIONS: usize = 64;
 const HANDSHAKE_MS: i32 = 1_500;
 const PACE: Duration = Duration::from_millis(40);
 
-fn who_takes_for_ever_is_hung_up_on_and_others_enter_meanwhile(face: Face) {
+fn a_client_that_never_finishes_is_hung_up_on_and_others_are_served_meanwhile(front_end: FrontEnd) {
     for mechanism in MECHANISMS {
-        let mut scene = Scene::new(face, mechanism, HANDSHAKE_MS);
-        let mut says = recorded::handshake(&mut scene)[..GREETING].to_vec();
+        let mut guarded = GuardedServer::new(front_end, mechanism, HANDSHAKE_MS);
+        let mut says = recorded::handshake(&mut guarded)[..GREETING].to_vec();
         // A long command, of which there is always more to come.
         says.extend_from_slice(&[6, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 5]);
         says.extend_from_slice(b"HELLO");
         says.resize(0xffff, 0);
-        let mut streams: Vec<Option<TcpStream>> = (0..CONNECTIONS).map(|_| Some(scene.knock())).collect();
-        scene.door.client(&scene.context, scene.server.endpoint()).round_trip(&scene.server);
+        let mut streams: Vec<Option<TcpStream>> = (0..CONNECTIONS).map(|_| Some(guarded.connect())).collect();
+        guarded.fixture.client(&guarded.context, guarded.server.endpoint()).round_trip(&guarded.server);
         let end = Instant::now() + DEADLINE;
         let mut said = 0;
         while streams.iter().any(Option::is_some) {
@@ -43,8 +43,8 @@ fn who_takes_for_ever_is_hung_up_on_and_others_enter_meanwhile(face: Face) {
         }
         println!("{mechanism:?}: hung up on after {said} bytes");
         // The one above.
-        scene.assert_entered(1);
-        scene.assert_only_the_good_one_enters();
+        guarded.assert_accepted(1);
+        guarded.assert_only_the_good_client_is_accepted();
     }
 }
 

@@ -1,4 +1,4 @@
-//! A process that talks in lines, and that can neither hang a test nor outlive it.
+//! A child process that writes lines, and can neither hang a test nor outlive it.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child as Process, ChildStdin, Command, Stdio};

@@ -9,7 +9,7 @@ use zmq_auth::{PublicKey, save_certificate};
 use crate::child::Child;
 use crate::differences::{Difference, compare, listed};
 use crate::harness::log::{SENTINEL, password};
-use crate::peer::Language::{self, Pyzmq, Rust};
+use crate::language::Language::{self, Pyzmq, Rust};
 
 const SCENARIOS: &str = include_str!("scenarios.txt");
 const DIFFERENCES: &str = include_str!("differences.toml");

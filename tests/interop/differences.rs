@@ -1,4 +1,4 @@
-//! `differences.toml`: where pyzmq answers otherwise, and why we don't follow it.
+//! The list of differences from pyzmq (`differences.toml`), each with the reason why this crate decides otherwise.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Certificates that one language's peer made: `server`, `client`, which is let in, and `stranger`, which isn't.
+//! Certificates that one language's peer made: `server`, `client`, which is accepted, and `stranger`, which isn't.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use zmq_auth::load_certificate;
 
 use crate::child::Child;
 use crate::harness::log::secret_key;
-use crate::peer::Language;
+use crate::language::Language;
 
 pub(crate) struct Keys {
     directory: PathBuf,

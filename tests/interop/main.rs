@@ -1,7 +1,7 @@
-//! This crate and pyzmq against each other: every end a process of its own.
+//! Interoperability of this crate with pyzmq, every end a process of its own: `peer/` here, `tests/python/peer.py` there.
 //!
-//! - [`matrix`]: who talks to whom, over what, with which mechanism and keys; both ends must tell the same story.
-//! - [`guests`]: pyzmq clients of Rust servers, beyond the matrix.
+//! - [`matrix`]: who talks to whom, over what, with which mechanism and keys; both ends must report the same outcome.
+//! - [`clients`]: pyzmq clients of Rust servers, beyond the matrix.
 //! - [`decisions`]: one script of requests put to both policies; `differences.toml` has every difference, with its reason.
 //!
 //! One cell alone: `cargo test --test interop matrix::pyzmq_server::rust_client::curve_with_rust_keys::denied_over_ipc`
@@ -10,9 +10,9 @@
 mod harness;
 
 mod child;
+mod clients;
 mod decisions;
 mod differences;
-mod guests;
 mod keys;
+mod language;
 mod matrix;
-mod peer;

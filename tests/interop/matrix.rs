@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::child::Child;
 use crate::harness::log::password;
 use crate::keys::Keys;
-use crate::peer::Language::{self, Pyzmq, Rust};
+use crate::language::Language::{self, Pyzmq, Rust};
 
 macro_rules! servers {
     ($($name:ident: $server:expr;)*) => { $(mod $name {
@@ -37,8 +37,8 @@ macro_rules! outcomes {
     ($server:expr, $client:expr, $mechanism:expr) => {
         #[allow(unused_imports)]
         use crate::{
+            language::Language::*,
             matrix::{Cell, Mechanism::*, Server, Transport::*},
-            peer::Language::*,
         };
 
         #[test]
@@ -96,9 +96,9 @@ pub(crate) struct Cell {
     transport: Transport,
 }
 
-/// A client that every server would let in, and one that none does: by its address, its password or its key.
+/// A client that every server accepts, and one that none does: by its address, its password or its key.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Guest {
+enum ClientKind {
     Expected,
     Stranger,
 }
@@ -109,7 +109,7 @@ impl Cell {
     }
 
     pub(crate) fn allowed(self) {
-        let Story { server, client, client_address } = self.run(Guest::Expected);
+        let Story { server, client, client_address } = self.run(ClientKind::Expected);
         let user_id = match self.mechanism {
             // RFC 27 knows no user of a NULL client; pyzmq makes one up (`differences.toml`, null).
             Mechanism::Null if self.server == Server::Rust => String::new(),
@@ -132,12 +132,12 @@ impl Cell {
     }
 
     pub(crate) fn denied(self) {
-        let Story { server, client, .. } = self.run(Guest::Stranger);
+        let Story { server, client, .. } = self.run(ClientKind::Stranger);
         assert_eq!(server, ["HANDSHAKE denied 400", "DONE"], "the server's end");
         assert_eq!(client, ["HANDSHAKE denied 400", "NO-REPLY", "DONE"], "the client's end");
     }
 
-    fn run(&self, guest: Guest) -> Story {
+    fn run(&self, kind: ClientKind) -> Story {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let endpoint = match self.transport {
             Transport::Tcp => "tcp://127.0.0.1:*".to_owned(),
@@ -154,7 +154,7 @@ impl Cell {
         if self.server == Server::PyzmqAsyncio {
             command.arg("--asyncio");
         }
-        self.address_rules(&mut command, guest);
+        self.address_rules(&mut command, kind);
         match self.mechanism {
             Mechanism::Null => command.args(["--mechanism", "null"]),
             Mechanism::Plain => {
@@ -171,7 +171,7 @@ impl Cell {
 
         let mut command = self.client.peer();
         command.args(["client", "--endpoint", &endpoint]);
-        let expected = guest == Guest::Expected;
+        let expected = kind == ClientKind::Expected;
         match self.mechanism {
             Mechanism::Null => command.args(["--mechanism", "null"]),
             Mechanism::Plain => {
@@ -196,8 +196,8 @@ impl Cell {
     }
 
     /// Rules that let the client on to its mechanism; for NULL, which has nothing else, those that keep a stranger out.
-    fn address_rules(&self, server: &mut Command, guest: Guest) {
-        let refused = matches!(self.mechanism, Mechanism::Null) && guest == Guest::Stranger;
+    fn address_rules(&self, server: &mut Command, kind: ClientKind) {
+        let refused = matches!(self.mechanism, Mechanism::Null) && kind == ClientKind::Stranger;
         let uid = owner().split(':').next().unwrap_or_default().to_owned();
         match (self.transport, self.server, refused) {
             (Transport::Tcp, _, false) => server.args(["--allow", "127.0.0.1"]),

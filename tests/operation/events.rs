@@ -1,25 +1,29 @@
-//! What a program is told.
+//! Events: what is published of each decision, of start and stop, and of requests that are dropped.
 
 use std::time::{Duration, SystemTime};
 
 use zmq_auth::{Authenticator, Event, EventKind, Events, SocketExt, Verdict};
 
-use crate::harness::faces::{Face, behaviours};
+use crate::harness::front_end::{FrontEnd, behaviours};
 use crate::harness::log::{SENTINEL, keys, password};
 use crate::harness::sockets::{Client, Server};
 use crate::harness::{DEADLINE, domain};
 
-behaviours!(every_decision_is_told_with_who_and_why, start_and_stop_are_told, a_callback_that_fails_is_told,);
+behaviours!(
+    every_decision_is_published_with_client_and_reason,
+    start_and_stop_are_published,
+    a_callback_that_fails_is_published,
+);
 
 fn next(events: &Events) -> Event {
     events.next_timeout(DEADLINE).expect("an event")
 }
 
-fn every_decision_is_told_with_who_and_why(face: Face) {
+fn every_decision_is_published_with_client_and_reason(front_end: FrontEnd) {
     let (context, auth, domain) = (zmq::Context::new(), Authenticator::new(), domain("events"));
     let (server_keys, alice, mallory) = (keys(), keys(), keys());
     auth.configure_curve_keys(&domain, [alice.public]).unwrap();
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
     let events = auth.events(100);
     let before = SystemTime::now();
     let server = Server::new(&context, |socket| socket.curve_server(&server_keys, &domain));
@@ -37,15 +41,15 @@ fn every_decision_is_told_with_who_and_why(face: Face) {
     assert_eq!((event.client, event.user_id), (Some(mallory.public.to_string()), None));
 }
 
-fn start_and_stop_are_told(face: Face) {
+fn start_and_stop_are_published(front_end: FrontEnd) {
     let (context, auth) = (zmq::Context::new(), Authenticator::new());
     let events = auth.events(10);
-    face.start(&auth, &context).stop().unwrap();
+    front_end.start(&auth, &context).stop().unwrap();
     assert_eq!(next(&events).kind, EventKind::Started);
     assert_eq!(next(&events).kind, EventKind::Stopped);
 }
 
-fn a_callback_that_fails_is_told(face: Face) {
+fn a_callback_that_fails_is_published(front_end: FrontEnd) {
     let (context, auth, domain) = (zmq::Context::new(), Authenticator::new(), domain("events"));
     auth.configure_plain_callback(&domain, |user, _, _| -> Verdict {
         match user {
@@ -55,7 +59,7 @@ fn a_callback_that_fails_is_told(face: Face) {
         }
     })
     .unwrap();
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
     let events = auth.events(10);
     let server = Server::new(&context, |socket| socket.plain_server(&domain));
     for (user, kind, reason) in [
@@ -70,7 +74,7 @@ fn a_callback_that_fails_is_told(face: Face) {
 }
 
 #[test]
-fn malformed_and_dropped_requests_are_told() {
+fn malformed_and_dropped_requests_are_published() {
     let auth = Authenticator::new();
     let events = auth.events(10);
     auth.handle_zap_message(&["1.0"]);
@@ -94,7 +98,7 @@ fn nothing_waits_for_a_full_stream_and_what_is_lost_is_counted() {
 }
 
 #[test]
-fn no_secret_is_told_and_text_from_the_wire_is_escaped_and_cut() {
+fn no_secret_is_published_and_text_from_the_wire_is_escaped_and_cut() {
     let auth = Authenticator::new();
     let secret = password("told");
     auth.configure_plain("d", [("alice", secret.as_str())]).unwrap();

@@ -1,4 +1,4 @@
-//! Which rule decides, and why: always the same answer as the decision itself, and no trace.
+//! Explanations of decisions: always the same answer as the decision itself, and no trace.
 
 use zmq_auth::{Authenticator, CURVE_ALLOW_ANY, MatchedDomain, PublicKey};
 

@@ -1,11 +1,10 @@
-//! What people need who run an authenticator for years: who is still welcome, who tries too often, what happened, and why.
+//! Operation: revocation, limits on failed attempts, events, metrics, explanations, and the operator's page.
 
 #[path = "../harness/mod.rs"]
 mod harness;
 
-mod attempts;
 mod events;
 mod explain;
+mod failure_limits;
 mod page;
 mod revocation;
-mod validity;

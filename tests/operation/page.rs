@@ -1,4 +1,4 @@
-//! The shell commands of the operator's page, in their order.
+//! The operator's page: its shell commands, in their order.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! Handshakes are decided once. What can be done about a client that is no longer welcome.
+//! Revocation: whether the sender of a message would still be accepted, and making clients authenticate again.
 
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use zmq_auth::{Authenticator, CURVE_ALLOW_ANY, IpcRule, SocketExt};
 
-use crate::harness::faces::{Face, behaviours};
+use crate::harness::front_end::{FrontEnd, behaviours};
 use crate::harness::log::{keys, password};
 use crate::harness::sockets::{Client, Server, Transport};
 use crate::harness::{DEADLINE, domain};
@@ -14,19 +14,19 @@ use crate::harness::{DEADLINE, domain};
 behaviours!(
     a_key_that_is_removed_is_seen_on_the_next_message,
     a_password_that_changes_is_seen_and_one_that_stays_is_not,
-    address_rules_count_for_those_who_are_in,
+    address_rules_apply_to_connected_clients,
     a_renamed_client_is_still_known,
     ipc_peers_are_checked_by_their_process,
-    whom_a_callback_let_in_stays_while_a_callback_decides,
-    whom_a_list_let_in_does_not_stay_where_a_callback_decides,
+    a_client_that_a_callback_accepted_stays_while_a_callback_decides,
+    a_client_that_a_list_accepted_does_not_stay_where_a_callback_decides,
 );
 
-fn a_key_that_is_removed_is_seen_on_the_next_message(face: Face) {
+fn a_key_that_is_removed_is_seen_on_the_next_message(front_end: FrontEnd) {
     let (context, auth, domain) = (zmq::Context::new(), Authenticator::new(), domain("revoke"));
     let (server_keys, alice, bob) = (keys(), keys(), keys());
     auth.mark_clients().unwrap();
     auth.configure_curve_keys(&domain, [alice.public, bob.public]).unwrap();
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
     let server = Server::new(&context, |socket| socket.curve_server(&server_keys, &domain));
     let mut clients = [&alice, &bob].map(|keys| Client::curve(&context, server.endpoint(), keys, &server_keys.public));
     for client in &mut clients {
@@ -47,12 +47,12 @@ fn a_key_that_is_removed_is_seen_on_the_next_message(face: Face) {
     assert!(!auth.is_still_allowed(&mut message));
 }
 
-fn a_password_that_changes_is_seen_and_one_that_stays_is_not(face: Face) {
+fn a_password_that_changes_is_seen_and_one_that_stays_is_not(front_end: FrontEnd) {
     let (context, auth, domain) = (zmq::Context::new(), Authenticator::new(), domain("revoke"));
     let (old, new) = (password("old"), password("new"));
     auth.mark_clients().unwrap();
     auth.configure_plain(&domain, [("alice", old.as_str()), ("bob", old.as_str())]).unwrap();
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
     let server = Server::new(&context, |socket| socket.plain_server(&domain));
     let mut messages = ["alice", "bob"].map(|user| {
         let mut client = Client::plain(&context, server.endpoint(), user, &old);
@@ -64,10 +64,10 @@ fn a_password_that_changes_is_seen_and_one_that_stays_is_not(face: Face) {
     assert_eq!(messages.each_mut().map(|message| auth.is_still_allowed(message)), [true, false]);
 }
 
-fn address_rules_count_for_those_who_are_in(face: Face) {
+fn address_rules_apply_to_connected_clients(front_end: FrontEnd) {
     let (context, auth, domain) = (zmq::Context::new(), Authenticator::new(), domain("revoke"));
     auth.mark_clients().unwrap();
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
     let server = Server::new(&context, |socket| socket.null_server(&domain));
     let mut message = Client::null(&context, server.endpoint()).round_trip(&server).into_frames().pop().unwrap();
     assert!(auth.is_still_allowed(&mut message));
@@ -75,13 +75,13 @@ fn address_rules_count_for_those_who_are_in(face: Face) {
     assert!(!auth.is_still_allowed(&mut message));
 }
 
-fn a_renamed_client_is_still_known(face: Face) {
+fn a_renamed_client_is_still_known(front_end: FrontEnd) {
     let (context, auth, domain) = (zmq::Context::new(), Authenticator::new(), domain("revoke"));
     let (server_keys, alice) = (keys(), keys());
     auth.mark_clients().unwrap();
     auth.curve_user_id(|_| "somebody".into());
     auth.configure_curve_keys(&domain, [alice.public]).unwrap();
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
     let server = Server::new(&context, |socket| socket.curve_server(&server_keys, &domain));
     let mut client = Client::curve(&context, server.endpoint(), &alice, &server_keys.public);
     let received = client.round_trip(&server);
@@ -92,10 +92,10 @@ fn a_renamed_client_is_still_known(face: Face) {
     assert!(!auth.is_still_allowed(&mut message));
 }
 
-fn ipc_peers_are_checked_by_their_process(face: Face) {
+fn ipc_peers_are_checked_by_their_process(front_end: FrontEnd) {
     let (context, auth, domain) = (zmq::Context::new(), Authenticator::new(), domain("revoke"));
     auth.mark_clients().unwrap();
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
     let server = Server::bind(&context, zmq::REP, Transport::Ipc, |socket| socket.null_server(&domain));
     let mut message = Client::null(&context, server.endpoint()).round_trip(&server).into_frames().pop().unwrap();
     auth.allow_ipc([IpcRule::Any]);
@@ -104,12 +104,12 @@ fn ipc_peers_are_checked_by_their_process(face: Face) {
     assert!(!auth.is_still_allowed(&mut message));
 }
 
-fn whom_a_callback_let_in_stays_while_a_callback_decides(face: Face) {
+fn a_client_that_a_callback_accepted_stays_while_a_callback_decides(front_end: FrontEnd) {
     let (context, auth, domain) = (zmq::Context::new(), Authenticator::new(), domain("revoke"));
     let (server_keys, alice) = (keys(), keys());
     auth.mark_clients().unwrap();
     auth.configure_curve_callback(&domain, |_, _| true).unwrap();
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
     let server = Server::new(&context, |socket| socket.curve_server(&server_keys, &domain));
     let mut client = Client::curve(&context, server.endpoint(), &alice, &server_keys.public);
     let mut message = client.round_trip(&server).into_frames().pop().unwrap();
@@ -120,13 +120,13 @@ fn whom_a_callback_let_in_stays_while_a_callback_decides(face: Face) {
     assert!(auth.is_still_allowed(&mut message));
 }
 
-fn whom_a_list_let_in_does_not_stay_where_a_callback_decides(face: Face) {
+fn a_client_that_a_list_accepted_does_not_stay_where_a_callback_decides(front_end: FrontEnd) {
     let (context, auth, domain) = (zmq::Context::new(), Authenticator::new(), domain("revoke"));
     let (server_keys, alice, secret) = (keys(), keys(), password("listed"));
     auth.mark_clients().unwrap();
     auth.configure_curve_keys(&domain, [alice.public]).unwrap();
     auth.configure_plain(&domain, [("bob", secret.as_str())]).unwrap();
-    let _running = face.start(&auth, &context);
+    let _running = front_end.start(&auth, &context);
     let (curve, plain) = (
         Server::new(&context, |socket| socket.curve_server(&server_keys, &domain)),
         Server::new(&context, |socket| socket.plain_server(&domain)),
@@ -144,9 +144,9 @@ fn whom_a_list_let_in_does_not_stay_where_a_callback_decides(face: Face) {
 }
 
 #[test]
-fn without_a_mark_nobody_is_allowed() {
+fn a_message_without_a_mark_is_not_allowed() {
     let (context, auth, domain) = (zmq::Context::new(), Authenticator::new(), domain("revoke"));
-    let running = Face::Thread.start(&auth, &context);
+    let running = FrontEnd::Thread.start(&auth, &context);
     let server = Server::new(&context, |socket| socket.null_server(&domain));
     let mut client = Client::null(&context, server.endpoint());
     let mut message = client.round_trip(&server).into_frames().pop().unwrap();
@@ -165,7 +165,7 @@ fn without_a_mark_nobody_is_allowed() {
 /// A client can send a property of any name. Only `X-` ones by libzmq's own options, so that a program of its own would be
 /// needed for this one; what is tested is that a mark of the right form with a made-up secret is no mark.
 #[test]
-fn a_mark_can_not_be_made_up() {
+fn a_mark_cannot_be_forged() {
     let auth = Authenticator::new();
     auth.mark_clients().unwrap();
     let frames: [&[u8]; 6] = [b"1.0", b"1", b"d", b"127.0.0.1", b"", b"NULL"];
@@ -203,12 +203,12 @@ context.destroy(linger=0)
 "#;
 
 /// A pyzmq client in a process of its own, told what to do line by line.
-struct Guest {
+struct PyzmqClient {
     child: Child,
     lines: Receiver<String>,
 }
 
-impl Guest {
+impl PyzmqClient {
     fn start(endpoint: &str, keys: &zmq_auth::KeyPair, server: &zmq_auth::PublicKey) -> Self {
         use std::io::{BufRead, BufReader};
         let mut command = Command::new(crate::harness::python::python());
@@ -217,9 +217,9 @@ impl Guest {
         let (sender, lines) = channel();
         let stdout = BufReader::new(child.stdout.take().unwrap()).lines();
         std::thread::spawn(move || stdout.map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        let mut guest = Guest { child, lines };
-        guest.write(&format!("{} {} {server}", keys.public, *keys.secret.to_z85()));
-        guest
+        let mut client = PyzmqClient { child, lines };
+        client.write(&format!("{} {} {server}", keys.public, *keys.secret.to_z85()));
+        client
     }
 
     fn write(&mut self, line: &str) {
@@ -245,7 +245,7 @@ impl Guest {
     }
 }
 
-impl Drop for Guest {
+impl Drop for PyzmqClient {
     fn drop(&mut self) {
         drop(self.child.stdin.take());
         let _ = self.child.kill();
@@ -261,37 +261,37 @@ fn rebinding_has_every_pyzmq_client_authenticate_again() {
     auth.configure_curve_keys(&domain, [alice.public, bob.public]).unwrap();
     let _running = auth.start(&context).unwrap();
     let server = Server::new(&context, |socket| socket.curve_server(&server_keys, &domain));
-    let mut guests = [&alice, &bob].map(|keys| Guest::start(server.endpoint(), keys, &server_keys.public));
-    for guest in &mut guests {
-        guest.write("handshake");
-        assert_eq!(guest.read(), "in");
-        guest.write("send");
+    let mut clients = [&alice, &bob].map(|keys| PyzmqClient::start(server.endpoint(), keys, &server_keys.public));
+    for client in &mut clients {
+        client.write("handshake");
+        assert_eq!(client.read(), "in");
+        client.write("send");
         let mut message = server.receive().into_frames().pop().unwrap();
         assert!(auth.is_still_allowed(&mut message));
         server.send("welcome", 0).unwrap();
-        assert_eq!(guest.read(), "welcome");
+        assert_eq!(client.read(), "welcome");
     }
     // Alice leaves. Her connection stands, and each of her messages can be told.
     auth.remove_curve_key(&domain, &alice.public).unwrap();
-    guests[0].write("send");
+    clients[0].write("send");
     let mut message = server.receive().into_frames().pop().unwrap();
     assert!(!auth.is_still_allowed(&mut message));
     server.send("no longer", 0).unwrap();
-    assert_eq!(guests[0].read(), "no longer");
+    assert_eq!(clients[0].read(), "no longer");
     // All are dropped; Bob comes back by himself, Alice doesn't.
     server.rebind(server.endpoint(), DEADLINE).unwrap();
-    for (guest, outcome) in guests.iter_mut().zip(["denied 400", "in"]) {
-        guest.write("handshake");
-        assert_eq!(guest.read_while_serving(&server), outcome);
+    for (client, outcome) in clients.iter_mut().zip(["denied 400", "in"]) {
+        client.write("handshake");
+        assert_eq!(client.read_while_serving(&server), outcome);
     }
-    guests[1].write("send");
+    clients[1].write("send");
     assert!(auth.is_still_allowed(&mut server.receive().into_frames().pop().unwrap()));
     server.send("welcome back", 0).unwrap();
-    assert_eq!(guests[1].read(), "welcome back");
+    assert_eq!(clients[1].read(), "welcome back");
 }
 
 #[test]
-fn rebinding_what_is_not_bound_is_an_error() {
+fn rebinding_an_unbound_socket_is_an_error() {
     let context = zmq::Context::new();
     let socket = context.socket(zmq::REP).unwrap();
     assert!(socket.rebind("tcp://127.0.0.1:1", Duration::ZERO).is_err());

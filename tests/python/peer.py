@@ -1,6 +1,6 @@
-"""A peer for cross-language tests: examples/peer in Python, with pyzmq's own authenticators.
+"""A peer for cross-language tests: tests/interop/peer in Python, with pyzmq's own authenticators.
 
-The command line, the environment and the lines that it prints are those of examples/peer; see there. What pyzmq has not
+The command line, the environment and the lines that it prints are those of tests/interop/peer; see there. What pyzmq has not
 (--allow-ipc, --deny-ipc) is missing here, and --asyncio is more: the asyncio authenticator instead of the thread.
 """
 

@@ -1,5 +1,5 @@
-//! Connects and disconnects without end, right and wrong credentials mixed, while the policy changes: not one decision
-//! that the model doesn't make too, and nothing that grows.
+//! Soak test: clients connect and disconnect without end, with right and wrong credentials, while the policy changes. Each
+//! outcome is compared with the model; memory and descriptors don't grow.
 //!
 //! 20 s in all; `ZMQ_AUTH_SOAK_SECONDS` sets another time. The server has a process of its own; the changes and the clients
 //! are this one's, one after the other, so that there is one right answer to each.
@@ -7,23 +7,26 @@
 
 #[path = "../harness/mod.rs"]
 mod harness;
+#[path = "../model/mod.rs"]
+mod model;
 
 mod clients;
-mod model;
 mod server;
+mod state;
 
 use std::time::{Duration, Instant};
 
 use clients::{Kind, Tally};
-use harness::faces::Face;
-use harness::footprint::descriptors;
-use harness::partner::Partner;
+use harness::front_end::FrontEnd;
 use harness::process::is_child;
+use harness::random::Random;
+use harness::usage::descriptors;
 use harness::wait_until;
-use model::{Model, Random};
-use server::Place;
+use harness::worker::Worker;
+use server::Directories;
+use state::State;
 
-/// For each face, unless the environment says otherwise.
+/// For each front end, unless the environment says otherwise.
 const SECONDS: u64 = 10;
 const VARIABLE: &str = "ZMQ_AUTH_SOAK_SECONDS";
 /// Clients at the same time.
@@ -31,16 +34,16 @@ const BATCH: usize = 16;
 
 #[test]
 fn no_wrong_decision_and_nothing_that_grows_thread() {
-    soak(Face::Thread, "thread");
+    soak(FrontEnd::Thread, "thread");
 }
 
 #[cfg(feature = "tokio")]
 #[test]
 fn no_wrong_decision_and_nothing_that_grows_tokio() {
-    soak(Face::MultiThread, "tokio");
+    soak(FrontEnd::MultiThread, "tokio");
 }
 
-/// Half of what is asked for: there are two faces.
+/// Half of what is asked for: there are two front ends.
 fn time() -> Duration {
     match std::env::var(VARIABLE) {
         Ok(text) => Duration::from_secs(text.parse().unwrap_or_else(|_| panic!("{VARIABLE}={text:?}: seconds"))) / 2,
@@ -48,46 +51,45 @@ fn time() -> Duration {
     }
 }
 
-fn soak(face: Face, name: &str) {
-    let place = Place::new();
+fn soak(front_end: FrontEnd, name: &str) {
+    let directories = Directories::new();
     if is_child() {
-        return server::serve(face, &place);
+        return server::serve(front_end, &directories);
     }
     let test = format!("no_wrong_decision_and_nothing_that_grows_{name}");
-    let mut server = Partner::start(&test, &[(server::DIR, place.path())]);
-    let doors = clients::Doors::read(&server.hear());
+    let mut server = Worker::start(&test, &[(server::DIR, directories.path())]);
+    let servers = clients::Servers::read(&server.receive());
     let (mut random, mut tally) = (Random::new(), Tally::default());
-    let mut model = Model::new(&place, &mut server);
-    println!("seed {}", random.seed());
+    let mut state = State::new(&directories, &mut server);
 
-    let mut rounds = |server: &mut Partner, model: &mut Model, time: Duration| {
+    let mut rounds = |server: &mut Worker, state: &mut State, time: Duration| {
         let end = Instant::now() + time;
         while Instant::now() < end {
             for _ in 0..1 + random.below(3) {
-                model.change(&mut random, &place, server);
+                state.change(&mut random, &directories, server);
                 tally.changes += 1;
             }
             let kinds = (0..BATCH).map(|_| Kind::any(&mut random));
-            clients::run_together(kinds, &doors, model, &mut tally);
+            clients::run_together(kinds, &servers, state, &mut tally);
         }
     };
     // A third of it until everything is there that is made once and kept.
-    rounds(&mut server, &mut model, time() / 3);
+    rounds(&mut server, &mut state, time() / 3);
     let before = measured(&mut server, None);
-    rounds(&mut server, &mut model, time() * 2 / 3);
+    rounds(&mut server, &mut state, time() * 2 / 3);
     let after = measured(&mut server, Some(before));
     println!("{tally}");
     println!("{} to {} KiB in use, {} to {} descriptors", before.0, after.0, before.1, after.1);
     // Each client was asked about once.
-    assert_eq!(server.ask("counters?"), format!("{} {} 0 0", tally.let_in(), tally.refused()));
-    assert!(tally.let_in() > 20 && tally.refused() > 20 && tally.changes > 20, "hardly anything happened");
+    assert_eq!(server.ask("counters?"), format!("{} {} 0 0", tally.accepted(), tally.refused()));
+    assert!(tally.accepted() > 20 && tally.refused() > 20 && tally.changes > 20, "hardly anything happened");
     assert_eq!(after.1, before.1, "descriptors");
     assert!(after.0 * 100 <= before.0 * 105, "KiB: {before:?}, then {after:?}");
     assert!(server.end().success());
 }
 
 /// Resident memory in KiB and descriptors, when all clients are gone.
-fn measured(server: &mut Partner, before: Option<(u64, usize)>) -> (u64, usize) {
+fn measured(server: &mut Worker, before: Option<(u64, usize)>) -> (u64, usize) {
     let pid = server.pid();
     let idle: usize = server.ask("idle?").parse().unwrap();
     wait_until("all clients are gone", || descriptors(pid) == idle);

@@ -1,4 +1,4 @@
-//! The guarded server, in the process that is looked at: a door for each way to decide, and orders from the parent.
+//! The guarded server, in the process that is measured: a socket for each kind of source, and commands from the parent.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{TryRecvError, channel};
@@ -7,24 +7,24 @@ use std::thread;
 use tempfile::TempDir;
 use zmq_auth::{Authenticator, KeyDirectory, KeyPair, Received, SocketExt};
 
-use crate::harness::faces::Face;
-use crate::harness::footprint::{descriptors, resident};
+use crate::harness::front_end::FrontEnd;
 use crate::harness::log;
-use crate::harness::partner::{say, told};
 use crate::harness::sockets::socket;
 use crate::harness::system::give_back_free_memory;
+use crate::harness::usage::{descriptors, resident};
+use crate::harness::worker::{next_command, report};
 
 pub(crate) const DIR: &str = "ZMQ_AUTH_TEST_DIR";
 
 /// The directories of keys; made, and removed, by the parent.
-pub(crate) struct Place {
+pub(crate) struct Directories {
     path: PathBuf,
     followed: PathBuf,
     loaded: PathBuf,
     _made: Option<TempDir>,
 }
 
-impl Place {
+impl Directories {
     pub(crate) fn new() -> Self {
         let given = std::env::var_os(DIR).map(PathBuf::from);
         let made = given.is_none().then(|| tempfile::tempdir().unwrap());
@@ -34,7 +34,7 @@ impl Place {
             std::fs::create_dir(&followed).unwrap();
             std::fs::create_dir(&loaded).unwrap();
         }
-        Place { path, followed, loaded, _made: made }
+        Directories { path, followed, loaded, _made: made }
     }
 
     pub(crate) fn path(&self) -> &str {
@@ -50,33 +50,33 @@ impl Place {
     }
 }
 
-/// The domains, each with a door of its own.
-pub(crate) const DOORS: [&str; 5] = ["added", "followed", "loaded", "shop", "open"];
+/// The domains, each with a socket of its own.
+pub(crate) const DOMAINS: [&str; 5] = ["added", "followed", "loaded", "shop", "open"];
 
-pub(crate) fn serve(face: Face, place: &Place) {
+pub(crate) fn serve(front_end: FrontEnd, directories: &Directories) {
     // Kept records would look like something that grows.
     log::keep_none();
     let (context, auth, keys) = (zmq::Context::new(), Authenticator::new(), log::keys());
     auth.configure_curve_keys("added", []).unwrap();
-    let followed = KeyDirectory::open(place.followed()).unwrap();
+    let followed = KeyDirectory::open(directories.followed()).unwrap();
     auth.configure_curve_store("followed", &followed).unwrap();
-    let _running = face.start(&auth, &context);
-    let doors = DOORS.map(|domain| door(&context, &keys, domain));
-    let ports: Vec<_> = doors.iter().map(port).collect();
-    say(&format!("{} {}", keys.public, ports.join(" ")));
+    let _running = front_end.start(&auth, &context);
+    let sockets = DOMAINS.map(|domain| guarded_socket(&context, &keys, domain));
+    let ports: Vec<_> = sockets.iter().map(port).collect();
+    report(&format!("{} {}", keys.public, ports.join(" ")));
 
     let (sender, orders) = channel();
-    thread::spawn(move || while told().is_some_and(|order| sender.send(order).is_ok()) {});
+    thread::spawn(move || while next_command().is_some_and(|order| sender.send(order).is_ok()) {});
     let idle = descriptors(std::process::id());
     loop {
-        answer_messages(&doors);
+        answer_messages(&sockets);
         let order = match orders.try_recv() {
             Ok(order) => order,
             Err(TryRecvError::Empty) => continue,
             Err(TryRecvError::Disconnected) => return,
         };
         let (verb, rest) = order.split_once(' ').unwrap_or((&order, ""));
-        say(&match verb {
+        report(&match verb {
             // Counted from within, the directory that is being read is open too.
             "idle?" => (idle - 1).to_string(),
             "resident?" => {
@@ -87,7 +87,7 @@ pub(crate) fn serve(face: Face, place: &Place) {
                 let counters = auth.counters();
                 format!("{} {} {} {}", counters.allowed, counters.denied, counters.retried, counters.faults)
             }
-            _ => match change(&auth, &followed, place, verb, rest) {
+            _ => match change(&auth, &followed, directories, verb, rest) {
                 Ok(()) => "ok".to_owned(),
                 Err(error) => error.to_string(),
             },
@@ -98,7 +98,7 @@ pub(crate) fn serve(face: Face, place: &Place) {
 fn change(
     auth: &Authenticator,
     followed: &KeyDirectory,
-    place: &Place,
+    directories: &Directories,
     verb: &str,
     rest: &str,
 ) -> zmq_auth::Result<()> {
@@ -109,7 +109,7 @@ fn change(
         "add" => auth.add_curve_key("added", rest.parse()?),
         "remove" => auth.remove_curve_key("added", &rest.parse()?).map(|was_there| assert!(was_there)),
         "reload" => followed.reload().map(drop),
-        "load" => auth.configure_curve("loaded", place.loaded()),
+        "load" => auth.configure_curve("loaded", directories.loaded()),
         "users" => {
             let users = items(rest, '|');
             auth.configure_plain("shop", users.iter().map(|line| line.split_once('=').unwrap()))
@@ -123,7 +123,7 @@ fn change(
 }
 
 /// Not monitored: nobody reads what a monitor would tell.
-fn door(context: &zmq::Context, keys: &KeyPair, domain: &str) -> zmq::Socket {
+fn guarded_socket(context: &zmq::Context, keys: &KeyPair, domain: &str) -> zmq::Socket {
     let mut socket = socket(context, zmq::REP);
     match domain {
         "shop" => socket.plain_server(domain),
@@ -135,17 +135,17 @@ fn door(context: &zmq::Context, keys: &KeyPair, domain: &str) -> zmq::Socket {
     socket
 }
 
-fn port(door: &zmq::Socket) -> String {
-    door.endpoint().unwrap().rsplit(':').next().unwrap().to_owned()
+fn port(socket: &zmq::Socket) -> String {
+    socket.endpoint().unwrap().rsplit(':').next().unwrap().to_owned()
 }
 
-/// Tells each client who the server takes it for; waits a little for the first.
-fn answer_messages(doors: &[zmq::Socket]) {
-    let mut items: Vec<_> = doors.iter().map(|door| door.as_poll_item(zmq::POLLIN)).collect();
+/// Sends each client its own user id; waits a little for the first.
+fn answer_messages(sockets: &[zmq::Socket]) {
+    let mut items: Vec<_> = sockets.iter().map(|socket| socket.as_poll_item(zmq::POLLIN)).collect();
     zmq::poll(&mut items, 2).unwrap();
     let ready: Vec<_> = items.iter().map(|item| item.is_readable()).collect();
-    for (door, _) in doors.iter().zip(ready).filter(|(_, is_ready)| *is_ready) {
-        let received: Received = door.recv_with_sender(0).unwrap();
-        door.send(received.user_id().unwrap_or_default(), 0).unwrap();
+    for (socket, _) in sockets.iter().zip(ready).filter(|(_, is_ready)| *is_ready) {
+        let received: Received = socket.recv_with_sender(0).unwrap();
+        socket.send(received.user_id().unwrap_or_default(), 0).unwrap();
     }
 }

@@ -6,7 +6,7 @@ use std::thread;
 use crate::files::{LOG, Store, certificate, key, replace, write};
 
 #[test]
-fn whoever_stays_is_never_kept_out_while_others_come_and_go() {
+fn keys_that_stay_are_always_accepted_while_others_come_and_go() {
     let _log = LOG.read();
     const FILES: u32 = 600;
     let store = Store::of(|dir| {

@@ -1,11 +1,11 @@
-//! A directory that is reloaded on demand.
+//! Key directories that are reloaded on demand.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use zmq_auth::{Authenticator, CURVE_ALLOW_ANY, Error, KeyDirectory};
+use zmq_auth::{Authenticator, CURVE_ALLOW_ANY, Error, EventKind, KeyDirectory};
 
-use crate::files::{Store, certificate, key, replace, write};
+use crate::files::{Store, all, certificate, key, replace, write};
 use crate::harness::{domain, zap};
 
 #[test]
@@ -167,4 +167,43 @@ fn a_relative_path_stays_what_it_was() {
     let keys = KeyDirectory::open(relative).unwrap();
     assert!(keys.path().is_absolute());
     assert_eq!(keys.path(), std::path::absolute(relative).unwrap());
+}
+
+#[test]
+fn a_reload_that_changed_something_is_published_once() {
+    let store = Store::of(|dir| write(&dir.join("1.key"), &key(1)));
+    let events = store.auth.events(100);
+    store.reload();
+    assert_eq!(all(&events), [], "nothing has changed");
+
+    write(&store.path("2.key"), &key(2));
+    store.reload();
+    store.reload();
+    let [event] = &all(&events)[..] else { panic!("one event") };
+    let path = store.dir.path().display();
+    assert_eq!(event.kind, EventKind::Reloaded);
+    assert_eq!(event.reason, format!("{path}: 1 certificates added, 0 changed, 0 removed"));
+
+    fs::write(store.path("2.key"), "public-key = zanzibar").unwrap();
+    store.reload();
+    store.reload();
+    let [event] = &all(&events)[..] else { panic!("one event") };
+    assert_eq!(event.kind, EventKind::ReloadFailed);
+    assert!(event.reason.starts_with(&format!("{path}/2.key:1: ")), "{}", event.reason);
+
+    fs::remove_dir_all(&store.dir).unwrap();
+    store.keys.reload().unwrap_err();
+    store.keys.reload().unwrap_err();
+    let [event] = &all(&events)[..] else { panic!("one event") };
+    assert!(event.kind == EventKind::ReloadFailed && event.reason.starts_with(&format!("{path}: ")), "{event:?}");
+}
+
+#[test]
+fn a_source_that_was_replaced_publishes_nothing_more() {
+    let store = Store::of(|_| {});
+    let events = store.auth.events(100);
+    store.auth.configure_curve_keys(&store.domain, [key(1)]).unwrap();
+    write(&store.path("2.key"), &key(2));
+    assert_eq!(store.reload(), (1, 0, 0));
+    assert_eq!(all(&events), []);
 }

@@ -1,4 +1,4 @@
-//! What is wrong with a file or with the directory, and what stays in force.
+//! Bad files and missing directories: the error, and what stays in force.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -71,7 +71,7 @@ fn a_bad_file_among_good_ones_stays_what_it_was() {
 }
 
 #[test]
-fn a_bad_file_that_is_removed_takes_its_last_key_along() {
+fn a_bad_file_that_is_removed_takes_its_last_key_with_it() {
     let store = Store::of(|dir| write(&dir.join("1.key"), &key(1)));
     fs::write(store.path("1.key"), SHORT).unwrap();
     store.reload();
@@ -82,7 +82,7 @@ fn a_bad_file_that_is_removed_takes_its_last_key_along() {
 }
 
 #[test]
-fn what_is_no_file_is_a_problem_and_blocks_nobody() {
+fn a_path_that_is_not_a_file_is_a_problem_and_blocks_nothing() {
     let store = Store::of(|dir| {
         fs::write(dir.join("elsewhere"), certificate(&key(1), &[])).unwrap();
         symlink("elsewhere", dir.join("link.key")).unwrap();

@@ -1,4 +1,4 @@
-//! Directories with files in them, and what an authenticator makes of them.
+//! A key directory with files in it, and an authenticator that follows it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::sync::RwLock;
 use std::time::Instant;
 
 use tempfile::TempDir;
-use zmq_auth::{Authenticator, KeyDirectory, PublicKey, ReloadSummary};
+use zmq_auth::{Authenticator, Event, Events, KeyDirectory, PublicKey, ReloadSummary};
 
 use crate::harness::{DEADLINE, domain, zap};
 
@@ -39,7 +39,7 @@ impl Store {
         zap::curve(&self.auth, &self.domain, key) == 200
     }
 
-    /// The metadata of the reply to a client that is let in.
+    /// The metadata of the reply to an accepted client.
     pub(crate) fn metadata(&self, key: &PublicKey) -> Vec<u8> {
         let request = zap::request(&self.domain, "127.0.0.1", "CURVE", &[key.as_bytes()]);
         let reply = self.auth.handle_zap_message(&request).unwrap();
@@ -57,6 +57,11 @@ impl Store {
     pub(crate) fn settle(&self) {
         wait_until("all files are old", || self.keys.reload().unwrap().read == 0);
     }
+}
+
+/// The events so far.
+pub(crate) fn all(events: &Events) -> Vec<Event> {
+    std::iter::from_fn(|| events.try_next()).collect()
 }
 
 /// A key that no other number has.

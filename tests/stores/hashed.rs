@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use zmq_auth::{Authenticator, Error, Password, PasswordFile, SocketExt};
 
-use crate::harness::faces::{Face, behaviours};
+use crate::harness::front_end::{FrontEnd, behaviours};
 use crate::harness::sockets::{Client, Server};
 use crate::harness::{log, zap};
 use crate::passwords::Users;
@@ -30,7 +30,7 @@ fn line(user: &str, password: &str) -> String {
 }
 
 #[test]
-fn a_line_that_was_made_lets_its_user_in_and_nobody_else() {
+fn a_generated_line_accepts_its_user_and_nobody_else() {
     let _turn = among_others();
     let (alice, bob) = (log::password("alice"), log::password("bob"));
     let content = line("alice", &alice) + &line("bob", &bob);
@@ -72,7 +72,7 @@ fn the_hash_of_another_program_is_understood() {
 }
 
 #[test]
-fn a_hash_that_was_tampered_with_lets_nobody_in_or_is_refused() {
+fn a_tampered_hash_accepts_nobody_or_is_an_error() {
     let _turn = among_others();
     let changed = REFERENCE.replace("CTFh", "CTFi");
     assert_eq!(Users::of(format!("alice={changed}\n")).status("alice", "password"), 400);
@@ -126,7 +126,7 @@ fn names_and_passwords_that_no_line_can_hold_are_refused() {
 }
 
 #[test]
-fn whoever_asks_costs_one_hash() {
+fn every_attempt_costs_one_hash() {
     let _turn = alone();
     let users = Users::of(line("alice", "x") + "bob=clear\n");
     // The least of many is what it takes at the least, however busy the machine is.
@@ -158,7 +158,7 @@ fn a_file_without_hashes_costs_none_and_a_reload_decides_anew() {
 }
 
 #[test]
-fn a_crowd_is_put_off_and_never_failed() {
+fn more_clients_than_hashes_get_300_and_never_500() {
     let _turn = alone();
     let users = Users::of(line("alice", "x"));
     let statuses: Vec<u16> = std::thread::scope(|scope| {
@@ -170,16 +170,16 @@ fn a_crowd_is_put_off_and_never_failed() {
     assert_eq!(users.status("alice", "x"), 200, "and room again afterwards");
 }
 
-behaviours!(a_client_with_a_hashed_password_is_let_in_while_others_are_decided);
+behaviours!(a_client_with_a_hashed_password_is_accepted_while_others_are_decided);
 
-fn a_client_with_a_hashed_password_is_let_in_while_others_are_decided(face: Face) {
+fn a_client_with_a_hashed_password_is_accepted_while_others_are_decided(front_end: FrontEnd) {
     let _turn = among_others();
     let secret = log::password("end to end");
     let users = Users::of(line("alice", &secret));
     let auth: &Authenticator = &users.auth;
     auth.mark_clients().unwrap();
     let context = zmq::Context::new();
-    let _running = face.start(auth, &context);
+    let _running = front_end.start(auth, &context);
     let server = Server::new(&context, |socket| socket.plain_server(&users.domain));
     let mut client = Client::plain(&context, server.endpoint(), "alice", &secret);
     let mut received = client.round_trip(&server);

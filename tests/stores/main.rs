@@ -1,11 +1,10 @@
-//! Sources that follow the disk: what is read again, what is in force, and what a bad file can't do.
+//! Stores: key directories and password files, their reloads, and what a bad file can't do.
 
 #[path = "../harness/mod.rs"]
 mod harness;
 
 mod deciding;
 mod directory;
-mod events;
 mod faults;
 mod files;
 #[cfg(feature = "argon2")]
@@ -13,5 +12,7 @@ mod hashed;
 mod passwords;
 mod reading;
 mod validity;
+#[cfg(target_os = "linux")]
+mod vanishing;
 #[cfg(feature = "watch")]
 mod watch;

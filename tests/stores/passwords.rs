@@ -1,13 +1,13 @@
-//! The password file: its lines, what is wrong with them, and its reload.
+//! Password files: their lines, errors and reloads.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
-use zmq_auth::{Authenticator, Error, PasswordFile, ReloadSummary};
+use zmq_auth::{Authenticator, Error, EventKind, PasswordFile, ReloadSummary};
 
-use crate::files::LOG;
+use crate::files::{LOG, Store, all};
 use crate::harness::{domain, log, zap};
 
 pub(crate) struct Users {
@@ -119,7 +119,7 @@ fn the_longest_name_and_password() {
 }
 
 #[test]
-fn what_is_no_file_or_too_large_is_refused() {
+fn a_path_that_is_not_a_file_or_too_large_is_refused() {
     log::install();
     let dir = tempfile::tempdir().unwrap();
     let no_line = |error| matches!(error, Error::PasswordFile { line: None, .. });
@@ -195,6 +195,25 @@ fn a_file_that_is_the_same_is_not_read() {
     crate::files::replace(&users.file, "alice=one\n");
     let reload = users.passwords.reload().unwrap();
     assert_eq!((reload.read, reload.changed), (1, 0));
+}
+
+#[test]
+fn reloads_are_published() {
+    let store = Store::of(|_| {});
+    let path = store.path("passwords");
+    fs::write(&path, "alice=zanzibar 1\n").unwrap();
+    let passwords = PasswordFile::open(&path).unwrap();
+    store.auth.configure_plain_file(&store.domain, &passwords).unwrap();
+    let events = store.auth.events(100);
+    fs::write(&path, "alice=zanzibar 2\nbob=zanzibar 3\n").unwrap();
+    passwords.reload().unwrap();
+    fs::write(&path, "alice=zanzibar 2\nbob\n").unwrap();
+    passwords.reload().unwrap_err();
+    let told: Vec<_> = all(&events).into_iter().map(|event| (event.kind, event.reason)).collect();
+    let path = path.display();
+    assert_eq!(told[0], (EventKind::Reloaded, format!("{path}: 1 users added, 1 changed, 0 removed")));
+    assert!(told[1].0 == EventKind::ReloadFailed && told[1].1.starts_with(&format!("{path}:2: ")), "{told:?}");
+    assert_eq!(told.len(), 2);
 }
 
 #[cfg(not(feature = "argon2"))]

@@ -1,4 +1,4 @@
-//! Which files are read again.
+//! The files that a reload reads again, and those that it skips.
 
 use std::fs::{self, File, FileTimes};
 use std::time::{Duration, SystemTime};

@@ -1,0 +1,55 @@
+//! Claims about the sources: the tests that SECURITY.md names exist, and only one file of the library may be unsafe.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The text of every Rust file below this directory of the package.
+fn sources(directory: &str) -> Vec<(PathBuf, String)> {
+    let (mut files, mut directories) = (Vec::new(), vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(directory)]);
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                files.push((path, text));
+            }
+        }
+    }
+    files
+}
+
+/// Code of two words in SECURITY.md is a test: `lib` or the binary, and its name, of which the file's module is a part.
+#[test]
+fn the_tests_that_security_md_names_exist() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("SECURITY.md")).unwrap();
+    let sources = [sources("tests"), sources("src")].concat();
+    let mut named = 0;
+    for code in text.split('`').skip(1).step_by(2) {
+        let [binary, name] = code.split(' ').collect::<Vec<_>>()[..] else { continue };
+        let path: Vec<_> = name.split("::").collect();
+        let (function, modules) = path.split_last().unwrap();
+        named += 1;
+        let is_there = sources.iter().any(|(path, text)| {
+            let file = path.with_extension("");
+            let has = |part: &str| file.components().any(|component| component.as_os_str() == part);
+            let binary = if binary == "lib" { "src" } else { binary };
+            has(binary)
+                && modules.iter().all(|module| ["*", "tests"].contains(module) || has(module))
+                && text.contains(&format!("fn {function}("))
+        });
+        assert!(is_there, "{code}");
+    }
+    assert!(named > 0);
+}
+
+#[test]
+fn only_ffi_rs_allows_unsafe_code() {
+    let manifest = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
+    assert!(manifest.contains("\nunsafe_code = \"deny\"\n"));
+    for (path, text) in sources("src") {
+        let allows = text.contains("allow(unsafe_code") || text.contains("expect(unsafe_code");
+        assert!(!allows || path.ends_with("src/ffi.rs"), "{path:?}");
+    }
+}
