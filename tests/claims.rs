@@ -1,4 +1,5 @@
-//! Claims about the sources: the tests that SECURITY.md names exist, and only one file of the library may be unsafe.
+//! Claims about the sources: the tests that SECURITY.md names exist, only one file of the library may be unsafe, and its
+//! modules import each other in one direction.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -52,4 +53,32 @@ fn only_ffi_rs_allows_unsafe_code() {
         let allows = text.contains("allow(unsafe_code") || text.contains("expect(unsafe_code");
         assert!(!allows || path.ends_with("src/ffi.rs"), "{path:?}");
     }
+}
+
+/// CONTRIBUTING.md has the order; `lib.rs` is above all others.
+#[test]
+fn each_top_level_entry_imports_only_those_before_it() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("CONTRIBUTING.md")).unwrap();
+    let list = text.split("<!-- import order -->").nth(1).unwrap().trim_start().split("\n\n").next().unwrap();
+    let order: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
+    let place = |entry: &str| order.iter().position(|listed| *listed == entry);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut imports = 0;
+    for (path, text) in sources("src") {
+        let entry = path.strip_prefix(&root).unwrap().iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs");
+        if entry == "lib" {
+            continue;
+        }
+        let own = place(entry).unwrap_or_else(|| panic!("{entry} is not in the list of CONTRIBUTING.md"));
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+        for import in code.split("crate::").skip(1) {
+            let name =
+                import.split(|character: char| !(character.is_alphanumeric() || character == '_')).next().unwrap();
+            // A public name, through `lib.rs`, in unit tests; and macros.
+            let Some(imported) = place(name) else { continue };
+            assert!(imported <= own, "{} imports {name}, which stands after it", path.display());
+            imports += 1;
+        }
+    }
+    assert!(imports > 100, "{imports}");
 }

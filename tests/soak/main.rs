@@ -7,7 +7,8 @@
 
 #[path = "../harness/mod.rs"]
 mod harness;
-#[path = "../model/mod.rs"]
+#[path = "../properties/src/model/mod.rs"]
+#[allow(dead_code, reason = "the soak uses a part of the model")]
 mod model;
 
 mod clients;

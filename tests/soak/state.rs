@@ -1,4 +1,4 @@
-//! The policy in force, in the naive model of `tests/model`, and the changes that make it so at the server.
+//! The policy in force, in the naive model of `tests/properties`, and the changes that make it so at the server.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
