@@ -8,7 +8,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 #[path = "../properties/src/model/mod.rs"]
-#[allow(dead_code, reason = "the soak uses a part of the model")]
+#[allow(dead_code, unreachable_pub, reason = "the soak uses a part of the model")]
 mod model;
 
 mod clients;
