@@ -79,7 +79,7 @@ fn text_that_is_not_a_key_is_an_error_that_does_not_quote_it() {
 }
 
 #[test]
-fn what_the_zmq_crate_makes_is_taken_over() {
+fn keys_of_the_zmq_crate_are_converted() {
     let theirs = zmq::CurveKeyPair::new().unwrap();
     let (public, secret) = (theirs.public_key, theirs.secret_key);
     let ours = KeyPair::from(theirs);

@@ -226,7 +226,7 @@ fn a_key_of_a_directory_is_removed_and_another_added() {
 }
 
 #[test]
-fn a_key_cannot_be_added_to_or_removed_from_what_lists_none() {
+fn a_key_cannot_be_added_to_or_removed_from_a_source_without_a_list() {
     let (auth, key) = (Authenticator::new(), stranger());
     auth.configure_curve("any", CURVE_ALLOW_ANY).unwrap();
     auth.configure_curve_callback("callback", |_, _| false).unwrap();

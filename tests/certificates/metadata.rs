@@ -150,7 +150,13 @@ fn many_names_in_a_file_are_not_slow() {
     let file = dir.path().join("x.key");
     let lines: String = (0..6000).map(|number| format!(" {number:x}=\n")).collect();
     fs::write(&file, format!("metadata\n{lines}curve\n public-key={PUBLIC}\n")).unwrap();
-    let start = std::time::Instant::now();
+    // Not the time of day: the machine may be busy with other tests.
+    #[cfg(target_os = "linux")]
+    let now = crate::harness::system::thread_cpu_time;
+    #[cfg(not(target_os = "linux"))]
+    let now = || std::time::UNIX_EPOCH.elapsed().unwrap();
+    let start = now();
     assert_eq!(Certificate::load(file).unwrap().metadata().len(), 6000);
-    assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
+    let took = now() - start;
+    assert!(took.as_secs() < 5, "{took:?}");
 }

@@ -133,6 +133,14 @@ pub fn ended(pid: c_int) -> Option<c_int> {
     }
 }
 
+/// The CPU time of this thread so far, which other processes don't add to.
+pub fn thread_cpu_time() -> std::time::Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the struct is ours.
+    assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) }, 0);
+    std::time::Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
 /// SIGKILL, to a child of ours.
 pub fn kill(pid: c_int) {
     // SAFETY: plain numbers.

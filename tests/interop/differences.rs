@@ -84,13 +84,13 @@ mod tests {
     }
 
     #[test]
-    fn a_listed_difference_is_none() {
+    fn a_listed_difference_passes() {
         assert_eq!(compare(&listed(LISTED).unwrap(), &seen("a", "400", "200")), [""; 0]);
         assert_eq!(compare(&BTreeMap::new(), &seen("b", "400", "400")), [""; 0]);
     }
 
     #[test]
-    fn what_is_not_listed_or_gone_or_otherwise_is_a_fault() {
+    fn an_unlisted_a_vanished_and_a_changed_difference_fail() {
         let listed = listed(LISTED).unwrap();
         for (name, ours, pyzmq) in [("a", "400", "400"), ("a", "200", "400"), ("a", "500", "200"), ("a", "400", "201")]
         {

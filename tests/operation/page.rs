@@ -22,7 +22,7 @@ fn run(directory: &Path, commands: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn is_let_in(auth: &Authenticator, key: PublicKey) -> bool {
+fn is_accepted(auth: &Authenticator, key: PublicKey) -> bool {
     let frames: [&[u8]; 7] = [b"1.0", b"1", b"lab", b"127.0.0.1", b"", b"CURVE", key.as_bytes()];
     auth.handle_zap_message(&frames).unwrap()[2] == b"200"
 }
@@ -49,16 +49,16 @@ fn each_command_does_what_the_page_says() {
     let auth = Authenticator::new();
     let clients = KeyDirectory::open(path("clients")).unwrap();
     auth.configure_curve_store("lab", &clients).unwrap();
-    assert!(is_let_in(&auth, mallory) && !is_let_in(&auth, alice));
+    assert!(is_accepted(&auth, mallory) && !is_accepted(&auth, alice));
 
     assert_eq!(run(directory.path(), add), "");
     clients.reload().unwrap();
-    assert!(is_let_in(&auth, alice));
+    assert!(is_accepted(&auth, alice));
 
     let listed = run(directory.path(), list);
     assert!(listed.contains("clients/alice.key:    not-after = \"2999-12-31T00:00:00Z\""), "{listed}");
 
     assert_eq!(run(directory.path(), remove), "");
     clients.reload().unwrap();
-    assert!(is_let_in(&auth, alice) && !is_let_in(&auth, mallory));
+    assert!(is_accepted(&auth, alice) && !is_accepted(&auth, mallory));
 }

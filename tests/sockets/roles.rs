@@ -159,7 +159,7 @@ fn inproc_has_no_security_whatever_is_set() {
 }
 
 #[test]
-fn what_is_set_after_bind_does_not_apply_and_is_refused() {
+fn a_role_that_is_set_after_bind_does_not_apply_and_is_refused() {
     let (context, server_keys) = (zmq::Context::new(), keys());
     let _handler = denies_all(&context);
     // By itself: a CURVE server that lets a bare NULL client in.

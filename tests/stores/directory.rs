@@ -9,25 +9,25 @@ use crate::files::{Store, all, certificate, key, replace, write};
 use crate::harness::{domain, zap};
 
 #[test]
-fn what_is_added_changed_removed_and_replaced_is_in_force_after_a_reload() {
+fn added_changed_removed_and_replaced_files_are_in_force_after_a_reload() {
     let store = Store::of(|dir| (1..=3).for_each(|number| write(&dir.join(format!("{number}.key")), &key(number))));
     assert_eq!(store.keys.status().entries, 3);
-    assert!(store.lets_in(&key(1)) && !store.lets_in(&key(4)));
+    assert!(store.accepts(&key(1)) && !store.accepts(&key(4)));
 
     write(&store.path("4.key"), &key(4));
-    assert!(!store.lets_in(&key(4)), "not before the reload");
+    assert!(!store.accepts(&key(4)), "not before the reload");
     assert_eq!(store.reload(), (1, 0, 0));
-    assert!(store.lets_in(&key(4)));
+    assert!(store.accepts(&key(4)));
 
     write(&store.path("1.key"), &key(11));
     replace(&store.path("2.key"), &certificate(&key(12), &[]));
     assert_eq!(store.reload(), (0, 2, 0));
-    assert_eq!([1, 2, 11, 12].map(|number| store.lets_in(&key(number))), [false, false, true, true]);
+    assert_eq!([1, 2, 11, 12].map(|number| store.accepts(&key(number))), [false, false, true, true]);
 
     fs::remove_file(store.path("3.key")).unwrap();
     fs::rename(store.path("4.key"), store.path("four.key")).unwrap();
     assert_eq!(store.reload(), (1, 0, 2));
-    assert_eq!([3, 4].map(|number| store.lets_in(&key(number))), [false, true]);
+    assert_eq!([3, 4].map(|number| store.accepts(&key(number))), [false, true]);
 
     let status = store.keys.status();
     assert_eq!((status.entries, status.files, status.reloads), (3, 3, 4));
@@ -52,7 +52,7 @@ fn two_files_with_one_key_are_one_key_until_the_last_is_gone() {
     assert!(store.metadata(&key(1)).is_empty());
     fs::remove_file(store.path("a.key")).unwrap();
     store.reload();
-    assert!(!store.lets_in(&key(1)));
+    assert!(!store.accepts(&key(1)));
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn a_few_changes_among_many_files_are_all_in_force() {
     write(&store.path("104.key"), &key(104));
     fs::remove_file(store.path("050.key")).unwrap();
     assert_eq!(store.reload(), (1, 2, 2));
-    let there = |numbers: &[u32]| numbers.iter().map(|number| store.lets_in(&key(*number))).collect::<Vec<_>>();
+    let there = |numbers: &[u32]| numbers.iter().map(|number| store.accepts(&key(*number))).collect::<Vec<_>>();
     assert_eq!(there(&[0, 1, 2, 3, 4, 50, 103, 104]), [true, false, true, false, true, true, true, true]);
     assert!(String::from_utf8_lossy(&store.metadata(&key(2))).contains("Bob"));
     fs::remove_file(store.path("x.key")).unwrap();
@@ -86,7 +86,7 @@ fn a_key_moves_from_one_file_to_another_in_one_reload() {
     write(&store.path("a.key"), &key(2));
     write(&store.path("b.key"), &key(1));
     assert_eq!(store.reload(), (0, 2, 0));
-    assert!(store.lets_in(&key(1)) && store.lets_in(&key(2)));
+    assert!(store.accepts(&key(1)) && store.accepts(&key(2)));
 }
 
 #[test]
@@ -115,12 +115,12 @@ fn symbolic_links_are_followed_and_swapped() {
         symlink("..2026_01", dir.join("..data")).unwrap();
         symlink("..data/a.key", dir.join("a.key")).unwrap();
     });
-    assert!(store.lets_in(&key(1)));
+    assert!(store.accepts(&key(1)));
     store.settle();
     symlink("..2026_02", store.path("..new")).unwrap();
     fs::rename(store.path("..new"), store.path("..data")).unwrap();
     assert_eq!(store.reload(), (0, 1, 0));
-    assert_eq!([1, 2].map(|number| store.lets_in(&key(number))), [false, true]);
+    assert_eq!([1, 2].map(|number| store.accepts(&key(number))), [false, true]);
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn a_store_may_serve_many_domains_and_authenticators() {
     store.auth.configure_curve_store(&name, &store.keys.clone()).unwrap();
     write(&store.path("b.key"), &key(2));
     store.reload();
-    assert!(store.lets_in(&key(2)));
+    assert!(store.accepts(&key(2)));
     assert_eq!((zap::curve(&store.auth, &name, &key(2)), zap::curve(&other, "any", &key(2))), (200, 200));
     assert!(store.auth.remove_domain(&name));
     assert_eq!((zap::curve(&store.auth, &name, &key(2)), zap::curve(&other, "any", &key(2))), (400, 200));
@@ -147,17 +147,17 @@ fn single_keys_are_not_added_to_a_live_store_but_to_one_that_is_read_once() {
     for error in errors {
         assert!(matches!(error, Error::NoKeySet { source_kind: "a live store", .. }), "{error}");
     }
-    assert!(store.lets_in(&key(1)) && !store.lets_in(&key(2)));
+    assert!(store.accepts(&key(1)) && !store.accepts(&key(2)));
 
     store.auth.configure_curve(&store.domain, store.dir.path()).unwrap();
     store.auth.add_curve_key(&store.domain, key(2)).unwrap();
     assert!(store.auth.remove_curve_key(&store.domain, &key(1)).unwrap());
-    assert!(!store.lets_in(&key(1)) && store.lets_in(&key(2)));
+    assert!(!store.accepts(&key(1)) && store.accepts(&key(2)));
     write(&store.path("c.key"), &key(3));
     store.keys.reload().unwrap();
-    assert!(!store.lets_in(&key(3)), "the directory was read once");
+    assert!(!store.accepts(&key(3)), "the directory was read once");
     store.auth.configure_curve(&store.domain, CURVE_ALLOW_ANY).unwrap();
-    assert!(store.lets_in(&key(99)));
+    assert!(store.accepts(&key(99)));
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn a_bad_file_among_good_ones_stays_what_it_was() {
     write(&store.path("4.key"), &key(4));
     let reload = store.keys.reload().unwrap();
     assert_eq!((reload.added, reload.changed, reload.removed, reload.problems), (1, 0, 0, 2));
-    assert_eq!([1, 2, 3, 4].map(|number| store.lets_in(&key(number))), [true; 4]);
+    assert_eq!([1, 2, 3, 4].map(|number| store.accepts(&key(number))), [true; 4]);
 
     let status = store.keys.status();
     assert_eq!((status.entries, status.files), (4, 5));
@@ -56,18 +56,18 @@ fn a_bad_file_among_good_ones_stays_what_it_was() {
     store.settle();
     assert_eq!((errors_about(&bad.file), errors_about(&new.file)), (1, 1));
     assert_eq!(store.keys.status().problems.len(), 2);
-    assert!(store.lets_in(&key(2)));
+    assert!(store.accepts(&key(2)));
 
     // Bad in another way, and good again.
     fs::write(store.path("2.key"), "").unwrap();
     store.reload();
     assert_eq!(errors_about(&bad.file), 2);
-    assert!(store.lets_in(&key(2)));
+    assert!(store.accepts(&key(2)));
     write(&store.path("2.key"), &key(22));
     write(&store.path("new.key"), &key(5));
     assert_eq!(store.reload(), (1, 1, 0));
     assert!(store.keys.status().problems.is_empty());
-    assert_eq!([2, 22, 5].map(|number| store.lets_in(&key(number))), [false, true, true]);
+    assert_eq!([2, 22, 5].map(|number| store.accepts(&key(number))), [false, true, true]);
 }
 
 #[test]
@@ -75,10 +75,10 @@ fn a_bad_file_that_is_removed_takes_its_last_key_with_it() {
     let store = Store::of(|dir| write(&dir.join("1.key"), &key(1)));
     fs::write(store.path("1.key"), SHORT).unwrap();
     store.reload();
-    assert!(store.lets_in(&key(1)));
+    assert!(store.accepts(&key(1)));
     fs::remove_file(store.path("1.key")).unwrap();
     assert_eq!(store.reload(), (0, 0, 1));
-    assert!(!store.lets_in(&key(1)) && store.keys.status().problems.is_empty());
+    assert!(!store.accepts(&key(1)) && store.keys.status().problems.is_empty());
 }
 
 #[test]
@@ -95,8 +95,8 @@ fn a_path_that_is_not_a_file_is_a_problem_and_blocks_nothing() {
     fs::write(store.path("large.key"), vec![b'\n'; 64 * 1024 + 1]).unwrap();
     let reload = store.keys.reload().unwrap();
     assert_eq!((reload.added, reload.removed, reload.problems), (0, 0, 4));
-    assert!(store.lets_in(&key(1)), "a link to nowhere is a bad file");
-    assert!(store.lets_in(&key(2)));
+    assert!(store.accepts(&key(1)), "a link to nowhere is a bad file");
+    assert!(store.accepts(&key(2)));
     assert_eq!(store.keys.status().entries, 2);
 }
 
@@ -117,7 +117,7 @@ fn a_directory_that_vanishes_keeps_its_keys_and_is_read_when_it_is_back() {
             fs::write(&path, "").unwrap();
         }
         assert!(matches!(keys.reload(), Err(Error::Io { path: named, .. }) if named == path));
-        assert!(store.lets_in(&key(1)));
+        assert!(store.accepts(&key(1)));
         let status = keys.status();
         assert_eq!((status.entries, status.problems.len()), (1, 1));
         assert_eq!(status.problems[0].file, path);
@@ -129,7 +129,7 @@ fn a_directory_that_vanishes_keeps_its_keys_and_is_read_when_it_is_back() {
     let reload = keys.reload().unwrap();
     assert_eq!((reload.added, reload.removed), (1, 1));
     assert!(keys.status().problems.is_empty());
-    assert!(store.lets_in(&key(2)) && !store.lets_in(&key(1)));
+    assert!(store.accepts(&key(2)) && !store.accepts(&key(1)));
 }
 
 #[test]

@@ -3,12 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::RwLock;
-use std::time::Instant;
 
 use tempfile::TempDir;
 use zmq_auth::{Authenticator, Event, Events, KeyDirectory, PublicKey, ReloadSummary};
 
-use crate::harness::{DEADLINE, domain, zap};
+use crate::harness::{domain, wait_until, zap};
 
 /// Held by whoever decides so often that the log forgets older records; for writing by whoever counts records.
 pub(crate) static LOG: RwLock<()> = RwLock::new(());
@@ -35,7 +34,7 @@ impl Store {
         self.dir.path().join(name)
     }
 
-    pub(crate) fn lets_in(&self, key: &PublicKey) -> bool {
+    pub(crate) fn accepts(&self, key: &PublicKey) -> bool {
         zap::curve(&self.auth, &self.domain, key) == 200
     }
 
@@ -87,14 +86,4 @@ pub(crate) fn replace(file: &Path, content: &str) {
     let new = file.with_extension("new");
     fs::write(&new, content).unwrap();
     fs::rename(new, file).unwrap();
-}
-
-/// Waits for what is sure to come. What it waits for has no event of its own.
-#[track_caller]
-pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !is_so() {
-        assert!(start.elapsed() < DEADLINE, "not within {DEADLINE:?}: {what}");
-        std::thread::yield_now();
-    }
 }

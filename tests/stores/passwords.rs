@@ -190,7 +190,7 @@ fn a_reload_puts_all_of_it_in_force_and_a_bad_file_nothing() {
 fn a_file_that_is_the_same_is_not_read() {
     let users = Users::of("alice=one\n");
     assert_eq!(users.passwords.reload().unwrap().read, 1, "young");
-    crate::files::wait_until("the file is old", || users.passwords.reload().unwrap().read == 0);
+    crate::harness::wait_until("the file is old", || users.passwords.reload().unwrap().read == 0);
     assert_eq!(users.status("alice", "one"), 200);
     crate::files::replace(&users.file, "alice=one\n");
     let reload = users.passwords.reload().unwrap();

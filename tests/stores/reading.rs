@@ -12,7 +12,7 @@ fn one_change_among_ten_thousand_files_reads_one() {
     let store = Store::of(|dir| (0..FILES).for_each(|n| write(&dir.join(format!("{n}.key")), &key(n))));
     // Read by several threads: none is lost, none twice.
     assert_eq!((store.keys.status().entries, store.keys.status().files_read), (10_000, 10_000));
-    assert!((0..FILES).all(|number| store.lets_in(&key(number))));
+    assert!((0..FILES).all(|number| store.accepts(&key(number))));
     store.settle();
 
     let before = store.keys.status().files_read;
@@ -20,7 +20,7 @@ fn one_change_among_ten_thousand_files_reads_one() {
     let reload = store.keys.reload().unwrap();
     assert_eq!((reload.read, reload.changed), (1, 1));
     assert_eq!(store.keys.status().files_read, before + 1);
-    assert!(store.lets_in(&key(FILES)) && !store.lets_in(&key(5000)) && store.lets_in(&key(5001)));
+    assert!(store.accepts(&key(FILES)) && !store.accepts(&key(5000)) && store.accepts(&key(5001)));
 
     fs::remove_file(store.path("77.key")).unwrap();
     replace(&store.path("new.key"), &certificate(&key(FILES + 1), &[]));
@@ -34,8 +34,8 @@ fn one_change_among_ten_thousand_files_reads_one() {
         fs::remove_file(store.path(&format!("{number}.key"))).unwrap();
     }
     assert_eq!(store.reload(), (0, 0, 3_000));
-    assert!((2_000..5_000).all(|number| !store.lets_in(&key(number))));
-    assert!((5_001..FILES).all(|number| store.lets_in(&key(number))));
+    assert!((2_000..5_000).all(|number| !store.accepts(&key(number))));
+    assert!((5_001..FILES).all(|number| store.accepts(&key(number))));
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn young_files_are_read_until_they_are_old() {
     assert_eq!((reload.read, reload.changed), (3, 0));
     store.settle();
     assert_eq!(store.keys.reload().unwrap().read, 0);
-    assert!(store.lets_in(&key(1)), "what isn't read again stays");
+    assert!(store.accepts(&key(1)), "what isn't read again stays");
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn a_file_from_the_future_is_always_read() {
     let store = Store::of(|dir| (1..=2).for_each(|number| write(&dir.join(format!("{number}.key")), &key(number))));
     let future = FileTimes::new().set_modified(SystemTime::now() + Duration::from_secs(3600));
     File::options().write(true).open(store.path("1.key")).unwrap().set_times(future).unwrap();
-    crate::files::wait_until("only that one is read", || store.keys.reload().unwrap().read == 1);
+    crate::harness::wait_until("only that one is read", || store.keys.reload().unwrap().read == 1);
     assert_eq!(store.keys.reload().unwrap().read, 1);
 }
 
@@ -67,7 +67,7 @@ fn a_file_of_the_same_size_and_time_is_read_when_it_was_written() {
     File::options().write(true).open(store.path("1.key")).unwrap().set_times(times).unwrap();
     assert_eq!(fs::metadata(store.path("1.key")).unwrap().len(), before.len());
     assert_eq!(store.reload(), (0, 1, 0));
-    assert!(store.lets_in(&key(2)) && !store.lets_in(&key(1)));
+    assert!(store.accepts(&key(2)) && !store.accepts(&key(1)));
 }
 
 #[test]

@@ -83,11 +83,11 @@ fn two_keys_of_one_user_overlap_while_they_are_rotated() {
     });
     fs::write(store.path("alice-2.key"), certificate(&key(2), &[("name", "alice"), ("not-before", PAST)])).unwrap();
     assert_eq!(store.reload(), (1, 0, 0));
-    assert!(store.lets_in(&key(1)) && store.lets_in(&key(2)));
+    assert!(store.accepts(&key(1)) && store.accepts(&key(2)));
     // The old one ends.
     fs::write(store.path("alice-1.key"), certificate(&key(1), &[("name", "alice"), ("not-after", PAST)])).unwrap();
     assert_eq!(store.reload(), (0, 1, 0));
-    assert!(!store.lets_in(&key(1)) && store.lets_in(&key(2)));
+    assert!(!store.accepts(&key(1)) && store.accepts(&key(2)));
 }
 
 #[test]
@@ -103,6 +103,6 @@ fn a_time_that_cannot_be_read_is_an_error_that_names_the_file_and_the_old_keys_s
     assert!(named(store.auth.configure_curve(&once, store.dir.path()).unwrap_err()));
     assert_eq!(text(&store.auth, &once, 1), (200, "OK".to_owned()), "the old keys stay");
     assert_eq!(store.keys.reload().unwrap().problems, 1);
-    assert!(store.lets_in(&key(1)), "by what the file said before");
+    assert!(store.accepts(&key(1)), "by what the file said before");
     assert!(store.keys.status().problems[0].what.contains("not-after"));
 }

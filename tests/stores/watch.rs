@@ -58,28 +58,28 @@ fn added_changed_replaced_and_removed_files() {
     let _threads = THREADS.read();
     let watched = Watched::of(|dir| (1..=3).for_each(|number| write(&dir.join(format!("{number}.key")), &key(number))));
     assert!(watched.store.keys.status().watched);
-    let lets_in = |number| move |store: &Store| store.lets_in(&key(number));
-    watched.change("added", |dir| write(&dir.join("4.key"), &key(4)), lets_in(4));
-    watched.change("changed in place", |dir| write(&dir.join("1.key"), &key(11)), lets_in(11));
+    let accepts = |number| move |store: &Store| store.accepts(&key(number));
+    watched.change("added", |dir| write(&dir.join("4.key"), &key(4)), accepts(4));
+    watched.change("changed in place", |dir| write(&dir.join("1.key"), &key(11)), accepts(11));
     let content = certificate(&key(12), &[]);
-    watched.change("replaced", |dir| replace(&dir.join("2.key"), &content), lets_in(12));
-    watched.change("removed", |dir| fs::remove_file(dir.join("3.key")).unwrap(), |store| !store.lets_in(&key(3)));
+    watched.change("replaced", |dir| replace(&dir.join("2.key"), &content), accepts(12));
+    watched.change("removed", |dir| fs::remove_file(dir.join("3.key")).unwrap(), |store| !store.accepts(&key(3)));
     let content = certificate(&key(4), &[("role", "writer")]);
     watched.change(
         "other metadata",
         |dir| replace(&dir.join("4.key"), &content),
         |store| store.metadata(&key(4)) == b"\x04role\0\0\0\x06writer",
     );
-    assert_eq!([1, 2].map(|number| watched.store.lets_in(&key(number))), [false; 2]);
+    assert_eq!([1, 2].map(|number| watched.store.accepts(&key(number))), [false; 2]);
 }
 
 #[test]
-fn what_was_changed_between_opening_and_watching_is_in_force() {
+fn changes_between_opening_and_watching_are_in_force() {
     let _threads = THREADS.read();
     let store = Store::of(|dir| write(&dir.join("1.key"), &key(1)));
     write(&store.path("2.key"), &key(2));
     store.keys.watch().unwrap();
-    assert!(store.lets_in(&key(2)));
+    assert!(store.accepts(&key(2)));
     store.keys.watch().unwrap();
 }
 
@@ -92,9 +92,9 @@ fn a_bad_file_among_good_ones() {
         |dir| fs::write(dir.join("1.key"), "nothing").unwrap(),
         |store| store.keys.status().problems.len() == 1,
     );
-    watched.change("good beside bad", |dir| write(&dir.join("3.key"), &key(3)), |store| store.lets_in(&key(3)));
-    assert!(watched.store.lets_in(&key(1)) && watched.store.lets_in(&key(2)));
-    watched.change("good again", |dir| write(&dir.join("1.key"), &key(11)), |store| store.lets_in(&key(11)));
+    watched.change("good beside bad", |dir| write(&dir.join("3.key"), &key(3)), |store| store.accepts(&key(3)));
+    assert!(watched.store.accepts(&key(1)) && watched.store.accepts(&key(2)));
+    watched.change("good again", |dir| write(&dir.join("1.key"), &key(11)), |store| store.accepts(&key(11)));
     assert!(watched.store.keys.status().problems.is_empty());
 }
 
@@ -127,12 +127,12 @@ fn a_link_that_is_swapped_and_a_file_behind_a_link() {
         symlink("..2", dir.join("..new")).unwrap();
         fs::rename(dir.join("..new"), dir.join("..data")).unwrap();
     };
-    watched.change("swapped", swap, |store| store.lets_in(&key(2)) && !store.lets_in(&key(1)));
-    watched.change("behind a link", |_| write(&target, &key(4)), |store| store.lets_in(&key(4)));
+    watched.change("swapped", swap, |store| store.accepts(&key(2)) && !store.accepts(&key(1)));
+    watched.change("behind a link", |_| write(&target, &key(4)), |store| store.accepts(&key(4)));
     watched.change(
         "replaced behind a link",
         |_| replace(&target, &certificate(&key(5), &[])),
-        |store| store.lets_in(&key(5)),
+        |store| store.accepts(&key(5)),
     );
 }
 
@@ -152,7 +152,7 @@ fn a_directory_that_vanishes_and_comes_back() {
         let keys = keys.clone();
         move |_: &Store| keys.status().problems.len() == number
     };
-    let lets_in = |number| move |store: &Store| store.lets_in(&key(number));
+    let accepts = |number| move |store: &Store| store.accepts(&key(number));
 
     watched.change("removed with all in it", |_| fs::remove_dir_all(&path).unwrap(), problems(1));
     // In between, its files were removed one by one, and that was a change like any other.
@@ -163,15 +163,15 @@ fn a_directory_that_vanishes_and_comes_back() {
             write(&path.join(format!("{number}.key")), &key(number));
         }
     };
-    watched.change("back", come_back(2), lets_in(2));
-    watched.change("changed after it was back", |_| write(&path.join("2.key"), &key(3)), lets_in(3));
+    watched.change("back", come_back(2), accepts(2));
+    watched.change("changed after it was back", |_| write(&path.join("2.key"), &key(3)), accepts(3));
     assert!(keys.status().problems.is_empty());
 
     let away = path.with_extension("away");
     watched.change("renamed", |_| fs::rename(&path, &away).unwrap(), problems(1));
-    assert!(watched.store.lets_in(&key(3)), "its keys stay in force");
-    watched.change("another in its place", come_back(4), lets_in(4));
-    watched.change("changed in its place", |_| write(&path.join("4.key"), &key(5)), lets_in(5));
+    assert!(watched.store.accepts(&key(3)), "its keys stay in force");
+    watched.change("another in its place", come_back(4), accepts(4));
+    watched.change("changed in its place", |_| write(&path.join("4.key"), &key(5)), accepts(5));
     // What happens to the old one is nobody's business.
     write(&away.join("6.key"), &key(6));
 
@@ -179,9 +179,9 @@ fn a_directory_that_vanishes_and_comes_back() {
         fs::rename(&path, path.with_extension("third")).unwrap();
         fs::rename(&away, &path).unwrap();
     };
-    watched.change("exchanged at once", swap, lets_in(6));
-    watched.change("changed after the exchange", |_| write(&path.join("6.key"), &key(7)), lets_in(7));
-    assert!(!watched.store.lets_in(&key(5)));
+    watched.change("exchanged at once", swap, accepts(6));
+    watched.change("changed after the exchange", |_| write(&path.join("6.key"), &key(7)), accepts(7));
+    assert!(!watched.store.accepts(&key(5)));
 }
 
 #[test]
@@ -225,7 +225,7 @@ fn password_files_in_place_replaced_gone_and_back() {
 fn a_directory_at_rest_is_left_alone() {
     let _threads = THREADS.read();
     let watched = Watched::of(|dir| write(&dir.join("1.key"), &key(1)));
-    watched.change("added", |dir| write(&dir.join("2.key"), &key(2)), |store| store.lets_in(&key(2)));
+    watched.change("added", |dir| write(&dir.join("2.key"), &key(2)), |store| store.accepts(&key(2)));
     // Reading is no change, least of all our own: it would go on for ever. What is still to come of the change comes.
     let mut last = watched.store.keys.status().reloads;
     let mut quiet_since = Instant::now();
@@ -251,11 +251,11 @@ fn threads() -> usize {
 #[test]
 fn the_threads_end_with_the_last_handle() {
     let _alone = THREADS.write();
-    crate::files::wait_until("no thread is left of others", || threads() == 0);
+    crate::harness::wait_until("no thread is left of others", || threads() == 0);
     let users = Users::of("alice=one\n");
     users.passwords.watch().unwrap();
     let watched = Watched::of(|dir| write(&dir.join("1.key"), &key(1)));
-    crate::files::wait_until("there are two for each store", || threads() == 4);
+    crate::harness::wait_until("there are two for each store", || threads() == 4);
     let Watched { store, .. } = watched;
     let Store { dir, keys, auth, domain } = store;
     drop(keys);
@@ -263,7 +263,7 @@ fn the_threads_end_with_the_last_handle() {
     let start = Instant::now();
     auth.remove_domain(&domain);
     assert!(start.elapsed() < Duration::from_secs(5), "it waited for the thread's next look at the disk");
-    crate::files::wait_until("the threads have ended", || threads() == 2);
+    crate::harness::wait_until("the threads have ended", || threads() == 2);
     drop((dir, auth, users));
-    crate::files::wait_until("the threads have ended", || threads() == 0);
+    crate::harness::wait_until("the threads have ended", || threads() == 0);
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use zmq_auth::{Authenticator, Handshake, Metadata, Password, Verdict};
 
+use super::PanicsOnDrop;
 use crate::harness::front_end::{FrontEnd, async_behaviours};
 use crate::harness::sockets::{Client, Server};
 use crate::harness::zap::{self, Asker, ask, question};
@@ -110,17 +111,6 @@ fn every_verdict_has_its_reply(front_end: FrontEnd) {
     }
 }
 
-/// A payload that makes matters worse.
-struct Worse;
-
-impl Drop for Worse {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            panic!("as the test wants, when the payload is dropped");
-        }
-    }
-}
-
 fn failures_are_faults_of_one_client(front_end: FrontEnd) {
     let (domain, other) = (domain("failing"), domain("other"));
     let authenticator = Authenticator::new();
@@ -131,7 +121,7 @@ fn failures_are_faults_of_one_client(front_end: FrontEnd) {
             async move {
                 match user.as_str() {
                     "panics at once" => panic!("as the test wants"),
-                    "panics worse" => panic_any(Worse),
+                    "panics worse" => panic_any(PanicsOnDrop),
                     "panics later" => {
                         tokio::task::yield_now().await;
                         panic!("as the test wants")
@@ -162,7 +152,7 @@ fn a_future_that_panics_when_it_is_cancelled(front_end: FrontEnd) {
     authenticator
         .configure_plain_callback_async(&domain, |user, _, _| async move {
             if user == "never" {
-                let _worse = Worse;
+                let _panics = PanicsOnDrop;
                 std::future::pending::<()>().await;
             }
             true

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use zmq_auth::{Authenticator, Handshake, Metadata, SocketExt, Verdict};
 
+use super::PanicsOnDrop;
 use crate::harness::front_end::{FrontEnd, Running, behaviours};
 use crate::harness::log::{keys, password, stranger};
 use crate::harness::sockets::{Client, Server, Transport};
@@ -49,7 +50,7 @@ fn a_panic_is_500_for_its_own_client_only(front_end: FrontEnd) {
     auth.configure_plain_callback("shop", |user, _, _| match user {
         "mallory" => panic!("a panic that a test makes"),
         // Its payload panics when it is dropped.
-        "trent" => std::panic::panic_any(Bomb),
+        "trent" => std::panic::panic_any(PanicsOnDrop),
         _ => true,
     })
     .unwrap();
@@ -63,16 +64,6 @@ fn a_panic_is_500_for_its_own_client_only(front_end: FrontEnd) {
     }
     assert_eq!((auth.counters().faults, auth.counters().allowed), (3, 3));
     running.stop().unwrap();
-}
-
-struct Bomb;
-
-impl Drop for Bomb {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            panic!("a panic in a drop that a test makes");
-        }
-    }
 }
 
 fn an_error_is_500_for_its_own_client_only(front_end: FrontEnd) {

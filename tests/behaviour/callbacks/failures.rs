@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use zmq_auth::Authenticator;
 
+use super::PanicsOnDrop;
 use crate::harness::barrier::Barrier;
 use crate::harness::front_end::{FrontEnd, isolated_behaviours};
 use crate::harness::usage::threads;
@@ -39,7 +40,7 @@ fn a_thousand_panics_while_others_are_served(front_end: FrontEnd) {
     std::panic::set_hook(Box::new(|_| {}));
     let (auth, table, code) = two_domains();
     auth.configure_plain_callback(&code, |_, _, _| -> bool { panic!("a panic that a test makes") }).unwrap();
-    auth.configure_curve_callback(&code, |_, _| -> bool { std::panic::panic_any(PanicsWhenDropped) }).unwrap();
+    auth.configure_curve_callback(&code, |_, _| -> bool { std::panic::panic_any(PanicsOnDrop) }).unwrap();
     let context = zmq::Context::new();
     let running = front_end.start(&auth, &context);
     let mut most = 0;
@@ -60,15 +61,6 @@ fn a_thousand_panics_while_others_are_served(front_end: FrontEnd) {
     assert_eq!((counters.faults, counters.allowed, counters.denied), (PANICS, PANICS, 0));
     assert!(most < 20, "{most} threads: each panic has cost one");
     running.stop().unwrap();
-}
-
-/// A payload whose end is a panic too.
-struct PanicsWhenDropped;
-
-impl Drop for PanicsWhenDropped {
-    fn drop(&mut self) {
-        panic!("another panic");
-    }
 }
 
 fn callbacks_that_never_return_cost_their_places_and_no_more(front_end: FrontEnd) {

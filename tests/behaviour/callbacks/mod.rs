@@ -11,3 +11,14 @@ mod limits;
 #[cfg(feature = "tokio")]
 mod many;
 mod secrets;
+
+/// The payload of a panic, or what a future holds, that panics again when it is dropped.
+struct PanicsOnDrop;
+
+impl Drop for PanicsOnDrop {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            panic!("a panic in a drop that a test makes");
+        }
+    }
+}
