@@ -100,7 +100,7 @@ fn a_build_from_nothing_prints_no_warning() {
         fs::remove_dir_all(&fresh).expect("remove the last run's build");
     }
     let built = succeed(cargo("build", "patched", &fresh));
-    assert!(stderr(&built).contains("Compiling zmq-sys v0.12.99"), "nothing was built:\n{}", stderr(&built));
+    assert!(stderr(&built).contains("Compiling zmq-sys v0.12.0"), "nothing was built:\n{}", stderr(&built));
     assert!(!stderr(&built).contains("warning"), "{}", stderr(&built));
     fs::remove_dir_all(&fresh).expect("remove the build");
 }
