@@ -20,7 +20,7 @@ pub(crate) const MARK: usize = 32;
 /// Of a secret whose region is kept.
 pub(crate) const LONGEST_KEPT: usize = 4096 - 16 - MARK;
 
-/// What is kept belongs to the process: one test at a time. Begins with nothing kept of the given sizes' likes: see [`drain`].
+/// What is kept belongs to the process: one test at a time. What the one before left is kept still.
 pub(crate) fn one_at_a_time() -> MutexGuard<'static, ()> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
