@@ -1,19 +1,27 @@
 //! What ends the process, each in a child.
 
-use crate::harness::system::{ended, fork};
-use crate::harness::wait_until;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::harness::DEADLINE;
+use crate::harness::system::{ended, fork, kill};
 use crate::secret::{LONGEST_KEPT, MARK, Secret, one_at_a_time};
 
-/// The signal that ends a child, or 0.
+/// How a child ends: its exit code, or minus the signal. One that hangs is killed.
 #[track_caller]
 pub(crate) fn end_of(child: impl FnOnce() -> u8) -> i32 {
     let pid = fork(child);
-    let mut end = None;
-    wait_until("the child ends", || {
-        end = ended(pid);
-        end.is_some()
-    });
-    end.expect("it has ended")
+    let end = Instant::now() + DEADLINE;
+    loop {
+        if let Some(end) = ended(pid) {
+            return end;
+        }
+        if Instant::now() >= end {
+            kill(pid);
+            panic!("the child hangs");
+        }
+        thread::park_timeout(Duration::from_millis(1));
+    }
 }
 
 /// By libsodium's end: SIGSEGV, and SIGABRT where somebody catches that, as Rust's runtime does.
