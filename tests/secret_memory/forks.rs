@@ -58,7 +58,7 @@ fn a_fork_while_other_threads_use_secrets_leaves_the_lock_free() {
             });
         }
         let forked = std::panic::catch_unwind(|| {
-            for round in 0..300 {
+            for round in 0..100 {
                 let end = end_of(|| {
                     let secret = Secret::new(32);
                     secret.free();
