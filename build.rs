@@ -20,6 +20,11 @@ To have CURVE, paste one of these (README.md, \"Two ways to CURVE\"):
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    // For tests/secret_memory, which calls what only vendor/zmq-sys has.
+    println!("cargo::rustc-check-cfg=cfg(secrets_are_recycled)");
+    if env::var("DEP_ZMQ_SECRETS").is_ok_and(|secrets| secrets == "recycled") {
+        println!("cargo::rustc-cfg=secrets_are_recycled");
+    }
     // Published by vendor/zmq-sys, or written by the user in an override of `links = "zmq"`. Stock zmq-sys says nothing.
     if env::var("DEP_ZMQ_CURVE").is_ok_and(|curve| curve == "1") {
         return;

@@ -14,8 +14,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use cargo::{cargo, host, out_dir, root, run, shared_target, stderr, stdout, succeed, target};
-use libzmq::{against_fake, overridden, pkg_config, warns, with_system_libzmq};
+use cargo::{cargo, cargo_in, host, out_dir, root, run, shared_target, stderr, stdout, succeed, target};
+use libzmq::{against_fake, overridden, pkg_config, program, warns, with_sources, with_system_libzmq};
 use names::exported;
 
 const NULL_AND_PLAIN: &str = "\
@@ -93,6 +93,21 @@ fn the_stand_in_exports_the_names_of_the_stock_crate() {
     assert_eq!(difference(&ours, &stock), [""; 0], "in vendor/zmq-sys, but not in the stock crate");
 }
 
+/// A program that was built with the published crates, and is patched later.
+#[test]
+fn the_patch_line_takes_effect_at_once_beside_an_old_lock_file() {
+    succeed(cargo("metadata", "stock", &shared_target()).args(["--format-version", "1"]));
+    let old =
+        fs::read_to_string(root().join("tests/consumers/stock/Cargo.lock")).expect("the stock consumer's lock file");
+    let entry = "name = \"zmq-sys\"\nversion = \"0.12.0\"\nsource = \"registry+";
+    assert!(old.contains(entry), "not a lock file of the published zmq-sys:\n{old}");
+    let program = program("old-lock-file", "", &old);
+    let metadata = succeed(cargo_in(&program, "metadata", &shared_target()).args(["--format-version", "1"]));
+    assert!(!stderr(&metadata).contains("was not used"), "{}", stderr(&metadata));
+    let ours = root().join("vendor/zmq-sys/Cargo.toml");
+    assert!(stdout(&metadata).contains(&format!("\"manifest_path\":{ours:?}")), "the published zmq-sys is still there");
+}
+
 #[test]
 fn a_build_from_nothing_prints_no_warning() {
     let fresh = target("fresh");
@@ -100,7 +115,7 @@ fn a_build_from_nothing_prints_no_warning() {
         fs::remove_dir_all(&fresh).expect("remove the last run's build");
     }
     let built = succeed(cargo("build", "patched", &fresh));
-    assert!(stderr(&built).contains("Compiling zmq-sys v0.12.99"), "nothing was built:\n{}", stderr(&built));
+    assert!(stderr(&built).contains("Compiling zmq-sys v0.12.0"), "nothing was built:\n{}", stderr(&built));
     assert!(!stderr(&built).contains("warning"), "{}", stderr(&built));
     fs::remove_dir_all(&fresh).expect("remove the build");
 }
@@ -122,4 +137,58 @@ fn a_system_libzmq_must_be_new_enough_and_have_curve() {
     // The same library is taken as soon as it has CURVE, and zmq-auth hears of it.
     let taken = succeed(&mut against_fake("4.3.3", true));
     assert!(!warns(&taken), "{}", stderr(&taken));
+}
+
+// -- vendor/zmq-sys/secret_memory.c -------------------------------------------------------------------------------------
+
+#[test]
+fn a_libzmq_that_has_its_secrets_elsewhere_does_not_build() {
+    const ALLOCATOR: &str = "T *allocate (size_t n) { return sodium_allocarray (sizeof (T), n); }\n\
+         void deallocate (T *p, size_t) { if (p) sodium_free (p); }\n";
+    let built = |sources: &[(&str, &str)]| with_sources(sources).env("ZMQ_SYS_RECYCLE_SECRETS", "1").output().unwrap();
+    let refusal = |sources: &[(&str, &str)]| {
+        let output = built(sources);
+        assert!(!output.status.success(), "these were taken: {sources:?}");
+        let text = stderr(&output);
+        text.lines().find(|line| line.starts_with("error: zmq-sys@")).unwrap_or_else(|| panic!("{text}")).to_owned()
+    };
+    let good = [("secure_allocator.hpp", ALLOCATOR), ("zmq.cpp", "free (p); // not sodium_free (p)\n")];
+    let taken = built(&good);
+    assert!(taken.status.success(), "{}", stderr(&taken));
+
+    for call in ["sodium_allocarray", "sodium_free"] {
+        for changed in [ALLOCATOR.replace(call, "other"), ALLOCATOR.replace(call, &format!("other // {call}"))] {
+            let refused = refusal(&[("secure_allocator.hpp", &changed)]);
+            let words = [call, "secure_allocator.hpp", "not recycled", "ZMQ_SYS_RECYCLE_SECRETS=0"];
+            assert!(words.iter().all(|word| refused.contains(word)), "{refused}");
+        }
+    }
+    for call in ["sodium_malloc", "sodium_allocarray", "sodium_free"] {
+        let refused = refusal(&[good[0], ("curve_server.cpp", &format!("{call}(x);\n"))]);
+        assert!(refused.contains("curve_server.cpp") && refused.contains(call), "{refused}");
+    }
+    // Who switches it off builds with any.
+    let off = with_sources(&[("secure_allocator.hpp", "")]).env("ZMQ_SYS_RECYCLE_SECRETS", "0").output().unwrap();
+    assert!(off.status.success(), "{}", stderr(&off));
+    let neither = with_sources(&good).env("ZMQ_SYS_RECYCLE_SECRETS", "yes").output().unwrap();
+    assert!(stderr(&neither).contains("ZMQ_SYS_RECYCLE_SECRETS is 1 or 0, not \"yes\""), "{}", stderr(&neither));
+}
+
+#[test]
+fn secrets_are_recycled_unless_the_environment_says_no() {
+    for (off, directory) in [(false, shared_target()), (true, target("libsodiums_secrets"))] {
+        let consumer = |subcommand| {
+            let mut cargo = cargo(subcommand, "patched", &directory);
+            if off {
+                cargo.env("ZMQ_SYS_RECYCLE_SECRETS", "0");
+            }
+            cargo
+        };
+        let built = succeed(consumer("build").arg("--message-format=json"));
+        let archive = out_dir(&stdout(&built), "/zmq-sys").join("lib/libzmq.a");
+        let bytes = fs::read(&archive).expect("read the archive");
+        let has = |name: &[u8]| bytes.windows(name.len()).any(|window| window == name);
+        assert_eq!(has(b"zmq_auth_secret_allocarray"), !off, "{}", archive.display());
+        assert_eq!(stdout(&succeed(consumer("run"))), format!("libzmq 4.3.5\n{NULL_AND_PLAIN}{CURVE}"));
+    }
 }

@@ -22,12 +22,23 @@ pub(crate) fn shared_target() -> PathBuf {
 
 /// Cargo for one consumer, free of what the surrounding test run has set.
 pub(crate) fn cargo(subcommand: &str, consumer: &str, target: &Path) -> Command {
-    let manifest = root().join("tests/consumers").join(consumer).join("Cargo.toml");
-    seed_lock_file(&manifest.with_file_name("Cargo.lock"));
+    let directory = root().join("tests/consumers").join(consumer);
+    seed_lock_file(&directory.join("Cargo.lock"));
+    cargo_in(&directory, subcommand, target)
+}
+
+/// The same for a package that is not of this repository.
+pub(crate) fn cargo_in(package: &Path, subcommand: &str, target: &Path) -> Command {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.arg(subcommand).arg("--manifest-path").arg(manifest).current_dir(root());
+    cargo.arg(subcommand).arg("--manifest-path").arg(package.join("Cargo.toml")).current_dir(root());
     cargo.env("CARGO_TARGET_DIR", target).env("CARGO_TERM_COLOR", "never");
-    for name in ["CARGO_BUILD_TARGET", "ZMQ_SYS_USE_PKG_CONFIG", "SODIUM_USE_PKG_CONFIG", "SODIUM_LIB_DIR"] {
+    for name in [
+        "CARGO_BUILD_TARGET",
+        "ZMQ_SYS_USE_PKG_CONFIG",
+        "ZMQ_SYS_RECYCLE_SECRETS",
+        "SODIUM_USE_PKG_CONFIG",
+        "SODIUM_LIB_DIR",
+    ] {
         cargo.env_remove(name);
     }
     cargo

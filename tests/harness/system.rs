@@ -54,6 +54,13 @@ pub fn limit_file_size(bytes: u64) -> u64 {
     before.rlim_cur
 }
 
+/// From now on this process may lock so many bytes of memory, root's apart. Answers the limit that was.
+pub fn limit_locked_memory(bytes: u64) -> u64 {
+    let before = limit(libc::RLIMIT_MEMLOCK);
+    set(libc::RLIMIT_MEMLOCK, libc::rlimit { rlim_cur: bytes, ..before });
+    before.rlim_cur
+}
+
 /// Whether this process is root's.
 pub fn is_root() -> bool {
     // SAFETY: it only answers.

@@ -2,11 +2,14 @@
 //! `ZMQ_SYS_USE_PKG_CONFIG=1`, the system's.
 //!
 //! Dependents' build scripts then see `DEP_ZMQ_CURVE=1` (left out where it is not known) and `DEP_ZMQ_VERSION`, and of a
-//! libzmq that was built here `DEP_ZMQ_INCLUDE` and `DEP_ZMQ_LIB`, the directories of its header and its archive.
+//! libzmq that was built here `DEP_ZMQ_INCLUDE` and `DEP_ZMQ_LIB`, the directories of its header and its archive, and
+//! `DEP_ZMQ_SECRETS=recycled` where it uses `secret_memory.c`.
 
 use std::env;
 use std::process::ExitCode;
 
+#[path = "build/secrets.rs"]
+mod secrets;
 #[path = "build/system.rs"]
 mod system;
 #[path = "build/vendored.rs"]
@@ -21,7 +24,10 @@ fn main() -> ExitCode {
     }
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=build");
+    println!("cargo::rerun-if-changed=secret_memory.c");
+    println!("cargo::rerun-if-changed=secret_memory.h");
     println!("cargo::rerun-if-env-changed={USE_PKG_CONFIG}");
+    println!("cargo::rerun-if-env-changed={}", secrets::RECYCLE);
     let linked = match env::var(USE_PKG_CONFIG).as_deref() {
         Err(_) | Ok("" | "0") => vendored::link(),
         Ok("1") => system::link(),

@@ -5,6 +5,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::secrets;
+
 const COMPILER_PROCESS: &str = "ZMQ_SYS_COMPILER_PROCESS";
 
 /// True in the process that [`link`] starts.
@@ -15,10 +17,12 @@ pub fn is_compiler_process() -> bool {
 /// Compiles libzmq in a process of its own and passes on what that tells Cargo, except for the C++ compiler's warnings,
 /// hundreds of them: Cargo shows a path dependency's. They appear when the build fails.
 pub fn link() -> Result<(), String> {
+    let recycled = secrets::are_recycled()?;
     let this = env::current_exe().map_err(|e| format!("cannot find the build script's own path: {e}"))?;
+    let (name, flags) = flags(recycled);
     let output = Command::new(this)
         .env(COMPILER_PROCESS, "1")
-        .envs(abilities())
+        .env(name, flags)
         .output()
         .map_err(|e| format!("cannot start the build of libzmq: {e}"))?;
     let said = String::from_utf8_lossy(&output.stdout);
@@ -29,6 +33,11 @@ pub fn link() -> Result<(), String> {
              the output below says what is missing",
             output.status
         ));
+    }
+    if recycled {
+        secrets::check_use(&out_dir().join("source/src"))?;
+        secrets::add_to(&out_dir().join("lib/libzmq.a"), &out_dir())?;
+        println!("cargo::metadata=secrets=recycled");
     }
     for line in said.lines().filter(|line| is_for_cargo(line)) {
         println!("{line}");
@@ -47,11 +56,33 @@ pub fn compile() {
     zeromq_src::Build::new().with_libsodium(Some(sodium)).build();
 }
 
-/// The C++ flags of the user, and what the system can do that `zeromq-src` doesn't say (libzmq's own configure finds it out):
-/// with `SO_PEERCRED` a ZAP handler is told who is at the other end of an ipc connection; without `SO_KEEPALIVE` and
-/// its like, those socket options do nothing.
-fn abilities() -> Option<(String, String)> {
-    let abilities: &[&str] = match env::var("CARGO_CFG_TARGET_OS").as_deref() {
+/// The C++ flags of the user, and ours: the variable's name and its value.
+fn flags(recycled: bool) -> (String, String) {
+    let target = env::var("TARGET").expect("Cargo sets TARGET");
+    // In the order in which the `cc` crate looks for them.
+    let kind = if env::var("HOST").as_ref() == Ok(&target) { "HOST" } else { "TARGET" };
+    let exact = format!("CXXFLAGS_{target}");
+    let names = [
+        exact.clone(),
+        format!("CXXFLAGS_{}", target.replace('-', "_")),
+        format!("{kind}_CXXFLAGS"),
+        "CXXFLAGS".into(),
+    ];
+    let mut flags = names.iter().find_map(|name| env::var(name).ok()).unwrap_or_default();
+    for ability in abilities() {
+        flags.push_str(&format!(" -DZMQ_HAVE_{ability}=1"));
+    }
+    if recycled {
+        flags.push_str(secrets::DEFINES);
+    }
+    (exact, flags.trim_start().to_owned())
+}
+
+/// What the system can do that `zeromq-src` doesn't say (libzmq's own configure finds it out): with `SO_PEERCRED` a ZAP
+/// handler is told who is at the other end of an ipc connection; without `SO_KEEPALIVE` and its like, those socket options
+/// do nothing.
+fn abilities() -> &'static [&'static str] {
+    match env::var("CARGO_CFG_TARGET_OS").as_deref() {
         Ok("linux") => &[
             "SO_PEERCRED",
             "EVENTFD",
@@ -68,21 +99,8 @@ fn abilities() -> Option<(String, String)> {
         ],
         Ok("android") => &["SO_PEERCRED", "SO_KEEPALIVE"],
         Ok("freebsd" | "macos") => &["LOCAL_PEERCRED", "SO_KEEPALIVE"],
-        _ => return None,
-    };
-    let defines: String = abilities.iter().map(|ability| format!(" -DZMQ_HAVE_{ability}=1")).collect();
-    let target = env::var("TARGET").ok()?;
-    // In the order in which the `cc` crate looks for them.
-    let kind = if env::var("HOST").as_ref() == Ok(&target) { "HOST" } else { "TARGET" };
-    let exact = format!("CXXFLAGS_{target}");
-    let names = [
-        exact.clone(),
-        format!("CXXFLAGS_{}", target.replace('-', "_")),
-        format!("{kind}_CXXFLAGS"),
-        "CXXFLAGS".into(),
-    ];
-    let flags = names.iter().find_map(|name| env::var(name).ok()).unwrap_or_default();
-    Some((exact, format!("{flags}{defines}").trim_start().to_owned()))
+        _ => &[],
+    }
 }
 
 /// Instructions and metadata, but no warnings, and not libsodium's linking: its own crate says whether it is static.
