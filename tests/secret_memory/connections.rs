@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use zmq_auth::KeyPair;
 
-use crate::harness::footprint::resident;
+use crate::harness::usage::resident;
 use crate::harness::process::{is_child, run_again};
 use crate::harness::sockets::socket;
 use crate::harness::system::give_back_free_memory;
