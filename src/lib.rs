@@ -44,6 +44,9 @@ pub mod operation {}
 #[doc = include_str!("performance.md")]
 pub mod performance {}
 
+#[macro_use]
+mod logging;
+
 mod address;
 mod audit;
 mod authenticator;
@@ -53,6 +56,7 @@ mod curve;
 mod error;
 mod escape;
 mod ffi;
+mod foreign_code;
 mod handler;
 mod in_place;
 mod keys;

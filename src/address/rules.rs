@@ -9,7 +9,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use prefix_trie::{Prefix, PrefixSet};
 
 use super::{IpcCredentials, PeerAddress};
-use crate::error::{Error, LOG_TARGET, Result};
+use crate::error::{Error, Result};
 use crate::in_place::fits_in_place;
 
 /// A rule about `ipc://` peers (Linux), for [`Authenticator::allow_ipc`](crate::Authenticator::allow_ipc) and
@@ -271,7 +271,7 @@ pub(super) fn parse_rule(rule: &str) -> Result<IpNet> {
         IpNet::from(ip)
     };
     if subnet.addr() != subnet.network() {
-        log::warn!(target: LOG_TARGET, "address rule {rule} has bits set behind its prefix: it covers {}", subnet.trunc());
+        log_warn!("address rule {rule} has bits set behind its prefix: it covers {}", subnet.trunc());
     }
     Ok(unmap(subnet.trunc()))
 }

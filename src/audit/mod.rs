@@ -11,7 +11,6 @@ pub use counters::Counters;
 pub use events::{Event, EventKind, Events};
 
 use crate::address::{Ipv6Prefix, Origin};
-use crate::error::LOG_TARGET;
 use crate::escape::Escaped;
 use crate::reason::Reason;
 use crate::zap::{Client, Identity, Reply, Status};
@@ -32,10 +31,10 @@ impl Audit {
     pub(crate) fn record(&self, client: &Client<'_>, reason: Reason, reply: &Reply) {
         self.counters.answered(reply.status(), reason);
         if reply.status() == Status::Success {
-            if log::log_enabled!(target: LOG_TARGET, log::Level::Info) {
-                log::info!(target: LOG_TARGET, "allowed {client}, user id \"{}\"", Escaped(reply.user_id()));
+            if log_enabled!(Info) {
+                log_info!("allowed {client}, user id \"{}\"", Escaped(reply.user_id()));
             }
-        } else if log::log_enabled!(target: LOG_TARGET, log::Level::Warn) {
+        } else if log_enabled!(Warn) {
             self.warn(client, reply);
         }
         self.subscribers.send(|| event(client, reason, reply));
@@ -52,9 +51,9 @@ impl Audit {
         };
         let text = Escaped(reply.text().as_bytes());
         match suppressed {
-            0 => log::warn!(target: LOG_TARGET, "{word} {client}: {text}"),
+            0 => log_warn!("{word} {client}: {text}"),
             n => {
-                log::warn!(target: LOG_TARGET, "{word} {client}: {text} ({n} more refusals of this address were not logged)")
+                log_warn!("{word} {client}: {text} ({n} more refusals of this address were not logged)")
             }
         }
     }
@@ -63,7 +62,7 @@ impl Audit {
     pub(crate) fn dropped(&self) {
         const WHAT: &str = "a ZAP request without envelope or request id";
         self.counters.dropped();
-        log::warn!(target: LOG_TARGET, "dropped {WHAT}");
+        log_warn!("dropped {WHAT}");
         self.publish(EventKind::Dropped, WHAT);
     }
 
@@ -71,10 +70,7 @@ impl Audit {
     pub(crate) fn abandoned(&self, threads: usize) {
         if threads > 0 {
             self.counters.abandoned(threads);
-            log::error!(
-                target: LOG_TARGET,
-                "stopped with {threads} callbacks that did not return: their threads are left behind"
-            );
+            log_error!("stopped with {threads} callbacks that did not return: their threads are left behind");
         }
     }
 

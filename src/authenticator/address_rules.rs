@@ -4,7 +4,7 @@ use ipnet::IpNet;
 
 use super::Authenticator;
 use crate::address::{AddressList, IpcRule, Side, parse_rules};
-use crate::error::{LOG_TARGET, Result};
+use crate::error::Result;
 
 impl Authenticator {
     /// Adds addresses and subnets to the allow list: `"10.0.0.7"`, `"192.168.1.0/24"`, `"::1"`, `"fd00::/8"`.
@@ -26,7 +26,7 @@ impl Authenticator {
         I::Item: AsRef<str>,
     {
         let rules = parse_rules(addresses)?;
-        log::debug!(target: LOG_TARGET, "allow: {} address rules added", rules.len());
+        log_debug!("allow: {} address rules added", rules.len());
         self.add_rules(Side::Allow, rules);
         Ok(())
     }
@@ -48,7 +48,7 @@ impl Authenticator {
         I::Item: AsRef<str>,
     {
         let rules = parse_rules(addresses)?;
-        log::debug!(target: LOG_TARGET, "deny: {} address rules added", rules.len());
+        log_debug!("deny: {} address rules added", rules.len());
         self.add_rules(Side::Deny, rules);
         Ok(())
     }
@@ -78,7 +78,7 @@ impl Authenticator {
         };
         let mut allow = list(parse_rules(allow)?);
         let mut deny = list(parse_rules(deny)?);
-        log::debug!(target: LOG_TARGET, "address rules replaced");
+        log_debug!("address rules replaced");
         let mut policy = self.write();
         std::mem::swap(&mut policy.addresses.allow.ip, &mut allow.ip);
         std::mem::swap(&mut policy.addresses.deny.ip, &mut deny.ip);

@@ -9,7 +9,7 @@ use crate::audit::EventKind;
 use crate::callback::FutureVerdict;
 use crate::callback::{Peer, Verdict};
 use crate::curve::{CurveSource, KeyDirectory, KeySet, load_keys};
-use crate::error::{Error, LOG_TARGET, Result};
+use crate::error::{Error, Result};
 use crate::keys::PublicKey;
 use crate::plain::{Password, PasswordFile, PasswordTable, PlainSource};
 use crate::reload::{ReloadEvent, ReloadObserver};
@@ -90,7 +90,7 @@ impl Authenticator {
         domains::check(domain)?;
         let callback = move |user: &str, password: &str, peer: &Peer| callback(user, password, peer).into();
         self.set_plain(domain, PlainSource::Callback(Arc::new(callback)));
-        log::debug!(target: LOG_TARGET, "domain {domain:?}: PLAIN by a callback");
+        log_debug!("domain {domain:?}: PLAIN by a callback");
         Ok(())
     }
 
@@ -121,7 +121,7 @@ impl Authenticator {
         let location = location.as_ref();
         if location.as_os_str() == CURVE_ALLOW_ANY {
             self.set_curve(domain, CurveSource::Any);
-            log::debug!(target: LOG_TARGET, "domain {domain:?}: CURVE for any key");
+            log_debug!("domain {domain:?}: CURVE for any key");
             return Ok(());
         }
         let directory = load_keys(location)?;
@@ -249,7 +249,7 @@ impl Authenticator {
         domains::check(domain)?;
         let callback = move |key: &PublicKey, peer: &Peer| callback(key, peer).into();
         self.set_curve(domain, CurveSource::Callback(Arc::new(callback)));
-        log::debug!(target: LOG_TARGET, "domain {domain:?}: CURVE by a callback");
+        log_debug!("domain {domain:?}: CURVE by a callback");
         Ok(())
     }
 
@@ -270,7 +270,7 @@ impl Authenticator {
     pub fn configure_gssapi(&self, domain: &str) -> Result<()> {
         domains::check(domain)?;
         self.write().domains.entry(domain).gssapi = Some(());
-        log::debug!(target: LOG_TARGET, "domain {domain:?}: GSSAPI");
+        log_debug!("domain {domain:?}: GSSAPI");
         Ok(())
     }
 
@@ -317,7 +317,7 @@ impl Authenticator {
             Box::pin(async move { verdict.await.into() })
         };
         self.set_curve(domain, CurveSource::AsyncCallback(Arc::new(callback)));
-        log::debug!(target: LOG_TARGET, "domain {domain:?}: CURVE by an async callback");
+        log_debug!("domain {domain:?}: CURVE by an async callback");
         Ok(())
     }
 
@@ -349,7 +349,7 @@ impl Authenticator {
             Box::pin(async move { verdict.await.into() })
         };
         self.set_plain(domain, PlainSource::AsyncCallback(Arc::new(callback)));
-        log::debug!(target: LOG_TARGET, "domain {domain:?}: PLAIN by an async callback");
+        log_debug!("domain {domain:?}: PLAIN by an async callback");
         Ok(())
     }
 
@@ -381,8 +381,8 @@ impl Authenticator {
 
 fn announce(domain: &str, mechanism: &str, what: &str, entries: usize) {
     if entries == 0 {
-        log::warn!(target: LOG_TARGET, "domain {domain:?}: {mechanism} by {what}, which is empty: nobody is let in");
+        log_warn!("domain {domain:?}: {mechanism} by {what}, which is empty: nobody is let in");
     } else {
-        log::debug!(target: LOG_TARGET, "domain {domain:?}: {mechanism} by {what}, {entries} in all");
+        log_debug!("domain {domain:?}: {mechanism} by {what}, {entries} in all");
     }
 }

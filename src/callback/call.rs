@@ -1,11 +1,11 @@
 //! A call that decides a request: a callback of the program's, or the hash of a password. It runs without any lock held.
 
 use std::borrow::Cow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 #[cfg(feature = "tokio")]
 use std::pin::Pin;
 
 use super::Verdict;
+use crate::foreign_code::{Panicked, contain};
 use crate::reason::Reason;
 use crate::zap::Reply;
 
@@ -57,11 +57,7 @@ impl Call {
             #[cfg(feature = "tokio")]
             Work::Async(_) => return Decision::refusal(Reason::NeedsRuntime),
         };
-        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
-            // Dropping a payload may panic in its turn.
-            std::mem::forget(payload);
-            Decision::refusal(Reason::CallbackPanicked)
-        })
+        contain(work).unwrap_or_else(|Panicked| Decision::refusal(Reason::CallbackPanicked))
     }
 
     /// Whether only the tokio front end can run it.
