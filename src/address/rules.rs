@@ -273,7 +273,7 @@ pub(super) fn parse_rule(rule: &str) -> Result<IpNet> {
     if subnet.addr() != subnet.network() {
         log_warn!("address rule {rule} has bits set behind its prefix: it covers {}", subnet.trunc());
     }
-    Ok(unmap(subnet.trunc()))
+    Ok(canonical(subnet))
 }
 
 fn subnet(ip: &str, prefix: &str) -> Option<IpNet> {
@@ -283,7 +283,9 @@ fn subnet(ip: &str, prefix: &str) -> Option<IpNet> {
     IpNet::new(ip.parse().ok()?, prefix).ok()
 }
 
-fn unmap(subnet: IpNet) -> IpNet {
+/// Without bits behind the prefix, and as an IPv4 subnet where it is one of IPv4-mapped addresses.
+pub(crate) fn canonical(subnet: IpNet) -> IpNet {
+    let subnet = subnet.trunc();
     let IpNet::V6(net) = subnet else { return subnet };
     match (net.addr().to_ipv4_mapped(), net.prefix_len().checked_sub(96)) {
         (Some(ip), Some(prefix)) => Ipv4Net::new(ip, prefix).map_or(subnet, IpNet::V4),

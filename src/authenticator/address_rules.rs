@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 
 use super::Authenticator;
-use crate::address::{AddressList, IpcRule, Side, parse_rules};
+use crate::address::{AddressList, IpcRule, Side, canonical, parse_rules};
 use crate::error::Result;
 
 impl Authenticator {
@@ -51,6 +51,36 @@ impl Authenticator {
         log_debug!("deny: {} address rules added", rules.len());
         self.add_rules(Side::Deny, rules);
         Ok(())
+    }
+
+    /// As [`allow`](Self::allow), for addresses and subnets that are parsed already. A subnet of IPv4-mapped addresses is
+    /// the IPv4 subnet.
+    ///
+    /// ```
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// auth.allow_nets([std::net::IpAddr::from([10, 0, 0, 7])]);
+    /// ```
+    pub fn allow_nets<I>(&self, nets: I)
+    where
+        I: IntoIterator,
+        I::Item: Into<IpNet>,
+    {
+        self.add_rules(Side::Allow, nets.into_iter().map(|net| canonical(net.into())).collect());
+    }
+
+    /// As [`deny`](Self::deny), for addresses and subnets that are parsed already.
+    ///
+    /// ```
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// auth.deny_nets(["10.0.0.0/8".parse::<ipnet::IpNet>()?]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn deny_nets<I>(&self, nets: I)
+    where
+        I: IntoIterator,
+        I::Item: Into<IpNet>,
+    {
+        self.add_rules(Side::Deny, nets.into_iter().map(|net| canonical(net.into())).collect());
     }
 
     /// Replaces both address lists at once; an empty one is no list. The ipc rules stay.
