@@ -268,6 +268,7 @@ impl HandlerTask {
         })
         .await;
         authenticator.audit().abandoned(pool.stop(Duration::ZERO));
+        authenticator.audit().log_left_out();
         authenticator.audit().publish(EventKind::Stopped, "handler task stopped");
     }
 

@@ -232,6 +232,7 @@ impl HandlerThread {
         let authenticator = socket.authenticator().clone();
         drop(socket);
         authenticator.audit().abandoned(pool.stop(GRACE));
+        authenticator.audit().log_left_out();
         authenticator.audit().publish(EventKind::Stopped, "handler thread stopped");
     }
 
