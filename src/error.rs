@@ -5,9 +5,6 @@ use std::path::PathBuf;
 
 use crate::escape::EscapedPath;
 
-/// The target of every log record of this crate.
-pub(crate) const LOG_TARGET: &str = "zmq_auth";
-
 /// The result of this crate's calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 

@@ -44,6 +44,9 @@ pub mod operation {}
 #[doc = include_str!("performance.md")]
 pub mod performance {}
 
+#[macro_use]
+mod logging;
+
 mod address;
 mod audit;
 mod authenticator;
@@ -53,11 +56,13 @@ mod curve;
 mod error;
 mod escape;
 mod ffi;
+mod foreign_code;
 mod handler;
 mod in_place;
 mod keys;
 mod metadata;
 mod monitor;
+mod null;
 mod plain;
 mod reason;
 mod regular_file;
@@ -81,6 +86,7 @@ pub use handler::ThreadAuthenticator;
 pub use keys::{KeyPair, PublicKey, SecretKey, curve_available, curve_keypair, curve_public};
 pub use metadata::Metadata;
 pub use monitor::{Handshake, MonitoredSocket};
+pub use null::NullAccess;
 pub use plain::{Password, PasswordFile};
 pub use reload::{ReloadSummary, StoreProblem, StoreStatus};
 pub use sender::{Received, Sender};

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::address::AddressRefusal;
 use crate::zap::{Malformed, Reply, Status};
@@ -9,6 +10,17 @@ use crate::zap::{Malformed, Reply, Status};
 /// A keyed hash that tells a password from the one that replaces it, for as long as the process runs. Without the key,
 /// which never leaves the process, it says nothing about the password.
 pub(crate) type Fingerprint = NonZeroU64;
+
+/// Tells one configured callback from the one that replaces it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CallbackId(u64);
+
+impl CallbackId {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        CallbackId(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
 
 /// Each way that a decision can end. Only the first six accept the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,9 +31,10 @@ pub(crate) enum Reason {
     ListedKey,
     AnyKey,
     Principal,
-    CallbackAllowed,
+    CallbackAllowed(CallbackId),
     Malformed(Malformed),
     Address(AddressRefusal),
+    NullDenied,
     UnknownMechanism,
     NotConfigured,
     WrongPassword,
@@ -40,6 +53,7 @@ pub(crate) enum Reason {
     #[cfg(feature = "argon2")]
     NotHashed,
     TimedOut,
+    PolicyChanged,
     Stopping,
 }
 
@@ -53,7 +67,7 @@ impl Reason {
             | Reason::ListedKey
             | Reason::AnyKey
             | Reason::Principal
-            | Reason::CallbackAllowed => (Success, "OK"),
+            | Reason::CallbackAllowed(_) => (Success, "OK"),
             Reason::Malformed(Malformed::TooFewFrames) => (Denied, "malformed request: not enough frames"),
             Reason::Malformed(Malformed::Version) => (Denied, "malformed request: unknown ZAP version"),
             Reason::Malformed(Malformed::CredentialFrames) => {
@@ -63,6 +77,7 @@ impl Reason {
             Reason::Address(AddressRefusal::Denied) => (Denied, "address denied"),
             Reason::Address(AddressRefusal::NotAllowed) => (Denied, "address not allowed"),
             Reason::Address(AddressRefusal::Unreadable) => (Denied, "address not understood"),
+            Reason::NullDenied => (Denied, "NULL denied"),
             Reason::UnknownMechanism => (Denied, "unknown mechanism"),
             Reason::NotConfigured => (Denied, "mechanism not configured for this domain"),
             Reason::WrongPassword => (Denied, "unknown user or wrong password"),
@@ -81,6 +96,7 @@ impl Reason {
             #[cfg(feature = "argon2")]
             Reason::NotHashed => (Fault, "no memory to hash the password"),
             Reason::TimedOut => (Retry, "callback did not answer in time"),
+            Reason::PolicyChanged => (Retry, "the policy changed meanwhile"),
             Reason::Stopping => (Retry, "the handler is stopping"),
         }
     }
@@ -88,7 +104,7 @@ impl Reason {
     pub(crate) fn evidence(self) -> Evidence {
         match self {
             Reason::Password(Some(fingerprint)) => Evidence::Password(fingerprint),
-            Reason::CallbackAllowed => Evidence::Callback,
+            Reason::CallbackAllowed(id) => Evidence::Callback(Some(id)),
             _ => Evidence::None,
         }
     }
@@ -116,5 +132,17 @@ impl Reason {
 pub(crate) enum Evidence {
     None,
     Password(Fingerprint),
-    Callback,
+    /// The callback, where it is known: a connection's tag doesn't name it.
+    Callback(Option<CallbackId>),
+}
+
+impl Evidence {
+    /// Whether it holds for a source that is this callback. A callback isn't asked again, so its verdict holds as long as
+    /// it is the one that decides; for a connected client, as long as any callback decides.
+    pub(crate) fn holds_for(self, callback: CallbackId) -> Result<(), Reason> {
+        match self {
+            Evidence::Callback(asked) if asked.is_none_or(|asked| asked == callback) => Ok(()),
+            _ => Err(Reason::PolicyChanged),
+        }
+    }
 }

@@ -2,10 +2,10 @@
 
 mod rules;
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub use rules::IpcRule;
-pub(crate) use rules::{AddressList, AddressRefusal, AddressRules, Side, parse_rules};
+pub(crate) use rules::{AddressList, AddressRefusal, AddressRules, Side, canonical, parse_rules};
 
 /// The address frame of a request, as libzmq writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +86,15 @@ pub(crate) enum Ipv6Prefix {
 }
 
 impl Origin {
+    /// The network of an IP address: an IPv4 /24 or an IPv6 /48.
+    pub(crate) fn network(&self) -> Option<IpAddr> {
+        match self {
+            Origin::Ip(IpAddr::V4(ip)) => Some(Ipv4Addr::from_bits(ip.to_bits() & !0xff).into()),
+            Origin::Ip(IpAddr::V6(ip)) => Some(Ipv6Addr::from_bits(ip.to_bits() >> 80 << 80).into()),
+            Origin::Uid(_) | Origin::Unreadable(_) => None,
+        }
+    }
+
     pub(crate) fn of(address: &[u8], prefix: Ipv6Prefix) -> Self {
         match PeerAddress::parse(address) {
             PeerAddress::Ip(IpAddr::V6(ip)) => {

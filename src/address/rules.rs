@@ -9,7 +9,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use prefix_trie::{Prefix, PrefixSet};
 
 use super::{IpcCredentials, PeerAddress};
-use crate::error::{Error, LOG_TARGET, Result};
+use crate::error::{Error, Result};
 use crate::in_place::fits_in_place;
 
 /// A rule about `ipc://` peers (Linux), for [`Authenticator::allow_ipc`](crate::Authenticator::allow_ipc) and
@@ -271,9 +271,9 @@ pub(super) fn parse_rule(rule: &str) -> Result<IpNet> {
         IpNet::from(ip)
     };
     if subnet.addr() != subnet.network() {
-        log::warn!(target: LOG_TARGET, "address rule {rule} has bits set behind its prefix: it covers {}", subnet.trunc());
+        log_warn!("address rule {rule} has bits set behind its prefix: it covers {}", subnet.trunc());
     }
-    Ok(unmap(subnet.trunc()))
+    Ok(canonical(subnet))
 }
 
 fn subnet(ip: &str, prefix: &str) -> Option<IpNet> {
@@ -283,7 +283,9 @@ fn subnet(ip: &str, prefix: &str) -> Option<IpNet> {
     IpNet::new(ip.parse().ok()?, prefix).ok()
 }
 
-fn unmap(subnet: IpNet) -> IpNet {
+/// Without bits behind the prefix, and as an IPv4 subnet where it is one of IPv4-mapped addresses.
+pub(crate) fn canonical(subnet: IpNet) -> IpNet {
+    let subnet = subnet.trunc();
     let IpNet::V6(net) = subnet else { return subnet };
     match (net.addr().to_ipv4_mapped(), net.prefix_len().checked_sub(96)) {
         (Some(ip), Some(prefix)) => Ipv4Net::new(ip, prefix).map_or(subnet, IpNet::V4),

@@ -1,11 +1,18 @@
 //! Events: what happened, as values in bounded queues that the handler never waits for.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
-/// One thing that happened. What came from the wire is escaped and cut to 256 bytes, and there is never a secret in it.
+use crate::escape::Escaped;
+
+/// One thing that happened. There is never a secret in it.
+///
+/// The fields hold text as it came (a user id equals the one on the client's messages), so they may hold line breaks and
+/// control characters; bytes that aren't UTF-8 are replaced, and text is cut to 1,024 bytes. To write an event to a log or
+/// a terminal, use its `Display`, which escapes.
 ///
 /// ```
 /// use zmq_auth::EventKind;
@@ -90,9 +97,30 @@ impl Event {
     }
 }
 
+/// One line, escaped.
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.kind)?;
+        let Event { mechanism, domain, address, client, user_id, reason, .. } = self;
+        let escaped = |text: &str| Escaped(text.as_bytes()).to_string();
+        if !mechanism.is_empty() {
+            write!(f, " {} in domain \"{}\" from {}", escaped(mechanism), escaped(domain), escaped(address))?;
+        }
+        if let Some(client) = client {
+            write!(f, ", client \"{}\"", escaped(client))?;
+        }
+        if let Some(user_id) = user_id {
+            write!(f, ", user id \"{}\"", escaped(user_id))?;
+        }
+        write!(f, ": {}", escaped(reason))
+    }
+}
+
 /// A stream of events from [`Authenticator::events`](crate::Authenticator::events). Dropping it ends it.
 ///
-/// The handler never waits for it: what doesn't fit is dropped and counted.
+/// The handler never waits for it: what doesn't fit is dropped and counted. A full stream keeps room for what matters: an
+/// event about a store or a handler takes the place of the newest one about a client, and an accepted client that of the
+/// newest refused one.
 ///
 /// ```
 /// let auth = zmq_auth::Authenticator::new();
@@ -108,7 +136,7 @@ pub struct Events(Arc<Queue>);
 
 #[derive(Debug)]
 struct Queue {
-    events: Mutex<VecDeque<Event>>,
+    events: Mutex<Pending>,
     arrived: Condvar,
     #[cfg(feature = "tokio")]
     arrived_async: tokio::sync::Notify,
@@ -116,10 +144,56 @@ struct Queue {
     dropped: AtomicU64,
 }
 
+/// Events that wait to be taken, by importance, each with its number.
+#[derive(Debug, Default)]
+struct Pending {
+    classes: [VecDeque<(u64, Event)>; CLASSES],
+    next: u64,
+}
+
+/// How important an event is: 0 is a client that isn't accepted, 1 one that is, 2 a store or a handler. No client can make
+/// events of class 2.
+fn class(kind: EventKind) -> usize {
+    match kind {
+        EventKind::Reloaded | EventKind::ReloadFailed | EventKind::Started | EventKind::Stopped => 2,
+        EventKind::Allowed => 1,
+        EventKind::Denied
+        | EventKind::Retry
+        | EventKind::CallbackFailed
+        | EventKind::Malformed
+        | EventKind::Dropped => 0,
+    }
+}
+
+const CLASSES: usize = 3;
+
+impl Pending {
+    /// Adds an event; returns whether all fits.
+    fn push(&mut self, event: Event, capacity: usize) -> bool {
+        let class = class(event.kind);
+        let fits = self.classes.iter().map(VecDeque::len).sum::<usize>() < capacity;
+        if !fits {
+            // The newest of the least important class below this one.
+            let Some(lower) = self.classes[..class].iter_mut().find(|lower| !lower.is_empty()) else { return false };
+            lower.pop_back();
+        }
+        self.classes[class].push_back((self.next, event));
+        self.next += 1;
+        fits
+    }
+
+    /// Takes the oldest event.
+    fn pop(&mut self) -> Option<Event> {
+        let oldest = |events: &VecDeque<(u64, Event)>| events.front().map(|(number, _)| *number);
+        let class = self.classes.iter_mut().filter(|events| !events.is_empty()).min_by_key(|events| oldest(events))?;
+        class.pop_front().map(|(_, event)| event)
+    }
+}
+
 impl Events {
     /// The oldest event that is there.
     pub fn try_next(&self) -> Option<Event> {
-        self.0.lock().pop_front()
+        self.0.lock().pop()
     }
 
     /// Waits for the next event; `None` when the time is over.
@@ -127,7 +201,7 @@ impl Events {
         let deadline = Instant::now() + timeout;
         let mut events = self.0.lock();
         loop {
-            if let Some(event) = events.pop_front() {
+            if let Some(event) = events.pop() {
                 return Some(event);
             }
             let left = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
@@ -164,18 +238,17 @@ impl Events {
 }
 
 impl Queue {
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Event>> {
+    fn lock(&self) -> MutexGuard<'_, Pending> {
         self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn push(&self, event: Event) {
         let mut events = self.lock();
-        if events.len() >= self.capacity {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        events.push_back(event);
+        let fits = events.push(event, self.capacity);
         drop(events);
+        if !fits {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
         self.arrived.notify_one();
         #[cfg(feature = "tokio")]
         self.arrived_async.notify_one();
@@ -272,5 +345,35 @@ mod tests {
             assert_eq!(waiting.join().unwrap().unwrap().reason, "a");
         });
         assert_eq!(stream.next_timeout(Duration::from_millis(1)), None);
+    }
+
+    fn of(kind: EventKind) -> Event {
+        Event { kind, ..event("") }
+    }
+
+    #[test]
+    fn a_full_stream_keeps_room_for_what_matters_more() {
+        use EventKind::{Allowed, Denied, ReloadFailed, Stopped};
+        let subscribers = Subscribers::default();
+        let stream = subscribers.open(3);
+        for kind in [Denied, Denied, Denied, Denied, Allowed, Allowed, Denied, ReloadFailed, Stopped] {
+            subscribers.send(|| of(kind));
+        }
+        let kinds: Vec<EventKind> = std::iter::from_fn(|| stream.try_next()).map(|event| event.kind).collect();
+        assert_eq!(kinds, [Allowed, ReloadFailed, Stopped]);
+        assert_eq!(stream.dropped(), 6);
+        for kind in [Stopped, Stopped, Stopped, Allowed, Stopped] {
+            subscribers.send(|| of(kind));
+        }
+        assert_eq!(std::iter::from_fn(|| stream.try_next()).count(), 3);
+        assert_eq!(stream.dropped(), 8);
+    }
+
+    #[test]
+    fn text_is_as_it_came_and_escaped_where_it_is_written() {
+        let event =
+            Event { client: Some("O'Brien".into()), user_id: Some("CORP\\al\nice".into()), ..of(EventKind::Allowed) };
+        let line = event.to_string();
+        assert!(line.contains("O\\'Brien") && line.contains("CORP\\\\al\\nice") && !line.contains('\n'), "{line}");
     }
 }

@@ -4,26 +4,28 @@ mod counters;
 mod events;
 mod log_limit;
 
-use std::sync::{Mutex, PoisonError};
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
 pub use counters::Counters;
 pub use events::{Event, EventKind, Events};
 
 use crate::address::{Ipv6Prefix, Origin};
-use crate::error::LOG_TARGET;
 use crate::escape::Escaped;
 use crate::reason::Reason;
 use crate::zap::{Client, Identity, Reply, Status};
 use counters::AtomicCounters;
 use events::Subscribers;
-use log_limit::LogLimiter;
+use log_limit::{LeftOut, LogLimiter};
 
-/// The counters, the memory of what was logged, and the streams.
+/// Where decisions are recorded.
 #[derive(Default)]
 pub(crate) struct Audit {
     counters: AtomicCounters,
-    log_limiter: Mutex<LogLimiter>,
+    // Apart, so that neither hides the other.
+    allowed_limiter: Mutex<LogLimiter>,
+    refused_limiter: Mutex<LogLimiter>,
     subscribers: Subscribers,
 }
 
@@ -32,49 +34,50 @@ impl Audit {
     pub(crate) fn record(&self, client: &Client<'_>, reason: Reason, reply: &Reply) {
         self.counters.answered(reply.status(), reason);
         if reply.status() == Status::Success {
-            if log::log_enabled!(target: LOG_TARGET, log::Level::Info) {
-                log::info!(target: LOG_TARGET, "allowed {client}, user id \"{}\"", Escaped(reply.user_id()));
+            if log_enabled!(Info)
+                && let Some(left_out) = admit(&self.allowed_limiter, &client.address)
+            {
+                log_info!("allowed {client}, user id \"{}\"{left_out}", Escaped(reply.user_id()));
             }
-        } else if log::log_enabled!(target: LOG_TARGET, log::Level::Warn) {
-            self.warn(client, reply);
+        } else if log_enabled!(Warn)
+            && let Some(left_out) = admit(&self.refused_limiter, &client.address)
+        {
+            let word = match reply.status() {
+                Status::Retry => "told to retry",
+                Status::Fault => "failed",
+                Status::Denied | Status::Success => "denied",
+            };
+            log_warn!("{word} {client}: {}{left_out}", Escaped(reply.text().as_bytes()));
         }
         self.subscribers.send(|| event(client, reason, reply));
     }
 
-    fn warn(&self, client: &Client<'_>, reply: &Reply) {
-        let origin = Origin::of(&client.address, Ipv6Prefix::Site);
-        let admitted = self.log_limiter.lock().unwrap_or_else(PoisonError::into_inner).admit(origin, Instant::now());
-        let Some(suppressed) = admitted else { return };
-        let word = match reply.status() {
-            Status::Retry => "told to retry",
-            Status::Fault => "failed",
-            Status::Denied | Status::Success => "denied",
-        };
-        let text = Escaped(reply.text().as_bytes());
-        match suppressed {
-            0 => log::warn!(target: LOG_TARGET, "{word} {client}: {text}"),
-            n => {
-                log::warn!(target: LOG_TARGET, "{word} {client}: {text} ({n} more refusals of this address were not logged)")
-            }
-        }
-    }
-
-    /// Counts a request that can't be answered.
+    /// Counts a request that can't be replied to.
     pub(crate) fn dropped(&self) {
         const WHAT: &str = "a ZAP request without envelope or request id";
         self.counters.dropped();
-        log::warn!(target: LOG_TARGET, "dropped {WHAT}");
+        if log_enabled!(Warn)
+            && let Some(left_out) = admit(&self.refused_limiter, b"")
+        {
+            log_warn!("dropped {WHAT}{left_out}");
+        }
         self.publish(EventKind::Dropped, WHAT);
+    }
+
+    /// Logs how many lines were left out and not reported yet: the last word of a handler.
+    pub(crate) fn log_left_out(&self) {
+        let allowed = lock(&self.allowed_limiter).take_left_out();
+        let refused = lock(&self.refused_limiter).take_left_out();
+        if allowed + refused > 0 {
+            log_warn!("{allowed} more allowed clients and {refused} more refused ones were not logged");
+        }
     }
 
     /// Counts threads that were left behind.
     pub(crate) fn abandoned(&self, threads: usize) {
         if threads > 0 {
             self.counters.abandoned(threads);
-            log::error!(
-                target: LOG_TARGET,
-                "stopped with {threads} callbacks that did not return: their threads are left behind"
-            );
+            log_error!("stopped with {threads} callbacks that did not return: their threads are left behind");
         }
     }
 
@@ -92,6 +95,25 @@ impl Audit {
     }
 }
 
+fn admit(limiter: &Mutex<LogLimiter>, address: &[u8]) -> Option<LeftOut> {
+    lock(limiter).admit(Origin::of(address, Ipv6Prefix::Site), Instant::now())
+}
+
+fn lock(limiter: &Mutex<LogLimiter>) -> MutexGuard<'_, LogLimiter> {
+    limiter.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.here, self.elsewhere) {
+            (0, 0) => Ok(()),
+            (here, 0) => write!(f, " ({here} more of this address were not logged)"),
+            (0, elsewhere) => write!(f, " ({elsewhere} more of other addresses were not logged)"),
+            (here, elsewhere) => write!(f, " ({here} more of this address and {elsewhere} of others were not logged)"),
+        }
+    }
+}
+
 fn event(client: &Client<'_>, reason: Reason, reply: &Reply) -> Event {
     let kind = match (reply.status(), reason) {
         (_, Reason::Malformed(_)) => EventKind::Malformed,
@@ -100,20 +122,25 @@ fn event(client: &Client<'_>, reason: Reason, reply: &Reply) -> Event {
         (Status::Retry, _) => EventKind::Retry,
         (Status::Fault, _) => EventKind::CallbackFailed,
     };
-    let shown = |bytes: &[u8]| Escaped(bytes).to_string();
     Event {
         time: SystemTime::now(),
         kind,
-        mechanism: shown(&client.mechanism),
-        domain: shown(&client.domain),
-        address: shown(&client.address),
+        mechanism: text(&client.mechanism),
+        domain: text(&client.domain),
+        address: text(&client.address),
         client: match &client.identity {
             Identity::Nobody => None,
-            Identity::User(name) | Identity::Principal(name) => Some(shown(name)),
+            Identity::User(name) | Identity::Principal(name) => Some(text(name)),
             Identity::Key(key) => Some(key.to_string()),
         },
-        user_id: (reply.status() == Status::Success).then(|| shown(reply.user_id())),
+        user_id: (reply.status() == Status::Success).then(|| text(reply.user_id())),
         status: Some(reply.status().number()),
-        reason: shown(reply.text().as_bytes()),
+        reason: text(reply.text().as_bytes()),
     }
+}
+
+/// Text as it came, up to a length that no frame of libzmq's requests has.
+fn text(bytes: &[u8]) -> String {
+    const LONGEST: usize = 1024;
+    String::from_utf8_lossy(bytes.get(..LONGEST).unwrap_or(bytes)).into_owned()
 }

@@ -3,8 +3,8 @@
 use ipnet::IpNet;
 
 use super::Authenticator;
-use crate::address::{AddressList, IpcRule, Side, parse_rules};
-use crate::error::{LOG_TARGET, Result};
+use crate::address::{AddressList, IpcRule, Side, canonical, parse_rules};
+use crate::error::Result;
 
 impl Authenticator {
     /// Adds addresses and subnets to the allow list: `"10.0.0.7"`, `"192.168.1.0/24"`, `"::1"`, `"fd00::/8"`.
@@ -26,7 +26,7 @@ impl Authenticator {
         I::Item: AsRef<str>,
     {
         let rules = parse_rules(addresses)?;
-        log::debug!(target: LOG_TARGET, "allow: {} address rules added", rules.len());
+        log_debug!("allow: {} address rules added", rules.len());
         self.add_rules(Side::Allow, rules);
         Ok(())
     }
@@ -48,9 +48,39 @@ impl Authenticator {
         I::Item: AsRef<str>,
     {
         let rules = parse_rules(addresses)?;
-        log::debug!(target: LOG_TARGET, "deny: {} address rules added", rules.len());
+        log_debug!("deny: {} address rules added", rules.len());
         self.add_rules(Side::Deny, rules);
         Ok(())
+    }
+
+    /// As [`allow`](Self::allow), for addresses and subnets that are parsed already. A subnet of IPv4-mapped addresses is
+    /// the IPv4 subnet.
+    ///
+    /// ```
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// auth.allow_nets([std::net::IpAddr::from([10, 0, 0, 7])]);
+    /// ```
+    pub fn allow_nets<I>(&self, nets: I)
+    where
+        I: IntoIterator,
+        I::Item: Into<IpNet>,
+    {
+        self.add_rules(Side::Allow, nets.into_iter().map(|net| canonical(net.into())).collect());
+    }
+
+    /// As [`deny`](Self::deny), for addresses and subnets that are parsed already.
+    ///
+    /// ```
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// auth.deny_nets(["10.0.0.0/8".parse::<ipnet::IpNet>()?]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn deny_nets<I>(&self, nets: I)
+    where
+        I: IntoIterator,
+        I::Item: Into<IpNet>,
+    {
+        self.add_rules(Side::Deny, nets.into_iter().map(|net| canonical(net.into())).collect());
     }
 
     /// Replaces both address lists at once; an empty one is no list. The ipc rules stay.
@@ -78,7 +108,7 @@ impl Authenticator {
         };
         let mut allow = list(parse_rules(allow)?);
         let mut deny = list(parse_rules(deny)?);
-        log::debug!(target: LOG_TARGET, "address rules replaced");
+        log_debug!("address rules replaced");
         let mut policy = self.write();
         std::mem::swap(&mut policy.addresses.allow.ip, &mut allow.ip);
         std::mem::swap(&mut policy.addresses.deny.ip, &mut deny.ip);

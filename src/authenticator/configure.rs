@@ -7,10 +7,11 @@ use super::{Authenticator, domains};
 use crate::audit::EventKind;
 #[cfg(feature = "tokio")]
 use crate::callback::FutureVerdict;
-use crate::callback::{Peer, Verdict};
+use crate::callback::{CallbackId, Peer, Verdict};
 use crate::curve::{CurveSource, KeyDirectory, KeySet, load_keys};
-use crate::error::{Error, LOG_TARGET, Result};
+use crate::error::{Error, Result};
 use crate::keys::PublicKey;
+use crate::null::{NullAccess, NullSource};
 use crate::plain::{Password, PasswordFile, PasswordTable, PlainSource};
 use crate::reload::{ReloadEvent, ReloadObserver};
 
@@ -19,6 +20,51 @@ use crate::reload::{ReloadEvent, ReloadObserver};
 pub const CURVE_ALLOW_ANY: &str = "*";
 
 impl Authenticator {
+    /// Accepts or refuses the domain's NULL clients, which show nothing but their address. Without it NULL clients are
+    /// accepted, as in pyzmq; with `configure_null("*", NullAccess::Deny)` none is, in any domain that isn't configured
+    /// otherwise. It needs a server socket whose clients libzmq asks about:
+    /// [`null_server`](crate::SocketExt::null_server).
+    ///
+    /// # Errors
+    /// [`Error::Domain`].
+    ///
+    /// ```
+    /// use zmq_auth::NullAccess;
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// auth.configure_null("*", NullAccess::Deny)?;
+    /// auth.configure_null("health", NullAccess::Allow)?;
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    pub fn configure_null(&self, domain: &str, access: NullAccess) -> Result<()> {
+        domains::check(domain)?;
+        self.set_null(domain, NullSource::Access(access));
+        log_debug!("domain {domain:?}: NULL clients: {access:?}");
+        Ok(())
+    }
+
+    /// Lets the callback decide about the domain's NULL clients. See
+    /// [`configure_plain_callback`](Self::configure_plain_callback) for where it runs and how it can fail.
+    ///
+    /// # Errors
+    /// [`Error::Domain`].
+    ///
+    /// ```
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// auth.configure_null_callback("health", |peer| peer.ip().is_some_and(|ip| ip.is_loopback()))?;
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    pub fn configure_null_callback<F, V>(&self, domain: &str, callback: F) -> Result<()>
+    where
+        F: Fn(&Peer) -> V + Send + Sync + 'static,
+        V: Into<Verdict>,
+    {
+        domains::check(domain)?;
+        let callback = move |peer: &Peer| callback(peer).into();
+        self.set_null(domain, NullSource::Callback(Arc::new(callback), CallbackId::new()));
+        log_debug!("domain {domain:?}: NULL by a callback");
+        Ok(())
+    }
+
     /// Sets the domain's users and their passwords, compared as bytes and in constant time. An empty table is legal and
     /// lets nobody in.
     ///
@@ -72,7 +118,10 @@ impl Authenticator {
     ///
     /// It gets the user name, the password and the [`Peer`]; it runs on a thread of its own, with no lock held, and may
     /// call any method of the `Authenticator`. A panic or an `Err` refuses this one client with 500. A name or password
-    /// that is no UTF-8 is refused (400) without asking.
+    /// that isn't UTF-8 is refused (400) without asking.
+    ///
+    /// The reason in a [`Deny`](Verdict::Deny) or [`Fault`](Verdict::Fault) is logged only if it is static text
+    /// (`&'static str`): text made at run time, an `Err` included, could quote the password. Log your own, without it.
     ///
     /// # Errors
     /// [`Error::Domain`].
@@ -89,8 +138,8 @@ impl Authenticator {
     {
         domains::check(domain)?;
         let callback = move |user: &str, password: &str, peer: &Peer| callback(user, password, peer).into();
-        self.set_plain(domain, PlainSource::Callback(Arc::new(callback)));
-        log::debug!(target: LOG_TARGET, "domain {domain:?}: PLAIN by a callback");
+        self.set_plain(domain, PlainSource::Callback(Arc::new(callback), CallbackId::new()));
+        log_debug!("domain {domain:?}: PLAIN by a callback");
         Ok(())
     }
 
@@ -121,7 +170,7 @@ impl Authenticator {
         let location = location.as_ref();
         if location.as_os_str() == CURVE_ALLOW_ANY {
             self.set_curve(domain, CurveSource::Any);
-            log::debug!(target: LOG_TARGET, "domain {domain:?}: CURVE for any key");
+            log_debug!("domain {domain:?}: CURVE for any key");
             return Ok(());
         }
         let directory = load_keys(location)?;
@@ -248,8 +297,8 @@ impl Authenticator {
     {
         domains::check(domain)?;
         let callback = move |key: &PublicKey, peer: &Peer| callback(key, peer).into();
-        self.set_curve(domain, CurveSource::Callback(Arc::new(callback)));
-        log::debug!(target: LOG_TARGET, "domain {domain:?}: CURVE by a callback");
+        self.set_curve(domain, CurveSource::Callback(Arc::new(callback), CallbackId::new()));
+        log_debug!("domain {domain:?}: CURVE by a callback");
         Ok(())
     }
 
@@ -270,7 +319,7 @@ impl Authenticator {
     pub fn configure_gssapi(&self, domain: &str) -> Result<()> {
         domains::check(domain)?;
         self.write().domains.entry(domain).gssapi = Some(());
-        log::debug!(target: LOG_TARGET, "domain {domain:?}: GSSAPI");
+        log_debug!("domain {domain:?}: GSSAPI");
         Ok(())
     }
 
@@ -316,8 +365,36 @@ impl Authenticator {
             let verdict = callback(key, peer);
             Box::pin(async move { verdict.await.into() })
         };
-        self.set_curve(domain, CurveSource::AsyncCallback(Arc::new(callback)));
-        log::debug!(target: LOG_TARGET, "domain {domain:?}: CURVE by an async callback");
+        self.set_curve(domain, CurveSource::AsyncCallback(Arc::new(callback), CallbackId::new()));
+        log_debug!("domain {domain:?}: CURVE by an async callback");
+        Ok(())
+    }
+
+    /// Lets an async callback decide about the domain's NULL clients, as
+    /// [`configure_curve_callback_async`](Self::configure_curve_callback_async) does for CURVE.
+    ///
+    /// # Errors
+    /// [`Error::Domain`].
+    ///
+    /// ```
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// auth.configure_null_callback_async("health", |peer| async move { peer.ip().is_some() })?;
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    #[cfg(feature = "tokio")]
+    pub fn configure_null_callback_async<F, Fut, V>(&self, domain: &str, callback: F) -> Result<()>
+    where
+        F: Fn(Peer) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = V> + Send + 'static,
+        V: Into<Verdict>,
+    {
+        domains::check(domain)?;
+        let callback = move |peer: Peer| -> FutureVerdict {
+            let verdict = callback(peer);
+            Box::pin(async move { verdict.await.into() })
+        };
+        self.set_null(domain, NullSource::AsyncCallback(Arc::new(callback), CallbackId::new()));
+        log_debug!("domain {domain:?}: NULL by an async callback");
         Ok(())
     }
 
@@ -348,8 +425,8 @@ impl Authenticator {
             let verdict = callback(user, password, peer);
             Box::pin(async move { verdict.await.into() })
         };
-        self.set_plain(domain, PlainSource::AsyncCallback(Arc::new(callback)));
-        log::debug!(target: LOG_TARGET, "domain {domain:?}: PLAIN by an async callback");
+        self.set_plain(domain, PlainSource::AsyncCallback(Arc::new(callback), CallbackId::new()));
+        log_debug!("domain {domain:?}: PLAIN by an async callback");
         Ok(())
     }
 
@@ -368,6 +445,11 @@ impl Authenticator {
         })
     }
 
+    fn set_null(&self, domain: &str, source: NullSource) {
+        let old = self.change(domain, |sources| sources.null.replace(source));
+        drop(old);
+    }
+
     fn set_plain(&self, domain: &str, source: PlainSource) {
         let old = self.change(domain, |sources| sources.plain.replace(source));
         drop(old);
@@ -381,8 +463,8 @@ impl Authenticator {
 
 fn announce(domain: &str, mechanism: &str, what: &str, entries: usize) {
     if entries == 0 {
-        log::warn!(target: LOG_TARGET, "domain {domain:?}: {mechanism} by {what}, which is empty: nobody is let in");
+        log_warn!("domain {domain:?}: {mechanism} by {what}, which is empty: nobody is let in");
     } else {
-        log::debug!(target: LOG_TARGET, "domain {domain:?}: {mechanism} by {what}, {entries} in all");
+        log_debug!("domain {domain:?}: {mechanism} by {what}, {entries} in all");
     }
 }

@@ -2,14 +2,23 @@
 
 use std::time::Instant;
 
+use super::throttle::Attempt;
 use super::{Outcome, Policy};
 use crate::callback::Lookup;
 use crate::reason::Reason;
 use crate::zap::{Client, Credentials, Reply, Request};
 
+/// Whether the failure limit is only asked, or an attempt is reserved.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Limit {
+    Check,
+    Reserve,
+}
+
 impl Policy {
-    pub(super) fn decide(&self, request: &Request<'_>, reply: &mut Reply) -> Outcome {
-        let reason = match self.look_up(request) {
+    pub(super) fn decide(&self, request: &Request<'_>, limit: Limit, reply: &mut Reply) -> Outcome {
+        let mut attempt = None;
+        let reason = match self.look_up(request, limit, &mut attempt) {
             Lookup::Accept(reason, info) => {
                 match &request.credentials {
                     Credentials::Plain { username, .. } => reply.allow(username),
@@ -26,23 +35,32 @@ impl Policy {
                 reason.refuse(reply);
                 reason
             }
-            Lookup::Ask(call) => return Outcome::Ask(call),
+            Lookup::Ask(call) => return Outcome::Ask(call, attempt),
         };
-        Outcome::Decided(reason)
+        Outcome::Decided(reason, attempt)
     }
 
-    fn look_up(&self, request: &Request<'_>) -> Lookup {
+    fn look_up(&self, request: &Request<'_>, limit: Limit, attempt: &mut Option<Attempt>) -> Lookup {
         if let Err(refusal) = self.addresses.check(request.address) {
             return Lookup::Refuse(Reason::Address(refusal));
         }
-        if let Some(failure_limiter) = &self.failure_limiter
-            && let Err(reason) = failure_limiter.check(&Client::of(request), Instant::now())
-        {
-            return Lookup::Refuse(reason);
+        if let Some(failure_limiter) = &self.failure_limiter {
+            let (client, now) = (Client::of(request), Instant::now());
+            let admitted = match limit {
+                Limit::Check => failure_limiter.check(&client, now).map(|()| None),
+                Limit::Reserve => failure_limiter.reserve(&client, now),
+            };
+            match admitted {
+                Ok(reserved) => *attempt = reserved,
+                Err(reason) => return Lookup::Refuse(reason),
+            }
         }
         let found = match &request.credentials {
-            // RFC 27 asks for nothing but the address of a NULL client.
-            Credentials::Null => Some(Lookup::Accept(Reason::Null, None)),
+            // RFC 27 asks for nothing but the address of a NULL client, unless a domain is configured otherwise.
+            Credentials::Null => {
+                let source = self.domains.find(request.domain, |sources| sources.null.as_ref());
+                Some(source.map_or(Lookup::Accept(Reason::Null, None), |source| source.check(request)))
+            }
             Credentials::Plain { username, password } => {
                 let source = self.domains.find(request.domain, |sources| sources.plain.as_ref());
                 source.map(|source| source.check(request, username, password, self.tags.is_some()))

@@ -7,6 +7,7 @@ use foldhash::fast::RandomState;
 use super::MatchedDomain;
 use crate::curve::CurveSource;
 use crate::error::{Error, Result};
+use crate::null::NullSource;
 use crate::plain::PlainSource;
 
 /// The name that covers every domain without a source of its own.
@@ -17,6 +18,7 @@ const MAX_LENGTH: usize = 255;
 /// The sources of one domain, at most one for each mechanism.
 #[derive(Default)]
 pub(crate) struct Sources {
+    pub(crate) null: Option<NullSource>,
     pub(crate) plain: Option<PlainSource>,
     pub(crate) curve: Option<CurveSource>,
     pub(crate) gssapi: Option<()>,
@@ -81,7 +83,7 @@ impl Domains {
 
 impl Sources {
     fn is_empty(&self) -> bool {
-        self.plain.is_none() && self.curve.is_none() && self.gssapi.is_none()
+        self.null.is_none() && self.plain.is_none() && self.curve.is_none() && self.gssapi.is_none()
     }
 }
 

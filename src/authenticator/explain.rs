@@ -2,9 +2,11 @@
 
 use std::fmt;
 
+use super::decide::Limit;
 use super::{Authenticator, Outcome};
 use crate::curve::CurveSource;
 use crate::escape::Escaped;
+use crate::null::NullSource;
 use crate::plain::PlainSource;
 use crate::zap::{Credentials, Parsed, Reply, Request};
 
@@ -36,7 +38,7 @@ pub struct Explanation {
     pub reason: String,
     /// The address rule that covers the client, such as `deny 10.0.0.0/8`.
     pub address_rule: Option<String>,
-    /// Whose source decides: the domain's own, or that of `"*"`. `None` for NULL, and where there is none.
+    /// Whose source decides: the domain's own, or that of `"*"`. `None` where there is none: NULL is allowed then.
     pub domain: Option<MatchedDomain>,
     /// What the source is, such as `a directory`.
     pub source: Option<&'static str>,
@@ -63,9 +65,9 @@ impl Authenticator {
     pub fn explain<B: AsRef<[u8]>>(&self, frames: &[B]) -> Option<Explanation> {
         let parsed = Parsed::new(frames)?;
         let mut reply = Reply::new();
-        let (status, reason) = match self.decide(&parsed.request, &mut reply) {
-            Outcome::Decided(_) => (Some(reply.status().number()), reply.text().to_owned()),
-            Outcome::Ask(_) => (None, "a callback or the hash of a password decides, which isn't asked".to_owned()),
+        let (status, reason) = match self.decide_with(&parsed.request, Limit::Check, &mut reply) {
+            Outcome::Decided(..) => (Some(reply.status().number()), reply.text().to_owned()),
+            Outcome::Ask(..) => (None, "a callback or the hash of a password decides, which isn't asked".to_owned()),
         };
         let mut explanation =
             Explanation { status, reason, address_rule: None, domain: None, source: None, request: String::new() };
@@ -93,7 +95,11 @@ impl Authenticator {
                 let matched = domains.matched(request.domain, |sources| sources.gssapi.as_ref());
                 (matched, matched.map(|_| "Kerberos"))
             }
-            Credentials::Null | Credentials::Unknown => (None, None),
+            Credentials::Null => (
+                domains.matched(request.domain, |sources| sources.null.as_ref()),
+                domains.find(request.domain, |sources| sources.null.as_ref()).map(NullSource::kind),
+            ),
+            Credentials::Unknown => (None, None),
         };
     }
 }

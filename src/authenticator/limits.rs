@@ -112,15 +112,24 @@ impl Authenticator {
         Ok(())
     }
 
-    /// After so many failed `attempts` within `window`, of one address or of one PLAIN user, answers 300 for `pause`
-    /// without looking at what the client shows. Off until it is called; called again, it begins anew.
+    /// After so many wrong passwords (`failures`) within `window`, of one address or of one user, refuses the PLAIN clients
+    /// of that address or user with 300 for `pause`, without looking at their passwords. Each domain counts for itself. Off
+    /// until it is called; called again, it begins anew.
     ///
-    /// A wrong password, an unknown user or key, and a callback's refusal are failures. An IPv6 /64 is one address. A user
-    /// in its pause is locked out as well: whoever knows a user's name can bring that about. The memory is bounded (2 MiB),
-    /// and a flood of other addresses doesn't end a pause.
+    /// - A wrong password, an unknown user, and a callback's `Deny`, `Fault`, `Err` or panic are failures. While the
+    ///   callback's own backend is down, return [`Verdict::Retry`](crate::Verdict::Retry), which is none.
+    /// - Attempts under way count as failures until they are decided. So with a callback or hashed passwords, no more than
+    ///   `failures` clients of one address or user can log in at the same moment; the others are refused with 300 and try
+    ///   again. Choose `failures` larger than the number of clients that come back together from behind one NAT or tunnel.
+    /// - A right password neither takes failures back nor ends a pause. A user in its pause is locked out as well: whoever
+    ///   knows a user's name can bring that about.
+    /// - An IPv6 /64 is one address. A network (an IPv6 /48, an IPv4 /24) is paused after 16 times as many failures.
+    /// - The memory is bounded (3 MB). Where its table is full, newcomers are counted together: it gets stricter.
+    ///
+    /// CURVE, NULL and GSSAPI clients are never paused: a key can't be guessed.
     ///
     /// # Errors
-    /// [`Error::Limit`] for no attempts, and for times below 1 s or above a day.
+    /// [`Error::Limit`] for no failures, and for times below 1 s or above a day.
     ///
     /// ```
     /// use std::time::Duration;
@@ -128,18 +137,15 @@ impl Authenticator {
     /// auth.limit_failures(5, Duration::from_secs(60), Duration::from_secs(300))?;
     /// # Ok::<(), zmq_auth::Error>(())
     /// ```
-    pub fn limit_failures(&self, attempts: u32, window: Duration, pause: Duration) -> Result<()> {
-        if attempts == 0 {
-            return Err(Error::Limit { what: "failed attempts", problem: "must be at least 1" });
+    pub fn limit_failures(&self, failures: u32, window: Duration, pause: Duration) -> Result<()> {
+        if failures == 0 {
+            return Err(Error::Limit { what: "failures", problem: "must be at least 1" });
         }
         let times = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
         if !times.contains(&window) || !times.contains(&pause) {
             return Err(Error::Limit { what: "window and pause of failed attempts", problem: "must be 1 s to 1 day" });
         }
-        let old = self
-            .write_with_post_hooks()
-            .failure_limiter
-            .replace(Arc::new(FailureLimiter::new(attempts, window, pause)));
+        let old = self.write().failure_limiter.replace(Arc::new(FailureLimiter::new(failures, window, pause)));
         drop(old);
         Ok(())
     }

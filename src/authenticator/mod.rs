@@ -17,16 +17,18 @@ use std::time::Instant;
 
 use crate::address::AddressRules;
 use crate::audit::Audit;
-use crate::callback::Call;
+use crate::callback::{Call, Decision};
 use crate::curve::UserIdMap;
 use crate::reason::Reason;
-use crate::zap::{Client, Malformed, Parsed, Reply, Request};
+use crate::zap::{Client, Malformed, Parsed, Reply, Request, Status};
 pub use configure::CURVE_ALLOW_ANY;
+use decide::Limit;
 pub(crate) use domains::check as check_domain;
 use domains::{Domains, Sources};
 pub use explain::{Explanation, MatchedDomain};
 use limits::CallLimits;
 use revocation::ConnectionTags;
+pub(crate) use throttle::Attempt;
 use throttle::FailureLimiter;
 
 /// Decides who may connect. A clone is a handle on the same policy.
@@ -77,8 +79,8 @@ struct Shared {
     update: Mutex<()>,
     audit: Audit,
     limits: CallLimits,
-    // Set for good by the first use of connection tags or of a limit on failures.
-    has_post_hooks: AtomicBool,
+    // Set for good by the first use of connection tags.
+    tags_connections: AtomicBool,
 }
 
 /// The rules at one moment.
@@ -93,8 +95,8 @@ struct Policy {
 
 /// A decision with its reply written, or a call that will make it.
 pub(crate) enum Outcome {
-    Decided(Reason),
-    Ask(Call),
+    Decided(Reason, Option<Attempt>),
+    Ask(Call, Option<Attempt>),
 }
 
 impl Authenticator {
@@ -122,45 +124,54 @@ impl Authenticator {
         };
         let mut reply = Reply::new();
         let client = parsed.request.as_ref().map_or_else(|_| Client::unknown(), Client::of);
-        let reason = match self.decide(&parsed.request, &mut reply) {
-            Outcome::Decided(reason) => reason,
-            Outcome::Ask(call) => {
-                let decision = call.run();
-                reply = decision.reply;
-                decision.reason
-            }
-        };
-        self.finalize(&client, reason, &mut reply);
+        match self.decide(&parsed.request, &mut reply) {
+            Outcome::Decided(reason, attempt) => self.finalize(&client, reason, &mut reply, attempt),
+            Outcome::Ask(call, attempt) => reply = self.finalize_call(&client, call.run(), attempt),
+        }
         Some(reply.frames(parsed.request_id.as_ref()).map(<[u8]>::to_vec).into())
     }
 
     pub(crate) fn decide(&self, request: &Result<Request<'_>, Malformed>, reply: &mut Reply) -> Outcome {
+        self.decide_with(request, Limit::Reserve, reply)
+    }
+
+    fn decide_with(&self, request: &Result<Request<'_>, Malformed>, limit: Limit, reply: &mut Reply) -> Outcome {
         match request {
-            Ok(request) => self.read().decide(request, reply),
+            Ok(request) => self.read().decide(request, limit, reply),
             Err(malformed) => {
                 let reason = Reason::Malformed(*malformed);
                 reason.refuse(reply);
-                Outcome::Decided(reason)
+                Outcome::Decided(reason, None)
             }
         }
     }
 
-    /// The last step of every decision, in whichever front end: tags the connection, counts failures, logs.
+    /// Finalizes the decision of a call, and returns its reply.
     ///
-    /// A callback may have taken a while, so the policy here may be a later one than the request was decided under. Only
-    /// what doesn't change the decision is read from it.
-    pub(crate) fn finalize(&self, client: &Client<'_>, reason: Reason, reply: &mut Reply) {
-        // A policy that uses none of it pays nothing.
-        if self.shared.has_post_hooks.load(Ordering::Acquire) {
-            let policy = self.read();
-            if let Some(tags) = &policy.tags {
-                tags.attach(client, reason, reply);
-            }
-            let failure_limiter = policy.failure_limiter.clone();
-            drop(policy);
-            if let Some(failure_limiter) = failure_limiter {
-                failure_limiter.record(client, reason, Instant::now());
-            }
+    /// A call may take a while, and the policy may have changed meanwhile. Whoever the call accepts is checked again under
+    /// the policy as it is now: a rule that was set before this reply is written holds for it.
+    pub(crate) fn finalize_call(&self, client: &Client<'_>, decision: Decision, attempt: Option<Attempt>) -> Reply {
+        let Decision { mut reason, mut reply } = decision;
+        if reply.status() == Status::Success
+            && let Err(changed) = self.read().recheck(client, reason.evidence())
+        {
+            reason = changed;
+            reason.refuse(&mut reply);
+        }
+        self.finalize(client, reason, &mut reply, attempt);
+        reply
+    }
+
+    /// The last step of every decision, in whichever front end: tags the connection, counts a failure, logs.
+    pub(crate) fn finalize(&self, client: &Client<'_>, reason: Reason, reply: &mut Reply, attempt: Option<Attempt>) {
+        // A policy without tags pays nothing.
+        if self.shared.tags_connections.load(Ordering::Acquire)
+            && let Some(tags) = &self.read().tags
+        {
+            tags.attach(client, reason, reply);
+        }
+        if let Some(attempt) = attempt {
+            attempt.finish(reason, Instant::now());
         }
         self.audit().record(client, reason, reply);
     }
@@ -182,11 +193,6 @@ impl Authenticator {
     /// Changes the sources of one domain. The caller drops what is returned after the lock is released.
     fn change<T>(&self, domain: &str, change: impl FnOnce(&mut Sources) -> T) -> T {
         change(self.write().domains.entry(domain))
-    }
-
-    fn write_with_post_hooks(&self) -> PolicyWriteGuard<'_> {
-        self.shared.has_post_hooks.store(true, Ordering::Release);
-        self.write()
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Policy> {

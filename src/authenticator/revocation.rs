@@ -1,12 +1,12 @@
 //! Revocation: checks whether the sender of a message would still be accepted, using a tag attached at the handshake.
 
 use std::fmt::Write;
+use std::sync::atomic::Ordering;
 
 use constant_time_eq::constant_time_eq;
 
 use super::{Authenticator, Policy};
 use crate::error::{Error, Result};
-use crate::keys::PublicKey;
 use crate::metadata::TAG_PROPERTY;
 use crate::reason::{Evidence, Fingerprint, Reason};
 use crate::sender::Sender;
@@ -25,14 +25,6 @@ use crate::zap::{Client, Identity, Reply, Status};
 /// secret.
 pub(super) struct ConnectionTags {
     secret: String,
-}
-
-/// What a tag says: the client that was accepted, and on which evidence.
-struct ConnectionTag<'t> {
-    mechanism: &'t str,
-    domain: Vec<u8>,
-    identity: Vec<u8>,
-    evidence: Evidence,
 }
 
 impl ConnectionTags {
@@ -54,7 +46,7 @@ impl ConnectionTags {
         };
         let evidence = match reason.evidence() {
             Evidence::None => "none".to_owned(),
-            Evidence::Callback => "callback".to_owned(),
+            Evidence::Callback(_) => "callback".to_owned(),
             Evidence::Password(fingerprint) => format!("{fingerprint:x}"),
         };
         let mechanism = String::from_utf8_lossy(&client.mechanism);
@@ -62,8 +54,8 @@ impl ConnectionTags {
         reply.add_property(TAG_PROPERTY, &tag);
     }
 
-    /// What a tag says; `None` for one that isn't ours.
-    fn read<'t>(&self, tag: &'t str) -> Option<ConnectionTag<'t>> {
+    /// The client that was accepted and on which evidence; `None` for a tag that isn't ours. The address is the message's.
+    fn read<'t>(&self, tag: &'t str, address: &'t [u8]) -> Option<(Client<'t>, Evidence)> {
         let mut parts = tag.split(' ');
         let secret = parts.next()?;
         if !constant_time_eq(secret.as_bytes(), self.secret.as_bytes()) {
@@ -72,10 +64,17 @@ impl ConnectionTags {
         let (mechanism, domain, identity) = (parts.next()?, unhex(parts.next()?)?, unhex(parts.next()?)?);
         let evidence = match parts.next()? {
             "none" => Evidence::None,
-            "callback" => Evidence::Callback,
+            "callback" => Evidence::Callback(None),
             fingerprint => Evidence::Password(Fingerprint::new(u64::from_str_radix(fingerprint, 16).ok()?)?),
         };
-        Some(ConnectionTag { mechanism, domain, identity, evidence })
+        let identity = match mechanism {
+            "PLAIN" => Identity::User(identity.into()),
+            "CURVE" => Identity::Key(<[u8; 32]>::try_from(identity).ok()?.into()),
+            "GSSAPI" => Identity::Principal(identity.into()),
+            _ => Identity::Nobody,
+        };
+        let mechanism = mechanism.as_bytes().into();
+        Some((Client { mechanism, domain: domain.into(), address: address.into(), identity }, evidence))
     }
 }
 
@@ -94,7 +93,8 @@ impl Authenticator {
     /// ```
     pub fn mark_clients(&self) -> Result<()> {
         let tags = ConnectionTags::new()?;
-        self.write_with_post_hooks().tags.get_or_insert(tags);
+        self.write().tags.get_or_insert(tags);
+        self.shared.tags_connections.store(true, Ordering::Release);
         Ok(())
     }
 
@@ -131,29 +131,38 @@ impl Authenticator {
     /// ```
     pub fn is_still_allowed(&self, message: &mut zmq::Message) -> bool {
         let mut sender = Sender::of(message);
-        let Some(tag) = sender.property(TAG_PROPERTY).map(str::to_owned) else { return false };
-        let policy = self.read();
-        let Some(tag) = policy.tags.as_ref().and_then(|tags| tags.read(&tag)) else { return false };
         // Without an address, any address rule refuses it.
-        policy.addresses.check(sender.address().unwrap_or_default().as_bytes()).is_ok() && policy.still_accepts(&tag)
+        let address = sender.address().unwrap_or_default().as_bytes().to_vec();
+        let Some(tag) = sender.property(TAG_PROPERTY) else { return false };
+        let policy = self.read();
+        let client = policy.tags.as_ref().and_then(|tags| tags.read(tag, &address));
+        client.is_some_and(|(client, evidence)| policy.recheck(&client, evidence).is_ok())
     }
 }
 
 impl Policy {
-    fn still_accepts(&self, tag: &ConnectionTag<'_>) -> bool {
-        match tag.mechanism {
-            "NULL" => true,
-            "PLAIN" => {
-                let source = self.domains.find(&tag.domain, |sources| sources.plain.as_ref());
-                source.is_some_and(|source| source.still_accepts(&tag.identity, tag.evidence))
+    /// Whether the policy as it is now would accept this client on the evidence on which it was accepted.
+    pub(super) fn recheck(&self, client: &Client<'_>, evidence: Evidence) -> Result<(), Reason> {
+        self.addresses.check(&client.address).map_err(Reason::Address)?;
+        let domain = &client.domain;
+        match (&*client.mechanism, &client.identity) {
+            (b"NULL", _) => match self.domains.find(domain, |sources| sources.null.as_ref()) {
+                None => Ok(()),
+                Some(source) => source.recheck(evidence),
+            },
+            (b"PLAIN", Identity::User(name)) => {
+                let source = self.domains.find(domain, |sources| sources.plain.as_ref());
+                source.ok_or(Reason::NotConfigured)?.recheck(name, evidence)
             }
-            "CURVE" => {
-                let Ok(key) = <[u8; 32]>::try_from(tag.identity.as_slice()).map(PublicKey::from) else { return false };
-                let source = self.domains.find(&tag.domain, |sources| sources.curve.as_ref());
-                source.is_some_and(|source| source.still_accepts(&key, tag.evidence))
+            (b"CURVE", Identity::Key(key)) => {
+                let source = self.domains.find(domain, |sources| sources.curve.as_ref());
+                source.ok_or(Reason::NotConfigured)?.recheck(key, evidence)
             }
-            "GSSAPI" => self.domains.find(&tag.domain, |sources| sources.gssapi.as_ref()).is_some(),
-            _ => false,
+            (b"GSSAPI", _) => {
+                let source = self.domains.find(domain, |sources| sources.gssapi.as_ref());
+                source.copied().ok_or(Reason::NotConfigured)
+            }
+            _ => Err(Reason::UnknownMechanism),
         }
     }
 }
@@ -179,9 +188,18 @@ mod tests {
     use crate::plain::fingerprint_of;
 
     fn has(auth: &Authenticator, mechanism: &str, identity: &[u8], evidence: Evidence) -> bool {
-        let (domain, identity) = (b"d".to_vec(), identity.to_vec());
-        auth.read().still_accepts(&ConnectionTag { mechanism, domain, identity, evidence })
+        let tags = ConnectionTags::new().unwrap();
+        let evidence = match evidence {
+            Evidence::None => "none".to_owned(),
+            Evidence::Callback(_) => "callback".to_owned(),
+            Evidence::Password(fingerprint) => format!("{fingerprint:x}"),
+        };
+        let tag = format!("{} {mechanism} {} {} {evidence}", tags.secret, hex(b"d"), hex(identity));
+        let read = tags.read(&tag, b"127.0.0.1");
+        read.is_some_and(|(client, evidence)| auth.read().recheck(&client, evidence).is_ok())
     }
+
+    const CALLBACK: Evidence = Evidence::Callback(None);
 
     fn password(password: &[u8]) -> Evidence {
         Evidence::Password(fingerprint_of(password))
@@ -192,7 +210,7 @@ mod tests {
         let auth = Authenticator::new();
         assert!(has(&auth, "NULL", b"", Evidence::None));
         for mechanism in ["PLAIN", "CURVE", "GSSAPI", "BOGUS", "null", ""] {
-            for evidence in [Evidence::None, Evidence::Callback] {
+            for evidence in [Evidence::None, CALLBACK] {
                 assert!(!has(&auth, mechanism, &[7; 32], evidence), "{mechanism}");
             }
         }
@@ -210,9 +228,7 @@ mod tests {
             assert!(has(&auth, "PLAIN", b"alice", password(b"correct horse")));
             assert!(!has(&auth, "PLAIN", b"alice", password(b"battery")));
             assert!(!has(&auth, "PLAIN", b"bob", password(b"correct horse")));
-            assert!(
-                !has(&auth, "PLAIN", b"alice", Evidence::Callback) && !has(&auth, "PLAIN", b"alice", Evidence::None)
-            );
+            assert!(!has(&auth, "PLAIN", b"alice", CALLBACK) && !has(&auth, "PLAIN", b"alice", Evidence::None));
             auth.configure_plain_file("d", &crate::PasswordFile::open(&file).unwrap()).unwrap();
         }
     }
@@ -235,25 +251,24 @@ mod tests {
         for evidence in [Evidence::None, password(b"correct horse")] {
             assert!(!has(&auth, "PLAIN", b"alice", evidence) && !has(&auth, "CURVE", &[7; 32], evidence));
         }
-        assert!(has(&auth, "PLAIN", b"alice", Evidence::Callback) && has(&auth, "CURVE", &[7; 32], Evidence::Callback));
+        assert!(has(&auth, "PLAIN", b"alice", CALLBACK) && has(&auth, "CURVE", &[7; 32], CALLBACK));
     }
 
     #[test]
     fn a_tag_is_read_only_by_its_maker() {
         let (tags, others) = (ConnectionTags::new().unwrap(), ConnectionTags::new().unwrap());
         let tag = format!("{} PLAIN {} {} ff", tags.secret, hex(b"d"), hex(b"alice"));
-        let read = tags.read(&tag).unwrap();
-        assert_eq!(
-            (read.mechanism, &read.domain[..], &read.identity[..], read.evidence),
-            ("PLAIN", &b"d"[..], &b"alice"[..], Evidence::Password(Fingerprint::new(255).unwrap()))
-        );
-        assert!(others.read(&tag).is_none());
+        let (client, evidence) = tags.read(&tag, b"::1").unwrap();
+        assert_eq!((&*client.mechanism, &*client.domain, &*client.address), (&b"PLAIN"[..], &b"d"[..], &b"::1"[..]));
+        assert!(matches!(&client.identity, Identity::User(name) if **name == *b"alice"));
+        assert_eq!(evidence, Evidence::Password(Fingerprint::new(255).unwrap()));
+        assert!(others.read(&tag, b"").is_none());
         let secret = &tags.secret;
         for bad in ["", " PLAIN 64 61 ff", &format!("{secret} PLAIN 64 61"), &format!("{secret} PLAIN 6 61 ff")] {
-            assert!(tags.read(bad).is_none(), "{bad:?}");
+            assert!(tags.read(bad, b"").is_none(), "{bad:?}");
         }
         for bad in ["PLAIN 64 6g ff", "PLAIN 64 61 fg", "PLAIN 64 61 0", "PLAIN 64 61 "] {
-            assert!(tags.read(&format!("{secret} {bad}")).is_none(), "{bad:?}");
+            assert!(tags.read(&format!("{secret} {bad}"), b"").is_none(), "{bad:?}");
         }
         assert_eq!(unhex(&hex(&[0, 1, 0x7f, 0xff])).unwrap(), [0, 1, 0x7f, 0xff]);
     }

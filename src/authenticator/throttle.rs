@@ -1,114 +1,150 @@
-//! The limit on failures: after so many of one address or one user within a window, a pause. Its memory is bounded.
+//! The limit on wrong passwords: after so many of one address or one user within a window, a pause. PLAIN alone can be
+//! guessed, so PLAIN alone is limited, each domain apart.
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::address::{Ipv6Prefix, Origin};
 use crate::reason::Reason;
 use crate::zap::{Client, Identity};
 
-/// Sets of [`WAYS`] entries: 65,536 in all, 2 MiB.
-const SETS: usize = 16_384;
+/// How many failures of a network (an IPv6 /48, an IPv4 /24) are a pause: so many times those of one address. Someone who
+/// owns a network can't fill the table with its addresses, for that takes more failures.
+const NETWORK_FACTOR: u32 = 16;
+
+/// Sets of [`WAYS`] entries in each of the two tables: 32,768 entries, 1.3 MB.
+const SETS: usize = 8_192;
 const WAYS: usize = 4;
 
 /// The limit, and the addresses and users that are near it.
 ///
-/// The table is a cache of a fixed size. A newcomer takes the place of the entry in its set with the oldest window, but
-/// never that of one that is in its pause: a flood of other addresses doesn't end a pause.
-pub(crate) struct FailureLimiter {
-    attempts: u32,
-    window: Duration,
-    pause: Duration,
+/// An attempt is reserved when its request is checked, and becomes a failure or is given back when the request is
+/// finalized. Attempts under way count as failures until then: many at once get no more tries than one after another.
+/// Nothing but time takes a failure away: if a right password did, a guesser could hide behind the user's own logins.
+pub(super) struct FailureLimiter {
+    failures: u32,
+    window: Millis,
+    pause: Millis,
     hasher: RandomState,
     // Times count from here.
     start: Instant,
-    table: Mutex<Box<[[Entry; WAYS]]>>,
+    tables: Mutex<Tables>,
 }
+
+/// Apart, so that a flood of one kind leaves the other alone.
+struct Tables {
+    addresses: Table,
+    users: Table,
+}
+
+/// A table of a fixed size, for whoever comes: sets of a few entries.
+///
+/// A newcomer takes the entry of its set that nobody is paused by or under way in, and whose window is the oldest. In a
+/// set without such an entry, all newcomers share one more entry: a table that is full gets stricter, never laxer.
+struct Table(Box<[[Entry; WAYS + 1]]>);
+
+/// The entry that the newcomers of a full set share.
+const SHARED: usize = WAYS;
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Entry {
     // 0 is nobody.
     id: u64,
-    failures: u32,
     since: Millis,
     paused_until: Millis,
+    failures: u32,
+    under_way: u32,
 }
 
 /// Milliseconds since the start.
 type Millis = u64;
 
+/// The entry that an attempt is counted in.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    set: usize,
+    way: usize,
+}
+
+/// A keyed hash of who is counted, so that nobody can choose whom to collide with; and how many failures are a pause.
+#[derive(Debug, Clone, Copy)]
+struct Counted {
+    id: u64,
+    limit: u32,
+}
+
+/// All that one client is counted by.
+struct CountedClient {
+    address: Counted,
+    network: Option<Counted>,
+    user: Counted,
+}
+
+/// An attempt under way. Given back when dropped.
+pub(crate) struct Attempt {
+    limiter: Arc<FailureLimiter>,
+    address: Place,
+    network: Option<Place>,
+    user: Place,
+}
+
 impl FailureLimiter {
-    pub(crate) fn new(attempts: u32, window: Duration, pause: Duration) -> Self {
+    pub(super) fn new(failures: u32, window: Duration, pause: Duration) -> Self {
+        let millis = |time: Duration| Millis::try_from(time.as_millis()).unwrap_or(Millis::MAX);
         FailureLimiter {
-            attempts,
-            window,
-            pause,
+            failures,
+            window: millis(window),
+            pause: millis(pause),
             hasher: RandomState::new(),
             start: Instant::now(),
-            table: Mutex::new(vec![[Entry::default(); WAYS]; SETS].into_boxed_slice()),
+            tables: Mutex::new(Tables { addresses: Table::new(), users: Table::new() }),
         }
     }
 
-    /// Refuses a client whose address or user is paused.
-    pub(crate) fn check(&self, client: &Client<'_>, now: Instant) -> Result<(), Reason> {
+    /// Reserves an attempt of a PLAIN client; `None` for any other client. Refuses one whose address, network or user is
+    /// paused, or has as many attempts under way as failures are left.
+    pub(super) fn reserve(self: &Arc<Self>, client: &Client<'_>, now: Instant) -> Result<Option<Attempt>, Reason> {
+        let Some(counted) = self.counted(client) else { return Ok(None) };
         let now = self.millis(now);
-        let table = self.lock();
-        let paused = |id: u64| set(&table, id).iter().any(|entry| entry.id == id && now < entry.paused_until);
-        if self.ids(client).into_iter().flatten().any(paused) { Err(Reason::TooManyFailures) } else { Ok(()) }
+        let mut tables = self.lock();
+        if !self.admits(&tables, &counted, now) {
+            return Err(Reason::TooManyFailures);
+        }
+        let Tables { addresses, users } = &mut *tables;
+        let network = counted.network.map(|network| addresses.place(network, now, self.window));
+        let address = addresses.place(counted.address, now, self.window);
+        let user = users.place(counted.user, now, self.window);
+        Ok(Some(Attempt { limiter: self.clone(), address, network, user }))
     }
 
-    /// Records a decision about credentials.
-    pub(crate) fn record(&self, client: &Client<'_>, reason: Reason, now: Instant) {
-        let [address, user] = self.ids(client);
-        match reason {
-            Reason::WrongPassword | Reason::UnknownKey | Reason::CallbackDenied | Reason::NotConfigured => {
-                let now = self.millis(now);
-                let mut table = self.lock();
-                for id in [address, user].into_iter().flatten() {
-                    self.fail(&mut table, id, now);
-                }
-            }
-            // Only the user starts anew: whoever has one account must not get unlimited tries at others.
-            Reason::Password(_) | Reason::CallbackAllowed => {
-                if let Some(id) = user {
-                    let mut table = self.lock();
-                    set_mut(&mut table, id).iter_mut().filter(|entry| entry.id == id).for_each(|entry| {
-                        *entry = Entry::default();
-                    });
-                }
-            }
-            _ => {}
+    /// As [`reserve`](Self::reserve), without a trace.
+    pub(super) fn check(&self, client: &Client<'_>, now: Instant) -> Result<(), Reason> {
+        match self.counted(client) {
+            Some(counted) if !self.admits(&self.lock(), &counted, self.millis(now)) => Err(Reason::TooManyFailures),
+            _ => Ok(()),
         }
     }
 
-    fn fail(&self, table: &mut [[Entry; WAYS]], id: u64, now: Millis) {
-        let set = set_mut(table, id);
-        let place = set.iter().position(|entry| entry.id == id).or_else(|| {
-            let free = set.iter().enumerate().filter(|(_, entry)| entry.paused_until <= now);
-            free.min_by_key(|(_, entry)| entry.since).map(|(place, _)| place)
+    fn admits(&self, tables: &Tables, counted: &CountedClient, now: Millis) -> bool {
+        let Tables { addresses, users } = tables;
+        counted.network.is_none_or(|network| addresses.admits(network, now, self.window))
+            && addresses.admits(counted.address, now, self.window)
+            && users.admits(counted.user, now, self.window)
+    }
+
+    /// The client's address (an IPv6 /64 is one), its network, and its user, each in this domain.
+    fn counted(&self, client: &Client<'_>) -> Option<CountedClient> {
+        let Identity::User(name) = &client.identity else { return None };
+        let counted = |id: u64, limit| Counted { id: id.max(1), limit };
+        let origin = Origin::of(&client.address, Ipv6Prefix::Subnet);
+        let network = origin.network().map(|network| {
+            let id = self.hasher.hash_one(("network", &client.domain, network));
+            counted(id, self.failures.saturating_mul(NETWORK_FACTOR))
         });
-        // Four that collide are all in their pause: this one is not counted.
-        let Some(entry) = place.and_then(|place| set.get_mut(place)) else { return };
-        let window = self.window.as_millis() as Millis;
-        if entry.id != id || now.saturating_sub(entry.since) > window {
-            *entry = Entry { id, failures: 0, since: now, paused_until: 0 };
-        }
-        entry.failures = entry.failures.saturating_add(1);
-        if entry.failures >= self.attempts {
-            entry.paused_until = now.saturating_add(self.pause.as_millis() as Millis);
-        }
-    }
-
-    /// The address (an IPv6 /64 is one) and, for PLAIN, the user in its domain; as keyed hashes, so that nobody can
-    /// choose whom to collide with.
-    fn ids(&self, client: &Client<'_>) -> [Option<u64>; 2] {
-        let address = self.hasher.hash_one(Origin::of(&client.address, Ipv6Prefix::Subnet));
-        let user = match &client.identity {
-            Identity::User(name) => Some(self.hasher.hash_one((&client.domain, name))),
-            Identity::Nobody | Identity::Key(_) | Identity::Principal(_) => None,
-        };
-        [Some(address.max(1)), user.map(|user| user.max(1))]
+        let address = counted(self.hasher.hash_one(("address", &client.domain, origin)), self.failures);
+        let user = counted(self.hasher.hash_one(("user", &client.domain, name)), self.failures);
+        Some(CountedClient { address, network, user })
     }
 
     fn millis(&self, now: Instant) -> Millis {
@@ -116,130 +152,325 @@ impl FailureLimiter {
         now.saturating_duration_since(self.start).as_millis() as Millis + 1
     }
 
-    fn lock(&self) -> MutexGuard<'_, Box<[[Entry; WAYS]]>> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn set(table: &[[Entry; WAYS]], id: u64) -> &[Entry; WAYS] {
-    // The table has `SETS` sets, always.
-    &table[id as usize % SETS]
+impl Attempt {
+    /// Counts the attempt as a failure if it was one.
+    pub(super) fn finish(self, reason: Reason, now: Instant) {
+        if !is_failure(reason) {
+            return;
+        }
+        let limiter = self.limiter.clone();
+        let now = limiter.millis(now);
+        let paused_until = now.saturating_add(limiter.pause);
+        let mut tables = limiter.lock();
+        let network_limit = limiter.failures.saturating_mul(NETWORK_FACTOR);
+        tables.addresses.fail(self.address, limiter.failures, paused_until);
+        if let Some(network) = self.network {
+            tables.addresses.fail(network, network_limit, paused_until);
+        }
+        tables.users.fail(self.user, limiter.failures, paused_until);
+        drop(tables);
+        // `self` is given back here.
+    }
 }
 
-fn set_mut(table: &mut [[Entry; WAYS]], id: u64) -> &mut [Entry; WAYS] {
-    &mut table[id as usize % SETS]
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        let mut tables = self.limiter.lock();
+        tables.addresses.release(self.address);
+        if let Some(network) = self.network {
+            tables.addresses.release(network);
+        }
+        tables.users.release(self.user);
+    }
+}
+
+/// Whether the password may have been wrong. A callback that fails counts too: one that returns `Err` for a wrong password
+/// must not give unlimited tries. What says nothing about the password doesn't count.
+fn is_failure(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::WrongPassword
+            | Reason::UnreadableText
+            | Reason::CallbackDenied
+            | Reason::CallbackFault
+            | Reason::CallbackPanicked
+    )
+}
+
+impl Table {
+    fn new() -> Self {
+        Table(vec![[Entry::default(); WAYS + 1]; SETS].into_boxed_slice())
+    }
+
+    /// Whether one more attempt is within the limit.
+    fn admits(&self, counted: Counted, now: Millis, window: Millis) -> bool {
+        // The table has `SETS` sets, always.
+        let set = &self.0[counted.id as usize % SETS];
+        let own = set[..WAYS].iter().find(|entry| entry.id == counted.id);
+        let entry = match own {
+            Some(entry) => entry,
+            None if set[..WAYS].iter().any(|entry| entry.is_free(now)) => return counted.limit > 0,
+            None => &set[SHARED],
+        };
+        let failures = if entry.is_over(now, window) { 0 } else { entry.failures };
+        now >= entry.paused_until && failures.saturating_add(entry.under_way) < counted.limit
+    }
+
+    /// Counts one more attempt as under way.
+    fn place(&mut self, counted: Counted, now: Millis, window: Millis) -> Place {
+        let number = counted.id as usize % SETS;
+        let set = &mut self.0[number];
+        let own = set[..WAYS].iter().position(|entry| entry.id == counted.id);
+        let way = own.unwrap_or_else(|| {
+            let free = set[..WAYS].iter().enumerate().filter(|(_, entry)| entry.is_free(now));
+            free.min_by_key(|(_, entry)| entry.since).map_or(SHARED, |(way, _)| way)
+        });
+        let entry = &mut set[way];
+        if own.is_none() && way != SHARED {
+            *entry = Entry { id: counted.id, since: now, ..Entry::default() };
+        }
+        if entry.is_over(now, window) {
+            (entry.failures, entry.since) = (0, now);
+        }
+        entry.under_way = entry.under_way.saturating_add(1);
+        Place { set: number, way }
+    }
+
+    fn fail(&mut self, place: Place, limit: u32, paused_until: Millis) {
+        let entry = &mut self.0[place.set][place.way];
+        entry.failures = entry.failures.saturating_add(1);
+        if entry.failures >= limit {
+            entry.paused_until = entry.paused_until.max(paused_until);
+        }
+    }
+
+    fn release(&mut self, place: Place) {
+        let entry = &mut self.0[place.set][place.way];
+        entry.under_way = entry.under_way.saturating_sub(1);
+    }
+}
+
+impl Entry {
+    /// Whether a newcomer may take it.
+    fn is_free(&self, now: Millis) -> bool {
+        self.under_way == 0 && self.paused_until <= now
+    }
+
+    /// Whether its window is over, and its failures don't count any more.
+    fn is_over(&self, now: Millis, window: Millis) -> bool {
+        now.saturating_sub(self.since) > window
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::borrow::Cow;
+    use std::net::{Ipv4Addr, Ipv6Addr};
 
     const WINDOW: Duration = Duration::from_secs(60);
     const PAUSE: Duration = Duration::from_secs(300);
 
-    fn client(address: &str, user: &str) -> Client<'static> {
-        let own = |text: &str| Cow::Owned(text.as_bytes().to_vec());
-        Client { mechanism: own("PLAIN"), domain: own("d"), address: own(address), identity: Identity::User(own(user)) }
+    fn limiter(failures: u32) -> (Arc<FailureLimiter>, Instant) {
+        let limiter = Arc::new(FailureLimiter::new(failures, WINDOW, PAUSE));
+        let now = limiter.start;
+        (limiter, now)
     }
 
-    fn fail(limiter: &FailureLimiter, client: &Client<'_>, times: u32, now: Instant) {
-        for _ in 0..times {
-            limiter.record(client, Reason::WrongPassword, now);
+    fn client(address: &str, user: &str) -> Client<'static> {
+        let own = |text: &str| Cow::Owned(text.as_bytes().to_vec());
+        let identity = Identity::User(own(user));
+        Client { mechanism: own("PLAIN"), domain: own("d"), address: own(address), identity }
+    }
+
+    /// Tries once; whether the attempt was admitted.
+    fn attempt(limiter: &Arc<FailureLimiter>, client: &Client<'_>, reason: Reason, now: Instant) -> bool {
+        match limiter.reserve(client, now) {
+            Ok(attempt) => {
+                attempt.expect("PLAIN is limited").finish(reason, now);
+                true
+            }
+            Err(reason) => {
+                assert_eq!(reason, Reason::TooManyFailures);
+                false
+            }
         }
+    }
+
+    /// Fails so many times; how many of them were admitted.
+    fn fail(limiter: &Arc<FailureLimiter>, client: &Client<'_>, times: u32, now: Instant) -> u32 {
+        (0..times).map(|_| u32::from(attempt(limiter, client, Reason::WrongPassword, now))).sum()
+    }
+
+    fn is_paused(limiter: &Arc<FailureLimiter>, client: &Client<'_>, now: Instant) -> bool {
+        let (checked, reserved) = (limiter.check(client, now).is_err(), limiter.reserve(client, now).is_err());
+        assert_eq!(checked, reserved, "explain and decide disagree");
+        checked
     }
 
     #[test]
     fn three_failures_are_a_pause_and_the_pause_ends() {
-        let (limiter, now) = (FailureLimiter::new(3, WINDOW, PAUSE), Instant::now());
+        let (limiter, now) = limiter(3);
         let mallory = client("10.0.0.7", "alice");
-        fail(&limiter, &mallory, 2, now);
-        assert_eq!(limiter.check(&mallory, now), Ok(()));
+        assert_eq!(fail(&limiter, &mallory, 2, now), 2);
+        assert!(!is_paused(&limiter, &mallory, now));
         fail(&limiter, &mallory, 1, now);
-        assert_eq!(limiter.check(&mallory, now), Err(Reason::TooManyFailures));
-        assert_eq!(limiter.check(&mallory, now + PAUSE - Duration::from_millis(1)), Err(Reason::TooManyFailures));
-        assert_eq!(limiter.check(&mallory, now + PAUSE), Ok(()));
+        assert!(is_paused(&limiter, &mallory, now));
+        assert!(is_paused(&limiter, &mallory, now + PAUSE - Duration::from_millis(1)));
+        assert!(!is_paused(&limiter, &mallory, now + PAUSE));
     }
 
     #[test]
-    fn the_address_and_the_user_count_apart() {
-        let (limiter, now) = (FailureLimiter::new(3, WINDOW, PAUSE), Instant::now());
+    fn the_address_and_the_user_count_apart_and_each_domain() {
+        let (limiter, now) = limiter(3);
         fail(&limiter, &client("10.0.0.7", "alice"), 3, now);
-        assert!(limiter.check(&client("10.0.0.7", "bob"), now).is_err(), "the address tries another user");
-        assert!(limiter.check(&client("10.0.0.8", "alice"), now).is_err(), "another address tries the user");
-        assert_eq!(limiter.check(&client("10.0.0.8", "bob"), now), Ok(()));
+        assert!(is_paused(&limiter, &client("10.0.0.7", "bob"), now));
+        assert!(is_paused(&limiter, &client("10.1.0.8", "alice"), now));
+        assert!(!is_paused(&limiter, &client("10.1.0.8", "bob"), now));
+        let elsewhere = Client { domain: Cow::Borrowed(b"e"), ..client("10.0.0.7", "alice") };
+        assert!(!is_paused(&limiter, &elsewhere, now));
     }
 
     #[test]
-    fn failures_that_are_far_apart_do_not_add_up() {
-        let (limiter, now) = (FailureLimiter::new(3, WINDOW, PAUSE), Instant::now());
+    fn only_plain_is_limited() {
+        let (limiter, now) = limiter(1);
+        fail(&limiter, &client("10.0.0.7", "alice"), 1, now);
+        for identity in [Identity::Nobody, Identity::Key([7; 32].into()), Identity::Principal(Cow::Borrowed(b"alice"))]
+        {
+            let other = Client { identity, ..client("10.0.0.7", "alice") };
+            assert!(limiter.reserve(&other, now).is_ok_and(|attempt| attempt.is_none()));
+            assert_eq!(limiter.check(&other, now), Ok(()));
+        }
+    }
+
+    #[test]
+    fn what_says_nothing_about_the_password_is_no_failure() {
+        let (limiter, now) = limiter(1);
+        let alice = client("10.0.0.7", "alice");
+        for reason in [
+            Reason::Password(None),
+            Reason::NotConfigured,
+            Reason::CallbackRetry,
+            Reason::TooManyCalls,
+            Reason::TimedOut,
+            Reason::NoThread,
+            Reason::NeedsRuntime,
+            Reason::Stopping,
+        ] {
+            assert!(attempt(&limiter, &alice, reason, now), "{reason:?}");
+        }
+        for (number, reason) in
+            [Reason::CallbackDenied, Reason::CallbackFault, Reason::CallbackPanicked, Reason::UnreadableText]
+                .into_iter()
+                .enumerate()
+        {
+            let client = client(&format!("10.{number}.0.1"), &format!("user-{number}"));
+            assert!(attempt(&limiter, &client, reason, now));
+            assert!(is_paused(&limiter, &client, now), "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn failures_count_within_the_window_both_ends_included() {
+        let (limiter, now) = limiter(3);
         let clumsy = client("10.0.0.7", "alice");
         fail(&limiter, &clumsy, 2, now);
         fail(&limiter, &clumsy, 2, now + WINDOW + Duration::from_millis(1));
-        assert_eq!(limiter.check(&clumsy, now + WINDOW), Ok(()));
-    }
-
-    #[test]
-    fn a_failure_at_the_end_of_the_window_counts() {
-        let (limiter, now) = (FailureLimiter::new(3, WINDOW, PAUSE), Instant::now());
-        let mallory = client("10.0.0.7", "alice");
+        assert!(!is_paused(&limiter, &clumsy, now + WINDOW + Duration::from_millis(1)));
+        let mallory = client("10.1.0.7", "bob");
         fail(&limiter, &mallory, 2, now);
         fail(&limiter, &mallory, 1, now + WINDOW);
-        assert_eq!(limiter.check(&mallory, now + WINDOW), Err(Reason::TooManyFailures));
+        assert!(is_paused(&limiter, &mallory, now + WINDOW));
     }
 
     #[test]
-    fn addresses_that_share_a_set_are_counted_apart_from_the_first_moment_on() {
-        let limiter = FailureLimiter::new(2, WINDOW, PAUSE);
-        let now = limiter.start;
-        let nobody =
-            |n: u32| Client { identity: Identity::Nobody, ..client(&std::net::Ipv4Addr::from(n).to_string(), "") };
-        let set = |n: u32| limiter.ids(&nobody(n))[0].unwrap() as usize % SETS;
-        let sharing: Vec<_> = (0..).filter(|n| set(*n) == set(0)).take(WAYS).collect();
-        for n in &sharing {
-            fail(&limiter, &nobody(*n), 1, now);
-        }
-        for n in &sharing {
-            assert_eq!(limiter.check(&nobody(*n), now), Ok(()));
-            fail(&limiter, &nobody(*n), 1, now);
-            assert_eq!(limiter.check(&nobody(*n), now), Err(Reason::TooManyFailures));
-        }
+    fn attempts_under_way_count() {
+        let (limiter, now) = limiter(3);
+        let mallory = client("10.0.0.7", "alice");
+        let mut under_way: Vec<Attempt> = (0..64).filter_map(|_| limiter.reserve(&mallory, now).ok()?).collect();
+        assert_eq!(under_way.len(), 3);
+        under_way.pop().unwrap().finish(Reason::WrongPassword, now);
+        assert!(is_paused(&limiter, &mallory, now), "one failure and two under way");
+        drop(under_way);
+        assert!(!is_paused(&limiter, &mallory, now), "what is given back doesn't count");
+        assert_eq!(fail(&limiter, &mallory, 10, now), 2);
     }
 
     #[test]
-    fn a_success_clears_the_user_and_not_the_address() {
-        let (limiter, now) = (FailureLimiter::new(3, WINDOW, PAUSE), Instant::now());
-        fail(&limiter, &client("10.0.0.7", "alice"), 2, now);
-        limiter.record(&client("10.0.0.7", "alice"), Reason::Password(None), now);
-        fail(&limiter, &client("10.0.0.8", "alice"), 2, now);
-        assert_eq!(limiter.check(&client("10.0.0.9", "alice"), now), Ok(()));
-        fail(&limiter, &client("10.0.0.7", "bob"), 1, now);
-        assert!(limiter.check(&client("10.0.0.7", "carol"), now).is_err());
+    fn a_success_neither_clears_failures_nor_ends_a_pause() {
+        let (limiter, now) = limiter(5);
+        let mut admitted = 0;
+        for _ in 0..250 {
+            admitted += fail(&limiter, &client("10.0.0.7", "alice"), 4, now);
+            attempt(&limiter, &client("192.168.0.1", "alice"), Reason::Password(None), now);
+        }
+        assert_eq!(admitted, 5);
+        let under_way = limiter.reserve(&client("10.0.0.9", "bob"), now).unwrap().unwrap();
+        fail(&limiter, &client("10.0.0.9", "bob"), 4, now);
+        limiter.lock().users.fail(under_way.user, 5, limiter.millis(now + PAUSE));
+        under_way.finish(Reason::Password(None), now);
+        assert!(is_paused(&limiter, &client("10.1.0.9", "bob"), now));
     }
 
     #[test]
     fn a_subnet_of_ipv6_is_one_address() {
-        let (limiter, now) = (FailureLimiter::new(3, WINDOW, PAUSE), Instant::now());
+        let (limiter, now) = limiter(3);
         for n in 1..=3 {
             fail(&limiter, &client(&format!("2001:db8::{n}"), &format!("user {n}")), 1, now);
         }
-        assert!(limiter.check(&client("2001:db8::4", "user 4"), now).is_err());
-        assert_eq!(limiter.check(&client("2001:db8:0:1::4", "user 4"), now), Ok(()));
+        assert!(is_paused(&limiter, &client("2001:db8::4", "user 4"), now));
+        assert!(!is_paused(&limiter, &client("2001:db8:0:1::4", "user 4"), now));
+    }
+
+    #[test]
+    fn a_network_is_paused_long_before_its_addresses_fill_the_table() {
+        let (limiter, now) = limiter(5);
+        let mut admitted = 0;
+        for n in 0..327_680_u32 {
+            let address = Ipv6Addr::new(0x2001, 0xdb8, 0, (n % 65_536) as u16, 0, 0, 0, 1).to_string();
+            admitted += fail(&limiter, &client(&address, &format!("user {n}")), 1, now);
+        }
+        assert_eq!(admitted, 5 * NETWORK_FACTOR);
+        let mallory = client("2001:db8:1::1", "alice");
+        assert_eq!(fail(&limiter, &mallory, 10, now), 5, "another network is limited as ever");
+    }
+
+    #[test]
+    fn a_full_set_gets_stricter() {
+        let (limiter, now) = limiter(2);
+        let set_of = |n: u32| {
+            let counted = limiter.counted(&client(&Ipv4Addr::from(n).to_string(), "u")).unwrap();
+            counted.address.id as usize % SETS
+        };
+        let sharing: Vec<u32> = (0..).map(|n| n * 256).filter(|n| set_of(*n) == set_of(0)).take(WAYS + 3).collect();
+        let client = |n: &u32| client(&Ipv4Addr::from(*n).to_string(), &format!("user {n}"));
+        for n in &sharing[..WAYS] {
+            assert_eq!(fail(&limiter, &client(n), 5, now), 2);
+        }
+        let [first, second, third] = &sharing[WAYS..] else { unreachable!() };
+        assert_eq!(fail(&limiter, &client(first), 1, now), 1);
+        assert_eq!(fail(&limiter, &client(second), 5, now), 1, "newcomers share an entry");
+        assert!(is_paused(&limiter, &client(third), now));
+        assert!(sharing[..WAYS].iter().all(|n| is_paused(&limiter, &client(n), now)), "no pause ended early");
+        assert!(!is_paused(&limiter, &client(third), now + PAUSE));
     }
 
     #[test]
     fn a_million_addresses_neither_fill_memory_nor_end_a_pause() {
-        let (limiter, now) = (FailureLimiter::new(3, WINDOW, PAUSE), Instant::now());
+        let (limiter, now) = limiter(3);
         let mallory = client("10.0.0.7", "alice");
         fail(&limiter, &mallory, 3, now);
-        let mut flood = client("", "");
         for n in 0..1_000_000_u32 {
-            flood.address = Cow::Owned(std::net::Ipv4Addr::from(n).to_string().into_bytes());
-            flood.identity = Identity::Nobody;
-            limiter.record(&flood, Reason::WrongPassword, now);
+            attempt(&limiter, &client(&Ipv4Addr::from(n * 256).to_string(), "x"), Reason::WrongPassword, now);
         }
-        assert!(limiter.check(&mallory, now).is_err());
-        assert_eq!(limiter.lock().len(), SETS);
-        assert!(size_of::<Entry>() <= 32);
+        assert!(is_paused(&limiter, &mallory, now));
+        let tables = limiter.lock();
+        assert_eq!((tables.addresses.0.len(), tables.users.0.len()), (SETS, SETS));
+        assert!(size_of::<[Entry; WAYS + 1]>() * SETS * 2 <= 3_000_000);
     }
 }

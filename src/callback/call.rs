@@ -1,12 +1,12 @@
 //! A call that decides a request: a callback of the program's, or the hash of a password. It runs without any lock held.
 
 use std::borrow::Cow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 #[cfg(feature = "tokio")]
 use std::pin::Pin;
 
 use super::Verdict;
-use crate::reason::Reason;
+use crate::foreign_code::{Panicked, contain};
+use crate::reason::{CallbackId, Reason};
 use crate::zap::Reply;
 
 /// The call, with everything that it needs.
@@ -57,11 +57,7 @@ impl Call {
             #[cfg(feature = "tokio")]
             Work::Async(_) => return Decision::refusal(Reason::NeedsRuntime),
         };
-        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
-            // Dropping a payload may panic in its turn.
-            std::mem::forget(payload);
-            Decision::refusal(Reason::CallbackPanicked)
-        })
+        contain(work).unwrap_or_else(|Panicked| Decision::refusal(Reason::CallbackPanicked))
     }
 
     /// Whether only the tokio front end can run it.
@@ -82,8 +78,19 @@ impl Call {
     }
 }
 
+/// Turns the verdict of a PLAIN callback into a decision. Text that the callback made at run time may quote the password in
+/// whatever form, so it is shown nowhere; static text is.
+pub(crate) fn conclude_plain(verdict: Verdict, callback: CallbackId, user_id: impl FnOnce() -> String) -> Decision {
+    let verdict = match verdict {
+        Verdict::Deny(Cow::Owned(_)) => Verdict::from(false),
+        Verdict::Fault(Cow::Owned(_)) => Verdict::Fault(Cow::Borrowed("callback failed")),
+        verdict => verdict,
+    };
+    conclude(verdict, callback, user_id)
+}
+
 /// Turns a callback's verdict into a decision. `user_id` is called where the verdict doesn't name the client.
-pub(crate) fn conclude(verdict: Verdict, user_id: impl FnOnce() -> String) -> Decision {
+pub(crate) fn conclude(verdict: Verdict, callback: CallbackId, user_id: impl FnOnce() -> String) -> Decision {
     let mut reply = Reply::new();
     let mut refuse = |reason: Reason, text: Cow<'static, str>| {
         reason.refuse_saying(&mut reply, text);
@@ -98,12 +105,12 @@ pub(crate) fn conclude(verdict: Verdict, user_id: impl FnOnce() -> String) -> De
         }
         Verdict::Allow => {
             reply.allow(user_id().as_bytes());
-            Reason::CallbackAllowed
+            Reason::CallbackAllowed(callback)
         }
         Verdict::AllowAs { user_id, metadata } => {
             reply.allow(user_id.as_bytes());
             reply.add_metadata(&metadata);
-            Reason::CallbackAllowed
+            Reason::CallbackAllowed(callback)
         }
     };
     Decision { reason, reply }

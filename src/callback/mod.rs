@@ -4,7 +4,8 @@ mod call;
 mod peer;
 mod verdict;
 
-pub(crate) use call::{Call, Decision, conclude};
+pub(crate) use crate::reason::CallbackId;
+pub(crate) use call::{Call, Decision, conclude, conclude_plain};
 pub use peer::Peer;
 pub use verdict::Verdict;
 

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::parse::parse;
 use super::{Certificate, MAX_FILE};
-use crate::error::{Error, LOG_TARGET, Result};
+use crate::error::{Error, Result};
 use crate::keys::KeyPair;
 use crate::regular_file;
 
@@ -64,17 +64,13 @@ fn open(path: &Path, is_file: bool) -> Result<(File, Metadata)> {
 
 fn warn(path: &Path, mode: u32, pair: &KeyPair) {
     if mode & 0o077 != 0 {
-        log::warn!(
-            target: LOG_TARGET,
+        log_warn!(
             "{path:?} holds a secret key, and others than its owner have access (mode {:03o}): chmod 600",
             mode & 0o777
         );
     }
     if matches!(pair.check(), Err(Error::KeyMismatch)) {
-        log::warn!(
-            target: LOG_TARGET,
-            "{path:?}: the public and the secret key are not a pair; no handshake will succeed with them"
-        );
+        log_warn!("{path:?}: the public and the secret key are not a pair; no handshake will succeed with them");
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::SystemTime;
 
 use foldhash::fast::RandomState;
 
-use crate::callback::{Call, Decision, Lookup, Peer, Verdict, conclude};
+use crate::callback::{Call, CallbackId, Decision, Lookup, Peer, Verdict, conclude};
 use crate::certificate::KeyInfo;
 use crate::error::Result;
 use crate::in_place::fits_in_place;
@@ -43,9 +43,9 @@ pub(crate) enum CurveSource {
         keys: KeyDirectory,
         _observer: Arc<ReloadObserver>,
     },
-    Callback(Arc<CurveCallback>),
+    Callback(Arc<CurveCallback>, CallbackId),
     #[cfg(feature = "tokio")]
-    AsyncCallback(Arc<AsyncCurveCallback>),
+    AsyncCallback(Arc<AsyncCurveCallback>, CallbackId),
 }
 
 /// What a source knows about a key without asking the program.
@@ -53,7 +53,7 @@ enum Known {
     No,
     Any,
     Listed(Option<Arc<KeyInfo>>),
-    CallbackDecides,
+    CallbackDecides(CallbackId),
 }
 
 impl CurveSource {
@@ -63,7 +63,7 @@ impl CurveSource {
             Known::No => return Lookup::Refuse(Reason::UnknownKey),
             Known::Any => (Reason::AnyKey, None),
             Known::Listed(info) => (Reason::ListedKey, info),
-            Known::CallbackDecides => return self.ask(request, key, user_id.cloned()),
+            Known::CallbackDecides(_) => return self.ask(request, key, user_id.cloned()),
         };
         if let Err(reason) = check_validity(info.as_deref()) {
             return Lookup::Refuse(reason);
@@ -74,14 +74,13 @@ impl CurveSource {
         }
     }
 
-    /// Whether a client that was accepted with this key and on this evidence would be accepted again. A callback isn't
-    /// asked again: its verdict holds as long as a callback decides.
-    pub(crate) fn still_accepts(&self, key: &PublicKey, evidence: Evidence) -> bool {
+    /// Whether a client that was accepted with this key and on this evidence would be accepted again.
+    pub(crate) fn recheck(&self, key: &PublicKey, evidence: Evidence) -> Result<(), Reason> {
         match self.look_up(key) {
-            Known::No => false,
-            Known::Any => true,
-            Known::Listed(info) => check_validity(info.as_deref()).is_ok(),
-            Known::CallbackDecides => evidence == Evidence::Callback,
+            Known::No => Err(Reason::UnknownKey),
+            Known::Any => Ok(()),
+            Known::Listed(info) => check_validity(info.as_deref()),
+            Known::CallbackDecides(id) => evidence.holds_for(id),
         }
     }
 
@@ -92,9 +91,9 @@ impl CurveSource {
             CurveSource::Keys(_) => Known::No,
             CurveSource::Directory(keys) => keys.get(key).cloned().map_or(Known::No, Known::Listed),
             CurveSource::Store { keys, .. } => keys.look_up(key).map_or(Known::No, Known::Listed),
-            CurveSource::Callback(_) => Known::CallbackDecides,
+            CurveSource::Callback(_, id) => Known::CallbackDecides(*id),
             #[cfg(feature = "tokio")]
-            CurveSource::AsyncCallback(_) => Known::CallbackDecides,
+            CurveSource::AsyncCallback(_, id) => Known::CallbackDecides(*id),
         }
     }
 
@@ -103,14 +102,14 @@ impl CurveSource {
         let key = *key;
         let name = move || user_id.map_or_else(|| key.to_string(), |user_id| user_id(&key));
         match self {
-            CurveSource::Callback(callback) => {
-                let callback = callback.clone();
-                Lookup::Ask(Call::new(move || conclude(callback(&key, &peer), name)))
+            CurveSource::Callback(callback, id) => {
+                let (callback, id) = (callback.clone(), *id);
+                Lookup::Ask(Call::new(move || conclude(callback(&key, &peer), id, name)))
             }
             #[cfg(feature = "tokio")]
-            CurveSource::AsyncCallback(callback) => {
-                let callback = callback.clone();
-                Lookup::Ask(Call::new_async(move || async move { conclude(callback(key, peer).await, name) }))
+            CurveSource::AsyncCallback(callback, id) => {
+                let (callback, id) = (callback.clone(), *id);
+                Lookup::Ask(Call::new_async(move || async move { conclude(callback(key, peer).await, id, name) }))
             }
             _ => Lookup::Refuse(Reason::UnknownKey),
         }
@@ -162,9 +161,9 @@ impl CurveSource {
             CurveSource::Keys(_) => "a set of keys",
             CurveSource::Directory(_) => "a directory",
             CurveSource::Store { .. } => "a live store",
-            CurveSource::Callback(_) => "a callback",
+            CurveSource::Callback(..) => "a callback",
             #[cfg(feature = "tokio")]
-            CurveSource::AsyncCallback(_) => "a callback",
+            CurveSource::AsyncCallback(..) => "a callback",
         }
     }
 }

@@ -6,6 +6,7 @@ use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
 use super::engine::CallId;
 use crate::callback::{Call, Decision};
+use crate::foreign_code::drop_payload;
 use crate::reason::Reason;
 
 /// Cancelled when dropped.
@@ -68,8 +69,7 @@ impl AsyncCalls {
             Err(error) => {
                 let task = error.id();
                 if let Ok(payload) = error.try_into_panic() {
-                    // Dropping a payload may panic in its turn.
-                    std::mem::forget(payload);
+                    drop_payload(payload);
                 }
                 (task, Decision::refusal(Reason::CallbackPanicked))
             }

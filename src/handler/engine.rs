@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 
-use crate::authenticator::{Authenticator, Outcome};
+use crate::authenticator::{Attempt, Authenticator, Outcome};
 use crate::callback::{Call, Decision};
 use crate::reason::Reason;
 use crate::zap::{Client, Parsed, Reply};
@@ -39,6 +39,7 @@ struct Pending<E> {
     envelope: E,
     request_id: Vec<u8>,
     client: Client<'static>,
+    attempt: Option<Attempt>,
     deadline: Instant,
 }
 
@@ -76,15 +77,16 @@ impl<E> Engine<E> {
         };
         let client = parsed.request.as_ref().map_or_else(|_| Client::unknown(), Client::of);
         match self.authenticator.decide(&parsed.request, &mut self.reply) {
-            Outcome::Decided(reason) => {
-                self.authenticator.finalize(&client, reason, &mut self.reply);
+            Outcome::Decided(reason, attempt) => {
+                self.authenticator.finalize(&client, reason, &mut self.reply, attempt);
                 Action::SendReply
             }
-            Outcome::Ask(call) => {
+            Outcome::Ask(call, attempt) => {
                 let pending = Pending {
                     envelope: envelope(),
                     request_id: parsed.request_id.as_ref().to_vec(),
                     client: client.into_owned(),
+                    attempt,
                     deadline: now() + self.authenticator.limits().deadline(),
                 };
                 Action::Run(self.wait(pending), call)
@@ -100,7 +102,7 @@ impl<E> Engine<E> {
         };
         let client = parsed.request.as_ref().map_or_else(|_| Client::unknown(), Client::of);
         reason.refuse(&mut self.reply);
-        self.authenticator.finalize(&client, reason, &mut self.reply);
+        self.authenticator.finalize(&client, reason, &mut self.reply, None);
         Action::SendReply
     }
 
@@ -118,11 +120,11 @@ impl<E> Engine<E> {
     }
 
     /// Processes the decision of a call; `None` if it comes too late, after the request was replied to.
-    pub(crate) fn finish(&mut self, id: CallId, mut decision: Decision) -> Option<DeferredReply<E>> {
+    pub(crate) fn finish(&mut self, id: CallId, decision: Decision) -> Option<DeferredReply<E>> {
         let pending = self.pending.remove(&id)?;
         self.deadlines.remove(&(pending.deadline, id));
-        self.authenticator.finalize(&pending.client, decision.reason, &mut decision.reply);
-        Some(DeferredReply { envelope: pending.envelope, request_id: pending.request_id, reply: decision.reply })
+        let reply = self.authenticator.finalize_call(&pending.client, decision, pending.attempt);
+        Some(DeferredReply { envelope: pending.envelope, request_id: pending.request_id, reply })
     }
 
     /// When [`expire`](Self::expire) has to be called next.

@@ -68,7 +68,7 @@ impl Pool {
             return Err(Reason::TooManyCalls);
         }
         let worker = self.start().map_err(|error| {
-            log::error!(target: crate::error::LOG_TARGET, "cannot start a thread for a callback: {error}");
+            log_error!("cannot start a thread for a callback: {error}");
             Reason::NoThread
         })?;
         // The thread has just been started, and ends only when this sender is dropped.

@@ -20,7 +20,7 @@ use super::socket::{Batch, NewCall, ZapSocket};
 use crate::audit::EventKind;
 use crate::authenticator::Authenticator;
 use crate::callback::Decision;
-use crate::error::{Error, LOG_TARGET, Result};
+use crate::error::{Error, Result};
 use crate::ffi::{Errno, HandlerSocket};
 
 /// How long callbacks that are under way may hold up the end of the task.
@@ -97,7 +97,7 @@ impl Authenticator {
             control: control.clone(),
         };
         let task = runtime.spawn(server.run());
-        log::debug!(target: LOG_TARGET, "handler started");
+        log_debug!("handler started");
         self.audit().publish(EventKind::Started, "handler task started");
         Ok(AsyncAuthenticator { authenticator: self.clone(), control, task: Some(task) })
     }
@@ -227,7 +227,7 @@ impl Drop for ContextGuard {
         if let Some(context) = self.0.take() {
             let spawned = std::thread::Builder::new().name("zmq-auth-context".into()).spawn(move || drop(context));
             if let Err(error) = spawned {
-                log::error!(target: LOG_TARGET, "cannot start a thread to let go of the context: {error}");
+                log_error!("cannot start a thread to let go of the context: {error}");
             }
         }
     }
@@ -242,13 +242,13 @@ impl HandlerTask {
             Ok(()) => {
                 // A client without a reply is refused all the same: the endpoint is gone.
                 let _ = self.socket.reject_pending();
-                log::debug!(target: LOG_TARGET, "handler stopped");
+                log_debug!("handler stopped");
             }
             Err(Errno::TERMINATED) => {
                 self.context.forget();
-                log::debug!(target: LOG_TARGET, "handler stopped: its context has ended");
+                log_debug!("handler stopped: its context has ended");
             }
-            Err(error) => log::error!(target: LOG_TARGET, "handler stopped: libzmq failed: {error}"),
+            Err(error) => log_error!("handler stopped: libzmq failed: {error}"),
         }
         let HandlerTask { readiness, socket, context, mut pool, mut async_calls, control } = self;
         let authenticator = socket.authenticator().clone();
@@ -268,6 +268,7 @@ impl HandlerTask {
         })
         .await;
         authenticator.audit().abandoned(pool.stop(Duration::ZERO));
+        authenticator.audit().log_left_out();
         authenticator.audit().publish(EventKind::Stopped, "handler task stopped");
     }
 
@@ -348,7 +349,7 @@ struct PanicLog;
 impl Drop for PanicLog {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            log::error!(target: LOG_TARGET, "handler stopped: it panicked");
+            log_error!("handler stopped: it panicked");
         }
     }
 }

@@ -1,7 +1,6 @@
 //! The front end that is a thread: the guard that starts and stops it, and its loop.
 
 use std::ops::Deref;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
@@ -13,8 +12,9 @@ use super::wake::{WakeReceiver, WakeSender, wake_channel};
 use crate::audit::EventKind;
 use crate::authenticator::Authenticator;
 use crate::callback::Decision;
-use crate::error::{Error, LOG_TARGET, Result};
+use crate::error::{Error, Result};
 use crate::ffi::Errno;
+use crate::foreign_code::{Panicked, contain};
 use crate::reason::Reason;
 
 /// How long `stop` waits for the handler thread in all.
@@ -118,7 +118,7 @@ impl Authenticator {
             server.run();
         };
         let thread = Builder::new().name("zmq-auth".into()).spawn(run).map_err(Error::Thread)?;
-        log::debug!(target: LOG_TARGET, "handler started");
+        log_debug!("handler started");
         self.audit().publish(EventKind::Started, "handler thread started");
         Ok(ThreadAuthenticator { authenticator: self.clone(), control, waker, thread: Some(thread) })
     }
@@ -199,7 +199,7 @@ impl Deref for ThreadAuthenticator {
 impl Drop for ThreadAuthenticator {
     fn drop(&mut self) {
         if let Err(error) = self.end() {
-            log::error!(target: LOG_TARGET, "{error}");
+            log_error!("{error}");
         }
     }
 }
@@ -218,24 +218,21 @@ struct HandlerThread {
 impl HandlerThread {
     /// Serves until the end, then frees the endpoint first and the workers second.
     fn run(mut self) {
-        match catch_unwind(AssertUnwindSafe(|| self.serve())) {
+        match contain(|| self.serve()) {
             Ok(Ok(())) => {
                 // A client without a reply is refused all the same: the endpoint is gone.
-                let _ = catch_unwind(AssertUnwindSafe(|| self.socket.reject_pending()));
-                log::debug!(target: LOG_TARGET, "handler stopped");
+                let _ = contain(|| self.socket.reject_pending());
+                log_debug!("handler stopped");
             }
-            Ok(Err(Errno::TERMINATED)) => log::debug!(target: LOG_TARGET, "handler stopped: its context has ended"),
-            Ok(Err(error)) => log::error!(target: LOG_TARGET, "handler stopped: libzmq failed: {error}"),
-            Err(payload) => {
-                // Dropping a payload may panic in its turn.
-                std::mem::forget(payload);
-                log::error!(target: LOG_TARGET, "handler stopped: it panicked");
-            }
+            Ok(Err(Errno::TERMINATED)) => log_debug!("handler stopped: its context has ended"),
+            Ok(Err(error)) => log_error!("handler stopped: libzmq failed: {error}"),
+            Err(Panicked) => log_error!("handler stopped: it panicked"),
         }
         let HandlerThread { socket, pool, .. } = self;
         let authenticator = socket.authenticator().clone();
         drop(socket);
         authenticator.audit().abandoned(pool.stop(GRACE));
+        authenticator.audit().log_left_out();
         authenticator.audit().publish(EventKind::Stopped, "handler thread stopped");
     }
 

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::parse;
 use super::table::{PasswordTable, UserList};
-use crate::error::{Error, LOG_TARGET, Result};
+use crate::error::{Error, Result};
 use crate::regular_file;
 use crate::reload::{ReloadObserver, ReloadSummary, Source, Stamp, Stamper, Store, StoreProblem, StoreStatus};
 
@@ -317,10 +317,7 @@ fn read(path: &Path) -> Result<(Zeroizing<Vec<u8>>, fs::Metadata)> {
 fn warn(path: &Path, mode: u32, warned_of: &mut u32) {
     let mode = mode & 0o777;
     if mode & 0o077 != 0 && *warned_of != mode {
-        log::warn!(
-            target: LOG_TARGET,
-            "{path:?} holds passwords, and others than its owner have access (mode {mode:03o}): chmod 600"
-        );
+        log_warn!("{path:?} holds passwords, and others than its owner have access (mode {mode:03o}): chmod 600");
     }
     *warned_of = mode;
 }

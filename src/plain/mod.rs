@@ -9,13 +9,12 @@ mod parse;
 mod password;
 mod table;
 
-use std::borrow::Cow;
 use std::hash::BuildHasher;
 use std::sync::{Arc, OnceLock};
 
 use zeroize::Zeroizing;
 
-use crate::callback::{Call, Lookup, Peer, Verdict, conclude};
+use crate::callback::{Call, CallbackId, Lookup, Peer, Verdict, conclude_plain};
 use crate::reason::{Evidence, Fingerprint, Reason};
 use crate::reload::ReloadObserver;
 use crate::zap::Request;
@@ -35,9 +34,9 @@ pub(crate) enum PlainSource {
         file: PasswordFile,
         _observer: Arc<ReloadObserver>,
     },
-    Callback(Arc<PlainCallback>),
+    Callback(Arc<PlainCallback>, CallbackId),
     #[cfg(feature = "tokio")]
-    AsyncCallback(Arc<AsyncPlainCallback>),
+    AsyncCallback(Arc<AsyncPlainCallback>, CallbackId),
 }
 
 impl PlainSource {
@@ -56,42 +55,42 @@ impl PlainSource {
                 }
                 accept_if(table.holds(username, password))
             }),
-            PlainSource::Callback(callback) => {
+            PlainSource::Callback(callback, id) => {
                 let Some((user, password, peer)) = arguments(request, username, password) else {
                     return Lookup::Refuse(Reason::UnreadableText);
                 };
-                let callback = callback.clone();
+                let (callback, id) = (callback.clone(), *id);
                 Lookup::Ask(Call::new(move || {
                     let verdict = callback(&user, &password, &peer);
-                    conclude(redacted(verdict, &password), || user)
+                    conclude_plain(verdict, id, || user)
                 }))
             }
             #[cfg(feature = "tokio")]
-            PlainSource::AsyncCallback(callback) => {
+            PlainSource::AsyncCallback(callback, id) => {
                 let Some((user, password, peer)) = arguments(request, username, password) else {
                     return Lookup::Refuse(Reason::UnreadableText);
                 };
-                let callback = callback.clone();
+                let (callback, id) = (callback.clone(), *id);
                 Lookup::Ask(Call::new_async(move || async move {
-                    let verdict = callback(user.clone(), password.clone().into(), peer).await;
-                    conclude(redacted(verdict, &password), || user)
+                    let verdict = callback(user.clone(), password.into(), peer).await;
+                    conclude_plain(verdict, id, || user)
                 }))
             }
         }
     }
 
-    /// Whether a user who was accepted on this evidence would be accepted again. A callback isn't asked again: its
-    /// verdict holds as long as a callback decides.
-    pub(crate) fn still_accepts(&self, username: &[u8], evidence: Evidence) -> bool {
+    /// Whether a user who was accepted on this evidence would be accepted again.
+    pub(crate) fn recheck(&self, username: &[u8], evidence: Evidence) -> Result<(), Reason> {
         let is_current = |table: &PasswordTable| {
-            table.fingerprint(username).is_some_and(|fingerprint| evidence == Evidence::Password(fingerprint))
+            let fingerprint = table.fingerprint(username).ok_or(Reason::WrongPassword)?;
+            if evidence == Evidence::Password(fingerprint) { Ok(()) } else { Err(Reason::WrongPassword) }
         };
         match self {
             PlainSource::Table(table) => is_current(table),
             PlainSource::File { file, .. } => file.read(|table| is_current(table)),
-            PlainSource::Callback(_) => evidence == Evidence::Callback,
+            PlainSource::Callback(_, id) => evidence.holds_for(*id),
             #[cfg(feature = "tokio")]
-            PlainSource::AsyncCallback(_) => evidence == Evidence::Callback,
+            PlainSource::AsyncCallback(_, id) => evidence.holds_for(*id),
         }
     }
 
@@ -100,9 +99,9 @@ impl PlainSource {
         match self {
             PlainSource::Table(_) => "a table of users",
             PlainSource::File { .. } => "a password file",
-            PlainSource::Callback(_) => "a callback",
+            PlainSource::Callback(..) => "a callback",
             #[cfg(feature = "tokio")]
-            PlainSource::AsyncCallback(_) => "an async callback",
+            PlainSource::AsyncCallback(..) => "an async callback",
         }
     }
 }
@@ -112,17 +111,6 @@ fn arguments(request: &Request<'_>, username: &[u8], password: &[u8]) -> Option<
     let user = str::from_utf8(username).ok()?.to_owned();
     let password = Zeroizing::new(str::from_utf8(password).ok()?.to_owned());
     Some((user, password, Peer::of(request)?))
-}
-
-/// A reason that quotes the password would be logged: it is left out, also where it is escaped as `{:?}` does.
-fn redacted(verdict: Verdict, password: &str) -> Verdict {
-    let escaped = Zeroizing::new(password.escape_debug().to_string());
-    let quotes = |text: &str| text.contains(password) || text.contains(escaped.as_str());
-    match verdict {
-        Verdict::Deny(text) if quotes(&text) => Verdict::from(false),
-        Verdict::Fault(text) if quotes(&text) => Verdict::Fault(Cow::Borrowed("callback failed")),
-        verdict => verdict,
-    }
 }
 
 /// Of a password, or of the hash that stands for it.

@@ -5,7 +5,6 @@ use std::sync::{Mutex, Weak};
 use std::time::SystemTime;
 
 use super::{ReloadSummary, StoreProblem, StoreStatus, lock};
-use crate::error::LOG_TARGET;
 use crate::escape::EscapedPath;
 
 /// So many problems of one reload are written to the log; the others are counted there.
@@ -104,18 +103,18 @@ impl Report {
     /// Logs the event and hands it to the observers. No lock may be held.
     pub(super) fn publish(&self, event: &ReloadEvent) {
         for problem in event.problems.iter().take(LOGGED) {
-            log::error!(target: LOG_TARGET, "{problem}; what was in force before stays so");
+            log_error!("{problem}; what was in force before stays so");
         }
         if event.problems.len() > LOGGED {
             let more = event.problems.len() - LOGGED;
-            log::error!(target: LOG_TARGET, "{}: {more} more such problems", EscapedPath(&event.path));
+            log_error!("{}: {more} more such problems", EscapedPath(&event.path));
         }
         let still = |file: &Path| event.problems.iter().any(|problem| problem.file == file);
         for problem in event.solved.iter().take(LOGGED).filter(|problem| !still(&problem.file)) {
-            log::info!(target: LOG_TARGET, "no longer so: {problem}");
+            log_info!("no longer so: {problem}");
         }
         if let Some(summary) = event.summary() {
-            log::info!(target: LOG_TARGET, "{summary}");
+            log_info!("{summary}");
         }
         let observers = lock(&self.observers).clone();
         for observer in observers.iter().filter_map(Weak::upgrade) {

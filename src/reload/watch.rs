@@ -13,7 +13,6 @@ use std::time::{Duration, Instant, SystemTime};
 use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
-use crate::error::LOG_TARGET;
 use crate::error::{Error, Result};
 
 /// Whoever changes one file mostly changes more: they are read together.
@@ -210,7 +209,7 @@ impl<W: Watched> WatchThread<W> {
                 self.seen = now;
                 let failure = error.to_string();
                 if self.failure.as_ref() != Some(&failure) {
-                    log::error!(target: LOG_TARGET, "{:?}: cannot watch: {failure}; it is looked at twice a second", self.directory);
+                    log_error!("{:?}: cannot watch: {failure}; it is looked at twice a second", self.directory);
                 }
                 self.failure = Some(failure);
             }
