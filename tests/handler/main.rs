@@ -6,6 +6,7 @@ mod harness;
 #[cfg(target_os = "linux")]
 mod contexts;
 mod lifecycle;
+mod panicking_logger;
 #[cfg(feature = "tokio")]
 mod runtime;
 #[cfg(feature = "tokio")]

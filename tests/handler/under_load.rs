@@ -178,6 +178,8 @@ impl Domains {
             let status = zap::status_of(&reply);
             match expected {
                 Some(expected) => assert_eq!(status, expected, "question {}", n % 12),
+                // 300 where a callback was replaced while it ran.
+                None if matches!(n % 12, 6 | 11) => assert!(matches!(status, 200 | 300 | 400), "{status}"),
                 None => assert!(matches!(status, 200 | 400), "{status}, question {}", n % 12),
             }
         }

@@ -54,7 +54,7 @@ fn a_callback_that_fails_is_published(front_end: FrontEnd) {
     auth.configure_plain_callback(&domain, |user, _, _| -> Verdict {
         match user {
             "late" => Verdict::Retry,
-            "lost" => Err::<bool, _>("the database is gone").into(),
+            "lost" => Verdict::Fault("the database is gone".into()),
             _ => panic!("a callback that panics, as it should here"),
         }
     })
@@ -98,7 +98,7 @@ fn nothing_waits_for_a_full_stream_and_what_is_lost_is_counted() {
 }
 
 #[test]
-fn no_secret_is_published_and_text_from_the_wire_is_escaped_and_cut() {
+fn no_secret_is_in_an_event_and_text_is_escaped_where_it_is_written() {
     let auth = Authenticator::new();
     let secret = password("told");
     auth.configure_plain("d", [("alice", secret.as_str())]).unwrap();
@@ -112,8 +112,9 @@ fn no_secret_is_published_and_text_from_the_wire_is_escaped_and_cut() {
     let told: Vec<Event> = std::iter::from_fn(|| events.try_next()).collect();
     assert_eq!(told.len(), 4);
     assert!(told.iter().all(|event| !format!("{event:?}").contains(SENTINEL)));
-    assert_eq!(told[2].client.as_deref(), Some("evil\\nINFO"));
-    assert!(told[3].client.as_ref().unwrap().len() < 300);
+    assert_eq!(told[2].client.as_deref(), Some("evil\nINFO"));
+    assert!(told[2].to_string().contains("evil\\nINFO"), "{}", told[2]);
+    assert!(told[3].client.as_ref().unwrap().len() <= 1024);
 }
 
 #[test]
@@ -125,4 +126,19 @@ fn a_stream_that_is_dropped_is_forgotten() {
     let events = auth.events(10);
     auth.handle_zap_message(&["1.0", "1", "d", "127.0.0.1", "", "NULL"]);
     assert!(events.next_timeout(Duration::ZERO).is_some());
+}
+
+/// What programs compare: text as it is, not as it would be written.
+#[test]
+fn the_user_id_of_an_event_is_that_of_the_messages() {
+    for user in ["O'Brien", "CORP\\alice", "josé", "a\"b"] {
+        let auth = Authenticator::new();
+        let secret = password("raw");
+        auth.configure_plain("d", [(user, secret.as_str())]).unwrap();
+        let events = auth.events(1);
+        let reply = auth.handle_zap_message(&["1.0", "1", "d", "127.0.0.1", "", "PLAIN", user, &secret]).unwrap();
+        let event = events.try_next().unwrap();
+        assert_eq!((event.user_id.as_deref(), reply[4].as_slice()), (Some(user), user.as_bytes()));
+        assert_eq!(event.client.as_deref(), Some(user));
+    }
 }

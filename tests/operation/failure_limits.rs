@@ -1,15 +1,23 @@
 //! Limits on failed attempts: after too many, a pause.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use zmq_auth::{Authenticator, Error, EventKind, Handshake, SocketExt};
+use zmq_auth::{Authenticator, Error, EventKind, Handshake, SocketExt, Verdict};
 
+use crate::harness::barrier::Barrier;
 use crate::harness::front_end::{FrontEnd, behaviours};
-use crate::harness::log::password;
+use crate::harness::log::{password, stranger};
 use crate::harness::sockets::{Client, Server};
+use crate::harness::zap::{self, Asker};
 use crate::harness::{DEADLINE, domain};
 
-behaviours!(after_too_many_failures_even_the_right_password_is_refused_with_300);
+behaviours! {
+    after_too_many_failures_even_the_right_password_is_refused_with_300,
+    guesses_at_the_same_time_get_no_more_tries_than_one_after_another,
+    other_mechanisms_and_domains_of_a_paused_address_are_not_paused,
+}
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -95,4 +103,86 @@ fn the_event_names_the_pause() {
     assert_eq!(events.next_timeout(DEADLINE).unwrap().kind, EventKind::Denied);
     let event = events.next_timeout(DEADLINE).unwrap();
     assert_eq!((event.kind, event.reason.as_str()), (EventKind::Retry, "too many failed attempts"));
+}
+
+fn guesses_at_the_same_time_get_no_more_tries_than_one_after_another(front_end: FrontEnd) {
+    let (context, auth, domain) = (zmq::Context::new(), Authenticator::new(), domain("guesses"));
+    let (tried, (barrier, _open)) = (Arc::new(AtomicUsize::new(0)), Barrier::new());
+    let (count, inside) = (tried.clone(), barrier.clone());
+    auth.configure_plain_callback(&domain, move |_, password, _| {
+        count.fetch_add(1, Ordering::Relaxed);
+        inside.wait();
+        // The last of the guesses is right.
+        password == "guess-63"
+    })
+    .unwrap();
+    auth.limit_failures(3, MINUTE, MINUTE).unwrap();
+    let _running = front_end.start(&auth, &context);
+    let asker = Asker::connect(&context);
+    for guess in 0..64 {
+        let guess = format!("guess-{guess}");
+        asker.ask(&zap::request(&domain, "192.0.2.7", "PLAIN", &[b"alice", guess.as_bytes()]));
+    }
+    // All but three are answered at once.
+    let mut statuses: Vec<u16> = (0..61).map(|_| zap::status_of(&asker.reply())).collect();
+    barrier.open();
+    statuses.extend((0..3).map(|_| zap::status_of(&asker.reply())));
+    assert_eq!((tried.load(Ordering::Relaxed), statuses.iter().filter(|&&status| status == 300).count()), (3, 61));
+    assert!(!statuses.contains(&200));
+}
+
+fn other_mechanisms_and_domains_of_a_paused_address_are_not_paused(front_end: FrontEnd) {
+    let (context, auth, domain, other) =
+        (zmq::Context::new(), Authenticator::new(), domain("behind-nat"), domain("behind-nat"));
+    let (right, key) = (password("right"), stranger());
+    for domain in [&domain, &other] {
+        auth.configure_plain(domain, [("alice", right.as_str())]).unwrap();
+        auth.configure_curve_keys(domain, [key]).unwrap();
+    }
+    auth.limit_failures(1, MINUTE, MINUTE).unwrap();
+    let _running = front_end.start(&auth, &context);
+    let asker = Asker::connect(&context);
+    let status = |domain: &str, mechanism: &str, credentials: &[&[u8]]| {
+        asker.ask(&zap::request(domain, "192.0.2.7", mechanism, credentials));
+        zap::status_of(&asker.reply())
+    };
+    assert_eq!(status(&domain, "PLAIN", &[b"mallory", b"wrong"]), 400);
+    assert_eq!(status(&domain, "PLAIN", &[b"alice", right.as_bytes()]), 300);
+    assert_eq!(status(&domain, "CURVE", &[key.as_bytes()]), 200);
+    assert_eq!(status(&domain, "NULL", &[]), 200);
+    assert_eq!(status(&other, "PLAIN", &[b"alice", right.as_bytes()]), 200);
+}
+
+/// An LDAP-like callback that returns `Err` for a wrong password.
+#[test]
+fn a_callback_that_fails_counts_as_a_failure_and_one_that_asks_for_another_try_does_not() {
+    let auth = Authenticator::new();
+    auth.configure_plain_callback("d", |user, password, _| match (user, password) {
+        ("alice", "right") => Ok(Verdict::Allow),
+        ("down", _) => Ok(Verdict::Retry),
+        _ => Err("bind failed"),
+    })
+    .unwrap();
+    auth.limit_failures(3, MINUTE, MINUTE).unwrap();
+    for _ in 0..10 {
+        assert_eq!(ask(&auth, "10.0.0.7", "down", "x"), "300");
+    }
+    for _ in 0..3 {
+        assert_eq!(ask(&auth, "10.0.0.8", "alice", "wrong"), "500");
+    }
+    assert_eq!(ask(&auth, "10.0.1.9", "alice", "right"), "300");
+    assert_eq!(auth.counters().faults, 3);
+}
+
+#[test]
+fn an_explanation_takes_no_attempt() {
+    let auth = Authenticator::new();
+    auth.configure_plain("d", [("alice", password("right"))]).unwrap();
+    auth.limit_failures(1, MINUTE, MINUTE).unwrap();
+    let frames = ["1.0", "1", "d", "10.0.0.7", "", "PLAIN", "alice", "wrong"];
+    for _ in 0..10 {
+        assert_eq!(auth.explain(&frames).unwrap().status, Some(400));
+    }
+    assert_eq!(ask(&auth, "10.0.0.7", "alice", "wrong"), "400");
+    assert_eq!(auth.explain(&frames).unwrap().status, Some(300));
 }

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use zmq_auth::KeyPair;
 
-use crate::harness::usage::resident;
 use crate::harness::process::{is_child, run_again};
 use crate::harness::sockets::socket;
 use crate::harness::system::give_back_free_memory;
+use crate::harness::usage::resident;
 use crate::secret::{KEPT_AT_MOST, kept, mappings};
 
 const VARIABLE: &str = "ZMQ_AUTH_SECRETS_CONNECTIONS";

@@ -10,6 +10,7 @@ mod failures;
 mod limits;
 #[cfg(feature = "tokio")]
 mod many;
+mod rechecked;
 mod secrets;
 
 /// The payload of a panic, or what a future holds, that panics again when it is dropped.

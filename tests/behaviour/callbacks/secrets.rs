@@ -15,19 +15,26 @@ fn careless(user: &str, password: &str) -> Verdict {
         "denied" => Verdict::Deny(format!("no {password} here").into()),
         "failed" => Verdict::Fault(format!("INSERT {password}").into()),
         "error" => Err::<bool, _>(format!("cannot look up {password:?}")).into(),
-        // The others keep their words.
+        // Static text can't quote anything.
         "quiet" => Verdict::Deny("account closed".into()),
+        "broken" => Verdict::Fault("no database".into()),
+        // Text that is made at run time, whatever it says.
+        "locked" => Verdict::Deny(format!("{user} is locked").into()),
+        "hidden" => Verdict::Deny(password.chars().rev().collect::<String>().into()),
         _ => Err::<bool, _>("no database").into(),
     }
 }
 
 /// The name, the status, and what is left of the reason.
-const ANSWERS: [(&str, u16, &str); 5] = [
+const ANSWERS: [(&str, u16, &str); 8] = [
     ("denied", 400, "refused by the callback"),
     ("failed", 500, "callback failed"),
     ("error", 500, "callback failed"),
     ("quiet", 400, "account closed"),
     ("broken", 500, "no database"),
+    ("locked", 400, "refused by the callback"),
+    ("hidden", 400, "refused by the callback"),
+    ("other", 500, "callback failed"),
 ];
 
 #[track_caller]
