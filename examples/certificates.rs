@@ -103,7 +103,7 @@ fn visit(
         return Ok(seen.to_string());
     }
     let mut message = server.recv_with_sender(0)?;
-    let mut sender = message.sender();
+    let sender = message.sender();
     let name = sender.property("name").unwrap_or("nobody").to_owned();
     let team = sender.property("team").unwrap_or("no team");
     Ok(format!("{seen}, as {name} ({team})"))

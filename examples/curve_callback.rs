@@ -102,7 +102,7 @@ fn visit(
         return Ok(seen.to_string());
     }
     let mut message = server.recv_with_sender(0)?;
-    let mut sender = message.sender();
+    let sender = message.sender();
     let name = sender.user_id().unwrap_or("nobody").to_owned();
     let role = sender.property("role").unwrap_or("no role");
     Ok(format!("{seen}, as {name} ({role})"))

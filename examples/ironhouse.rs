@@ -83,7 +83,7 @@ impl Expect {
         match self {
             Expect::In => seen == Handshake::Authenticated,
             Expect::Denied => seen == Handshake::Denied(400),
-            Expect::Mismatch => matches!(seen, Handshake::WrongServerKeyOrMechanism(_)),
+            Expect::Mismatch => matches!(seen, Handshake::Failed(_)),
         }
     }
 }

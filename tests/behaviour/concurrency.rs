@@ -44,7 +44,7 @@ fn four_callbacks_are_under_way_at_once_and_hold_up_nobody(face: Face) {
     }
     gate.open();
     for (n, client) in clients.iter_mut().enumerate() {
-        let mut received = client.round_trip(&slow);
+        let received = client.round_trip(&slow);
         assert_eq!(received.sender().user_id(), Some(n.to_string().as_str()), "each has its own answer");
     }
 }

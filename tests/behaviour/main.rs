@@ -10,10 +10,18 @@ mod changes;
 mod concurrency;
 mod curve;
 mod domains;
+mod dropped_handlers;
+mod endpoint_roles;
 mod hostile_client;
 mod hostile_handler;
+#[cfg(target_os = "linux")]
+mod message_size;
+mod monitors;
 mod names;
+mod no_mechanism;
 mod null;
 mod order;
 mod plain;
+mod rebinding;
+mod request_servers;
 mod wire;

@@ -4,6 +4,8 @@
 mod harness;
 
 mod attempts;
+#[cfg(target_os = "linux")]
+mod disconnecting;
 mod events;
 mod explain;
 #[cfg(feature = "metrics")]
