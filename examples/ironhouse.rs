@@ -57,7 +57,7 @@ fn main() -> Result<()> {
         ensure!(expected.fits(client_saw) && expected.fits(server_saw), "{who}: {expected:?} was expected");
 
         if let Expect::In = expected {
-            let mut message = server.recv_with_sender(0)?;
+            let message = server.recv_with_sender(0)?;
             let user_id = message.sender().user_id().map(str::to_owned);
             ensure!(user_id == Some(alice.public.to_string()), "the server took the sender for {user_id:?}");
             println!("    the server got her message, and knows whose it is by her public key");

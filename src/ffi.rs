@@ -146,6 +146,7 @@ pub(crate) fn open_socket(context: &zmq::Context, kind: zmq::SocketType) -> Resu
 /// Binds a socket. (`zmq::Socket::bind` panics at an error number that it doesn't know, such as ENOTDIR.)
 pub(crate) fn bind(socket: &zmq::Socket, endpoint: &str) -> Result<(), Errno> {
     let endpoint = c_string(endpoint)?;
+    check_descriptors()?;
     // SAFETY: a live socket and a C string.
     check(unsafe { zmq_sys::zmq_bind(pointer(socket), endpoint.as_ptr()) })?;
     Ok(())
@@ -165,6 +166,15 @@ pub(crate) fn connect(socket: &zmq::Socket, endpoint: &str) -> Result<(), Errno>
     // SAFETY: a live socket and a C string.
     check(unsafe { zmq_sys::zmq_connect(pointer(socket), endpoint.as_ptr()) })?;
     Ok(())
+}
+
+/// Whether there are descriptors left. libzmq through 4.3.5 aborts the process where it has none to list the network
+/// interfaces with, which it does to bind a TCP endpoint.
+pub(crate) fn check_descriptors() -> Result<(), Errno> {
+    match std::io::pipe() {
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.raw_os_error().map_or(Errno::TOO_MANY_FILES, Errno)),
+    }
 }
 
 fn c_string(text: &str) -> Result<CString, Errno> {

@@ -61,16 +61,21 @@ const RETRY: Duration = Duration::from_millis(5);
 pub(super) fn rebind(socket: &zmq::Socket, endpoint: &str, timeout: Duration) -> Result<()> {
     // A time that no clock can tell is no deadline.
     let deadline = Instant::now().checked_add(timeout);
+    retry(deadline, ffi::check_descriptors).map_err(|error| failed("bind again, so it was not unbound", error))?;
     ffi::unbind(socket, endpoint).map_err(|error| failed("unbind", error))?;
+    retry(deadline, || ffi::bind(socket, endpoint)).map_err(|error| failed("bind again", error))
+}
+
+/// Tries until the deadline. The old listener is closed by libzmq's I/O thread, a moment later; and descriptors come and go.
+fn retry(deadline: Option<Instant>, attempt: impl Fn() -> Result<(), Errno>) -> Result<(), Errno> {
     loop {
-        match ffi::bind(socket, endpoint) {
-            // The old listener is closed by libzmq's I/O thread, a moment later; and descriptors come and go.
+        match attempt() {
             Err(Errno::ADDRESS_IN_USE | Errno::TOO_MANY_FILES | Errno::TOO_MANY_FILES_IN_ALL)
                 if deadline.is_none_or(|deadline| Instant::now() < deadline) =>
             {
                 sleep(RETRY);
             }
-            bound => return bound.map_err(|error| failed("bind again", error)),
+            outcome => return outcome,
         }
     }
 }

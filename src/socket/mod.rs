@@ -179,7 +179,8 @@ pub trait SocketExt: sealed::Sealed {
     /// Drops every client of a bound endpoint, so that each has to authenticate again; those that are still let in come
     /// back by themselves. To drop one client, there is [`Connection`](crate::Connection).
     ///
-    /// The endpoint is unbound and bound again, which may take a few tries while the system frees it: up to `timeout`.
+    /// The endpoint is unbound and bound again, which may take a few tries while the system frees it or has no descriptor
+    /// left: up to `timeout`.
     /// Messages that are under way can be lost. libzmq drops the old connections when the socket is next used: go on
     /// receiving. `endpoint` is what [`endpoint`](Self::endpoint) told after `bind`.
     ///
