@@ -221,7 +221,7 @@ pub enum Error {
 ///     server.bind("tcp://127.0.0.1:*")?;
 ///     Ok(server)
 /// }
-/// # server(&zmq::Context::new()).map(drop)
+/// # server(&zmq::Context::new()).unwrap();
 /// ```
 impl From<zmq::Error> for Error {
     fn from(error: zmq::Error) -> Self {

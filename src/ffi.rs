@@ -115,26 +115,22 @@ pub(crate) fn set_zap_enforce_domain(socket: &mut zmq::Socket, enforce: bool) ->
 
 /// Reads `ZMQ_ZAP_ENFORCE_DOMAIN`.
 pub(crate) fn zap_enforce_domain(socket: &mut zmq::Socket) -> Result<bool, Errno> {
-    let mut value: c_int = 0;
-    let mut size = size_of::<c_int>();
-    // SAFETY: the socket is live; the value is one int of `size` bytes.
-    check(unsafe {
-        let value = ptr::from_mut(&mut value).cast();
-        zmq_sys::zmq_getsockopt(socket.as_mut_ptr(), ZMQ_ZAP_ENFORCE_DOMAIN, value, &mut size)
-    })?;
-    Ok(value != 0)
+    Ok(int_option(socket, ZMQ_ZAP_ENFORCE_DOMAIN)? != 0)
 }
 
 /// `ZMQ_TYPE`, as `zmq.h` numbers the socket types. (`zmq::Socket::get_socket_type` panics at one that it doesn't know.)
 pub(crate) fn socket_type(socket: &mut zmq::Socket) -> Result<u32, Errno> {
-    let mut value: c_int = 0;
-    let mut size = size_of::<c_int>();
-    // SAFETY: the socket is live; the value is one int of `size` bytes.
+    Ok(int_option(socket, zmq_sys::ZMQ_TYPE as c_int)? as u32)
+}
+
+/// Reads an option whose value is an int.
+fn int_option(socket: &mut zmq::Socket, option: c_int) -> Result<c_int, Errno> {
+    let (mut value, mut size): (c_int, usize) = (0, size_of::<c_int>());
+    // SAFETY: the socket is live; the value is one int of `size` bytes, and libzmq refuses to write another number of them.
     check(unsafe {
-        let value = ptr::from_mut(&mut value).cast();
-        zmq_sys::zmq_getsockopt(socket.as_mut_ptr(), zmq_sys::ZMQ_TYPE as c_int, value, &mut size)
+        zmq_sys::zmq_getsockopt(socket.as_mut_ptr(), option, ptr::from_mut(&mut value).cast(), &mut size)
     })?;
-    Ok(value as u32)
+    Ok(value)
 }
 
 /// Opens a socket. (`zmq::Context::socket` panics at an error number that it doesn't know, such as ENFILE.)
@@ -145,27 +141,24 @@ pub(crate) fn open_socket(context: &zmq::Context, kind: zmq::SocketType) -> Resu
 
 /// Binds a socket. (`zmq::Socket::bind` panics at an error number that it doesn't know, such as ENOTDIR.)
 pub(crate) fn bind(socket: &zmq::Socket, endpoint: &str) -> Result<(), Errno> {
-    let endpoint = c_string(endpoint)?;
     check_descriptors()?;
+    let endpoint = c_string(endpoint)?;
     // SAFETY: a live socket and a C string.
-    check(unsafe { zmq_sys::zmq_bind(pointer(socket), endpoint.as_ptr()) })?;
-    Ok(())
+    check(unsafe { zmq_sys::zmq_bind(pointer(socket), endpoint.as_ptr()) }).map(drop)
 }
 
 /// Unbinds a socket; as for [`bind`].
 pub(crate) fn unbind(socket: &zmq::Socket, endpoint: &str) -> Result<(), Errno> {
     let endpoint = c_string(endpoint)?;
     // SAFETY: a live socket and a C string.
-    check(unsafe { zmq_sys::zmq_unbind(pointer(socket), endpoint.as_ptr()) })?;
-    Ok(())
+    check(unsafe { zmq_sys::zmq_unbind(pointer(socket), endpoint.as_ptr()) }).map(drop)
 }
 
 /// Connects a socket; as for [`bind`].
 pub(crate) fn connect(socket: &zmq::Socket, endpoint: &str) -> Result<(), Errno> {
     let endpoint = c_string(endpoint)?;
     // SAFETY: a live socket and a C string.
-    check(unsafe { zmq_sys::zmq_connect(pointer(socket), endpoint.as_ptr()) })?;
-    Ok(())
+    check(unsafe { zmq_sys::zmq_connect(pointer(socket), endpoint.as_ptr()) }).map(drop)
 }
 
 /// Whether there are descriptors left. libzmq through 4.3.5 aborts the process where it has none to list the network
@@ -394,28 +387,32 @@ pub(crate) fn duplicate(descriptor: RawFd) -> std::io::Result<std::os::fd::Owned
 /// `SO_COOKIE`: a number of this socket that no other has had since the system was started.
 #[cfg(target_os = "linux")]
 pub(crate) fn cookie(socket: &std::os::fd::OwnedFd) -> std::io::Result<u64> {
-    use std::os::fd::AsRawFd;
-    let (mut cookie, mut size) = (0_u64, size_of::<u64>() as libc::socklen_t);
-    // SAFETY: an open descriptor; the value is one u64 of `size` bytes.
-    let rc = unsafe {
-        let value = ptr::from_mut(&mut cookie).cast();
-        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_COOKIE, value, &mut size)
-    };
-    if rc == -1 { Err(std::io::Error::last_os_error()) } else { Ok(cookie) }
+    let mut cookie = 0;
+    // SAFETY: the option's value is a u64.
+    unsafe { socket_option(socket, libc::SO_COOKIE, &mut cookie) }.map(|()| cookie)
 }
 
 /// `SO_PEERCRED`: the process at the other end of an ipc connection, as (uid, gid, pid).
 #[cfg(target_os = "linux")]
 pub(crate) fn peer_credentials(socket: &std::os::fd::OwnedFd) -> std::io::Result<(u32, u32, i32)> {
-    use std::os::fd::AsRawFd;
     let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
-    let mut size = size_of::<libc::ucred>() as libc::socklen_t;
-    // SAFETY: an open descriptor; the value is one struct of `size` bytes.
+    // SAFETY: the option's value is this struct of three ints.
+    unsafe { socket_option(socket, libc::SO_PEERCRED, &mut peer) }.map(|()| (peer.uid, peer.gid, peer.pid))
+}
+
+/// Reads an option of the system's socket.
+///
+/// # Safety
+/// The option's value is a `T`, and any bytes are one.
+#[cfg(target_os = "linux")]
+unsafe fn socket_option<T>(socket: &std::os::fd::OwnedFd, option: c_int, value: &mut T) -> std::io::Result<()> {
+    use std::os::fd::AsRawFd;
+    let mut size = size_of::<T>() as libc::socklen_t;
+    // SAFETY: an open descriptor; no more than the `size` bytes of the value are written.
     let rc = unsafe {
-        let value = ptr::from_mut(&mut peer).cast();
-        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_PEERCRED, value, &mut size)
+        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, option, ptr::from_mut(value).cast(), &mut size)
     };
-    if rc == -1 { Err(std::io::Error::last_os_error()) } else { Ok((peer.uid, peer.gid, peer.pid)) }
+    if rc == -1 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
 }
 
 fn send_flags(more: bool) -> c_int {
