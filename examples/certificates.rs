@@ -102,8 +102,8 @@ fn visit(
     if seen != Handshake::Authenticated {
         return Ok(seen.to_string());
     }
-    let mut message = server.recv_with_sender(0)?;
-    let mut sender = message.sender();
+    let message = server.recv_with_sender(0)?;
+    let sender = message.sender();
     let name = sender.property("name").unwrap_or("nobody").to_owned();
     let team = sender.property("team").unwrap_or("no team");
     Ok(format!("{seen}, as {name} ({team})"))

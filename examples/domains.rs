@@ -36,7 +36,7 @@ fn main() -> Result<()> {
         zmq::poll(&mut items, patience)?;
         let Some(ready) = items.iter().position(zmq::PollItem::is_readable) else { return Ok(None) };
         let (domain, server) = &doors[ready];
-        let mut message = server.recv_with_sender(0)?;
+        let message = server.recv_with_sender(0)?;
         Ok(Some((domain, message.sender().user_id().unwrap_or_default().to_owned())))
     };
 

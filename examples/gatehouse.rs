@@ -63,7 +63,7 @@ fn main() -> Result<()> {
         let handshake = server.wait_for_handshake(PATIENCE)?.context("the server heard nothing")?;
         let mut server_saw = handshake.to_string();
         if handshake == Handshake::Authenticated {
-            let mut request = server.recv_with_sender(0)?;
+            let request = server.recv_with_sender(0)?;
             // That is what a program goes by: it can't be forged.
             let user_id = request.sender().user_id().map(str::to_owned);
             ensure!(user_id == Some(key.to_string()), "{who}: the server took the sender for {user_id:?}");

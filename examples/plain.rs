@@ -47,7 +47,7 @@ fn main() -> Result<()> {
         ensure!(seen == expected, "{who} should have been {expected}");
 
         if seen == Handshake::Authenticated {
-            let mut request = server.recv_with_sender(0)?;
+            let request = server.recv_with_sender(0)?;
             let user_id = request.sender().user_id().map(str::to_owned);
             ensure!(user_id.as_deref() == Some("alice"), "the server took the sender for {user_id:?}");
             println!("  the server knows who asks: {user_id:?}");

@@ -1,7 +1,7 @@
 //! The error type. No variant ever holds a secret.
 
-use std::io;
 use std::path::PathBuf;
+use std::{fmt, io};
 
 use crate::escape::EscapedPath;
 
@@ -17,7 +17,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// let error = auth.allow(["10.0.0.0/33"]).unwrap_err();
 /// assert!(matches!(error, Error::AddressRule { .. }));
 /// ```
-#[derive(Debug, thiserror::Error)]
+///
+/// `Debug` shows the message behind the variant's name, so that a `main` that returns an error says what to do.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The libzmq in use was built without CURVE.
@@ -49,7 +51,7 @@ pub enum Error {
     },
     /// What is no CURVE key: 32 bytes, or 40 characters of Z85 (RFC 32) that stand for them.
     #[error("no CURVE key: {0}")]
-    Key(&'static str),
+    Key(KeyProblem),
     /// The public key is not the one that belongs to the secret key.
     #[error(
         "the public and the secret key are not a pair: load both from one certificate, or use KeyPair::from_secret"
@@ -149,8 +151,34 @@ pub enum Error {
         problem: &'static str,
     },
     /// The socket is bound or connected: options set now would not apply, and the endpoint would stay open.
-    #[error("the socket is bound or connected already: set its security first, on a new socket")]
+    #[error(
+        "the socket is bound or connected already: set its security first, on a new socket, or give the next endpoint a \
+         role of its own with bind_as or connect_as"
+    )]
     AlreadyBound,
+    /// libzmq applies no security mechanism to this kind of socket or transport, so a role would guard nothing.
+    #[error("{what} has no security mechanism in libzmq: nothing can be guarded there")]
+    NoMechanism {
+        /// The socket type or the transport.
+        what: String,
+    },
+    /// The socket's endpoints have roles of their own, and this call doesn't say which one is meant.
+    #[error("the socket's endpoints were made with bind_as or connect_as: use Endpoint::rebind")]
+    RolePerEndpoint,
+    /// The socket belongs to another context than the one that was given.
+    #[error("the socket belongs to another context: monitor it with the one that it was opened in")]
+    OtherContext,
+    /// It can't be known which connection a message came on.
+    #[error("no connection of this message is known: {0}")]
+    NoConnection(&'static str),
+    /// A connection could not be looked at or ended.
+    #[error("cannot {action}: {source}")]
+    Connection {
+        /// What was tried, as a verb phrase.
+        action: &'static str,
+        /// The system's answer.
+        source: io::Error,
+    },
     /// Another ZAP handler serves this context: there is one `inproc://zeromq.zap.01` in each.
     #[error("a ZAP handler is already running in this context: stop it first, or share its Authenticator")]
     AlreadyRunning,
@@ -180,4 +208,114 @@ pub enum Error {
         /// libzmq's answer.
         source: crate::ffi::Errno,
     },
+}
+
+/// For `?` on the `zmq` crate's own calls, in a function that returns this crate's [`Result`].
+///
+/// ```
+/// use zmq_auth::{SocketExt, zmq};
+///
+/// fn server(context: &zmq::Context) -> zmq_auth::Result<zmq::Socket> {
+///     let mut server = context.socket(zmq::REP)?;
+///     server.null_server("lab")?;
+///     server.bind("tcp://127.0.0.1:*")?;
+///     Ok(server)
+/// }
+/// # server(&zmq::Context::new()).unwrap();
+/// ```
+impl From<zmq::Error> for Error {
+    fn from(error: zmq::Error) -> Self {
+        Error::Zmq { action: "do what the program asked of it", source: error.into() }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {self}", self.variant())
+    }
+}
+
+impl Error {
+    fn variant(&self) -> &'static str {
+        match self {
+            Error::CurveUnavailable { .. } => "CurveUnavailable",
+            Error::LibzmqTooOld { .. } => "LibzmqTooOld",
+            Error::Key(_) => "Key",
+            Error::KeyMismatch => "KeyMismatch",
+            Error::Exists { .. } => "Exists",
+            Error::Io { .. } => "Io",
+            Error::Certificate { .. } => "Certificate",
+            Error::PasswordFile { .. } => "PasswordFile",
+            Error::CertificateName { .. } => "CertificateName",
+            Error::Metadata { .. } => "Metadata",
+            Error::Domain { .. } => "Domain",
+            Error::AddressRule { .. } => "AddressRule",
+            Error::PlainCredentials { .. } => "PlainCredentials",
+            Error::NoKeySet { .. } => "NoKeySet",
+            Error::Limit { .. } => "Limit",
+            Error::AlreadyBound => "AlreadyBound",
+            Error::NoMechanism { .. } => "NoMechanism",
+            Error::RolePerEndpoint => "RolePerEndpoint",
+            Error::OtherContext => "OtherContext",
+            Error::NoConnection(_) => "NoConnection",
+            Error::Connection { .. } => "Connection",
+            Error::AlreadyRunning => "AlreadyRunning",
+            Error::StillRunning { .. } => "StillRunning",
+            Error::Thread(_) => "Thread",
+            Error::Pipe(_) => "Pipe",
+            Error::Random(_) => "Random",
+            Error::Runtime(_) => "Runtime",
+            Error::Zmq { .. } => "Zmq",
+        }
+    }
+}
+
+/// Why text or bytes are no CURVE key: how many there are and what they look like, never what they are.
+///
+/// ```
+/// use zmq_auth::PublicKey;
+///
+/// let error = "0123456789abcdef".repeat(4).parse::<PublicKey>().unwrap_err();
+/// assert!(error.to_string().contains("looks like hex (it has 64)"), "{error}");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyProblem {
+    problem: &'static str,
+    found: Option<usize>,
+}
+
+impl KeyProblem {
+    pub(crate) const fn new(problem: &'static str) -> Self {
+        KeyProblem { problem, found: None }
+    }
+
+    pub(crate) const fn with_length(problem: &'static str, found: usize) -> Self {
+        KeyProblem { problem, found: Some(found) }
+    }
+
+    /// The problem without its number.
+    pub(crate) const fn text(self) -> &'static str {
+        self.problem
+    }
+}
+
+impl fmt::Display for KeyProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.problem)?;
+        self.found.map_or(Ok(()), |found| write!(f, " (it has {found})"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_says_what_to_do() {
+        let error = Error::CurveUnavailable { major: 4, minor: 3, patch: 4 };
+        let shown = format!("{error:?}");
+        assert!(shown.starts_with("CurveUnavailable: ") && shown.contains("[patch.crates-io]"), "{shown}");
+        let boxed: Box<dyn std::error::Error> = Error::AlreadyRunning.into();
+        assert!(format!("{boxed:?}").contains("stop it first"));
+    }
 }

@@ -5,9 +5,10 @@
 //! with an unmodified `zmq-sys` compile.
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,6 +28,8 @@ impl Errno {
     pub(crate) const ADDRESS_IN_USE: Errno = Errno(errno::EADDRINUSE);
     pub(crate) const INTERRUPTED: Errno = Errno(errno::EINTR);
     pub(crate) const INVALID: Errno = Errno(errno::EINVAL);
+    pub(crate) const TOO_MANY_FILES: Errno = Errno(libc::EMFILE);
+    pub(crate) const TOO_MANY_FILES_IN_ALL: Errno = Errno(libc::ENFILE);
     pub(crate) const TERMINATED: Errno = Errno(errno::ETERM);
 
     /// The number itself, as `errno.h` and `zmq.h` define it.
@@ -112,14 +115,93 @@ pub(crate) fn set_zap_enforce_domain(socket: &mut zmq::Socket, enforce: bool) ->
 
 /// Reads `ZMQ_ZAP_ENFORCE_DOMAIN`.
 pub(crate) fn zap_enforce_domain(socket: &mut zmq::Socket) -> Result<bool, Errno> {
-    let mut value: c_int = 0;
-    let mut size = size_of::<c_int>();
-    // SAFETY: the socket is live; the value is one int of `size` bytes.
+    Ok(int_option(socket, ZMQ_ZAP_ENFORCE_DOMAIN)? != 0)
+}
+
+/// `ZMQ_TYPE`, as `zmq.h` numbers the socket types. (`zmq::Socket::get_socket_type` panics at one that it doesn't know.)
+pub(crate) fn socket_type(socket: &mut zmq::Socket) -> Result<u32, Errno> {
+    Ok(int_option(socket, zmq_sys::ZMQ_TYPE as c_int)? as u32)
+}
+
+/// Reads an option whose value is an int.
+fn int_option(socket: &mut zmq::Socket, option: c_int) -> Result<c_int, Errno> {
+    let (mut value, mut size): (c_int, usize) = (0, size_of::<c_int>());
+    // SAFETY: the socket is live; the value is one int of `size` bytes, and libzmq refuses to write another number of them.
     check(unsafe {
-        let value = ptr::from_mut(&mut value).cast();
-        zmq_sys::zmq_getsockopt(socket.as_mut_ptr(), ZMQ_ZAP_ENFORCE_DOMAIN, value, &mut size)
+        zmq_sys::zmq_getsockopt(socket.as_mut_ptr(), option, ptr::from_mut(&mut value).cast(), &mut size)
     })?;
-    Ok(value != 0)
+    Ok(value)
+}
+
+/// Opens a socket. (`zmq::Context::socket` panics at an error number that it doesn't know, such as ENFILE.)
+pub(crate) fn open_socket(context: &zmq::Context, kind: zmq::SocketType) -> Result<zmq::Socket, Errno> {
+    let opened = catch_unwind(AssertUnwindSafe(|| context.socket(kind)));
+    Ok(opened.map_err(|_| Errno::last())??)
+}
+
+/// Binds a socket. (`zmq::Socket::bind` panics at an error number that it doesn't know, such as ENOTDIR.)
+pub(crate) fn bind(socket: &zmq::Socket, endpoint: &str) -> Result<(), Errno> {
+    check_descriptors()?;
+    let endpoint = c_string(endpoint)?;
+    // SAFETY: a live socket and a C string.
+    check(unsafe { zmq_sys::zmq_bind(pointer(socket), endpoint.as_ptr()) }).map(drop)
+}
+
+/// Unbinds a socket; as for [`bind`].
+pub(crate) fn unbind(socket: &zmq::Socket, endpoint: &str) -> Result<(), Errno> {
+    let endpoint = c_string(endpoint)?;
+    // SAFETY: a live socket and a C string.
+    check(unsafe { zmq_sys::zmq_unbind(pointer(socket), endpoint.as_ptr()) }).map(drop)
+}
+
+/// Connects a socket; as for [`bind`].
+pub(crate) fn connect(socket: &zmq::Socket, endpoint: &str) -> Result<(), Errno> {
+    let endpoint = c_string(endpoint)?;
+    // SAFETY: a live socket and a C string.
+    check(unsafe { zmq_sys::zmq_connect(pointer(socket), endpoint.as_ptr()) }).map(drop)
+}
+
+/// Whether there are descriptors left. libzmq through 4.3.5 aborts the process where it has none to list the network
+/// interfaces with, which it does to bind a TCP endpoint.
+pub(crate) fn check_descriptors() -> Result<(), Errno> {
+    match std::io::pipe() {
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.raw_os_error().map_or(Errno::TOO_MANY_FILES, Errno)),
+    }
+}
+
+fn c_string(text: &str) -> Result<CString, Errno> {
+    CString::new(text).map_err(|_| Errno::INVALID)
+}
+
+/// libzmq's own pointer to the socket, for calls from the one thread that has it: a `zmq::Socket` isn't `Sync`.
+fn pointer(socket: &zmq::Socket) -> *mut c_void {
+    // `as_mut_ptr` wants a mutable one and only copies the pointer out of it.
+    // SAFETY: the copy is read and never dropped: the socket stays its owner's.
+    ManuallyDrop::new(unsafe { ptr::read(socket) }).as_mut_ptr()
+}
+
+/// A property of a received message. (`zmq::Message::gets` wants it mutable, and panics at a name with a NUL.)
+pub(crate) fn property<'m>(message: &'m zmq::Message, name: &str) -> Option<&'m str> {
+    if name.contains('\0') {
+        return None;
+    }
+    // SAFETY: the copy is read and never dropped: the message stays its owner's. A message may move, so a copy of its bytes
+    // is as good as itself to read from.
+    let mut copy = ManuallyDrop::new(unsafe { ptr::read(message) });
+    let value: *const str = copy.gets(name)?;
+    // SAFETY: the text is in the connection's properties, which the message keeps alive and libzmq never changes; the
+    // message itself can't be received into or dropped while it is borrowed.
+    Some(unsafe { &*value })
+}
+
+/// Has the socket's events sent to an inproc endpoint. (`zmq::Socket::monitor` panics at an error number that it doesn't
+/// know, such as ENFILE.)
+pub(crate) fn monitor(socket: &mut zmq::Socket, endpoint: &str, events: c_int) -> Result<(), Errno> {
+    let endpoint = c_string(endpoint)?;
+    // SAFETY: a live socket and a C string.
+    check(unsafe { zmq_sys::zmq_socket_monitor(socket.as_mut_ptr(), endpoint.as_ptr(), events) })?;
+    Ok(())
 }
 
 /// Stops the socket's monitor; the monitor's own end then gets `MONITOR_STOPPED`.
@@ -214,9 +296,7 @@ unsafe impl Send for HandlerSocket {}
 impl HandlerSocket {
     /// Opens a ROUTER socket without linger and without high-water marks, and binds it.
     pub(crate) fn bind(context: &zmq::Context, endpoint: &'static CStr) -> Result<Self, Errno> {
-        // The `zmq` crate panics on an error number that it doesn't know, such as ENFILE.
-        let opened = catch_unwind(AssertUnwindSafe(|| context.socket(zmq::ROUTER)));
-        let socket = opened.map_err(|_| Errno::last())??;
+        let socket = open_socket(context, zmq::ROUTER)?;
         socket.set_linger(0)?;
         // A full queue would drop a reply silently; what is outstanding is bounded by the handshakes under way.
         socket.set_sndhwm(0)?;
@@ -289,6 +369,50 @@ impl Drop for HandlerSocket {
             zmq_sys::zmq_close(self.raw);
         }
     }
+}
+
+/// A copy of a descriptor by number, whose connection can't be another's meanwhile.
+#[cfg(target_os = "linux")]
+pub(crate) fn duplicate(descriptor: RawFd) -> std::io::Result<std::os::fd::OwnedFd> {
+    use std::os::fd::FromRawFd;
+    // SAFETY: takes numbers; one that isn't open is EBADF.
+    let copy = unsafe { libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, 0) };
+    if copy == -1 {
+        return Err(std::io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor was just opened, and nobody else has it.
+    Ok(unsafe { std::os::fd::OwnedFd::from_raw_fd(copy) })
+}
+
+/// `SO_COOKIE`: a number of this socket that no other has had since the system was started.
+#[cfg(target_os = "linux")]
+pub(crate) fn cookie(socket: &std::os::fd::OwnedFd) -> std::io::Result<u64> {
+    let mut cookie = 0;
+    // SAFETY: the option's value is a u64.
+    unsafe { socket_option(socket, libc::SO_COOKIE, &mut cookie) }.map(|()| cookie)
+}
+
+/// `SO_PEERCRED`: the process at the other end of an ipc connection, as (uid, gid, pid).
+#[cfg(target_os = "linux")]
+pub(crate) fn peer_credentials(socket: &std::os::fd::OwnedFd) -> std::io::Result<(u32, u32, i32)> {
+    let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    // SAFETY: the option's value is this struct of three ints.
+    unsafe { socket_option(socket, libc::SO_PEERCRED, &mut peer) }.map(|()| (peer.uid, peer.gid, peer.pid))
+}
+
+/// Reads an option of the system's socket.
+///
+/// # Safety
+/// The option's value is a `T`, and any bytes are one.
+#[cfg(target_os = "linux")]
+unsafe fn socket_option<T>(socket: &std::os::fd::OwnedFd, option: c_int, value: &mut T) -> std::io::Result<()> {
+    use std::os::fd::AsRawFd;
+    let mut size = size_of::<T>() as libc::socklen_t;
+    // SAFETY: an open descriptor; no more than the `size` bytes of the value are written.
+    let rc = unsafe {
+        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, option, ptr::from_mut(value).cast(), &mut size)
+    };
+    if rc == -1 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
 }
 
 fn send_flags(more: bool) -> c_int {

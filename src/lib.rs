@@ -6,7 +6,7 @@
 //! - [`SocketExt`] guards sockets, so that the door is closed where nobody answers.
 //! - [`KeyPair`], [`Certificate`] and the functions beside them make keys, and files that pyzmq reads and writes too.
 //! - [`KeyDirectory`] and [`PasswordFile`] are sources that follow the disk.
-//! - [`Sender`] tells who sent a message, [`MonitoredSocket`] what a handshake came to.
+//! - [`Sender`] says who sent a message, [`Connection`] cuts that client off, [`MonitoredSocket`] says how a handshake ended.
 //!
 //! ```
 //! use zmq_auth::{Authenticator, SocketExt, zmq};
@@ -29,8 +29,8 @@
 //! client.connect(&server.endpoint()?)?;
 //! client.send("hello", 0)?;
 //!
-//! let mut message = server.recv_msg(0)?;
-//! assert_eq!(zmq_auth::Sender::of(&mut message).user_id(), Some("alice"));
+//! let message = server.recv_msg(0)?;
+//! assert_eq!(zmq_auth::Sender::of(&message).user_id(), Some("alice"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -52,6 +52,7 @@ mod audit;
 mod authenticator;
 mod callback;
 mod certificate;
+mod connection;
 mod curve;
 mod error;
 mod escape;
@@ -77,20 +78,21 @@ pub use audit::{Counters, Event, EventKind, Events};
 pub use authenticator::{Authenticator, CURVE_ALLOW_ANY, Explanation, MatchedDomain};
 pub use callback::{Peer, Verdict};
 pub use certificate::{Certificate, create_certificates, load_certificate, save_certificate};
+pub use connection::Connection;
 pub use curve::{KeyDirectory, load_certificates};
-pub use error::{Error, Result};
+pub use error::{Error, KeyProblem, Result};
 pub use ffi::Errno;
 #[cfg(feature = "tokio")]
 pub use handler::AsyncAuthenticator;
 pub use handler::ThreadAuthenticator;
 pub use keys::{KeyPair, PublicKey, SecretKey, curve_available, curve_keypair, curve_public};
 pub use metadata::Metadata;
-pub use monitor::{Handshake, MonitoredSocket};
+pub use monitor::{Handshake, HandshakeEvent, MonitoredSocket, ProtocolError};
 pub use null::NullAccess;
 pub use plain::{Password, PasswordFile};
 pub use reload::{ReloadSummary, StoreProblem, StoreStatus};
 pub use sender::{Received, Sender};
-pub use socket::SocketExt;
+pub use socket::{Endpoint, Role, SocketExt};
 
 // The versions that appear in this crate's types.
 pub use {zeroize, zmq};

@@ -1,5 +1,6 @@
 //! Reports the outcome of a handshake to the peer; libzmq itself tells a refused client nothing.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use zmq::SocketEvent as Event;
 
 use crate::error::{Error, Result};
-use crate::ffi;
+use crate::ffi::{self, Errno};
 
 /// How one attempt to connect ended.
 ///
@@ -24,10 +25,19 @@ pub enum Handshake {
     /// The server's ZAP handler refused: 400 or 500, and on the server's side 300 as well (of which the client hears
     /// nothing). libzmq's client doesn't try again.
     Denied(u32),
-    /// The ends don't fit: another mechanism, or a server key that isn't the server's. A server that enforces its domain
-    /// while no ZAP handler runs looks the same. The client tries for ever. Where libzmq says more, this is its
-    /// `ZMQ_PROTOCOL_ERROR_*` number.
-    WrongServerKeyOrMechanism(Option<u32>),
+    /// The connection ended before the handshake did, and libzmq doesn't say why. What it may be:
+    ///
+    /// - the handler answered 300 (Retry): a pause, or too much to do;
+    /// - no ZAP handler runs where the domain is enforced;
+    /// - the client's key of the server is wrong;
+    /// - the ends have different mechanisms, or socket types that don't fit (DEALER and PUB);
+    /// - the other end isn't ZeroMQ, or left, or `ZMQ_HANDSHAKE_IVL` has passed.
+    ///
+    /// libzmq's client tries again, unless libzmq says that the protocol was violated. That is also what a client makes
+    /// of a refusal by a server that spells PLAIN's ERROR right (RFC 24): libzmq through 4.3.5 writes and reads `^RROR`,
+    /// so its clients don't understand JeroMQ's 400, and clients of JeroMQ and omq.rs don't understand libzmq's. rzmq knows
+    /// both.
+    Failed(Option<ProtocolError>),
     /// Nobody listens at the endpoint. The client tries for ever.
     Unreachable,
 }
@@ -37,17 +47,85 @@ impl fmt::Display for Handshake {
         match self {
             Handshake::Authenticated => f.write_str("authenticated"),
             Handshake::Denied(code) => write!(f, "denied ({code})"),
-            Handshake::WrongServerKeyOrMechanism(_) => {
-                f.write_str("no handshake: the keys or mechanisms don't fit, or no ZAP handler runs")
+            Handshake::Failed(None) => f.write_str(
+                "no handshake: the server put the client off (300) or has no ZAP handler, the server's key, the mechanism \
+                 or the socket type doesn't fit, or the connection was lost",
+            ),
+            Handshake::Failed(Some(error)) => {
+                write!(f, "no handshake: {error}; the mechanisms may differ, or the server isn't libzmq and refused")
             }
             Handshake::Unreachable => f.write_str("nobody listens there"),
         }
     }
 }
 
+/// What libzmq says about a violation of the protocol in a handshake.
+///
+/// ```
+/// # use zmq_auth::{Handshake, ProtocolError};
+/// fn is_mechanism(handshake: Handshake) -> bool {
+///     matches!(handshake, Handshake::Failed(Some(error)) if error.code() == 0x1100_0002)
+/// }
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct ProtocolError(u32);
+
+impl ProtocolError {
+    /// Its number in `zmq.h`: `ZMQ_PROTOCOL_ERROR_*`.
+    pub fn code(self) -> u32 {
+        self.0
+    }
+
+    fn text(self) -> &'static str {
+        match self.0 {
+            0x1000_0001 => "a command that wasn't expected",
+            0x1000_0002 => "commands out of sequence",
+            0x1000_0003 => "no agreement on keys",
+            0x1000_0011..=0x1000_0017 => "a malformed command",
+            0x1000_0018 => "malformed metadata",
+            0x1100_0001 => "cryptography that doesn't check",
+            0x1100_0002 => "another mechanism",
+            0x2000_0000..=0x2000_0005 => "a malformed reply of the ZAP handler",
+            _ => "a violation of the protocol",
+        }
+    }
+}
+
+impl fmt::Display for ProtocolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+impl fmt::Debug for ProtocolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.text())
+    }
+}
+
+/// A handshake's outcome and where it happened; from [`MonitoredSocket::wait_for_event`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HandshakeEvent {
+    /// How it ended.
+    pub handshake: Handshake,
+    /// The endpoint that this socket connected to or was bound to, as libzmq writes it: `tcp://192.0.2.7:5555`.
+    pub endpoint: String,
+}
+
 /// A socket whose handshakes can be waited for. It derefs to the socket; put it around a new one, before bind or connect.
 ///
 /// libzmq tells a refused client nothing: `send` still queues, and `recv` waits for ever. This is how it learns.
+///
+/// **Around a CURVE or PLAIN server it costs something while no ZAP handler runs**: its clients then stall until
+/// `ZMQ_HANDSHAKE_IVL` has passed (30 s by default), where an unmonitored server hangs up at once. libzmq tells the monitor
+/// and looks at `errno` afterwards, which the telling has changed; no mask of events helps, for it is the very event that
+/// says why. A NULL server stalls its clients in either case.
+///
+/// | no handler runs | not monitored | monitored |
+/// |---|---|---|
+/// | CURVE, PLAIN | hangs up at once; the client tries again | stalls until `ZMQ_HANDSHAKE_IVL` |
+/// | NULL | stalls until `ZMQ_HANDSHAKE_IVL` | stalls until `ZMQ_HANDSHAKE_IVL` |
 ///
 /// The socket and its monitor are kept together because a monitor that nobody reads, or whose reader is gone, can block
 /// libzmq's I/O thread: what isn't waited for is kept (some 100 bytes a handshake; on a server that strangers knock at, do
@@ -73,10 +151,12 @@ impl fmt::Display for Handshake {
 pub struct MonitoredSocket {
     socket: zmq::Socket,
     events: zmq::Socket,
-    connected: bool,
+    /// Where the attempt under way is not the first since the last connection.
+    failing: HashSet<String>,
 }
 
 const WATCHED: i32 = Event::CONNECTED as i32
+    | Event::CLOSED as i32
     | Event::CONNECT_RETRIED as i32
     | Event::HANDSHAKE_SUCCEEDED as i32
     | Event::HANDSHAKE_FAILED_AUTH as i32
@@ -87,21 +167,23 @@ impl MonitoredSocket {
     /// Starts to watch a socket of this context.
     ///
     /// # Errors
-    /// [`Error::Zmq`] when the context has ended or has no socket left.
+    /// [`Error::OtherContext`] for a socket of another context, which is closed; [`Error::Zmq`] when the context has ended
+    /// or has no socket left.
     pub fn new(context: &zmq::Context, mut socket: zmq::Socket) -> Result<Self> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let endpoint = format!("inproc://zmq-auth.monitor.{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        let failed = |action| move |error: zmq::Error| Error::Zmq { action, source: error.into() };
-        let events = context.socket(zmq::PAIR).map_err(failed("open a monitor"))?;
+        let failed = |action| move |source: Errno| Error::Zmq { action, source };
+        let zmq_failed = |action| move |error: zmq::Error| Error::Zmq { action, source: error.into() };
+        check_context(context, &mut socket)?;
+        let endpoint = unused_name();
+        let events = ffi::open_socket(context, zmq::PAIR).map_err(failed("open a monitor"))?;
         // libzmq's end waits when the queue is full, and holds up the I/O thread with it.
-        events.set_rcvhwm(0).map_err(failed("set up a monitor"))?;
-        events.set_linger(0).map_err(failed("set up a monitor"))?;
-        socket.monitor(&endpoint, WATCHED).map_err(failed("monitor the socket"))?;
-        if let Err(error) = events.connect(&endpoint) {
+        events.set_rcvhwm(0).map_err(zmq_failed("set up a monitor"))?;
+        events.set_linger(0).map_err(zmq_failed("set up a monitor"))?;
+        ffi::monitor(&mut socket, &endpoint, WATCHED).map_err(failed("monitor the socket"))?;
+        if let Err(error) = ffi::connect(&events, &endpoint) {
             let _ = ffi::stop_monitor(&mut socket);
             return Err(failed("connect to the monitor")(error));
         }
-        Ok(MonitoredSocket { socket, events, connected: false })
+        Ok(MonitoredSocket { socket, events, failing: HashSet::new() })
     }
 
     /// Waits for the end of the next handshake, of any of the socket's endpoints; `None` when the time is over. What
@@ -110,6 +192,28 @@ impl MonitoredSocket {
     /// # Errors
     /// [`Error::Zmq`] when the context has ended.
     pub fn wait_for_handshake(&mut self, timeout: Duration) -> Result<Option<Handshake>> {
+        Ok(self.wait_for_event(timeout)?.map(|event| event.handshake))
+    }
+
+    /// As [`wait_for_handshake`](Self::wait_for_handshake), with the endpoint: for a socket that has several.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use zmq_auth::{Handshake, MonitoredSocket, SocketExt, zmq};
+    /// # let context = zmq::Context::new();
+    /// # let (server, client) = (context.socket(zmq::PULL)?, context.socket(zmq::PUSH)?);
+    /// # server.bind("tcp://127.0.0.1:*")?;
+    /// # let endpoint = server.endpoint()?;
+    /// let mut client = MonitoredSocket::new(&context, client)?;
+    /// client.connect(&endpoint)?;
+    /// let event = client.wait_for_event(Duration::from_secs(10))?.expect("it is there");
+    /// assert_eq!((event.handshake, event.endpoint), (Handshake::Authenticated, endpoint));
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Zmq`] when the context has ended.
+    pub fn wait_for_event(&mut self, timeout: Duration) -> Result<Option<HandshakeEvent>> {
         // A time that no clock can tell is no deadline.
         let deadline = Instant::now().checked_add(timeout);
         let failed = |source: zmq::Error| Error::Zmq { action: "read the monitor", source: source.into() };
@@ -124,35 +228,63 @@ impl MonitoredSocket {
                 ready => ready.map_err(failed)?,
             };
             let frames = self.events.recv_multipart(0).map_err(failed)?;
-            if let Some(handshake) = frames.first().and_then(|event| self.take(event)) {
-                return Ok(Some(handshake));
+            let [event, endpoint, ..] = &frames[..] else { continue };
+            let endpoint = String::from_utf8_lossy(endpoint).into_owned();
+            if let Some(handshake) = self.take(event, &endpoint) {
+                return Ok(Some(HandshakeEvent { handshake, endpoint }));
             }
         }
     }
 
     /// The event frame: a 16-bit event and a 32-bit value, in the machine's byte order (zmq_socket_monitor(3)).
-    fn take(&mut self, frame: &[u8]) -> Option<Handshake> {
+    fn take(&mut self, frame: &[u8], endpoint: &str) -> Option<Handshake> {
         let (event, value) = frame.split_first_chunk::<2>()?;
         let value = u32::from_ne_bytes(*value.first_chunk::<4>()?);
         let event = u16::from_ne_bytes(*event);
         let is = |known: Event| event == known.to_raw();
         if is(Event::CONNECTED) {
-            self.connected = true;
+            self.failing.remove(endpoint);
+            None
+        } else if is(Event::CLOSED) {
+            self.failing.insert(endpoint.to_owned());
             None
         } else if is(Event::CONNECT_RETRIED) {
-            // Behind a connection that failed later, the handshake has told why.
-            (!std::mem::take(&mut self.connected)).then_some(Handshake::Unreachable)
+            // The first one after a connection only says that the next attempt will be made. An attempt that fails closes its
+            // descriptor before that, if it had one. (libzmq may write the endpoint in another way after each connection.)
+            (!self.failing.insert(endpoint.to_owned())).then_some(Handshake::Unreachable)
         } else if is(Event::HANDSHAKE_SUCCEEDED) {
             Some(Handshake::Authenticated)
         } else if is(Event::HANDSHAKE_FAILED_AUTH) {
             Some(Handshake::Denied(value))
         } else if is(Event::HANDSHAKE_FAILED_PROTOCOL) {
-            Some(Handshake::WrongServerKeyOrMechanism(Some(value)))
+            Some(Handshake::Failed(Some(ProtocolError(value))))
         } else if is(Event::HANDSHAKE_FAILED_NO_DETAIL) {
-            Some(Handshake::WrongServerKeyOrMechanism(None))
+            Some(Handshake::Failed(None))
         } else {
             None
         }
+    }
+}
+
+/// An inproc name for one monitor.
+fn unused_name() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!("inproc://zmq-auth.monitor.{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A monitor binds an inproc name in its socket's context. If the name is still free in the given one, they differ, and
+/// nobody would ever read the events: libzmq's I/O thread waits for a reader, and everybody there with it. So this is found
+/// out by a monitor without events.
+fn check_context(context: &zmq::Context, socket: &mut zmq::Socket) -> Result<()> {
+    let failed = |source| Error::Zmq { action: "compare the contexts", source };
+    let (name, probe) = (unused_name(), ffi::open_socket(context, zmq::PAIR).map_err(failed)?);
+    ffi::monitor(socket, &name, 0).map_err(failed)?;
+    let bound = ffi::bind(&probe, &name);
+    ffi::stop_monitor(socket).map_err(failed)?;
+    match bound {
+        Err(Errno::ADDRESS_IN_USE) => Ok(()),
+        Ok(()) => Err(Error::OtherContext),
+        Err(error) => Err(failed(error)),
     }
 }
 

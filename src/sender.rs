@@ -3,12 +3,17 @@
 use std::net::IpAddr;
 
 use crate::address::{IpcCredentials, PeerAddress};
+use crate::ffi;
 
 /// A typed view of the properties that libzmq keeps with a received message.
 ///
 /// They are there for messages from a client that a handshake let in, on every frame (libzmq 4.3.5: REP, ROUTER, PULL,
-/// XPUB, DEALER, …). A routing id is no identity: clients choose it themselves. The user id is what the authenticator
-/// said, on a socket that asks it.
+/// XPUB, DEALER, …), and only on the socket that has the connection: **`zmq::proxy` and every other relay lose them**, so
+/// look at the sender before you pass a message on.
+///
+/// A routing id is no identity: clients choose it themselves, authorised ones too, and one may take the id that another
+/// had a moment ago. Reply to the routing id that came with the request, but decide by the user id, which is what the
+/// authenticator said, on a socket that asks it.
 ///
 /// ```
 /// use zmq_auth::Sender;
@@ -24,21 +29,20 @@ use crate::address::{IpcCredentials, PeerAddress};
 /// # client.connect(&server.endpoint()?)?;
 /// # client.send("3 apples", 0)?;
 ///
-/// let mut message = server.recv_msg(0)?;
-/// let mut sender = Sender::of(&mut message);
-/// assert_eq!(sender.user_id(), Some("alice"));
+/// let message = server.recv_msg(0)?;
+/// let sender = Sender::of(&message);
+/// assert_eq!((sender.user_id(), sender.address()), (Some("alice"), Some("127.0.0.1")));
 /// assert!(sender.ip().is_some_and(|ip| ip.is_loopback()));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Sender<'m> {
-    // `zmq::Message::gets` wants it mutable; nothing is changed.
-    message: Option<&'m mut zmq::Message>,
+    message: Option<&'m zmq::Message>,
 }
 
 impl<'m> Sender<'m> {
     /// The sender of this message.
-    pub fn of(message: &'m mut zmq::Message) -> Self {
+    pub fn of(message: &'m zmq::Message) -> Self {
         Sender { message: Some(message) }
     }
 
@@ -48,19 +52,19 @@ impl<'m> Sender<'m> {
     /// **Only on a socket whose server role was set with [`SocketExt`](crate::SocketExt)** is it the authenticator's word.
     /// Where libzmq doesn't ask the ZAP handler (a NULL socket without a domain, a client's socket), it hands out what the
     /// other end has written into its own handshake, a `User-Id` included.
-    pub fn user_id(&mut self) -> Option<&str> {
+    pub fn user_id(&self) -> Option<&'m str> {
         // libzmq keeps an empty one too.
         self.property("User-Id").filter(|user_id| !user_id.is_empty())
     }
 
     /// The client's address as libzmq has it: an IP without port, or `localhost:UID:GID:PID` for `ipc://` (`localhost`
     /// alone from a libzmq that was built without `SO_PEERCRED`).
-    pub fn address(&mut self) -> Option<&str> {
+    pub fn address(&self) -> Option<&'m str> {
         self.property("Peer-Address")
     }
 
     /// The client's IP, without zone and with IPv4-mapped addresses as IPv4.
-    pub fn ip(&mut self) -> Option<IpAddr> {
+    pub fn ip(&self) -> Option<IpAddr> {
         match PeerAddress::parse(self.address()?.as_bytes()) {
             PeerAddress::Ip(ip) => Some(ip),
             PeerAddress::Ipc(_) | PeerAddress::Other => None,
@@ -68,7 +72,7 @@ impl<'m> Sender<'m> {
     }
 
     /// The client's process, for an ipc client.
-    pub fn ipc(&mut self) -> Option<IpcCredentials> {
+    pub fn ipc(&self) -> Option<IpcCredentials> {
         match PeerAddress::parse(self.address()?.as_bytes()) {
             PeerAddress::Ipc(credentials) => Some(credentials),
             PeerAddress::Ip(_) | PeerAddress::Other => None,
@@ -78,9 +82,8 @@ impl<'m> Sender<'m> {
     /// A property by its name: metadata of the ZAP reply (from [`Verdict::AllowAs`](crate::Verdict::AllowAs) or the
     /// client's certificate). **Clients can send properties too**; of those that share a name, libzmq keeps the ZAP
     /// reply's. Don't trust a name that your authenticator doesn't set for every client.
-    pub fn property(&mut self, name: &str) -> Option<&str> {
-        // A name with a NUL can't be one, and would panic in `gets`.
-        if name.contains('\0') { None } else { self.message.as_mut()?.gets(name) }
+    pub fn property(&self, name: &str) -> Option<&'m str> {
+        ffi::property(self.message?, name)
     }
 }
 
@@ -88,8 +91,6 @@ impl<'m> Sender<'m> {
 #[derive(Debug)]
 pub struct Received {
     frames: Vec<zmq::Message>,
-    user_id: Option<String>,
-    address: Option<String>,
 }
 
 impl Received {
@@ -99,11 +100,7 @@ impl Received {
         while frames.last().is_some_and(zmq::Message::get_more) {
             frames.push(socket.recv_msg(0)?);
         }
-        let mut received = Received { frames, user_id: None, address: None };
-        let mut sender = received.sender();
-        let (user_id, address) = (sender.user_id().map(str::to_owned), sender.address().map(str::to_owned));
-        (received.user_id, received.address) = (user_id, address);
-        Ok(received)
+        Ok(Received { frames })
     }
 
     /// All frames, at least one; from a ROUTER socket, the routing id is the first.
@@ -118,17 +115,17 @@ impl Received {
 
     /// As [`Sender::user_id`].
     pub fn user_id(&self) -> Option<&str> {
-        self.user_id.as_deref()
+        self.sender().user_id()
     }
 
     /// As [`Sender::address`].
     pub fn address(&self) -> Option<&str> {
-        self.address.as_deref()
+        self.sender().address()
     }
 
     /// Who sent it, with all its properties.
-    pub fn sender(&mut self) -> Sender<'_> {
+    pub fn sender(&self) -> Sender<'_> {
         // The last frame came from the network; a ROUTER's first one didn't.
-        Sender { message: self.frames.last_mut() }
+        Sender { message: self.frames.last() }
     }
 }

@@ -198,13 +198,17 @@ impl Events {
 
     /// Waits for the next event; `None` when the time is over.
     pub fn next_timeout(&self, timeout: Duration) -> Option<Event> {
-        let deadline = Instant::now() + timeout;
+        // A time that no clock can tell is no deadline.
+        let deadline = Instant::now().checked_add(timeout);
         let mut events = self.0.lock();
         loop {
             if let Some(event) = events.pop() {
                 return Some(event);
             }
-            let left = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
+            let left = match deadline {
+                Some(deadline) => deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?,
+                None => Duration::from_secs(3_600),
+            };
             events = self.0.arrived.wait_timeout(events, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
@@ -345,6 +349,8 @@ mod tests {
             assert_eq!(waiting.join().unwrap().unwrap().reason, "a");
         });
         assert_eq!(stream.next_timeout(Duration::from_millis(1)), None);
+        streams.send(|| event("b"));
+        assert_eq!(stream.next_timeout(Duration::MAX).unwrap().reason, "b");
     }
 
     fn of(kind: EventKind) -> Event {

@@ -130,7 +130,7 @@ impl Authenticator {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn is_still_allowed(&self, message: &mut zmq::Message) -> bool {
-        let mut sender = Sender::of(message);
+        let sender = Sender::of(message);
         // Without an address, any address rule refuses it.
         let address = sender.address().unwrap_or_default().as_bytes().to_vec();
         let Some(tag) = sender.property(TAG_PROPERTY) else { return false };

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::str;
 
 use super::{Certificate, CertificateKeys};
-use crate::error::Error;
+use crate::error::{Error, KeyProblem};
 use crate::keys::{KeyPair, PublicKey, SecretKey};
 use crate::metadata::Metadata;
 
@@ -61,11 +61,11 @@ impl Contents {
             return Ok(());
         }
         if content.starts_with(PUBLIC_KEY.as_bytes()) {
-            let key = PublicKey::from_z85(key_text(content)?)?;
+            let key = PublicKey::from_z85(key_text(content)?).map_err(KeyProblem::text)?;
             return hold(&mut self.public, key, "a second public-key line, with another key");
         }
         if content.starts_with(SECRET_KEY.as_bytes()) {
-            let key = SecretKey::from_z85(key_text(content)?)?;
+            let key = SecretKey::from_z85(key_text(content)?).map_err(KeyProblem::text)?;
             return hold(&mut self.secret, key, "a second secret-key line, with another key");
         }
         let indented = is_blank(line[0]);

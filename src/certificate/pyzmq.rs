@@ -73,6 +73,24 @@ pub fn save_certificate(file: impl AsRef<Path>, public: &PublicKey, secret: Opti
     }
 }
 
+impl PublicKey {
+    /// Loads the public key from a certificate file, public or secret: for a client, the server's.
+    ///
+    /// # Errors
+    /// Those of [`load_certificate`].
+    ///
+    /// ```
+    /// # use zmq_auth::{KeyPair, PublicKey, create_certificates};
+    /// # let dir = tempfile::tempdir()?;
+    /// let (public_file, secret_file) = create_certificates(&dir, "server")?;
+    /// assert_eq!(PublicKey::load(public_file)?, KeyPair::load(secret_file)?.public);
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    pub fn load(file: impl AsRef<Path>) -> Result<Self> {
+        Ok(load_certificate(file)?.0)
+    }
+}
+
 impl KeyPair {
     /// Loads both halves from a secret certificate file, such as `NAME.key_secret`.
     ///

@@ -206,3 +206,71 @@ fn every_number_has_a_text() {
         assert!(text.starts_with(&format!("Errno({number}: ")) && text.len() > 12, "{text}");
     }
 }
+
+#[test]
+fn endpoints_are_bound_connected_and_unbound_whatever_the_errno() {
+    let context = zmq::Context::new();
+    let (server, client) = (super::open_socket(&context, zmq::PULL).unwrap(), context.socket(zmq::PUSH).unwrap());
+    server.set_rcvtimeo(DEADLINE_MS).unwrap();
+    super::bind(&server, "inproc://bound").unwrap();
+    assert_eq!(super::bind(&server, "inproc://bound"), Err(Errno::ADDRESS_IN_USE));
+    super::connect(&client, "inproc://bound").unwrap();
+    client.send("hello", 0).unwrap();
+    assert_eq!(server.recv_bytes(0).unwrap(), b"hello");
+    super::unbind(&server, "inproc://bound").unwrap();
+    // Numbers that the `zmq` crate panics at.
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let beyond = format!("ipc://{}/server", file.path().display());
+    assert_eq!(super::bind(&server, &beyond), Err(Errno(libc::ENOTDIR)));
+    for call in [super::bind, super::connect, super::unbind] {
+        assert_eq!(call(&server, "inproc://\0"), Err(Errno::INVALID));
+    }
+}
+
+#[test]
+fn the_type_of_a_socket() {
+    let context = zmq::Context::new();
+    for (kind, number) in [(zmq::PAIR, zmq_sys::ZMQ_PAIR), (zmq::STREAM, zmq_sys::ZMQ_STREAM)] {
+        assert_eq!(super::socket_type(&mut context.socket(kind).unwrap()), Ok(number));
+    }
+}
+
+#[test]
+fn properties_stay_as_long_as_their_message() {
+    let context = zmq::Context::new();
+    let (server, client) = (context.socket(zmq::PULL).unwrap(), context.socket(zmq::PUSH).unwrap());
+    server.set_rcvtimeo(DEADLINE_MS).unwrap();
+    server.bind("tcp://127.0.0.1:*").unwrap();
+    client.connect(&server.get_last_endpoint().unwrap().unwrap()).unwrap();
+    // Within the message, and beyond it.
+    for size in [0, 1, 33, 100_000] {
+        client.send(vec![7; size], 0).unwrap();
+        let message = server.recv_msg(0).unwrap();
+        let (address, kind) = (super::property(&message, "Peer-Address"), super::property(&message, "Socket-Type"));
+        let message = &message;
+        assert_eq!((address, kind), (Some("127.0.0.1"), Some("PUSH")));
+        assert_eq!(super::property(message, "no such"), None);
+        assert_eq!(super::property(message, "Socket-Type\0"), None);
+        assert_eq!(message.len(), size);
+    }
+    assert_eq!(super::property(&zmq::Message::new(), "Peer-Address"), None);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_copy_of_a_descriptor_is_the_same_socket() {
+    use std::os::unix::net::UnixStream;
+    let (one, other) = UnixStream::pair().unwrap();
+    let copies = [&one, &one, &other].map(|stream| super::duplicate(stream.as_raw_fd()).unwrap());
+    let cookies = copies.each_ref().map(|copy| super::cookie(copy).unwrap());
+    assert_eq!(cookies[0], cookies[1]);
+    assert_ne!(cookies[0], cookies[2]);
+    let (_, _, pid) = super::peer_credentials(&copies[0]).unwrap();
+    assert_eq!(u32::try_from(pid), Ok(std::process::id()));
+    // What isn't open, and what is no socket.
+    assert_eq!(super::duplicate(-1).unwrap_err().raw_os_error(), Some(libc::EBADF));
+    let (reader, _writer) = pipe().unwrap();
+    let no_socket = super::duplicate(reader.as_raw_fd()).unwrap();
+    assert_eq!(super::cookie(&no_socket).unwrap_err().raw_os_error(), Some(libc::ENOTSOCK));
+    assert_eq!(super::peer_credentials(&no_socket).unwrap_err().raw_os_error(), Some(libc::ENOTSOCK));
+}

@@ -14,6 +14,10 @@ mod task;
 mod thread;
 mod wake;
 
+/// Logged where a guard is dropped that has served nobody.
+const DROPPED_UNUSED: &str =
+    "handler dropped before it had answered a request: bind it to a name that lives as long as its sockets";
+
 #[cfg(feature = "tokio")]
 pub use task::AsyncAuthenticator;
 pub use thread::ThreadAuthenticator;

@@ -14,10 +14,11 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep_until, timeout};
 
+use super::DROPPED_UNUSED;
 use super::async_calls::AsyncCalls;
 use super::pool::Pool;
 use super::socket::{Batch, NewCall, ZapSocket};
-use crate::audit::EventKind;
+use crate::audit::{Counters, EventKind};
 use crate::authenticator::Authenticator;
 use crate::callback::Decision;
 use crate::error::{Error, Result};
@@ -49,10 +50,11 @@ const GRACE: Duration = Duration::from_millis(300);
 /// auth.stop().await
 /// # }
 /// ```
-#[must_use = "the handler stops as soon as this is dropped"]
+#[must_use = "the handler stops as soon as this is dropped: bind it to a name (`let _auth = …`, not `let _ = …`)"]
 #[derive(Debug)]
 pub struct AsyncAuthenticator {
     authenticator: Authenticator,
+    at_start: Counters,
     control: Arc<TaskControl>,
     task: Option<JoinHandle<()>>,
 }
@@ -67,6 +69,10 @@ struct TaskControl {
 impl Authenticator {
     /// Starts a handler in a task of the current tokio runtime, with this policy. It can be started again after it
     /// stopped, and in several contexts at once.
+    ///
+    /// **The task needs the runtime**: on a `current_thread` runtime, a blocking receive (`socket.recv_bytes(0)`) in another
+    /// task holds the handler up, and no client that it waits for gets in. Receive with `zmq::DONTWAIT`, through `tmq`, in
+    /// `spawn_blocking`, or have a thread serve the policy with [`start`](Authenticator::start).
     ///
     /// # Errors
     /// As [`start`](Authenticator::start); [`Error::Runtime`] outside of a runtime with I/O and time drivers.
@@ -96,10 +102,11 @@ impl Authenticator {
             async_calls: AsyncCalls::default(),
             control: control.clone(),
         };
+        let at_start = self.counters();
         let task = runtime.spawn(server.run());
         log_debug!("handler started");
         self.audit().publish(EventKind::Started, "handler task started");
-        Ok(AsyncAuthenticator { authenticator: self.clone(), control, task: Some(task) })
+        Ok(AsyncAuthenticator { authenticator: self.clone(), at_start, control, task: Some(task) })
     }
 }
 
@@ -171,6 +178,9 @@ impl Deref for AsyncAuthenticator {
 
 impl Drop for AsyncAuthenticator {
     fn drop(&mut self) {
+        if self.is_running() && self.authenticator.counters() == self.at_start {
+            log_warn!("{DROPPED_UNUSED}");
+        }
         self.control.end();
     }
 }

@@ -6,10 +6,11 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::DROPPED_UNUSED;
 use super::pool::Pool;
 use super::socket::{Batch, NewCall, ZapSocket};
 use super::wake::{WakeReceiver, WakeSender, wake_channel};
-use crate::audit::EventKind;
+use crate::audit::{Counters, EventKind};
 use crate::authenticator::Authenticator;
 use crate::callback::Decision;
 use crate::error::{Error, Result};
@@ -43,10 +44,11 @@ const STOP: Duration = Duration::from_millis(900);
 /// auth.stop()?; // or let it go out of scope
 /// # Ok::<(), zmq_auth::Error>(())
 /// ```
-#[must_use = "the handler stops as soon as this is dropped"]
+#[must_use = "the handler stops as soon as this is dropped: bind it to a name (`let _auth = …`, not `let _ = …`)"]
 #[derive(Debug)]
 pub struct ThreadAuthenticator {
     authenticator: Authenticator,
+    at_start: Counters,
     control: Arc<ThreadControl>,
     waker: WakeSender,
     thread: Option<JoinHandle<()>>,
@@ -117,10 +119,11 @@ impl Authenticator {
             let _ending = ending;
             server.run();
         };
+        let at_start = self.counters();
         let thread = Builder::new().name("zmq-auth".into()).spawn(run).map_err(Error::Thread)?;
         log_debug!("handler started");
         self.audit().publish(EventKind::Started, "handler thread started");
-        Ok(ThreadAuthenticator { authenticator: self.clone(), control, waker, thread: Some(thread) })
+        Ok(ThreadAuthenticator { authenticator: self.clone(), at_start, control, waker, thread: Some(thread) })
     }
 }
 
@@ -198,6 +201,9 @@ impl Deref for ThreadAuthenticator {
 
 impl Drop for ThreadAuthenticator {
     fn drop(&mut self) {
+        if self.thread.is_some() && self.is_running() && self.authenticator.counters() == self.at_start {
+            log_warn!("{DROPPED_UNUSED}");
+        }
         if let Err(error) = self.end() {
             log_error!("{error}");
         }

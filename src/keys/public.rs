@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::{self, FromStr};
 
 use super::z85;
-use crate::error::{Error, Result};
+use crate::error::{Error, KeyProblem, Result};
 
 /// The public half of a CURVE key pair: 32 bytes, written as 40 characters of Z85 (RFC 32).
 ///
@@ -31,7 +31,7 @@ impl PublicKey {
         &self.0
     }
 
-    pub(crate) fn from_z85(text: &[u8]) -> Result<Self, &'static str> {
+    pub(crate) fn from_z85(text: &[u8]) -> Result<Self, KeyProblem> {
         let mut bytes = [0; 32];
         z85::decode(text, &mut bytes)?;
         Ok(PublicKey(bytes))
@@ -55,7 +55,8 @@ impl TryFrom<&[u8]> for PublicKey {
     type Error = Error;
 
     fn try_from(bytes: &[u8]) -> Result<Self> {
-        let bytes = bytes.try_into().map_err(|_| Error::Key("the key doesn't have 32 bytes"))?;
+        let problem = KeyProblem::with_length("the key doesn't have 32 bytes", bytes.len());
+        let bytes = bytes.try_into().map_err(|_| Error::Key(problem))?;
         Ok(PublicKey(bytes))
     }
 }

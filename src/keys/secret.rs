@@ -7,7 +7,7 @@ use constant_time_eq::constant_time_eq_n;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use super::z85;
-use crate::error::{Error, Result};
+use crate::error::{Error, KeyProblem, Result};
 
 /// The secret half of a CURVE key pair: 32 bytes that are wiped when dropped, never printed, and compared in a time that
 /// doesn't depend on them.
@@ -52,7 +52,7 @@ impl SecretKey {
         string
     }
 
-    pub(crate) fn from_z85(text: &[u8]) -> Result<Self, &'static str> {
+    pub(crate) fn from_z85(text: &[u8]) -> Result<Self, KeyProblem> {
         let mut key = Self::blank();
         z85::decode(text, &mut key.0)?;
         Ok(key)

@@ -2,6 +2,8 @@
 //!
 //! `zmq::z85_decode` is not used: it takes characters outside the alphabet, and answers other bytes for them.
 
+use crate::error::KeyProblem;
+
 /// The characters of an encoded key.
 pub(crate) const ENCODED: usize = 40;
 
@@ -10,9 +12,10 @@ const ALPHABET: &[u8; 85] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMN
 const NONE: u8 = u8::MAX;
 const VALUES: [u8; 256] = values();
 
-pub(crate) const BAD_LENGTH: &str = "the key doesn't have 40 characters";
-pub(crate) const BAD_CHARACTER: &str = "the key has a character outside the Z85 alphabet (RFC 32)";
-pub(crate) const BAD_GROUP: &str = "the key has five characters that stand for more than 32 bits (RFC 32)";
+pub(crate) const BAD_CHARACTER: KeyProblem =
+    KeyProblem::new("the key has a character outside the Z85 alphabet (RFC 32)");
+pub(crate) const BAD_GROUP: KeyProblem =
+    KeyProblem::new("the key has five characters that stand for more than 32 bits (RFC 32)");
 
 /// Writes into the caller's buffer, so that no copy of a secret is left behind.
 pub(crate) fn encode(bytes: &[u8; DECODED], text: &mut [u8; ENCODED]) {
@@ -26,8 +29,8 @@ pub(crate) fn encode(bytes: &[u8; DECODED], text: &mut [u8; ENCODED]) {
 }
 
 /// Writes into the caller's buffer, which holds no key after an error. The error never quotes the text.
-pub(crate) fn decode(text: &[u8], bytes: &mut [u8; DECODED]) -> Result<(), &'static str> {
-    let text: &[u8; ENCODED] = text.try_into().map_err(|_| BAD_LENGTH)?;
+pub(crate) fn decode(text: &[u8], bytes: &mut [u8; DECODED]) -> Result<(), KeyProblem> {
+    let text: &[u8; ENCODED] = text.try_into().map_err(|_| bad_length(text))?;
     for (characters, group) in text.as_chunks::<5>().0.iter().zip(bytes.as_chunks_mut::<4>().0) {
         let mut value: u32 = 0;
         for &character in characters {
@@ -40,6 +43,25 @@ pub(crate) fn decode(text: &[u8], bytes: &mut [u8; DECODED]) -> Result<(), &'sta
         *group = value.to_be_bytes();
     }
     Ok(())
+}
+
+/// What text of another length looks like.
+fn bad_length(text: &[u8]) -> KeyProblem {
+    let found = str::from_utf8(text).map_or(text.len(), |text| text.chars().count());
+    let around = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'' | 0);
+    let start = text.iter().position(|byte| !around(byte)).unwrap_or(text.len());
+    let end = text.iter().rposition(|byte| !around(byte)).map_or(start, |last| last + 1);
+    let base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_' | b'=');
+    let problem = if end - start == ENCODED {
+        "the key doesn't have 40 characters: there are blanks, a line break, quotes or a NUL around it"
+    } else if text.len() == 2 * DECODED && text.iter().all(u8::is_ascii_hexdigit) {
+        "the key doesn't have 40 characters of Z85 (RFC 32): it looks like hex"
+    } else if matches!(text.len(), 43 | 44) && text.iter().all(base64) {
+        "the key doesn't have 40 characters of Z85 (RFC 32): it looks like base64"
+    } else {
+        "the key doesn't have 40 characters of Z85 (RFC 32)"
+    };
+    KeyProblem::with_length(problem, found)
 }
 
 const fn values() -> [u8; 256] {
@@ -60,7 +82,7 @@ mod tests {
     const VECTOR: [u8; 8] = [0x86, 0x4F, 0xD2, 0x6F, 0xB5, 0x59, 0xF7, 0x5B];
     const TEXT: &str = "HelloWorldHelloWorldHelloWorldHelloWorld";
 
-    fn decoded(text: &[u8]) -> Result<[u8; DECODED], &'static str> {
+    fn decoded(text: &[u8]) -> Result<[u8; DECODED], KeyProblem> {
         let mut bytes = [0; DECODED];
         decode(text, &mut bytes).map(|()| bytes)
     }
@@ -89,7 +111,26 @@ mod tests {
     #[test]
     fn every_other_length_is_refused() {
         for length in (0..200).filter(|&length| length != ENCODED) {
-            assert_eq!(decoded(&vec![b'0'; length]), Err(BAD_LENGTH));
+            let shown = decoded(&vec![b'0'; length]).unwrap_err().to_string();
+            assert!(shown.ends_with(&format!("(it has {length})")), "{shown}");
+        }
+    }
+
+    #[test]
+    fn what_another_length_looks_like_is_said_and_never_the_text() {
+        let hex = "86d2".repeat(16);
+        let base64 = format!("{}=", "q8Z/+".repeat(9).split_at(43).0);
+        for (text, wanted) in [
+            (format!("{TEXT}\n"), "line break"),
+            (format!("\"{TEXT}\""), "quotes"),
+            (format!("{TEXT}\0"), "NUL"),
+            (hex, "looks like hex (it has 64)"),
+            (base64, "looks like base64 (it has 44)"),
+            ("äöü".into(), "(it has 3)"),
+        ] {
+            let shown = format!("{0} {0:?}", decoded(text.as_bytes()).unwrap_err());
+            assert!(shown.contains(wanted), "{shown}");
+            assert!(!shown.contains(text.trim_matches(['\n', '"', '\0'])), "{shown}");
         }
     }
 

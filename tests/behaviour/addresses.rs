@@ -78,7 +78,7 @@ fn an_ipv6_client_is_matched_by_ipv6_rules(front_end: FrontEnd) {
     let server = Server::bind(&context, zmq::REP, Transport::Tcp6, |socket| socket.null_server("d"));
     let endpoint = format!("tcp://[::1]:{}", server.port());
     auth.set_addresses(["::/64"], [""; 0]).unwrap();
-    let mut received = Client::null(&context, &endpoint).round_trip(&server);
+    let received = Client::null(&context, &endpoint).round_trip(&server);
     assert_eq!(received.sender().address(), Some("::1"));
     auth.set_addresses(["0.0.0.0/0"], [""; 0]).unwrap();
     Client::null(&context, &endpoint).expect_denied();

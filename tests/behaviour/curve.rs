@@ -111,7 +111,7 @@ fn the_user_id_is_the_key_in_z85(front_end: FrontEnd) {
     let _running = front_end.start(&auth, &context);
     for domain in ["set", "any", "callback"] {
         let server = Server::new(&context, |socket| socket.curve_server(&server_keys, domain));
-        let mut received =
+        let received =
             Client::curve(&context, server.endpoint(), &client_keys, &server_keys.public).round_trip(&server);
         assert_eq!(received.sender().user_id(), Some(client_keys.public.to_string().as_str()), "{domain}");
     }
@@ -155,9 +155,9 @@ fn metadata_of_a_certificate_is_on_the_messages_and_identity_is_never_sent(front
     });
     client.expect(Handshake::Authenticated);
     client.send("hello", 0).unwrap();
-    let mut received = server.receive();
+    let received = server.receive();
     assert_ne!(&received.frames()[0][..], b"boss", "the routing id of the peer was set");
-    let mut sender = received.sender();
+    let sender = received.sender();
     assert_eq!(sender.property("name"), Some("Alice Doe"));
     assert_eq!(sender.property("role"), Some("reader"));
     assert_eq!(sender.property("Socket-Type"), Some("DEALER"));

@@ -35,7 +35,7 @@ fn a_map_names_curve_clients_of_every_source(front_end: FrontEnd) {
         [("directory", "alice"), ("set", "alice"), ("any", "alice"), ("callback", "alice"), ("named", "carol")]
     {
         let server = Server::new(&context, |socket| socket.curve_server(&server_keys, domain));
-        let mut received =
+        let received =
             Client::curve(&context, server.endpoint(), &client_keys, &server_keys.public).round_trip(&server);
         assert_eq!(received.sender().user_id(), Some(name), "{domain}");
         assert_eq!(received.sender().property("role").is_some(), domain == "directory", "metadata stays");
@@ -83,7 +83,7 @@ fn properties_are_on_every_frame(front_end: FrontEnd) {
         }
         assert_eq!(frames.len(), 3, "{kind:?}");
         for frame in &mut frames {
-            let mut sender = zmq_auth::Sender::of(frame);
+            let sender = zmq_auth::Sender::of(frame);
             assert_eq!(sender.user_id(), Some("alice"), "{kind:?}");
             assert_eq!(sender.property("role"), Some("reader"));
             assert_eq!(sender.property("empty"), Some(""));
@@ -111,7 +111,7 @@ fn properties_are_on_every_frame_whatever_the_mechanism() {
             let mut frames = server.receive().into_frames();
             assert_eq!(frames.len(), 3, "{mechanism:?}");
             for frame in &mut frames {
-                let mut sender = zmq_auth::Sender::of(frame);
+                let sender = zmq_auth::Sender::of(frame);
                 assert_eq!(sender.user_id(), Some("carol"), "{mechanism:?}");
                 assert_eq!(sender.property("role"), Some("reader"), "{mechanism:?}");
                 assert_eq!(sender.property("empty"), Some(""), "{mechanism:?}");

@@ -34,7 +34,7 @@ fn the_right_password_is_accepted_and_names_the_user(front_end: FrontEnd) {
     for transport in [Transport::Tcp, Transport::Ipc] {
         let server = Server::bind(&context, zmq::REP, transport, |socket| socket.plain_server(&domain));
         for (name, secret) in [("alice", password("a")), ("bob", password("b"))] {
-            let mut received = Client::plain(&context, server.endpoint(), name, &secret).round_trip(&server);
+            let received = Client::plain(&context, server.endpoint(), name, &secret).round_trip(&server);
             assert_eq!(received.sender().user_id(), Some(name));
         }
     }
@@ -68,7 +68,7 @@ fn names_and_passwords_of_255_bytes_work(front_end: FrontEnd) {
     auth.configure_plain("shop", [(name.as_str(), secret.as_str())]).unwrap();
     let _running = front_end.start(&auth, &context);
     let server = Server::new(&context, |socket| socket.plain_server("shop"));
-    let mut received = Client::plain(&context, server.endpoint(), &name, &secret).round_trip(&server);
+    let received = Client::plain(&context, server.endpoint(), &name, &secret).round_trip(&server);
     assert_eq!(received.sender().user_id(), Some(name.as_str()));
     Client::plain(&context, server.endpoint(), &name, &secret[..254]).expect_denied();
 }

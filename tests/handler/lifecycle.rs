@@ -96,7 +96,7 @@ fn one_policy_serves_two_contexts_at_once(front_end: FrontEnd) {
     let mut client = Client::plain(&contexts[1], servers[0].endpoint(), "alice", &password("a"));
     servers[0].expect(Handshake::Authenticated);
     servers[0].expect(Handshake::Authenticated);
-    servers[0].expect(Handshake::WrongServerKeyOrMechanism(None));
+    servers[0].expect(Handshake::Failed(None));
     client.assert_told_nothing();
     servers[0].assert_nothing_received();
 }
@@ -192,12 +192,12 @@ fn a_client_that_waits_for_the_handler_is_accepted_when_it_starts(front_end: Fro
             socket.set_handshake_ivl(300).unwrap();
             fixture.set_up_client(socket)
         });
-        server.expect(Handshake::WrongServerKeyOrMechanism(None));
+        server.expect(Handshake::Failed(None));
         let _running = front_end.start(&auth, &context);
         loop {
             match client.wait_for_handshake(DEADLINE).unwrap().expect("a further try") {
                 Handshake::Authenticated => break,
-                other => assert_eq!(other, Handshake::WrongServerKeyOrMechanism(None)),
+                other => assert_eq!(other, Handshake::Failed(None)),
             }
         }
         client.exchange(&server);
@@ -217,7 +217,7 @@ fn sockets_are_normal_after_the_handler_is_gone(front_end: FrontEnd) {
         // The connected client stays; no other is accepted.
         established.exchange(&server);
         let mut client = fixture.client_once(&context, server.endpoint());
-        server.expect(Handshake::WrongServerKeyOrMechanism(None));
+        server.expect(Handshake::Failed(None));
         client.assert_told_nothing();
         server.assert_nothing_received();
         // A socket without security works as if there had been no handler.

@@ -5,6 +5,7 @@ mod harness;
 
 #[cfg(target_os = "linux")]
 mod contexts;
+mod dropped_handlers;
 mod lifecycle;
 mod panicking_logger;
 #[cfg(feature = "tokio")]

@@ -168,7 +168,7 @@ impl Client {
     #[track_caller]
     pub fn expect_mismatch(&mut self) {
         let handshake = self.socket.wait_for_handshake(DEADLINE).unwrap();
-        assert!(matches!(handshake, Some(Handshake::WrongServerKeyOrMechanism(_))), "{handshake:?}");
+        assert!(matches!(handshake, Some(Handshake::Failed(_))), "{handshake:?}");
     }
 
     /// Asserts that this client was told neither that it is in nor that it was refused. (At 300 the server hangs up at once
@@ -176,7 +176,7 @@ impl Client {
     #[track_caller]
     pub fn assert_told_nothing(&mut self) {
         while let Some(handshake) = self.socket.wait_for_handshake(Duration::ZERO).unwrap() {
-            assert_eq!(handshake, Handshake::WrongServerKeyOrMechanism(None));
+            assert_eq!(handshake, Handshake::Failed(None));
         }
     }
 

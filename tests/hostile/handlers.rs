@@ -27,7 +27,7 @@ fn assert_not_accepted(client: &mut Client, server: &Server) {
 fn assert_good_client_is_accepted(fixture: &Fixture, context: &zmq::Context, server: &Server, handler: &Handler) {
     let mut client = fixture.client(context, &server.endpoint_from("127.0.0.9"));
     handler.reply(&handler.receive_from("127.0.0.9"), "200");
-    let mut received = client.round_trip(server);
+    let received = client.round_trip(server);
     assert_eq!(received.sender().user_id(), Some("somebody"));
 }
 
@@ -35,7 +35,7 @@ fn assert_good_client_is_accepted(fixture: &Fixture, context: &zmq::Context, ser
 #[track_caller]
 fn protocol_error(server: &mut Server) -> u32 {
     match server.wait_for_handshake(DEADLINE).unwrap() {
-        Some(Handshake::WrongServerKeyOrMechanism(Some(code))) => code,
+        Some(Handshake::Failed(Some(error))) => error.code(),
         other => panic!("{other:?} is no protocol error"),
     }
 }
@@ -140,7 +140,7 @@ fn at_300_the_client_is_told_nothing_and_tries_again_by_itself() {
         handler.reply(&handler.receive(), "200");
         let first = loop {
             match client.wait_for_handshake(DEADLINE).unwrap().expect("the second try ends") {
-                Handshake::WrongServerKeyOrMechanism(None) => {} // its own timer
+                Handshake::Failed(None) => {} // its own timer
                 other => break other,
             }
         };
@@ -172,7 +172,7 @@ fn without_a_handler_nobody_is_accepted() {
         let (context, fixture) = (zmq::Context::new(), Fixture::new(mechanism));
         let mut server = fixture.server(&context, LONG_MS);
         let mut client = fixture.client_once(&context, server.endpoint());
-        server.expect(Handshake::WrongServerKeyOrMechanism(None));
+        server.expect(Handshake::Failed(None));
         assert_not_accepted(&mut client, &server);
         let handler = Handler::bind(&context);
         assert_good_client_is_accepted(&fixture, &context, &server, &handler);
@@ -192,7 +192,7 @@ fn a_handler_that_never_answers_accepts_nobody_and_holds_up_no_traffic() {
         let mut client = fixture.client_once(&context, server.endpoint());
         handler.receive();
         established.exchange(&server);
-        server.expect(Handshake::WrongServerKeyOrMechanism(None));
+        server.expect(Handshake::Failed(None));
         assert_not_accepted(&mut client, &server);
         established.exchange(&server);
         assert_good_client_is_accepted(&fixture, &context, &server, &handler);
@@ -207,7 +207,7 @@ fn a_handler_that_never_reads_accepts_nobody() {
         let mut server = fixture.server(&context, SHORT_MS);
         let mut clients: Vec<_> = (0..20).map(|_| fixture.client_once(&context, server.endpoint())).collect();
         for _ in &clients {
-            server.expect(Handshake::WrongServerKeyOrMechanism(None));
+            server.expect(Handshake::Failed(None));
         }
         for client in &mut clients {
             assert_not_accepted(client, &server);
@@ -232,7 +232,7 @@ fn a_handler_that_unbinds_in_mid_handshake_accepts_nobody() {
         let mut client = fixture.client_once(&context, server.endpoint());
         handler.receive();
         handler.unbind();
-        server.expect(Handshake::WrongServerKeyOrMechanism(None));
+        server.expect(Handshake::Failed(None));
         assert_not_accepted(&mut client, &server);
         let handler = Handler::bind(&context);
         assert_good_client_is_accepted(&fixture, &context, &server, &handler);
@@ -317,7 +317,7 @@ fn an_answer_after_the_end_of_its_handshake_accepts_nobody() {
         let mut server = fixture.server(&context, SHORT_MS);
         let _client = fixture.client_once(&context, server.endpoint());
         let late = handler.receive();
-        server.expect(Handshake::WrongServerKeyOrMechanism(None));
+        server.expect(Handshake::Failed(None));
         // While another waits for its own answer.
         let mut next = fixture.client_once(&context, &server.endpoint_from("127.0.0.9"));
         let question = handler.receive_from("127.0.0.9");
@@ -338,11 +338,11 @@ fn a_handler_that_closes_without_unbinding_in_mid_handshake_accepts_nobody() {
         let _client = fixture.client_once(&context, server.endpoint());
         handler.receive();
         drop(handler);
-        server.expect(Handshake::WrongServerKeyOrMechanism(None));
+        server.expect(Handshake::Failed(None));
         server.assert_nothing_received();
         // Nor does anybody while there is none.
         let _next = fixture.client_once(&context, server.endpoint());
-        server.expect(Handshake::WrongServerKeyOrMechanism(None));
+        server.expect(Handshake::Failed(None));
         server.assert_nothing_received();
     }
 }

@@ -3,6 +3,8 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+#[cfg(target_os = "linux")]
+mod disconnecting;
 mod events;
 mod explain;
 mod failure_limits;

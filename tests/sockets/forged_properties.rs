@@ -70,7 +70,7 @@ fn a_guarded_ipc_server_ignores_them_too() {
     let stream = UnixStream::connect(server.path()).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     send_hello(&stream, &FORGED);
-    let mut received = server.receive();
+    let received = server.receive();
     assert_eq!(received.user_id(), None);
     assert_ne!(received.address(), Some("10.0.0.1"));
     assert_eq!(received.sender().ip(), None);

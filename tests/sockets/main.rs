@@ -4,7 +4,14 @@
 mod harness;
 
 mod connecting;
+mod endpoint_roles;
 mod forged_properties;
-mod monitor;
+mod handshakes;
+#[cfg(target_os = "linux")]
+mod message_size;
+mod monitors;
+mod no_mechanism;
+mod rebinding;
+mod request_servers;
 mod roles;
 mod senders;

@@ -32,9 +32,9 @@ fn the_sender_is_known_at_every_kind_of_socket() {
         let endpoint = format!("tcp://127.0.0.1:{}", server.port());
         let client = Client::connect(&context, other, &endpoint, |socket| socket.plain_client("alice", &password("a")));
         client.send_multipart(["one", "two"], 0).unwrap();
-        let mut received = server.receive();
+        let received = server.receive();
         assert_eq!(received.frames().len(), frames, "{kind:?}");
-        let mut sender = received.sender();
+        let sender = received.sender();
         assert_eq!(sender.user_id(), Some("the user alice"), "{kind:?}");
         assert_eq!(sender.property("role"), Some("reader"));
         assert_eq!(sender.address(), Some("::ffff:127.0.0.1"));
@@ -50,7 +50,7 @@ fn the_sender_is_known_at_every_kind_of_socket() {
     let client =
         Client::connect(&context, zmq::SUB, server.endpoint(), |socket| socket.plain_client("bob", &password("b")));
     client.set_subscribe(b"news").unwrap();
-    let mut received = server.receive();
+    let received = server.receive();
     assert_eq!(&received.frames()[0][..], b"\x01news");
     assert_eq!(received.sender().user_id(), Some("the user bob"));
 }
@@ -69,7 +69,7 @@ fn two_clients_of_one_socket_are_told_apart() {
         }
     }
     for _ in 0..20 {
-        let mut received = server.receive();
+        let received = server.receive();
         let name = received.frames()[0].as_str().unwrap().to_owned();
         assert_eq!(received.sender().user_id(), Some(format!("the user {name}").as_str()));
     }

@@ -182,7 +182,7 @@ fn a_client_with_a_hashed_password_is_accepted_while_others_are_decided(front_en
     let _running = front_end.start(auth, &context);
     let server = Server::new(&context, |socket| socket.plain_server(&users.domain));
     let mut client = Client::plain(&context, server.endpoint(), "alice", &secret);
-    let mut received = client.round_trip(&server);
+    let received = client.round_trip(&server);
     assert_eq!(received.sender().user_id(), Some("alice"));
     let mut message = received.into_frames().pop().unwrap();
     assert!(auth.is_still_allowed(&mut message));

@@ -40,7 +40,7 @@ fn an_expired_certificate_is_refused_and_its_successor_is_accepted(front_end: Fr
     for pair in [&old, &next] {
         Client::curve(&context, server.endpoint(), pair, &server_keys.public).expect(Handshake::Denied(400));
     }
-    let mut received = Client::curve(&context, server.endpoint(), &current, &server_keys.public).round_trip(&server);
+    let received = Client::curve(&context, server.endpoint(), &current, &server_keys.public).round_trip(&server);
     assert_eq!(received.sender().property("name"), Some("Alice"));
 }
 

@@ -173,7 +173,7 @@ impl Club {
             return Ok(seen.to_string());
         }
         // The message is on its way: the wait is for the network, and short.
-        let mut message = self.server.recv_with_sender(0)?;
+        let message = self.server.recv_with_sender(0)?;
         drop(client);
         Ok(format!("{seen}, as {}", message.sender().user_id().unwrap_or("nobody")))
     }

@@ -39,7 +39,7 @@ fn a_plain_callback_decides_by_name_and_password(front_end: FrontEnd) {
     auth.configure_plain_callback("shop", move |user, secret, _| user == "alice" && secret == right).unwrap();
     let _running = front_end.start(&auth, &context);
     let server = Server::new(&context, |socket| socket.plain_server("shop"));
-    let mut received = Client::plain(&context, server.endpoint(), "alice", &password("a")).round_trip(&server);
+    let received = Client::plain(&context, server.endpoint(), "alice", &password("a")).round_trip(&server);
     assert_eq!(received.sender().user_id(), Some("alice"));
     Client::plain(&context, server.endpoint(), "alice", &password("b")).expect_denied();
     Client::plain(&context, server.endpoint(), "bob", &password("a")).expect_denied();
@@ -96,9 +96,9 @@ fn each_verdict_has_its_status_at_both_ends(front_end: FrontEnd) {
     let mut retried = Client::plain(&context, server.endpoint(), "retry", &password("a"));
     server.expect(Handshake::Denied(300));
     retried.assert_told_nothing();
-    let mut received = Client::plain(&context, server.endpoint(), "allow", &password("a")).round_trip(&server);
+    let received = Client::plain(&context, server.endpoint(), "allow", &password("a")).round_trip(&server);
     assert_eq!(received.sender().user_id(), Some("allow"));
-    let mut received = Client::plain(&context, server.endpoint(), "as", &password("a")).round_trip(&server);
+    let received = Client::plain(&context, server.endpoint(), "as", &password("a")).round_trip(&server);
     assert_eq!(received.sender().user_id(), Some("another"));
     assert_eq!(received.sender().property("role"), Some("reader"));
 }

@@ -44,7 +44,7 @@ fn four_callbacks_run_at_once_and_delay_nobody(front_end: FrontEnd) {
     }
     barrier.open();
     for (n, client) in clients.iter_mut().enumerate() {
-        let mut received = client.round_trip(&slow);
+        let received = client.round_trip(&slow);
         assert_eq!(received.sender().user_id(), Some(n.to_string().as_str()), "each has its own answer");
     }
 }

@@ -63,9 +63,9 @@ fn policy(a: &Arguments) -> Result<Authenticator> {
 }
 
 fn answer(socket: &zmq::Socket, a: &Arguments, flags: i32) -> Result<()> {
-    let mut request = socket.recv_msg(flags).context("no request came in time")?;
+    let request = socket.recv_msg(flags).context("no request came in time")?;
     println!("REQUEST {}", request.as_str().unwrap_or("(no UTF-8)"));
-    let mut sender = Sender::of(&mut request);
+    let sender = Sender::of(&request);
     for name in PROPERTIES.into_iter().chain(a.properties.iter().map(String::as_str)) {
         match sender.property(name) {
             Some(value) => println!("PROPERTY {name}={value}"),

@@ -16,29 +16,39 @@
 //!
 //! # What no call can do
 //!
-//! **`inproc://` has no security mechanism at all**: whoever is in the process and the context is let in, whatever the
-//! socket's options say. Bind guarded sockets to `tcp://` and `ipc://` only.
+//! **Only ZMTP has security mechanisms.** `inproc://` doesn't speak it: whoever is in the process and the context is let
+//! in, whatever the socket's options say. Nor do `udp://`, `pgm://`, `epgm://` and `norm://`, STREAM sockets, and ROUTER
+//! sockets with `ZMQ_ROUTER_RAW`. The calls here refuse STREAM and libzmq's draft types, and [`SocketExt::bind_as`]
+//! refuses those transports, too; a plain `bind` can't be refused from here, and `ZMQ_ROUTER_RAW` can be set but not
+//! read. Bind guarded sockets to `tcp://` and `ipc://` only.
 
-use std::time::{Duration, Instant};
+mod endpoint;
+mod role;
 
-use crate::authenticator::check_domain;
+use std::time::Duration;
+
+pub use endpoint::Endpoint;
+pub use role::Role;
+
 use crate::error::{Error, Result};
-use crate::ffi::{self, Errno};
+use crate::ffi::Errno;
 use crate::keys::{KeyPair, PublicKey};
-use crate::plain::problem as plain_problem;
 use crate::sender::Received;
-use crate::version;
-
-/// Between two tries to bind again.
-const RETRY: Duration = Duration::from_millis(5);
 
 /// Security for a [`zmq::Socket`], set whole or not at all; and messages together with who sent them.
 ///
 /// Each role is one call on a new socket: options that are set after `bind` or `connect` don't apply to that endpoint,
-/// and a socket that has one already answers [`Error::AlreadyBound`]. A call that fails has changed nothing.
+/// and a socket that has one already is [`Error::AlreadyBound`]. A call that fails has changed nothing. Where endpoints
+/// differ, there are [`bind_as`](Self::bind_as) and [`connect_as`](Self::connect_as).
 ///
-/// **Over `inproc://` libzmq has no security**, whatever is set here. A server that *connects* doesn't reconnect by
-/// itself: leave `set_reconnect_ivl` as the server calls set it.
+/// **Over `inproc://`, `udp://`, `pgm://`, `epgm://` and `norm://`, on STREAM sockets and with `ZMQ_ROUTER_RAW`, libzmq has
+/// no security**, whatever is set here; a STREAM socket takes no role ([`Error::NoMechanism`]). A server that *connects*
+/// doesn't reconnect by itself: leave `set_reconnect_ivl` as the server calls set it. Peers that speak ZMTP 1 or 2 (libzmq
+/// before 4.0) know no mechanism: a server drops them unasked, NULL servers too.
+///
+/// A **REQ** socket as CURVE or PLAIN server never gets a reply from a client that has a user id: libzmq puts the id in
+/// front of the reply, REQ refuses that and drops the client. Have the policy give it none: `Verdict::AllowAs` with
+/// `user_id: ""`.
 ///
 /// ```
 /// use zmq_auth::{Authenticator, KeyPair, SocketExt, zmq};
@@ -62,12 +72,17 @@ const RETRY: Duration = Duration::from_millis(5);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait SocketExt: sealed::Sealed {
-    /// Makes the socket a CURVE server (RFC 25, RFC 26): clients must know its public key, and the ZAP handler decides
-    /// about theirs in `domain` (1 to 255 bytes).
+    /// Makes the socket a CURVE server (RFC 25, RFC 26), with messages of at most 64 MiB unless `set_maxmsgsize` says otherwise.
+    ///
+    /// Clients must know its public key, and the ZAP handler decides about theirs in `domain` (1 to 255 bytes).
+    ///
+    /// The bound is `ZMQ_MAXMSGSIZE`, which holds for the commands of a handshake as well: without one, anybody who can
+    /// connect may have the server allocate what he likes. It is set where the option reads -1, libzmq's default; set your
+    /// own before this call, or after it and before `bind`. See [`operation`](crate::operation#floods-of-connections).
     ///
     /// # Errors
     /// [`Error::CurveUnavailable`], [`Error::LibzmqTooOld`], [`Error::KeyMismatch`], [`Error::Domain`],
-    /// [`Error::AlreadyBound`]; [`Error::Zmq`] when the context has ended.
+    /// [`Error::NoMechanism`], [`Error::AlreadyBound`]; [`Error::Zmq`] when the context has ended.
     fn curve_server(&mut self, keys: &KeyPair, domain: &str) -> Result<()>;
 
     /// Makes the socket a CURVE client with these keys, which talks to the server with this public key and to no other.
@@ -79,25 +94,72 @@ pub trait SocketExt: sealed::Sealed {
     /// As [`curve_server`](Self::curve_server), but for the domain.
     fn curve_client(&mut self, keys: &KeyPair, server: &PublicKey) -> Result<()>;
 
-    /// Makes the socket a PLAIN server (RFC 24). Names and passwords cross the network **in clear text**.
+    /// Makes the socket a PLAIN server (RFC 24), with messages of at most 64 MiB unless `set_maxmsgsize` says otherwise.
+    ///
+    /// Names and passwords cross the network **in clear text**. The bound is explained at
+    /// [`curve_server`](Self::curve_server).
     ///
     /// # Errors
-    /// [`Error::LibzmqTooOld`], [`Error::Domain`], [`Error::AlreadyBound`]; [`Error::Zmq`] when the context has ended.
+    /// [`Error::LibzmqTooOld`], [`Error::Domain`], [`Error::NoMechanism`], [`Error::AlreadyBound`]; [`Error::Zmq`] when the
+    /// context has ended.
     fn plain_server(&mut self, domain: &str) -> Result<()>;
 
     /// Makes the socket a PLAIN client with this name and password, 1 to 255 bytes each. As for
     /// [`curve_client`](Self::curve_client), `set_linger` bounds what a refused one leaves behind.
     ///
     /// # Errors
-    /// [`Error::PlainCredentials`], [`Error::AlreadyBound`]; [`Error::Zmq`] when the context has ended.
+    /// [`Error::PlainCredentials`], [`Error::NoMechanism`], [`Error::AlreadyBound`]; [`Error::Zmq`] when the context has
+    /// ended.
     fn plain_client(&mut self, username: &str, password: &str) -> Result<()>;
 
-    /// Makes the socket a NULL server whose clients are put to the ZAP handler all the same: for address rules. A NULL
-    /// client shows nothing but its address.
+    /// Makes the socket a NULL server that asks the ZAP handler, with messages of at most 64 MiB unless `set_maxmsgsize` says otherwise.
+    ///
+    /// It is for address rules and for policies about NULL: a NULL client shows nothing but its address. The bound is
+    /// explained at [`curve_server`](Self::curve_server).
     ///
     /// # Errors
     /// As [`plain_server`](Self::plain_server).
     fn null_server(&mut self, domain: &str) -> Result<()>;
+
+    /// Binds the socket to an endpoint that has a role of its own: NULL on ipc and CURVE on TCP at one ROUTER, or a second
+    /// server key beside the first while clients change over.
+    ///
+    /// Role and endpoint are one call because libzmq's options hold for the binds that *follow* them. The socket may be
+    /// bound and connected already. Afterwards, a plain `bind` or `connect` lets nobody in: name a role for every endpoint
+    /// of such a socket. [`rebind`](Self::rebind) refuses it; [`Endpoint::rebind`] knows the role.
+    ///
+    /// ```
+    /// # use zmq_auth::{KeyPair, Role, SocketExt, zmq};
+    /// # if !zmq_auth::curve_available() { return Ok(()) }
+    /// # let context = zmq::Context::new();
+    /// let (old, new) = (KeyPair::generate()?, KeyPair::generate()?);
+    /// let mut server = context.socket(zmq::ROUTER)?;
+    /// server.bind_as(&Role::curve_server(&old, "lab")?, "tcp://127.0.0.1:*")?;
+    /// let endpoint = server.bind_as(&Role::curve_server(&new, "lab")?, "tcp://127.0.0.1:*")?;
+    /// println!("clients that have the new key connect to {}", endpoint.name());
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::NoMechanism`] for a socket or a transport without one; [`Error::Zmq`] when it can't be bound there.
+    fn bind_as(&mut self, role: &Role, endpoint: &str) -> Result<Endpoint>;
+
+    /// Connects the socket to an endpoint with a role of its own: a SUB to two publishers with different server keys.
+    /// Otherwise as [`bind_as`](Self::bind_as).
+    ///
+    /// ```
+    /// # use zmq_auth::{KeyPair, PublicKey, Role, SocketExt, zmq};
+    /// # fn subscribe(keys: &KeyPair, one: PublicKey, other: PublicKey) -> zmq_auth::Result<()> {
+    /// # let context = zmq::Context::new();
+    /// let mut subscriber = context.socket(zmq::SUB)?;
+    /// subscriber.connect_as(&Role::curve_client(keys, &one)?, "tcp://one.example:5556")?;
+    /// subscriber.connect_as(&Role::curve_client(keys, &other)?, "tcp://other.example:5556")?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`bind_as`](Self::bind_as).
+    fn connect_as(&mut self, role: &Role, endpoint: &str) -> Result<()>;
 
     /// The endpoint that the socket was bound or connected to last, in the form that a client connects to: with the port
     /// that the system chose for `tcp://127.0.0.1:*`.
@@ -115,9 +177,10 @@ pub trait SocketExt: sealed::Sealed {
     fn endpoint(&self) -> Result<String>;
 
     /// Drops every client of a bound endpoint, so that each has to authenticate again; those that are still let in come
-    /// back by themselves. libzmq has no call that drops one client.
+    /// back by themselves. To drop one client, there is [`Connection`](crate::Connection).
     ///
-    /// The endpoint is unbound and bound again, which may take a few tries while the system frees it: up to `timeout`.
+    /// The endpoint is unbound and bound again, which may take a few tries while the system frees it or has no descriptor
+    /// left: up to `timeout`.
     /// Messages that are under way can be lost. libzmq drops the old connections when the socket is next used: go on
     /// receiving. `endpoint` is what [`endpoint`](Self::endpoint) told after `bind`.
     ///
@@ -135,6 +198,7 @@ pub trait SocketExt: sealed::Sealed {
     ///
     /// # Errors
     /// [`Error::Zmq`] when the socket isn't bound there; when it can't be bound again in time, and then **it is unbound**.
+    /// [`Error::RolePerEndpoint`] after [`bind_as`](Self::bind_as) or [`connect_as`](Self::connect_as).
     fn rebind(&self, endpoint: &str, timeout: Duration) -> Result<()>;
 
     /// Receives a whole message and keeps what libzmq knows of its sender, which `zmq::Socket::recv_multipart` loses.
@@ -171,69 +235,42 @@ mod sealed {
 
 impl SocketExt for zmq::Socket {
     fn curve_server(&mut self, keys: &KeyPair, domain: &str) -> Result<()> {
-        keys.check()?;
-        guard(self, domain)?;
-        self.set_curve_publickey(keys.public.as_bytes()).map_err(|error| failed("set the public key", error))?;
-        self.set_curve_secretkey(keys.secret.as_bytes()).map_err(|error| failed("set the secret key", error))?;
-        self.set_curve_server(true).map_err(|error| failed("become a CURVE server", error))
+        set_role(self, &Role::curve_server(keys, domain)?)
     }
 
     fn curve_client(&mut self, keys: &KeyPair, server: &PublicKey) -> Result<()> {
-        keys.check()?;
-        version::check_version()?;
-        refuse_bound(self)?;
-        unguard(self)?;
-        self.set_curve_server(false).map_err(|error| failed("become a CURVE client", error))?;
-        self.set_curve_serverkey(server.as_bytes()).map_err(|error| failed("set the server's key", error))?;
-        self.set_curve_publickey(keys.public.as_bytes()).map_err(|error| failed("set the public key", error))?;
-        self.set_curve_secretkey(keys.secret.as_bytes()).map_err(|error| failed("set the secret key", error))
+        set_role(self, &Role::curve_client(keys, server)?)
     }
 
     fn plain_server(&mut self, domain: &str) -> Result<()> {
-        guard(self, domain)?;
-        self.set_plain_server(true).map_err(|error| failed("become a PLAIN server", error))
+        set_role(self, &Role::plain_server(domain)?)
     }
 
     fn plain_client(&mut self, username: &str, password: &str) -> Result<()> {
-        if let Some(problem) = plain_problem(username.as_bytes()) {
-            return Err(Error::PlainCredentials { what: "user name", problem });
-        }
-        if let Some(problem) = plain_problem(password.as_bytes()) {
-            return Err(Error::PlainCredentials { what: "password", problem });
-        }
-        refuse_bound(self)?;
-        unguard(self)?;
-        self.set_plain_server(false).map_err(|error| failed("become a PLAIN client", error))?;
-        self.set_plain_username(Some(username)).map_err(|error| failed("set the user name", error))?;
-        self.set_plain_password(Some(password)).map_err(|error| failed("set the password", error))
+        set_role(self, &Role::plain_client(username, password)?)
     }
 
     fn null_server(&mut self, domain: &str) -> Result<()> {
-        guard(self, domain)?;
-        // Off is NULL, whatever mechanism was set before.
-        self.set_plain_server(false).map_err(|error| failed("become a NULL server", error))
+        set_role(self, &Role::null_server(domain)?)
+    }
+
+    fn bind_as(&mut self, role: &Role, endpoint: &str) -> Result<Endpoint> {
+        endpoint::bind_as(self, role, endpoint)
+    }
+
+    fn connect_as(&mut self, role: &Role, endpoint: &str) -> Result<()> {
+        endpoint::connect_as(self, role, endpoint)
     }
 
     fn endpoint(&self) -> Result<String> {
-        match self.get_last_endpoint().map_err(|error| failed("tell the socket's last endpoint", error))? {
-            Ok(endpoint) if !endpoint.is_empty() => Ok(endpoint),
-            _ => Err(failed("tell the endpoint of a socket that has none", Errno::INVALID)),
-        }
+        last_endpoint(self)
     }
 
     fn rebind(&self, endpoint: &str, timeout: Duration) -> Result<()> {
-        if endpoint.contains('\0') {
-            return Err(failed("unbind", Errno::INVALID));
+        if endpoint::has_roles(self) {
+            return Err(Error::RolePerEndpoint);
         }
-        self.unbind(endpoint).map_err(|error| failed("unbind", error))?;
-        let deadline = Instant::now() + timeout;
-        loop {
-            match self.bind(endpoint) {
-                // The old listener is closed by libzmq's I/O thread, a moment later.
-                Err(zmq::Error::EADDRINUSE) if Instant::now() < deadline => std::thread::sleep(RETRY),
-                bound => return bound.map_err(|error| failed("bind again", error)),
-            }
-        }
+        endpoint::rebind(self, endpoint, timeout)
     }
 
     fn recv_with_sender(&self, flags: i32) -> zmq::Result<Received> {
@@ -241,38 +278,18 @@ impl SocketExt for zmq::Socket {
     }
 }
 
-/// What every server needs. The domain comes first: libzmq aborts the process at the first client of a PLAIN server that
-/// enforces an empty one.
-fn guard(socket: &mut zmq::Socket, domain: &str) -> Result<()> {
-    version::check_version()?;
-    check_domain(domain)?;
-    refuse_bound(socket)?;
-    socket.set_zap_domain(domain).map_err(|error| failed("set the ZAP domain", error))?;
-    ffi::set_zap_enforce_domain(socket, true).map_err(|error| failed("enforce the ZAP domain", error))?;
-    // A session of libzmq keeps one pipe to the ZAP handler across its reconnects, and all its requests have one id: the
-    // answer about a peer that has gone would be taken for the next one's. Without reconnects the session ends with its
-    // connection, and the pipe with it.
-    socket.set_reconnect_ivl(NO_RECONNECT).map_err(|error| failed("switch reconnecting off", error))
-}
-
-/// `ZMQ_RECONNECT_IVL`: never.
-const NO_RECONNECT: i32 = -1;
-/// `ZMQ_RECONNECT_IVL`: libzmq's default, in milliseconds.
-const RECONNECT: i32 = 100;
-
-/// Takes back a server's role that was set before: a socket has one role, the last.
-fn unguard(socket: &mut zmq::Socket) -> Result<()> {
-    if ffi::zap_enforce_domain(socket).map_err(|error| failed("tell whether it is a server", error))? {
-        ffi::set_zap_enforce_domain(socket, false).map_err(|error| failed("release the ZAP domain", error))?;
-        socket.set_reconnect_ivl(RECONNECT).map_err(|error| failed("switch reconnecting on", error))?;
-    }
-    Ok(())
-}
-
-fn refuse_bound(socket: &zmq::Socket) -> Result<()> {
+/// A role for all endpoints of a new socket.
+fn set_role(socket: &mut zmq::Socket, role: &Role) -> Result<()> {
     match socket.get_last_endpoint().map_err(|error| failed("tell the socket's last endpoint", error))? {
-        Ok(endpoint) if endpoint.is_empty() => Ok(()),
+        Ok(endpoint) if endpoint.is_empty() => role.set(socket),
         _ => Err(Error::AlreadyBound),
+    }
+}
+
+fn last_endpoint(socket: &zmq::Socket) -> Result<String> {
+    match socket.get_last_endpoint().map_err(|error| failed("tell the socket's last endpoint", error))? {
+        Ok(endpoint) if !endpoint.is_empty() => Ok(endpoint),
+        _ => Err(failed("tell the endpoint of a socket that has none", Errno::INVALID)),
     }
 }
 

@@ -1,0 +1,174 @@
+//! The connection that a message came on, and the call that ends it.
+
+use std::os::fd::RawFd;
+
+use crate::error::Result;
+
+/// One client's connection: what libzmq has no call for, ending it and no other.
+///
+/// Take it from a message **as soon as that is received**, the client's first if you want to be able to cut it off later,
+/// and keep it. It is the number of libzmq's descriptor (`ZMQ_SRCFD`) together with the system's cookie for that socket
+/// (`SO_COOKIE`), which is compared before anything is done: when the client has left and the number is another's, the
+/// other one is left alone.
+///
+/// ```
+/// # use zmq_auth::{Authenticator, SocketExt, zmq};
+/// use zmq_auth::Connection;
+///
+/// # let context = zmq::Context::new();
+/// # let auth = Authenticator::new();
+/// # let _running = auth.start(&context)?;
+/// # let (mut server, client) = (context.socket(zmq::PULL)?, context.socket(zmq::PUSH)?);
+/// # server.null_server("lab")?;
+/// # server.bind("tcp://127.0.0.1:*")?;
+/// # client.connect(&server.endpoint()?)?;
+/// # client.send("hello", 0)?;
+/// let mut message = server.recv_msg(0)?;
+/// let connection = Connection::of(&message)?;
+/// if !auth.is_still_allowed(&mut message) {
+///     connection.disconnect()?; // and its next handshake is refused
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// It works on Linux, for TCP and ipc and every mechanism, on sockets that receive from their clients: ROUTER, REP, PULL,
+/// XPUB, DEALER, PAIR. On PUB and PUSH nothing comes from a client, so there is no message to take it from: use XPUB, or
+/// [`SocketExt::rebind`](crate::SocketExt::rebind), which drops everybody. A message that went through `zmq::proxy` has
+/// lost it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Connection {
+    descriptor: RawFd,
+    cookie: u64,
+}
+
+impl Connection {
+    /// The connection that this message came on. Of a message with several frames, any frame but a ROUTER's routing id.
+    ///
+    /// What libzmq knows of the sender's address is compared with the connection's. Between a client's leaving and this
+    /// call a new connection *from the same address* may have taken the number, and is taken for it then.
+    ///
+    /// # Errors
+    /// [`Error::NoConnection`](crate::Error::NoConnection) where it can't be known: a message that didn't come over TCP
+    /// or ipc, the unsubscription that libzmq makes for a client that has left, a connection that has ended, an ipc peer
+    /// whose process libzmq doesn't know, a system other than Linux. [`Error::Connection`](crate::Error::Connection) when
+    /// the process has no descriptor left to look at it with.
+    pub fn of(message: &zmq::Message) -> Result<Self> {
+        system::find(message)
+    }
+
+    /// Ends the connection. Nothing more is received from or sent to this client on it, other connections lose nothing,
+    /// and an XPUB socket receives the unsubscriptions that libzmq makes for it. A client of libzmq connects again by
+    /// itself and is decided anew, so take away its right first.
+    ///
+    /// Messages of it that libzmq has received already still arrive.
+    ///
+    /// A connection that has ended before is no error.
+    ///
+    /// # Errors
+    /// [`Error::Connection`](crate::Error::Connection) when it can't be looked at or ended, and then it may be open still.
+    pub fn disconnect(&self) -> Result<()> {
+        system::disconnect(*self)
+    }
+
+    /// Whether the connection is still there: to forget those that aren't.
+    ///
+    /// # Errors
+    /// As [`disconnect`](Self::disconnect).
+    pub fn is_open(&self) -> Result<bool> {
+        Ok(system::open(*self)?.is_some())
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod system {
+    use std::io::{Error as IoError, ErrorKind};
+    use std::net::{Shutdown, TcpStream};
+    use std::os::fd::{OwnedFd, RawFd};
+
+    use super::Connection;
+    use crate::address::{IpcCredentials, PeerAddress};
+    use crate::error::{Error, Result};
+    use crate::ffi;
+    use crate::sender::Sender;
+
+    /// libzmq's own property, set before those that the peer sends.
+    const DESCRIPTOR: &str = "__fd";
+    const ENDED: Error = Error::NoConnection("it has ended");
+
+    pub(super) fn find(message: &zmq::Message) -> Result<Connection> {
+        let sender = Sender::of(message);
+        let descriptor = sender.property(DESCRIPTOR).and_then(|number| number.parse().ok());
+        let (Some(descriptor), Some(address)) = (descriptor, sender.address()) else {
+            return Err(Error::NoConnection("libzmq names no sender: it came over no network, or from nobody"));
+        };
+        let Some(socket) = duplicate(descriptor)? else { return Err(ENDED) };
+        let cookie = ffi::cookie(&socket).map_err(|_| ENDED)?;
+        match (PeerAddress::parse(address.as_bytes()), peer(socket)) {
+            (PeerAddress::Other, _) => Err(Error::NoConnection("libzmq doesn't know which process it is from")),
+            (expected, Some(peer)) if peer == expected => Ok(Connection { descriptor, cookie }),
+            _ => Err(ENDED),
+        }
+    }
+
+    pub(super) fn disconnect(connection: Connection) -> Result<()> {
+        let Some(socket) = open(connection)? else { return Ok(()) };
+        // `shutdown` asks nothing about the kind of socket.
+        match TcpStream::from(socket).shutdown(Shutdown::Both) {
+            Err(error) if error.kind() != ErrorKind::NotConnected => {
+                Err(Error::Connection { action: "end the connection", source: error })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A descriptor of the connection, if it is still there. What is looked at and what is shut down is this copy: the
+    /// number itself may become another's between the two.
+    pub(super) fn open(connection: Connection) -> Result<Option<OwnedFd>> {
+        let socket = duplicate(connection.descriptor)?;
+        Ok(socket.filter(|socket| ffi::cookie(socket).is_ok_and(|cookie| cookie == connection.cookie)))
+    }
+
+    fn duplicate(descriptor: RawFd) -> Result<Option<OwnedFd>> {
+        match ffi::duplicate(descriptor) {
+            Ok(copy) => Ok(Some(copy)),
+            Err(error) if error.raw_os_error() == Some(libc::EBADF) => Ok(None),
+            Err(source) => Err(Error::Connection { action: "look at the connection", source }),
+        }
+    }
+
+    /// The other end, as libzmq would name it.
+    fn peer(socket: OwnedFd) -> Option<PeerAddress> {
+        let credentials = ffi::peer_credentials(&socket);
+        match TcpStream::from(socket).peer_addr() {
+            Ok(address) => Some(PeerAddress::Ip(address.ip().to_canonical())),
+            // Of another family than IP.
+            Err(error) if error.kind() == ErrorKind::InvalidInput => ipc(credentials),
+            Err(_) => None,
+        }
+    }
+
+    fn ipc(credentials: Result<(u32, u32, i32), IoError>) -> Option<PeerAddress> {
+        let (uid, gid, pid) = credentials.ok()?;
+        Some(PeerAddress::Ipc(IpcCredentials { uid, gid, pid: u32::try_from(pid).ok()? }))
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod system {
+    use super::Connection;
+    use crate::error::{Error, Result};
+
+    const UNKNOWN: Error = Error::NoConnection("this system has no way to tell a connection from its successor");
+
+    pub(super) fn find(_: &zmq::Message) -> Result<Connection> {
+        Err(UNKNOWN)
+    }
+
+    pub(super) fn disconnect(_: Connection) -> Result<()> {
+        Err(UNKNOWN)
+    }
+
+    pub(super) fn open(_: Connection) -> Result<Option<()>> {
+        Err(UNKNOWN)
+    }
+}
