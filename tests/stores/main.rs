@@ -8,6 +8,7 @@ mod directory;
 mod events;
 mod faults;
 mod files;
+mod hash_like;
 #[cfg(feature = "argon2")]
 mod hashed;
 mod passwords;
