@@ -77,7 +77,7 @@ pub use audit::{Counters, Event, EventKind, Events};
 pub use authenticator::{Authenticator, CURVE_ALLOW_ANY, Explanation, MatchedDomain};
 pub use callback::{Peer, Verdict};
 pub use certificate::{Certificate, create_certificates, load_certificate, save_certificate};
-pub use curve::{KeyDirectory, load_certificates};
+pub use curve::{KeyDirectory, UserId, load_certificates};
 pub use error::{Error, Result};
 pub use ffi::Errno;
 #[cfg(feature = "tokio")]

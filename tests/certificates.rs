@@ -2,8 +2,12 @@
 
 #[path = "certificates/faults.rs"]
 mod faults;
+#[path = "certificates/known_names.rs"]
+mod known_names;
 #[path = "certificates/metadata.rs"]
 mod metadata;
+#[path = "certificates/peers.rs"]
+mod peers;
 #[path = "certificates/process.rs"]
 mod process;
 #[path = "harness/python.rs"]
@@ -12,6 +16,8 @@ mod python;
 mod pyzmq;
 #[path = "certificates/reading.rs"]
 mod reading;
+#[path = "certificates/umask.rs"]
+mod umask;
 #[path = "certificates/warnings.rs"]
 mod warnings;
 #[path = "certificates/writing.rs"]

@@ -67,6 +67,10 @@ pub enum EventKind {
     Reloaded,
     /// A store could not be read again, or not all of it: what was good before stays in force.
     ReloadFailed,
+    /// A store is behind the disk, which could not be read completely: what was removed there may still be in force.
+    StoreBehind,
+    /// A store that was behind the disk has caught up with it.
+    StoreCaughtUp,
     /// A handler started.
     Started,
     /// A handler stopped.

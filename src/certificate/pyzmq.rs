@@ -46,7 +46,7 @@ pub fn load_certificate(file: impl AsRef<Path>) -> Result<(PublicKey, Option<Sec
 }
 
 /// Writes one certificate file without metadata: a secret file, of mode 0600, where a secret key is given; else a public
-/// one, whose mode is what the umask leaves of 0666. The file is there whole or not at all.
+/// one, whose mode is what the umask leaves of 0644. The file is there whole or not at all.
 ///
 /// # Errors
 /// [`Error::Exists`](crate::Error::Exists) if the file is there (a symbolic link counts),

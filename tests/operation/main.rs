@@ -10,4 +10,6 @@ mod explain;
 mod metrics;
 mod page;
 mod revocation;
+#[cfg(feature = "metrics")]
+mod stores_behind;
 mod validity;
