@@ -59,8 +59,8 @@ impl KeyDirectory {
     /// Reads a directory. An empty one is legal, and lets nobody in.
     ///
     /// # Errors
-    /// [`Error::Io`] if it can't be listed. At this first reading a bad file is an error too, [`Error::Io`] or
-    /// [`Error::Certificate`], which names it: one that [`Certificate::load`](crate::Certificate::load) refuses, or whose
+    /// [`Error::Io`](crate::Error::Io) if it can't be listed. At this first reading a bad file is an error too, [`Error::Io`](crate::Error::Io) or
+    /// [`Error::Certificate`](crate::Error::Certificate), which names it: one that [`Certificate::load`](crate::Certificate::load) refuses, or whose
     /// `not-before` or `not-after` is no RFC 3339 time.
     ///
     /// ```
@@ -77,7 +77,7 @@ impl KeyDirectory {
     /// [`ReloadSummary::problems`] and told in [`status`](Self::status).
     ///
     /// # Errors
-    /// [`Error::Io`] where the directory can't be listed; all stays as it was.
+    /// [`Error::Io`](crate::Error::Io) where the directory can't be listed; all stays as it was.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -126,7 +126,7 @@ impl KeyDirectory {
     /// symbolic link are looked for twice a second. Calling it again is no harm.
     ///
     /// # Errors
-    /// [`Error::Io`] where the system can't watch the directory, or there is no thread to be had.
+    /// [`Error::Io`](crate::Error::Io) where the system can't watch the directory, or there is no thread to be had.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;

@@ -234,7 +234,7 @@ pub(crate) fn load_keys(directory: &Path, names: bool) -> Result<(KeyMap, Option
 /// [`Error::Io`](crate::Error::Io) if the directory can't be listed. One file that [`Certificate::load`](crate::Certificate::load) refuses
 /// fails the whole call with the error that names it; of several, the first in the order of their names. So does a
 /// certificate whose `not-before` or `not-after` can't be read; **the times themselves aren't looked at**, for a set of
-/// keys can't hold them: [`KeyDirectory`](crate::KeyDirectory) and
+/// keys can't hold them: [`KeyDirectory`] and
 /// [`configure_curve`](crate::Authenticator::configure_curve) do.
 ///
 /// ```
