@@ -349,3 +349,30 @@ impl File {
 }
 
 const _: () = assert!(size_of::<File>() <= 56);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_pass_that_did_not_come_into_force_all_keys_are_set_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        for number in 0..20 {
+            let key = PublicKey::from([number; 32]);
+            let file = directory.path().join(format!("{number}.key"));
+            std::fs::write(file, format!("public-key = \"{key}\"\n")).unwrap();
+        }
+        let mut files = Files::default();
+        files.open(directory.path()).unwrap();
+        files.are_in_force();
+        std::fs::remove_file(directory.path().join("7.key")).unwrap();
+        // As if a panic had come between this and the table.
+        let lost = files.refresh(directory.path()).unwrap();
+        assert!(matches!(lost.changes, Changes::Some(changes) if changes.len() == 1));
+        let again = files.refresh(directory.path()).unwrap();
+        assert!(matches!(again.changes, Changes::All(keys) if keys.len() == 19));
+        files.are_in_force();
+        let rest = files.refresh(directory.path()).unwrap();
+        assert!(matches!(rest.changes, Changes::Some(changes) if changes.is_empty()));
+    }
+}
