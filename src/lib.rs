@@ -79,7 +79,7 @@ pub use authenticator::{Authenticator, CURVE_ALLOW_ANY, Explanation, MatchedDoma
 pub use callback::{Peer, Verdict};
 pub use certificate::{Certificate, create_certificates, load_certificate, save_certificate};
 pub use connection::Connection;
-pub use curve::{KeyDirectory, load_certificates};
+pub use curve::{KeyDirectory, UserId, load_certificates};
 pub use error::{Error, KeyProblem, Result};
 pub use ffi::Errno;
 #[cfg(feature = "tokio")]

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Opens a regular file, and tells what it is like before it is read; `None` for anything else. `is_file` tells that it
@@ -19,7 +19,7 @@ pub(crate) fn open(path: &Path, is_file: bool) -> io::Result<Option<(File, Metad
 }
 
 /// Reads all of a file, or as much as there is room for; tells how much. `size` is what the file had when it was opened.
-pub(crate) fn fill(mut file: File, buffer: &mut [u8], size: u64) -> io::Result<usize> {
+pub(crate) fn fill(mut file: &File, buffer: &mut [u8], size: u64) -> io::Result<usize> {
     let mut length = 0;
     while length < buffer.len() {
         match file.read(&mut buffer[length..]) {
@@ -34,4 +34,10 @@ pub(crate) fn fill(mut file: File, buffer: &mut [u8], size: u64) -> io::Result<u
         }
     }
     Ok(length)
+}
+
+/// Whether nobody has written to an open file since. (One that was replaced meanwhile is what it was: its content counts.)
+pub(crate) fn is_unchanged(file: &File, opened: &Metadata) -> io::Result<bool> {
+    let state = |metadata: &Metadata| (metadata.size(), metadata.mtime(), metadata.mtime_nsec());
+    Ok(state(&file.metadata()?) == state(opened))
 }

@@ -74,6 +74,10 @@ pub enum EventKind {
     Reloaded,
     /// A store could not be read again, or not all of it: what was good before stays in force.
     ReloadFailed,
+    /// A store is behind the disk, which could not be read completely: what was removed there may still be in force.
+    StoreBehind,
+    /// A store that was behind the disk has caught up with it.
+    StoreCaughtUp,
     /// A handler started.
     Started,
     /// A handler stopped.
@@ -155,7 +159,12 @@ struct Pending {
 /// events of class 2.
 fn class(kind: EventKind) -> usize {
     match kind {
-        EventKind::Reloaded | EventKind::ReloadFailed | EventKind::Started | EventKind::Stopped => 2,
+        EventKind::Reloaded
+        | EventKind::ReloadFailed
+        | EventKind::StoreBehind
+        | EventKind::StoreCaughtUp
+        | EventKind::Started
+        | EventKind::Stopped => 2,
         EventKind::Allowed => 1,
         EventKind::Denied
         | EventKind::Retry

@@ -70,7 +70,8 @@ impl Authenticator {
     ///
     /// # Errors
     /// [`Error::Domain`]; [`Error::PlainCredentials`] for an empty name or password, or one of more than 255 bytes: no
-    /// libzmq client could send it.
+    /// libzmq client could send it; and for a password that is marked as a hash, such as `$2y$…` or `{SSHA}…`: whoever has
+    /// seen it could log in by it. A [`PasswordFile`] checks hashes.
     ///
     /// ```
     /// # let auth = zmq_auth::Authenticator::new();
@@ -173,9 +174,10 @@ impl Authenticator {
             log_debug!("domain {domain:?}: CURVE for any key");
             return Ok(());
         }
-        let directory = load_keys(location)?;
+        let names = self.read().user_id.needs_file_names();
+        let (directory, names) = load_keys(location, names)?;
         let keys = directory.len();
-        self.set_curve(domain, CurveSource::Directory(directory));
+        self.set_curve(domain, CurveSource::Directory(directory, names));
         announce(domain, "CURVE", "a directory of keys", keys);
         Ok(())
     }
@@ -199,7 +201,15 @@ impl Authenticator {
         domains::check(domain)?;
         let observer = self.reload_observer();
         keys.observe(Arc::downgrade(&observer));
-        self.set_curve(domain, CurveSource::Store { keys: keys.clone(), _observer: observer });
+        let source = CurveSource::Store { keys: keys.clone(), _observer: observer };
+        if self.read().user_id.needs_file_names() {
+            source.keep_file_names();
+        }
+        self.set_curve(domain, source);
+        // Should they be wanted since.
+        if self.read().user_id.needs_file_names() {
+            keys.keep_file_names();
+        }
         announce(domain, "CURVE", "a live directory of keys", keys.status().entries);
         Ok(())
     }
@@ -441,6 +451,9 @@ impl Authenticator {
             }
             for problem in &event.problems {
                 audit.publish(EventKind::ReloadFailed, &problem.to_string());
+            }
+            if let Some((behind, text)) = event.behind() {
+                audit.publish(if behind { EventKind::StoreBehind } else { EventKind::StoreCaughtUp }, &text);
             }
         })
     }

@@ -31,6 +31,13 @@ impl Policy {
                 }
                 reason
             }
+            Lookup::AcceptAs(reason, info, user_id) => {
+                reply.allow(user_id.as_bytes());
+                if let Some(info) = info {
+                    reply.add_encoded(&info.metadata);
+                }
+                reason
+            }
             Lookup::Refuse(reason) => {
                 reason.refuse(reply);
                 reason
@@ -67,7 +74,7 @@ impl Policy {
             }
             Credentials::Curve(key) => {
                 let source = self.domains.find(request.domain, |sources| sources.curve.as_ref());
-                source.map(|source| source.check(request, key, self.user_id.as_ref()))
+                source.map(|source| source.check(request, key, &self.user_id))
             }
             Credentials::Gssapi { .. } => {
                 let source = self.domains.find(request.domain, |sources| sources.gssapi.as_ref());

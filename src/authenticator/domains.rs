@@ -76,6 +76,11 @@ impl Domains {
         removed.filter(|sources| !sources.is_empty())
     }
 
+    /// The sources of every domain.
+    pub(crate) fn each(&self) -> impl Iterator<Item = &Sources> {
+        self.named.values().chain([&self.any])
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.named.len() + usize::from(!self.any.is_empty())
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Authenticator;
 use super::throttle::FailureLimiter;
 use crate::audit::Counters;
+use crate::curve::{CurveSource, UserId, UserIdSource};
 use crate::error::{Error, Result};
 use crate::keys::PublicKey;
 
@@ -62,8 +63,29 @@ impl Authenticator {
     where
         F: Fn(&PublicKey) -> String + Send + Sync + 'static,
     {
-        let old = self.write().user_id.replace(Arc::new(map));
+        let old = std::mem::replace(&mut self.write().user_id, UserIdSource::Map(Arc::new(map)));
         drop(old);
+    }
+
+    /// As [`curve_user_id`](Self::curve_user_id), from what a directory knows of a key: the name of its file, or its
+    /// metadata. No callback runs for it. The later of both calls counts.
+    ///
+    /// Set it first: a directory that [`configure_curve`](Self::configure_curve) has read before has forgotten its files'
+    /// names, and its clients have their keys as user ids until it is configured again.
+    ///
+    /// ```
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// auth.curve_user_id_from(zmq_auth::UserId::Metadata("name".into()));
+    /// ```
+    pub fn curve_user_id_from(&self, source: UserId) {
+        let source = UserIdSource::Certificate(source);
+        let needs_file_names = source.needs_file_names();
+        let old = std::mem::replace(&mut self.write().user_id, source);
+        drop(old);
+        if needs_file_names {
+            let policy = self.read();
+            policy.domains.each().filter_map(|sources| sources.curve.as_ref()).for_each(CurveSource::keep_file_names);
+        }
     }
 
     /// Bounds the callbacks of a handler: how many threads may run them at once (default 64), and how long one may

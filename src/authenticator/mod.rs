@@ -18,7 +18,7 @@ use std::time::Instant;
 use crate::address::AddressRules;
 use crate::audit::Audit;
 use crate::callback::{Call, Decision};
-use crate::curve::UserIdMap;
+use crate::curve::UserIdSource;
 use crate::reason::Reason;
 use crate::zap::{Client, Malformed, Parsed, Reply, Request, Status};
 pub use configure::CURVE_ALLOW_ANY;
@@ -88,7 +88,7 @@ struct Shared {
 struct Policy {
     addresses: AddressRules,
     domains: Domains,
-    user_id: Option<Arc<UserIdMap>>,
+    user_id: UserIdSource,
     failure_limiter: Option<Arc<FailureLimiter>>,
     tags: Option<ConnectionTags>,
 }

@@ -22,6 +22,8 @@ pub(crate) type FutureVerdict = std::pin::Pin<Box<dyn Future<Output = Verdict> +
 pub(crate) enum Lookup {
     /// Accepted; with what the client's certificate says, if anything.
     Accept(Reason, Option<Arc<KeyInfo>>),
+    /// As `Accept`, with the name of the client.
+    AcceptAs(Reason, Option<Arc<KeyInfo>>, Box<str>),
     Refuse(Reason),
     /// A call decides, which has to be run elsewhere.
     Ask(Call),

@@ -14,6 +14,21 @@ pub(crate) struct KeyInfo {
 }
 
 impl KeyInfo {
+    /// The value of a name in the encoded metadata.
+    pub(crate) fn value(&self, wanted: &str) -> Option<&[u8]> {
+        let mut rest: &[u8] = &self.metadata;
+        loop {
+            let (&length, after) = rest.split_first()?;
+            let (name, after) = after.split_at_checked(length.into())?;
+            let (length, after) = after.split_first_chunk()?;
+            let (value, after) = after.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+            if name == wanted.as_bytes() {
+                return Some(value);
+            }
+            rest = after;
+        }
+    }
+
     /// `None` where there is nothing to say: most keys of a large store cost no allocation.
     pub(crate) fn of(metadata: &Metadata) -> Result<Option<Arc<Self>>, &'static str> {
         if metadata.is_empty() {

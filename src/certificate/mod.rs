@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use info::KeyInfo;
 pub use pyzmq::{create_certificates, load_certificate, save_certificate};
-pub(crate) use read::Reader;
+pub(crate) use read::{Concerns, Ending, Reader};
 
 use crate::error::{Error, Result};
 use crate::keys::{KeyPair, PublicKey, curve_available};
@@ -71,13 +71,15 @@ impl Certificate {
     /// Loads a file that pyzmq, czmq or this crate wrote: `NAME.key`, `NAME.key_secret`, or czmq's `NAME` and
     /// `NAME_secret`.
     ///
-    /// A file with a secret key that others than its owner can read, and one whose keys don't belong together, is loaded
-    /// and warned about in the log (target `zmq_auth`).
+    /// A file that others than its owner may write, one with a secret key that they can read, and one whose keys don't
+    /// belong together, is loaded and warned about in the log (target `zmq_auth`).
     ///
     /// # Errors
     /// [`Error::Io`] for a file that can't be opened or read; [`Error::Certificate`], with the line, for one that isn't a
     /// regular file, is larger than 64 KiB, has no public key, a key that isn't Z85 (RFC 32), two keys of one kind that
-    /// differ, or metadata that isn't UTF-8 text.
+    /// differ, metadata that isn't UTF-8 text, or a line whose name is `not-before`, `not-after`, `public-key` or
+    /// `secret-key` but for its case or its signs (`Not-After`, `not_after`), or that has one of the times outside the
+    /// metadata: passed over, it would keep nobody out.
     ///
     /// ```
     /// # use zmq_auth::{Certificate, Error};
@@ -93,13 +95,17 @@ impl Certificate {
 
     /// Sets a metadata value; a name that is there already gets the new one, in its old place.
     ///
-    /// Any name that can be stored is taken. One that libzmq gives a meaning to (see [`Metadata::insert`]) is stored,
-    /// but a server that loads the file never sends it.
+    /// What is taken is read back equal from both files by this crate, czmq and JeroMQ (pyzmq reads no metadata). A name
+    /// that libzmq gives a meaning to (see [`Metadata::insert`]) is stored, but a server that loads the file never sends
+    /// it.
     ///
     /// # Errors
-    /// [`Error::Metadata`] for what couldn't be read back equal from both files: a name that starts with `public-key`,
-    /// `secret-key` or `#` or has a `=`, a value that is in quotes as a whole, control characters such as line breaks,
-    /// blanks at either end, more than 64 KiB in all, and what [`Metadata::insert`] refuses for its size.
+    /// [`Error::Metadata`] for
+    /// - a name with anything but ASCII letters, digits and `$-_@.&+/`, with a digit in front or a `/` at either end, that
+    ///   starts with `public-key` or `secret-key`, or that is nearly one of these or `not-before` or `not-after`,
+    /// - a value with quotes of both kinds that also has a `#` or begins with a quote, line breaks or other control
+    ///   characters, or blanks at either end,
+    /// - a line of more than 1,024 bytes, more than 64 KiB in all, and what [`Metadata::insert`] refuses for its size.
     ///
     /// ```
     /// # use zmq_auth::Certificate;
@@ -110,7 +116,7 @@ impl Certificate {
     /// ```
     pub fn with_metadata(mut self, name: impl Into<String>, value: impl Into<String>) -> Result<Self> {
         let (name, value) = (name.into(), value.into());
-        round_trip::check_plain(&name, &value)?;
+        round_trip::check(&name, &value, round_trip::AS_PYZMQ)?;
         self.metadata.insert_unreserved(name.clone(), value)?;
         round_trip::check_size(&name, &self.metadata)?;
         Ok(self)
@@ -170,13 +176,13 @@ impl Certificate {
     /// Writes `NAME.key` and `NAME.key_secret` into a directory, as pyzmq does, and answers their paths in this order.
     ///
     /// The metadata goes to the secret file only. That file has mode 0600 from its creation on; the public one has what
-    /// the umask leaves of 0666, for a server under another account must read it. Each file is there whole or not at all,
+    /// the umask leaves of 0644, for a server under another account must read it. Each file is there whole or not at all,
     /// the secret one first; if one can't be written, neither is left.
     ///
     /// # Errors
     /// [`Error::Exists`] if either file is there (a symbolic link counts); [`Error::CertificateName`] for a name that is
     /// empty, starts with a dot, or has a separator or control character; [`Error::Certificate`] without a secret key;
-    /// [`Error::KeyMismatch`]; [`Error::Metadata`] for loaded metadata that pyzmq's form can't hold; [`Error::Io`].
+    /// [`Error::KeyMismatch`]; [`Error::Metadata`] for loaded metadata that [`with_metadata`](Self::with_metadata) would refuse; [`Error::Io`].
     ///
     /// ```
     /// # use zmq_auth::{Certificate, Error};
@@ -215,11 +221,11 @@ impl Certificate {
 
     /// Writes a public file that holds the metadata too, quoted as czmq does: what a server needs to act on it.
     ///
-    /// Its mode is what the umask leaves of 0666. No secret key is ever written here.
+    /// Its mode is what the umask leaves of 0644. No secret key is ever written here.
     ///
     /// # Errors
-    /// [`Error::Exists`] if the file is there; [`Error::Metadata`] for loaded metadata that this form can't hold;
-    /// [`Error::Io`].
+    /// [`Error::Exists`] if the file is there; [`Error::Metadata`] for loaded metadata that
+    /// [`with_metadata`](Self::with_metadata) would refuse; [`Error::Io`].
     ///
     /// ```
     /// # use zmq_auth::Certificate;

@@ -13,6 +13,8 @@ use crate::metadata::Metadata;
 
 pub(super) const PUBLIC_KEY: &str = "public-key";
 pub(super) const SECRET_KEY: &str = "secret-key";
+pub(super) const NOT_BEFORE: &str = "not-before";
+pub(super) const NOT_AFTER: &str = "not-after";
 pub(super) const COMMENT: char = '#';
 
 /// What is wrong, and on which line, counted from 1.
@@ -69,6 +71,16 @@ impl Contents {
             return hold(&mut self.secret, key, "a second secret-key line, with another key");
         }
         let indented = is_blank(line[0]);
+        if let Some(known) = nearly_known(content)
+            && !(indented && self.in_metadata && is_time_line(content))
+        {
+            return Err(match known {
+                NOT_BEFORE | NOT_AFTER => {
+                    "nearly a not-before or not-after line: it is written so, with a =, indented, below metadata"
+                }
+                _ => "nearly a key line: its name is public-key or secret-key, in small letters",
+            });
+        }
         if !indented {
             let end = content.iter().position(|&byte| is_blank(byte) || byte == b'#').unwrap_or(content.len());
             self.in_metadata = &content[..end] == b"metadata";
@@ -91,6 +103,32 @@ impl Contents {
             _ => "metadata that can't be held",
         })
     }
+}
+
+/// The known name that a line begins with, whatever its case and whatever signs are in it: a line that means to say when a
+/// certificate ends must not be passed over.
+fn nearly_known(content: &[u8]) -> Option<&'static str> {
+    let name = content.split(|byte| *byte == b'=').next().unwrap_or_default();
+    let is_end = |byte: u8| is_blank(byte) || byte == b':';
+    let ends = name.iter().enumerate().filter(|(_, byte)| is_end(**byte)).map(|(at, _)| at);
+    // By the first words: `not after: 2027` has three.
+    ends.take(7).chain([name.len()]).find_map(|end| equals_known(&name[..end]))
+}
+
+/// The known name with the same letters as this one.
+pub(super) fn equals_known(name: &[u8]) -> Option<&'static str> {
+    let letters = |name: &[u8]| -> Vec<u8> {
+        name.iter().filter(|byte| byte.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase).collect()
+    };
+    let name = letters(name);
+    [NOT_BEFORE, NOT_AFTER, PUBLIC_KEY, SECRET_KEY].into_iter().find(|known| letters(known.as_bytes()) == name)
+}
+
+/// Whether the name before the `=` is one of the two exactly.
+fn is_time_line(content: &[u8]) -> bool {
+    let Some(end) = content.iter().position(|byte| *byte == b'=') else { return false };
+    let name = trimmed(&content[..end], is_blank);
+    name == NOT_BEFORE.as_bytes() || name == NOT_AFTER.as_bytes()
 }
 
 /// Which of two keys is meant can't be known; the same one twice is no harm.

@@ -13,7 +13,7 @@ use crate::metadata::Metadata;
 /// [`Certificate::save_pair`] says how they are written; for metadata, use it with [`Certificate::with_metadata`].
 ///
 /// # Errors
-/// [`Error::CurveUnavailable`](crate::Error::CurveUnavailable) where libzmq has no CURVE, and those of
+/// [`Error::CurveUnavailable`] where libzmq has no CURVE, and those of
 /// [`Certificate::save_pair`].
 ///
 /// ```
@@ -46,12 +46,12 @@ pub fn load_certificate(file: impl AsRef<Path>) -> Result<(PublicKey, Option<Sec
 }
 
 /// Writes one certificate file without metadata: a secret file, of mode 0600, where a secret key is given; else a public
-/// one, whose mode is what the umask leaves of 0666. The file is there whole or not at all.
+/// one, whose mode is what the umask leaves of 0644. The file is there whole or not at all.
 ///
 /// # Errors
-/// [`Error::Exists`](crate::Error::Exists) if the file is there (a symbolic link counts),
-/// [`Error::KeyMismatch`](crate::Error::KeyMismatch) for keys that don't belong together,
-/// [`Error::Io`](crate::Error::Io).
+/// [`Error::Exists`] if the file is there (a symbolic link counts),
+/// [`Error::KeyMismatch`] for keys that don't belong together,
+/// [`Error::Io`].
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;

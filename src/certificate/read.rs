@@ -9,12 +9,94 @@ use zeroize::Zeroizing;
 use super::parse::parse;
 use super::{Certificate, MAX_FILE};
 use crate::error::{Error, Result};
-use crate::keys::KeyPair;
 use crate::regular_file;
 
 /// Loads a file, and warns of what is wrong with its mode or its pair.
 pub(super) fn load(path: &Path) -> Result<Certificate> {
-    Reader::default().load(path, false).1
+    let loaded = Reader::default().load(path, false);
+    let certificate = loaded.certificate?;
+    if let Some(metadata) = loaded.metadata {
+        Concerns::of(&metadata, &certificate).without(Concerns::SECRET).warn(path);
+    }
+    Ok(certificate)
+}
+
+/// What was found in a file.
+pub(crate) struct Loaded {
+    /// The file as it was just before its content was read, if it could be opened.
+    pub(crate) metadata: Option<Metadata>,
+    pub(crate) certificate: Result<Certificate>,
+    pub(crate) ending: Ending,
+}
+
+/// How a file's content ends, by which one shows that is being written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    LineFeed,
+    /// Half of it, perhaps, if it was changed just now.
+    NoLineFeed,
+    /// It was changed while it was read.
+    Changing,
+}
+
+/// What is wrong with a certificate that can be used all the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Concerns {
+    flags: u8,
+    mode: u32,
+}
+
+impl Concerns {
+    /// It has a secret key.
+    pub(crate) const SECRET: u8 = 1;
+    const READABLE: u8 = 2;
+    const WRITABLE: u8 = 4;
+    const MISMATCH: u8 = 8;
+
+    pub(crate) fn of(metadata: &Metadata, certificate: &Certificate) -> Self {
+        let mode = metadata.permissions().mode() & 0o777;
+        let mut flags = if mode & 0o022 != 0 { Self::WRITABLE } else { 0 };
+        if let Some(pair) = certificate.key_pair() {
+            flags = Self::SECRET;
+            if mode & 0o077 != 0 {
+                flags |= Self::READABLE;
+            }
+            if matches!(pair.check(), Err(Error::KeyMismatch)) {
+                flags |= Self::MISMATCH;
+            }
+        }
+        Concerns { flags, mode }
+    }
+
+    pub(crate) fn flags(self) -> u8 {
+        self.flags
+    }
+
+    pub(crate) fn without(self, flags: u8) -> Self {
+        Concerns { flags: self.flags & !flags, ..self }
+    }
+
+    pub(crate) fn warn(self, path: &Path) {
+        let has = |flag| self.flags & flag != 0;
+        let mode = self.mode;
+        if has(Self::SECRET) {
+            log_warn!(
+                "{path:?} holds a secret key: a directory of clients needs public ones alone. Take it away, and give its \
+                 owner a new pair"
+            );
+        }
+        if has(Self::READABLE) {
+            log_warn!(
+                "{path:?} holds a secret key, and others than its owner have access (mode {mode:03o}): chmod 600"
+            );
+        }
+        if has(Self::WRITABLE) {
+            log_warn!("{path:?}: others than its owner may change it (mode {mode:03o}): chmod go-w");
+        }
+        if has(Self::MISMATCH) {
+            log_warn!("{path:?}: the public and the secret key are not a pair; no handshake will succeed with them");
+        }
+    }
 }
 
 /// Loads one file after the other into one buffer, which is wiped in the end and never grows: growing would leave parts of
@@ -28,31 +110,32 @@ impl Default for Reader {
 }
 
 impl Reader {
-    /// Loads a file; beside it, what the file was like just before its content was read. `is_file` tells that it was a
-    /// regular file a moment ago.
-    pub(crate) fn load(&mut self, path: &Path, is_file: bool) -> (Option<Metadata>, Result<Certificate>) {
-        let (file, metadata) = match open(path, is_file) {
-            Ok(opened) => opened,
-            Err(error) => return (None, Err(error)),
-        };
-        let certificate = self.read(file, path, &metadata);
-        (Some(metadata), certificate)
+    /// Loads a file. `is_file` tells that it was a regular file a moment ago.
+    pub(crate) fn load(&mut self, path: &Path, is_file: bool) -> Loaded {
+        match open(path, is_file) {
+            Ok((file, metadata)) => {
+                let mut ending = Ending::LineFeed;
+                let certificate = self.read(&file, path, &metadata, &mut ending);
+                Loaded { metadata: Some(metadata), certificate, ending }
+            }
+            Err(error) => Loaded { metadata: None, certificate: Err(error), ending: Ending::LineFeed },
+        }
     }
 
-    fn read(&mut self, file: File, path: &Path, metadata: &Metadata) -> Result<Certificate> {
-        let length = regular_file::fill(file, &mut self.0, metadata.len()).map_err(|source| Error::Io {
-            path: path.to_owned(),
-            action: "read",
-            source,
-        })?;
+    fn read(&mut self, file: &File, path: &Path, metadata: &Metadata, ending: &mut Ending) -> Result<Certificate> {
+        let failed = |source| Error::Io { path: path.to_owned(), action: "read", source };
+        let length = regular_file::fill(file, &mut self.0, metadata.len()).map_err(failed)?;
+        if !regular_file::is_unchanged(file, metadata).map_err(failed)? {
+            *ending = Ending::Changing;
+            return Err(refused(path, "was changed while it was read"));
+        }
+        if self.0.get(..length).is_some_and(|content| !content.ends_with(b"\n")) {
+            *ending = Ending::NoLineFeed;
+        }
         if length > MAX_FILE {
             return Err(refused(path, "is larger than 64 KiB: no certificate is"));
         }
-        let certificate = parse(&self.0[..length]).map_err(|fault| fault.in_file(path))?;
-        if let Some(pair) = certificate.key_pair() {
-            warn(path, metadata.permissions().mode(), pair);
-        }
-        Ok(certificate)
+        parse(&self.0[..length]).map_err(|fault| fault.in_file(path))
     }
 }
 
@@ -60,18 +143,6 @@ fn open(path: &Path, is_file: bool) -> Result<(File, Metadata)> {
     regular_file::open(path, is_file)
         .map_err(|source| Error::Io { path: path.to_owned(), action: "open", source })?
         .ok_or_else(|| refused(path, "is not a regular file"))
-}
-
-fn warn(path: &Path, mode: u32, pair: &KeyPair) {
-    if mode & 0o077 != 0 {
-        log_warn!(
-            "{path:?} holds a secret key, and others than its owner have access (mode {:03o}): chmod 600",
-            mode & 0o777
-        );
-    }
-    if matches!(pair.check(), Err(Error::KeyMismatch)) {
-        log_warn!("{path:?}: the public and the secret key are not a pair; no handshake will succeed with them");
-    }
 }
 
 fn refused(path: &Path, problem: &'static str) -> Error {

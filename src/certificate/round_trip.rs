@@ -1,10 +1,10 @@
 //! The check that metadata will be read back equal before it is written.
 //!
-//! Neither pyzmq nor czmq escapes anything: a quote, a line break or a name like a key line would change what another
-//! program reads, keys included.
+//! Neither pyzmq, czmq nor JeroMQ escapes anything: a quote, a line break or a name like a key line would change what
+//! another program reads, keys included.
 
 use super::MAX_FILE;
-use super::parse::{COMMENT, PUBLIC_KEY, SECRET_KEY, parse};
+use super::parse::{COMMENT, PUBLIC_KEY, SECRET_KEY, equals_known, parse};
 use crate::error::Result;
 use crate::metadata::{Metadata, refused};
 
@@ -12,28 +12,31 @@ use crate::metadata::{Metadata, refused};
 const OTHER_LINES: usize = 1024;
 /// What a metadata line has besides name and value: four blanks, ` = `, two quotes, a line feed.
 const LINE: usize = 4 + 3 + 2 + 1;
+/// With its line feed.
+const MAX_LINE: usize = 1024;
 
-/// For a value that is written unquoted, as pyzmq does. What passes here passes [`check_quoted`] too, which falls back to
-/// this form.
-pub(super) fn check_plain(name: &str, value: &str) -> Result<()> {
-    check_text(name, value)?;
-    if value.trim() != value {
-        return Err(refused(name, "pyzmq's form can't hold a value with blanks at either end"));
-    }
-    if !reads_back(name, value, "") {
-        return Err(refused(name, "pyzmq's form can't hold a value in quotes: it would be read back without them"));
-    }
-    Ok(())
+/// The quotes that a form tries, in this order: pyzmq writes none.
+pub(super) const AS_PYZMQ: [&str; 3] = ["", "\"", "'"];
+/// czmq writes these.
+pub(super) const AS_CZMQ: [&str; 3] = ["\"", "'", ""];
+
+/// Checks that czmq, JeroMQ and this crate read the name and the value back equal, and returns the quote to write the value
+/// in, which may be none. Both forms hold the same.
+pub(super) fn check(name: &str, value: &str, quotes: [&'static str; 3]) -> Result<&'static str> {
+    check_name(name)?;
+    check_value(name, value)?;
+    quotes
+        .into_iter()
+        .find(|quote| reads_elsewhere(value, quote) && reads_back(name, value, quote))
+        .ok_or_else(|| refused(name, "a value with quotes of both kinds can't have a # or begin with a quote"))
 }
 
-/// For a value that is quoted as czmq does; answers the quote to write, which is none for a value with quotes of both
-/// kinds.
-pub(super) fn check_quoted(name: &str, value: &str) -> Result<&'static str> {
-    check_text(name, value)?;
-    ["\"", "'", ""]
-        .into_iter()
-        .find(|quote| reads_back(name, value, quote))
-        .ok_or_else(|| refused(name, "a value with quotes of both kinds, one at its start, couldn't be read back"))
+/// Of czmq's and JeroMQ's readers. Unquoted values end at a `#` there, and quoted ones at the next such quote.
+fn reads_elsewhere(value: &str, quote: &str) -> bool {
+    match quote {
+        "" => !value.starts_with(['"', '\'']) && !value.contains(COMMENT),
+        quote => !value.contains(quote),
+    }
 }
 
 /// A file that couldn't be loaded is not written. `name` is to blame.
@@ -50,21 +53,39 @@ pub(super) fn check_total(metadata: &Metadata) -> Result<()> {
     metadata.iter().last().map_or(Ok(()), |(last, _)| check_size(last, metadata))
 }
 
-/// What no form can hold.
-fn check_text(name: &str, value: &str) -> Result<()> {
+/// ZPL's names (RFC 4). JeroMQ passes over lines that begin with a digit.
+fn check_name(name: &str) -> Result<()> {
+    let is_part = |character: char| character.is_ascii_alphanumeric() || "$-_@.&+/".contains(character);
+    let known = equals_known(name.as_bytes());
     let problem = if name.starts_with(PUBLIC_KEY) || name.starts_with(SECRET_KEY) {
         "a name can't start with public-key or secret-key: every reader would take the line for a key"
+    } else if known.is_some() && known != Some(name) {
+        "a name can't be nearly not-before, not-after, public-key or secret-key: write it so, or choose another"
     } else if name.starts_with(COMMENT) {
         "a name can't start with #: every reader would take the line for a comment"
-    } else if name.contains('=') {
-        "a name can't have a =: it would end there"
-    } else if name.trim() != name {
-        "a name can't have blanks at either end: they would be lost"
-    } else if name.contains(char::is_control) || value.contains(char::is_control) {
-        "line breaks and other control characters can't be stored"
+    } else if name.is_empty() || !name.chars().all(is_part) {
+        "a name has ASCII letters, digits and $-_@.&+/ alone: czmq and JeroMQ can't load a file with another"
+    } else if name.starts_with(|first: char| first.is_ascii_digit()) {
+        "a name can't begin with a digit: JeroMQ would pass over it"
+    } else if name.starts_with('/') || name.ends_with('/') {
+        "a name can't have a / at either end: czmq couldn't load the file"
     } else {
         return Ok(());
     };
+    Err(refused(name, problem))
+}
+
+fn check_value(name: &str, value: &str) -> Result<()> {
+    let problem =
+        if value.contains(|character: char| character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')) {
+            "line breaks and other control characters can't be stored"
+        } else if value.trim() != value {
+            "a value can't have blanks at either end: JeroMQ would read it back without them"
+        } else if LINE + name.len() + value.len() > MAX_LINE {
+            "a line has at most 1,024 bytes: czmq would cut it there"
+        } else {
+            return Ok(());
+        };
     Err(refused(name, problem))
 }
 
@@ -101,12 +122,10 @@ mod tests {
             "\u{a0}a",
             "a\0",
         ] {
-            assert!(check_plain(name, "x").is_err(), "{name:?}");
-            assert!(check_quoted(name, "x").is_err(), "{name:?}");
+            assert!(check(name, "x", AS_PYZMQ).is_err(), "{name:?}");
         }
         for value in ["a\nb", "a\n    public-key = \"x\"", "a\r\nb", "a\0", "a\u{85}b", "a\u{1b}b"] {
-            assert!(check_plain("a", value).is_err(), "{value:?}");
-            assert!(check_quoted("a", value).is_err(), "{value:?}");
+            assert!(check("a", value, AS_CZMQ).is_err(), "{value:?}");
         }
     }
 
@@ -116,29 +135,41 @@ mod tests {
             ("public-key", "x", "for a key"),
             ("secret-key", "x", "for a key"),
             ("#a", "x", "for a comment"),
-            ("a=b", "x", "a ="),
-            ("a ", "x", "at either end"),
+            ("a=b", "x", "ASCII letters"),
+            ("a ", "x", "ASCII letters"),
+            ("1a", "x", "a digit"),
+            ("/a", "x", "a /"),
+            ("Not-After", "x", "nearly"),
+            ("a", &"x".repeat(1_100), "1,024"),
             ("a", "x\n", "line breaks"),
             ("a", " x", "at either end"),
-            ("a", "'x'", "in quotes"),
+            ("a", "'x' \"y\"", "both kinds"),
         ] {
-            let Err(Error::Metadata { name: told, problem }) = check_plain(name, value) else { panic!("{name:?}") };
+            let Err(Error::Metadata { name: told, problem }) = check(name, value, AS_PYZMQ) else { panic!("{name:?}") };
             assert!(told == name && problem.contains(why), "{name:?} = {value:?}: {problem}");
         }
     }
 
     #[test]
-    fn each_form_holds_what_it_can() {
-        for value in [" a", "a ", "\u{a0}a", "\"a\"", "'a'", "\"\"", "\"a\" # b", "'a'#"] {
-            assert!(check_plain("a", value).is_err(), "{value:?}");
-            assert!(check_quoted("a", value).is_ok(), "{value:?}");
+    fn each_form_has_its_quotes() {
+        for (value, pyzmq, czmq) in [
+            ("", "", "\""),
+            ("a", "", "\""),
+            ("a\"b", "", "'"),
+            ("it's", "", "\""),
+            ("it's \"a\"", "", ""),
+            ("\"a\"", "'", "'"),
+            ("'a'", "\"", "\""),
+            ("a # b", "\"", "\""),
+            ("say \"a\" # b", "'", "'"),
+            ("a = b", "", "\""),
+        ] {
+            let found = (check("a", value, AS_PYZMQ).unwrap(), check("a", value, AS_CZMQ).unwrap());
+            assert_eq!(found, (pyzmq, czmq), "{value:?}");
         }
-        for value in ["", "a", "\"", "'", "a\"b", "\"a", "a\"", "a # b", "#a", "a = b", "=", "it's \"a\"", "public-key"]
-        {
-            check_plain("a", value).unwrap();
-            check_quoted("a", value).unwrap();
+        for value in [" a", "a ", "\u{a0}a", "\"a\" # it's", "it's \"a\" # b", "'\""] {
+            assert!(check("a", value, AS_PYZMQ).is_err() && check("a", value, AS_CZMQ).is_err(), "{value:?}");
         }
-        assert!(check_quoted("a", "\"a\" # it's").is_err());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use jiff::Timestamp;
 
+use super::parse::{NOT_AFTER, NOT_BEFORE};
 use crate::metadata::Metadata;
 use crate::reason::Reason;
 
@@ -22,8 +23,8 @@ impl Validity {
             None => Ok(None),
             Some(text) => text.parse::<Timestamp>().map(Some).map_err(|_| problem),
         };
-        let not_before = time("not-before", "not-before is no RFC 3339 time, such as 2026-01-31T00:00:00Z")?;
-        let not_after = time("not-after", "not-after is no RFC 3339 time, such as 2026-01-31T00:00:00Z")?;
+        let not_before = time(NOT_BEFORE, "not-before is no RFC 3339 time, such as 2026-01-31T00:00:00Z")?;
+        let not_after = time(NOT_AFTER, "not-after is no RFC 3339 time, such as 2026-01-31T00:00:00Z")?;
         if not_before.zip(not_after).is_some_and(|(from, until)| from > until) {
             return Err("not-after is before not-before");
         }

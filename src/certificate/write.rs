@@ -9,7 +9,8 @@ use tempfile::{Builder, NamedTempFile};
 
 use crate::error::{Error, Result};
 
-/// A file to be, and the mode that it is created with. The umask is taken off that, as for every file.
+/// A file to be, and the mode that it is created with. The umask is taken off that, as for every file; nobody but its owner
+/// may ever write it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target {
     pub(super) path: PathBuf,
@@ -19,7 +20,7 @@ pub(super) struct Target {
 impl Target {
     /// Readable by whom the umask lets.
     pub(super) fn public(path: &Path) -> Self {
-        Target { path: path.to_owned(), mode: 0o666 }
+        Target { path: path.to_owned(), mode: 0o644 }
     }
 
     /// Readable by the owner alone.

@@ -9,7 +9,7 @@ use super::table::KeyTable;
 use crate::certificate::KeyInfo;
 use crate::error::Result;
 use crate::keys::PublicKey;
-use crate::reload::{ReloadObserver, ReloadSummary, Source, Store, StoreProblem, StoreStatus};
+use crate::reload::{ReloadObserver, ReloadSummary, Source, Store, StoreProblem, StoreStatus, Unread};
 
 /// The client keys of a directory's `*.key` files, which follow the disk: by [`reload`](Self::reload), or by themselves
 /// after `watch` (feature `watch`). A clone is a handle on the same store; several domains and several
@@ -24,6 +24,13 @@ use crate::reload::{ReloadObserver, ReloadSummary, Source, Store, StoreProblem, 
 ///   (once), in [`status`](Self::status) and in an event. So a key is taken back by **removing its file**, not by emptying
 ///   it. A new file that is bad lets nobody in.
 /// - A directory that has vanished or can't be listed is an error, and all stays as it was.
+/// - While something can't be read, the store is behind the disk: [`status`](Self::status), an event and the log say so
+///   until it has caught up. One descriptor is kept for a reload when there is no other.
+/// - Replace a file by a rename, not in place. A file without a line feed at its end may be half-written: a reload takes it
+///   only when it was left alone for 2 s.
+/// - A file or directory that others than its owner may write, and a file with a secret key in it, is warned about once.
+///   The directories above it aren't looked at.
+/// - Two hard links to one file are two files with one key: the key goes with the last of them.
 /// - Two files with one key are one key, until the last of them is removed; of their metadata, that of the first file (by
 ///   name) that has any is used. Symbolic links are followed. Hidden files and directories below are no certificates.
 ///
@@ -52,8 +59,8 @@ impl KeyDirectory {
     /// Reads a directory. An empty one is legal, and lets nobody in.
     ///
     /// # Errors
-    /// [`Error::Io`] if it can't be listed. At this first reading a bad file is an error too, [`Error::Io`] or
-    /// [`Error::Certificate`], which names it: one that [`Certificate::load`](crate::Certificate::load) refuses, or whose
+    /// [`Error::Io`](crate::Error::Io) if it can't be listed. At this first reading a bad file is an error too, [`Error::Io`](crate::Error::Io) or
+    /// [`Error::Certificate`](crate::Error::Certificate), which names it: one that [`Certificate::load`](crate::Certificate::load) refuses, or whose
     /// `not-before` or `not-after` is no RFC 3339 time.
     ///
     /// ```
@@ -70,7 +77,7 @@ impl KeyDirectory {
     /// [`ReloadSummary::problems`] and told in [`status`](Self::status).
     ///
     /// # Errors
-    /// [`Error::Io`] where the directory can't be listed; all stays as it was.
+    /// [`Error::Io`](crate::Error::Io) where the directory can't be listed; all stays as it was.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -119,7 +126,7 @@ impl KeyDirectory {
     /// symbolic link are looked for twice a second. Calling it again is no harm.
     ///
     /// # Errors
-    /// [`Error::Io`] where the system can't watch the directory, or there is no thread to be had.
+    /// [`Error::Io`](crate::Error::Io) where the system can't watch the directory, or there is no thread to be had.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -137,6 +144,19 @@ impl KeyDirectory {
         self.store.observe(observer);
     }
 
+    /// From now on, knows the names of the files: about 80 bytes more for each key.
+    pub(crate) fn keep_file_names(&self) {
+        self.store.with_seen(|keys, files| {
+            if !keys.keeps_names() {
+                keys.set_names(files.file_names());
+            }
+        });
+    }
+
+    pub(super) fn file_name(&self, key: &PublicKey) -> Option<Box<str>> {
+        self.store.source().file_name(key)
+    }
+
     /// `None` for a key that isn't accepted. One lock, which is never held for long, and one look-up.
     pub(super) fn look_up(&self, key: &PublicKey) -> Option<Option<Arc<KeyInfo>>> {
         self.store.source().get(key)
@@ -148,11 +168,11 @@ impl Source for KeyTable {
     const ENTRIES: &'static str = "certificates";
 
     fn reload(&self, path: &Path, files: &mut Files) -> Result<ReloadSummary> {
-        files.refresh(path).map(|refreshed| self.put_in_force(refreshed))
+        files.refresh(path).map(|refreshed| self.put_in_force(files, refreshed))
     }
 
     fn open(&self, path: &Path, files: &mut Files) -> Result<ReloadSummary> {
-        files.open(path).map(|refreshed| self.put_in_force(refreshed))
+        files.open(path).map(|refreshed| self.put_in_force(files, refreshed))
     }
 
     fn entries(&self) -> usize {
@@ -165,6 +185,10 @@ impl Source for KeyTable {
 
     fn problems(&self, files: &Files) -> Vec<StoreProblem> {
         files.problems()
+    }
+
+    fn unread(&self, files: &Files) -> Unread {
+        files.unread()
     }
 
     #[cfg(feature = "watch")]
@@ -181,11 +205,16 @@ impl Source for KeyTable {
 }
 
 impl KeyTable {
-    fn put_in_force(&self, refreshed: Refreshed) -> ReloadSummary {
+    fn put_in_force(&self, files: &mut Files, refreshed: Refreshed) -> ReloadSummary {
+        // Before the keys: a key in force has its name. A name may change without its key.
+        if self.keeps_names() {
+            self.set_names(files.file_names());
+        }
         match refreshed.changes {
             Changes::Some(changes) => self.apply(changes),
             Changes::All(keys) => self.replace(keys),
         }
+        files.are_in_force();
         refreshed.summary
     }
 }

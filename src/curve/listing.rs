@@ -42,6 +42,8 @@ impl Names {
 pub(super) struct Listing {
     pub(super) names: Names,
     pub(super) files: Vec<ListedFile>,
+    /// How many other files there are, hidden ones left out.
+    pub(super) others: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -56,12 +58,14 @@ pub(super) struct ListedFile {
 impl Listing {
     /// Lists the directory; `stats` tells whether stamps are wanted.
     pub(super) fn read(directory: &Path, stamper: &Stamper, stats: bool) -> io::Result<Self> {
-        let mut listing = Listing { names: Names::default(), files: Vec::new() };
+        let mut listing = Listing { names: Names::default(), files: Vec::new(), others: 0 };
         for entry in fs::read_dir(directory)? {
             let entry = entry?;
             let name = entry.file_name();
             let bytes = name.as_bytes();
             if !bytes.ends_with(b".key") || bytes.starts_with(b".") {
+                let is_file = !bytes.starts_with(b".") && entry.file_type().is_ok_and(|kind| !kind.is_dir());
+                listing.others += usize::from(is_file);
                 continue;
             }
             let Some((stamp, is_link, is_file)) = look(&entry, stamper, stats)? else { continue };
@@ -69,7 +73,7 @@ impl Listing {
             let name = listing.names.push(bytes).ok_or_else(too_many)?;
             listing.files.push(ListedFile { name, stamp, is_link, is_file });
         }
-        let Listing { names, files } = &mut listing;
+        let Listing { names, files, .. } = &mut listing;
         names.0.shrink_to_fit();
         files.sort_unstable_by(|a, b| names.get(a.name).cmp(names.get(b.name)));
         Ok(listing)

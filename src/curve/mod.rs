@@ -5,6 +5,7 @@ mod listing;
 mod read;
 mod scan;
 mod table;
+mod user_id;
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -23,7 +24,9 @@ use crate::reload::ReloadObserver;
 use crate::zap::{Reply, Request};
 pub use directory::KeyDirectory;
 use scan::Files;
-use table::KeyMap;
+use table::{KeyMap, NameMap};
+pub use user_id::UserId;
+pub(crate) use user_id::UserIdSource;
 
 pub(crate) type CurveCallback = dyn Fn(&PublicKey, &Peer) -> Verdict + Send + Sync;
 #[cfg(feature = "tokio")]
@@ -36,8 +39,8 @@ pub(crate) type KeySet = HashSet<PublicKey, RandomState>;
 pub(crate) enum CurveSource {
     Any,
     Keys(KeySet),
-    /// Read once.
-    Directory(KeyMap),
+    /// Read once, with the files' names if they were wanted then.
+    Directory(KeyMap, Option<Arc<NameMap>>),
     /// A directory that may change.
     Store {
         keys: KeyDirectory,
@@ -57,20 +60,44 @@ enum Known {
 }
 
 impl CurveSource {
-    /// Decides about a key. `user_id` names the clients that are accepted; without it their user id is the Z85 key.
-    pub(crate) fn check(&self, request: &Request<'_>, key: &PublicKey, user_id: Option<&Arc<UserIdMap>>) -> Lookup {
+    /// Decides about a key. `user_id` names the clients that are accepted.
+    pub(crate) fn check(&self, request: &Request<'_>, key: &PublicKey, user_id: &UserIdSource) -> Lookup {
         let (reason, info) = match self.look_up(key) {
             Known::No => return Lookup::Refuse(Reason::UnknownKey),
             Known::Any => (Reason::AnyKey, None),
             Known::Listed(info) => (Reason::ListedKey, info),
-            Known::CallbackDecides(_) => return self.ask(request, key, user_id.cloned()),
+            Known::CallbackDecides(_) => return self.ask(request, key, user_id),
         };
         if let Err(reason) = check_validity(info.as_deref()) {
             return Lookup::Refuse(reason);
         }
         match user_id {
-            None => Lookup::Accept(reason, info),
-            Some(user_id) => Lookup::Ask(name_client(user_id.clone(), *key, info, reason)),
+            UserIdSource::Certificate(user_id) => match self.name(key, info.as_deref(), user_id) {
+                Some(name) => Lookup::AcceptAs(reason, info, name),
+                None => Lookup::Accept(reason, info),
+            },
+            UserIdSource::Map(map) => Lookup::Ask(name_client(map.clone(), *key, info, reason)),
+        }
+    }
+
+    /// `None` where the key itself is the name.
+    fn name(&self, key: &PublicKey, info: Option<&KeyInfo>, user_id: &UserId) -> Option<Box<str>> {
+        match (user_id, self) {
+            (UserId::Key, _) => None,
+            (UserId::FileName, CurveSource::Directory(_, names)) => names.as_ref()?.get(key).cloned(),
+            (UserId::FileName, CurveSource::Store { keys, .. }) => keys.file_name(key),
+            (UserId::FileName, _) => None,
+            (UserId::Metadata(name), _) => {
+                let value = str::from_utf8(info?.value(name)?).ok()?;
+                (!value.is_empty()).then(|| value.into())
+            }
+        }
+    }
+
+    /// From now on, knows the names of the files of a directory that may be read again.
+    pub(crate) fn keep_file_names(&self) {
+        if let CurveSource::Store { keys, .. } = self {
+            keys.keep_file_names();
         }
     }
 
@@ -89,7 +116,7 @@ impl CurveSource {
             CurveSource::Any => Known::Any,
             CurveSource::Keys(keys) if keys.contains(key) => Known::Listed(None),
             CurveSource::Keys(_) => Known::No,
-            CurveSource::Directory(keys) => keys.get(key).cloned().map_or(Known::No, Known::Listed),
+            CurveSource::Directory(keys, _) => keys.get(key).cloned().map_or(Known::No, Known::Listed),
             CurveSource::Store { keys, .. } => keys.look_up(key).map_or(Known::No, Known::Listed),
             CurveSource::Callback(_, id) => Known::CallbackDecides(*id),
             #[cfg(feature = "tokio")]
@@ -97,10 +124,14 @@ impl CurveSource {
         }
     }
 
-    fn ask(&self, request: &Request<'_>, key: &PublicKey, user_id: Option<Arc<UserIdMap>>) -> Lookup {
+    fn ask(&self, request: &Request<'_>, key: &PublicKey, user_id: &UserIdSource) -> Lookup {
         let Some(peer) = Peer::of(request) else { return Lookup::Refuse(Reason::UnreadableText) };
         let key = *key;
-        let name = move || user_id.map_or_else(|| key.to_string(), |user_id| user_id(&key));
+        let map = match user_id {
+            UserIdSource::Map(map) => Some(map.clone()),
+            UserIdSource::Certificate(_) => None,
+        };
+        let name = move || map.map_or_else(|| key.to_string(), |map| map(&key));
         match self {
             CurveSource::Callback(callback, id) => {
                 let (callback, id) = (callback.clone(), *id);
@@ -123,8 +154,8 @@ impl CurveSource {
                 copy.extend(keys);
                 Some(CurveSource::Keys(copy))
             }
-            CurveSource::Directory(keys) if !fits_in_place(1, keys.capacity() - keys.len()) => {
-                Some(CurveSource::Directory(table::with_room(keys, keys.len())))
+            CurveSource::Directory(keys, names) if !fits_in_place(1, keys.capacity() - keys.len()) => {
+                Some(CurveSource::Directory(table::with_room(keys, keys.len()), names.clone()))
             }
             _ => None,
         }
@@ -137,7 +168,7 @@ impl CurveSource {
                 keys.insert(key);
                 Ok(())
             }
-            CurveSource::Directory(directory) => {
+            CurveSource::Directory(directory, _) => {
                 directory.entry(key).or_insert(None);
                 Ok(())
             }
@@ -149,7 +180,7 @@ impl CurveSource {
     pub(crate) fn remove(&mut self, key: &PublicKey) -> Result<bool, &'static str> {
         match self {
             CurveSource::Keys(keys) => Ok(keys.remove(key)),
-            CurveSource::Directory(directory) => Ok(directory.remove(key).is_some()),
+            CurveSource::Directory(directory, _) => Ok(directory.remove(key).is_some()),
             unlisted => Err(unlisted.kind()),
         }
     }
@@ -159,7 +190,7 @@ impl CurveSource {
         match self {
             CurveSource::Any => "allow-any",
             CurveSource::Keys(_) => "a set of keys",
-            CurveSource::Directory(_) => "a directory",
+            CurveSource::Directory(..) => "a directory",
             CurveSource::Store { .. } => "a live store",
             CurveSource::Callback(..) => "a callback",
             #[cfg(feature = "tokio")]
@@ -187,11 +218,12 @@ fn name_client(user_id: Arc<UserIdMap>, key: PublicKey, info: Option<Arc<KeyInfo
     })
 }
 
-/// Loads every `*.key` of a directory once; one that can't be read is an error, and nothing is loaded.
-pub(crate) fn load_keys(directory: &Path) -> Result<KeyMap> {
+/// Loads every `*.key` of a directory once, with the files' names if they are wanted; one that can't be read is an error,
+/// and nothing is loaded.
+pub(crate) fn load_keys(directory: &Path, names: bool) -> Result<(KeyMap, Option<Arc<NameMap>>)> {
     let mut files = Files::default();
     files.open(directory)?;
-    Ok(files.keys())
+    Ok((files.keys(), names.then(|| Arc::new(files.file_names()))))
 }
 
 /// Loads the public keys of every `*.key` in a directory: not of hidden files, not of directories below.
@@ -202,7 +234,7 @@ pub(crate) fn load_keys(directory: &Path) -> Result<KeyMap> {
 /// [`Error::Io`](crate::Error::Io) if the directory can't be listed. One file that [`Certificate::load`](crate::Certificate::load) refuses
 /// fails the whole call with the error that names it; of several, the first in the order of their names. So does a
 /// certificate whose `not-before` or `not-after` can't be read; **the times themselves aren't looked at**, for a set of
-/// keys can't hold them: [`KeyDirectory`](crate::KeyDirectory) and
+/// keys can't hold them: [`KeyDirectory`] and
 /// [`configure_curve`](crate::Authenticator::configure_curve) do.
 ///
 /// ```
@@ -214,7 +246,7 @@ pub(crate) fn load_keys(directory: &Path) -> Result<KeyMap> {
 /// # Ok::<(), anyhow::Error>(())
 /// ```
 pub fn load_certificates(dir: impl AsRef<Path>) -> Result<HashSet<PublicKey>> {
-    Ok(load_keys(dir.as_ref())?.into_keys().collect())
+    Ok(load_keys(dir.as_ref(), false)?.0.into_keys().collect())
 }
 
 #[cfg(test)]
@@ -230,14 +262,14 @@ mod tests {
     fn space(source: &CurveSource) -> (usize, usize) {
         match source {
             CurveSource::Keys(keys) => (keys.len(), keys.capacity()),
-            CurveSource::Directory(keys) => (keys.len(), keys.capacity()),
+            CurveSource::Directory(keys, _) => (keys.len(), keys.capacity()),
             _ => unreachable!("it lists keys"),
         }
     }
 
     #[test]
     fn a_full_table_has_a_larger_copy_and_no_other_has_one() {
-        for mut source in [CurveSource::Keys(KeySet::default()), CurveSource::Directory(KeyMap::default())] {
+        for mut source in [CurveSource::Keys(KeySet::default()), CurveSource::Directory(KeyMap::default(), None)] {
             let mut copies = 0;
             for number in 0..2_000 {
                 let (held, room) = space(&source);

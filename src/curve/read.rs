@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::thread;
 
 use super::listing::{ListedFile, Names};
-use crate::certificate::{KeyInfo, Reader};
+use crate::certificate::{Concerns, Ending, KeyInfo, Reader};
 use crate::error::Error;
 use crate::keys::PublicKey;
-use crate::reload::{Stamp, Stamper};
+use crate::reload::{Stamp, Stamper, Unread};
 
 /// A thread is started for so many files.
 const FILES_PER_THREAD: usize = 2_000;
@@ -21,12 +21,16 @@ pub(super) enum ReadResult {
         stamp: Stamp,
         key: PublicKey,
         info: Option<Arc<KeyInfo>>,
+        concerns: Concerns,
+        /// Half of a file that is being written, perhaps.
+        may_be_half: bool,
     },
     /// Removed since it was listed.
     Gone,
     Failed {
         stamp: Stamp,
         error: Error,
+        unread: Unread,
     },
 }
 
@@ -37,7 +41,7 @@ impl ReadResult {
             let source =
                 io::Error::new(io::ErrorKind::NotFound, "the directory was moved or replaced while it was read");
             let error = Error::Io { path: directory.to_owned(), action: "read", source };
-            *self = ReadResult::Failed { stamp: Stamp::NONE, error };
+            *self = ReadResult::Failed { stamp: Stamp::NONE, error, unread: Unread::Something };
         }
     }
 }
@@ -83,23 +87,40 @@ fn read_one_by_one(directory: &Path, names: &Names, files: &[ListedFile], stampe
 }
 
 fn read_file(reader: &mut Reader, path: &Path, file: &ListedFile, stamper: &Stamper) -> ReadResult {
-    let (metadata, certificate) = reader.load(path, file.is_file);
-    let stamp = metadata.map_or(Stamp::NONE, |metadata| stamper.stamp(&metadata));
-    let certificate = match certificate {
+    let loaded = reader.load(path, file.is_file);
+    let stamp = loaded.metadata.as_ref().map_or(Stamp::NONE, |metadata| stamper.stamp(metadata));
+    let certificate = match loaded.certificate {
         Ok(certificate) => certificate,
         // A link to nowhere has not gone: it is broken.
         Err(Error::Io { action: "open", source, .. }) if source.kind() == io::ErrorKind::NotFound && !file.is_link => {
             return ReadResult::Gone;
         }
+        // It stays broken until somebody mends it; that is looked for by its stat.
+        Err(error @ Error::Io { .. }) if is_broken_link(file, &error) => {
+            return ReadResult::Failed { stamp: Stamp::NONE, error, unread: Unread::Nothing };
+        }
         // What the system says now it may not say next time.
-        Err(error @ Error::Io { .. }) => return ReadResult::Failed { stamp: Stamp::NONE, error },
-        Err(error) => return ReadResult::Failed { stamp, error },
+        Err(error @ Error::Io { .. }) => {
+            let unread = Unread::of(&error);
+            return ReadResult::Failed { stamp: Stamp::NONE, error, unread };
+        }
+        Err(error) if loaded.ending == Ending::Changing => {
+            return ReadResult::Failed { stamp: Stamp::NONE, error, unread: Unread::Something };
+        }
+        Err(error) => return ReadResult::Failed { stamp, error, unread: Unread::Nothing },
     };
+    let may_be_half = loaded.ending == Ending::NoLineFeed
+        && loaded.metadata.as_ref().is_some_and(|metadata| stamper.is_fresh(metadata));
+    let concerns = loaded.metadata.as_ref().map(|metadata| Concerns::of(metadata, &certificate)).unwrap_or_default();
     match KeyInfo::of(certificate.metadata()) {
-        Ok(info) => ReadResult::Loaded { stamp, key: certificate.public_key(), info },
+        Ok(info) => ReadResult::Loaded { stamp, key: certificate.public_key(), info, concerns, may_be_half },
         Err(problem) => {
             let error = Error::Certificate { path: path.to_owned(), line: None, problem };
-            ReadResult::Failed { stamp, error }
+            ReadResult::Failed { stamp, error, unread: Unread::Nothing }
         }
     }
+}
+
+fn is_broken_link(file: &ListedFile, error: &Error) -> bool {
+    file.is_link && matches!(error, Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
 }

@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::listing::{ListedFile, Listing, Name, Names};
 use super::read::{self, ReadResult};
-use super::table::{KeyChange, KeyMap};
-use crate::certificate::KeyInfo;
+use super::table::{KeyChange, KeyMap, NameMap};
+use crate::certificate::{Concerns, KeyInfo};
 use crate::error::{Error, Result};
+use crate::escape::EscapedPath;
 use crate::keys::PublicKey;
-use crate::reload::{ReloadSummary, Stamp, Stamper, StoreProblem};
+use crate::reload::{ReloadSummary, Stamp, Stamper, StoreProblem, Unread, warn_of_directory};
 
 /// The files of one directory, in the order of their names.
 pub(super) struct Files {
@@ -24,7 +25,17 @@ pub(super) struct Files {
     stamper: Stamper,
     #[cfg_attr(not(feature = "watch"), expect(dead_code))]
     next_link: usize,
+    unread: Unread,
+    /// They were read before: what is half-written isn't taken.
+    are_known: bool,
+    /// A pass has begun, and what it found isn't in force yet. One that panicked leaves it so.
+    is_torn: bool,
+    warned_of_mode: u32,
+    warned_of_others: bool,
 }
+
+/// So many warnings about files are written to the log for one pass; the others are counted there.
+const WARNINGS: usize = 20;
 
 /// 56 bytes, for there may be a million.
 #[derive(Default)]
@@ -32,6 +43,8 @@ struct File {
     name: Name,
     #[cfg_attr(not(feature = "watch"), expect(dead_code))]
     is_link: bool,
+    /// What was warned about.
+    warned_of: u8,
     stamp: Stamp,
     /// The key in force, be it that of the file as it was; `None` for one that never could be read.
     key: Option<PublicKey>,
@@ -55,8 +68,18 @@ pub(super) enum Changes {
 
 impl Default for Files {
     fn default() -> Self {
-        let (names, stamper) = (Names::default(), Stamper::new());
-        Files { names, files: Vec::new(), problems: BTreeMap::new(), stamper, next_link: 0 }
+        Files {
+            names: Names::default(),
+            files: Vec::new(),
+            problems: BTreeMap::new(),
+            stamper: Stamper::new(),
+            next_link: 0,
+            unread: Unread::Nothing,
+            are_known: false,
+            is_torn: false,
+            warned_of_mode: 0,
+            warned_of_others: false,
+        }
     }
 }
 
@@ -64,6 +87,7 @@ impl Files {
     /// Reads the directory for the first time; a bad file is an error.
     pub(super) fn open(&mut self, directory: &Path) -> Result<Refreshed> {
         let mut refreshed = self.refresh(directory)?;
+        self.are_known = true;
         refreshed.error.take().map_or(Ok(refreshed), Err)
     }
 
@@ -73,12 +97,15 @@ impl Files {
     /// [`Error::Io`] where the directory can't be listed; all stays as it was.
     pub(super) fn refresh(&mut self, directory: &Path) -> Result<Refreshed> {
         self.stamper.start();
+        self.unread = Unread::Nothing;
+        warn_of_directory(directory, false, &mut self.warned_of_mode);
         let listed_in = identity(directory);
         let listing = Listing::read(directory, &self.stamper, !self.files.is_empty());
         let list = |source| Error::Io { path: directory.to_owned(), action: "list", source };
-        let Listing { names, files: listed } = listing.map_err(list)?;
+        let Listing { names, files: listed, others } = listing.map_err(list)?;
+        self.warn_of_others(directory, listed.is_empty(), others);
 
-        let mut pass = Pass::default();
+        let mut pass = Pass { is_torn: std::mem::replace(&mut self.is_torn, true), ..Pass::default() };
         let mut files = self.merge(&names, &listed, &mut pass);
         let to_read: Vec<ListedFile> = pass.to_read.iter().filter_map(|&place| listed.get(place).copied()).collect();
         drop(listed);
@@ -98,8 +125,45 @@ impl Files {
             files.retain(|_| place.next().is_none_or(|place| !pass.gone.contains(&place)));
         }
         pass.summary.problems = self.problems.len();
+        if pass.warnings > WARNINGS {
+            log_warn!("{}: {} more such files", EscapedPath(directory), pass.warnings - WARNINGS);
+        }
         (self.names, self.files) = (names, files);
-        Ok(Refreshed { changes: self.changes(&pass.touched), summary: pass.summary, error: pass.error })
+        Ok(Refreshed { changes: self.changes(&pass), summary: pass.summary, error: pass.error })
+    }
+
+    /// What the last pass found is in force.
+    pub(super) fn are_in_force(&mut self) {
+        self.is_torn = false;
+    }
+
+    pub(super) fn unread(&self) -> Unread {
+        self.unread
+    }
+
+    /// The name of the first file of each key, without `.key`, where it is text.
+    pub(super) fn file_names(&self) -> NameMap {
+        let mut names = NameMap::default();
+        for file in &self.files {
+            let name = self.names.get(file.name);
+            if let Some(key) = file.key
+                && let Ok(name) = str::from_utf8(name.strip_suffix(b".key").unwrap_or(name))
+            {
+                names.entry(key).or_insert_with(|| name.into());
+            }
+        }
+        names
+    }
+
+    /// czmq's certificates have other names: a directory of them isn't empty, but looks so.
+    fn warn_of_others(&mut self, directory: &Path, is_empty: bool, others: usize) {
+        let is_so = is_empty && others > 0;
+        if is_so && !self.warned_of_others {
+            log_warn!(
+                "{directory:?} has {others} files, none of which ends in .key: they are passed over. Rename them"
+            );
+        }
+        self.warned_of_others = is_so;
     }
 
     /// Every key that a file stands for, with what the first of its files says that says anything.
@@ -178,8 +242,18 @@ impl Files {
         pass: &mut Pass,
     ) {
         match outcome {
-            ReadResult::Loaded { stamp, key, info } => {
+            ReadResult::Loaded { key, info, may_be_half: true, .. }
+                if self.are_known && (file.key, &file.info) != (Some(key), &info) =>
+            {
+                let problem = "has no line feed at its end, and was changed less than 2 s ago: half of it?";
+                let path = directory.join(OsStr::from_bytes(name));
+                let error = Error::Certificate { path, line: None, problem };
+                let outcome = ReadResult::Failed { stamp: Stamp::NONE, error, unread: Unread::Something };
+                self.take(place, file, name, outcome, directory, pass);
+            }
+            ReadResult::Loaded { stamp, key, info, concerns, .. } => {
                 self.problems.remove(name);
+                pass.warn(file, concerns, || directory.join(OsStr::from_bytes(name)));
                 file.stamp = stamp;
                 if (file.key, &file.info) == (Some(key), &info) {
                     return;
@@ -195,8 +269,9 @@ impl Files {
                 pass.forget(file);
                 pass.gone.insert(place);
             }
-            ReadResult::Failed { stamp, error } => {
+            ReadResult::Failed { stamp, error, unread } => {
                 file.stamp = stamp;
+                self.unread = self.unread.max(unread);
                 let path = directory.join(OsStr::from_bytes(name));
                 self.problems.insert(name.into(), StoreProblem::new(&error, &path));
                 pass.error.get_or_insert(error);
@@ -204,8 +279,9 @@ impl Files {
         }
     }
 
-    fn changes(&self, touched: &HashSet<PublicKey>) -> Changes {
-        if touched.len() > self.files.len() / 8 {
+    fn changes(&self, pass: &Pass) -> Changes {
+        let touched = &pass.touched;
+        if pass.is_torn || touched.len() > self.files.len() / 8 {
             return Changes::All(self.keys());
         }
         let mut wanted = KeyMap::default();
@@ -234,9 +310,24 @@ struct Pass {
     /// Keys that may be let in no more, newly, or with other metadata.
     touched: HashSet<PublicKey>,
     error: Option<Error>,
+    warnings: usize,
+    is_torn: bool,
 }
 
 impl Pass {
+    /// Warns of what wasn't so when the file was last read.
+    fn warn(&mut self, file: &mut File, concerns: Concerns, path: impl FnOnce() -> PathBuf) {
+        let new = concerns.without(file.warned_of);
+        file.warned_of = concerns.flags();
+        if new.flags() == 0 {
+            return;
+        }
+        self.warnings += 1;
+        if self.warnings <= WARNINGS {
+            new.warn(&path());
+        }
+    }
+
     fn forget(&mut self, file: &File) {
         if let Some(key) = file.key {
             self.touched.insert(key);
@@ -258,3 +349,30 @@ impl File {
 }
 
 const _: () = assert!(size_of::<File>() <= 56);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_pass_that_did_not_come_into_force_all_keys_are_set_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        for number in 0..20 {
+            let key = PublicKey::from([number; 32]);
+            let file = directory.path().join(format!("{number}.key"));
+            std::fs::write(file, format!("public-key = \"{key}\"\n")).unwrap();
+        }
+        let mut files = Files::default();
+        files.open(directory.path()).unwrap();
+        files.are_in_force();
+        std::fs::remove_file(directory.path().join("7.key")).unwrap();
+        // As if a panic had come between this and the table.
+        let lost = files.refresh(directory.path()).unwrap();
+        assert!(matches!(lost.changes, Changes::Some(changes) if changes.len() == 1));
+        let again = files.refresh(directory.path()).unwrap();
+        assert!(matches!(again.changes, Changes::All(keys) if keys.len() == 19));
+        files.are_in_force();
+        let rest = files.refresh(directory.path()).unwrap();
+        assert!(matches!(rest.changes, Changes::Some(changes) if changes.is_empty()));
+    }
+}

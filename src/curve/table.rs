@@ -12,9 +12,16 @@ use crate::keys::PublicKey;
 /// The keys, each with what is known about it.
 pub(crate) type KeyMap = HashMap<PublicKey, Option<Arc<KeyInfo>>, RandomState>;
 
+/// The names of the files that keys are from.
+pub(crate) type NameMap = HashMap<PublicKey, Box<str>, RandomState>;
+
 /// Keys that are looked up while they change.
 #[derive(Default)]
-pub(super) struct KeyTable(RwLock<KeyMap>);
+pub(super) struct KeyTable {
+    keys: RwLock<KeyMap>,
+    /// Kept only for whoever makes user ids of them.
+    names: RwLock<Option<NameMap>>,
+}
 
 /// What a key is from now on: `None` where it is let in no more.
 pub(super) type KeyChange = (PublicKey, Option<Option<Arc<KeyInfo>>>);
@@ -27,6 +34,20 @@ impl KeyTable {
     /// `None` for an unknown key.
     pub(super) fn get(&self, key: &PublicKey) -> Option<Option<Arc<KeyInfo>>> {
         self.read(|keys| keys.get(key).cloned())
+    }
+
+    /// The name of the key's file, if names are kept.
+    pub(super) fn file_name(&self, key: &PublicKey) -> Option<Box<str>> {
+        self.names.read().unwrap_or_else(PoisonError::into_inner).as_ref()?.get(key).cloned()
+    }
+
+    pub(super) fn keeps_names(&self) -> bool {
+        self.names.read().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    pub(super) fn set_names(&self, names: NameMap) {
+        let old = self.names.write().unwrap_or_else(PoisonError::into_inner).replace(names);
+        drop(old);
     }
 
     pub(super) fn replace(&self, keys: KeyMap) {
@@ -53,11 +74,11 @@ impl KeyTable {
     }
 
     fn read<T>(&self, look: impl FnOnce(&KeyMap) -> T) -> T {
-        look(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        look(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, KeyMap> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+        self.keys.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

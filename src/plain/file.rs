@@ -13,7 +13,9 @@ use super::parse;
 use super::table::{PasswordTable, UserList};
 use crate::error::{Error, Result};
 use crate::regular_file;
-use crate::reload::{ReloadObserver, ReloadSummary, Source, Stamp, Stamper, Store, StoreProblem, StoreStatus};
+use crate::reload::{
+    ReloadObserver, ReloadSummary, Source, Stamp, Stamper, Store, StoreProblem, StoreStatus, Unread, warn_of_directory,
+};
 
 /// The most that is read of a password file: 16 MiB.
 const MAX_FILE: usize = 16 * 1024 * 1024;
@@ -21,14 +23,25 @@ const MAX_FILE: usize = 16 * 1024 * 1024;
 /// The users and passwords of a file, which follow the disk: by [`reload`](Self::reload), or by themselves after
 /// `watch` (feature `watch`). A clone is a handle on the same store.
 ///
+/// Replace the file by a rename, not in place: a reload takes it as it finds it. What is half-written shows by a last line
+/// without a line feed: a reload takes such a file only when it was left alone for 2 s, and is an error until then
+/// ([`open`](Self::open) takes it at once).
+///
 /// The file has lines `name=password`, as czmq reads them: the password is all that stands behind the first `=`, blanks
 /// included; lines that begin with `#`, and blank ones, are skipped; lines may end in CRLF. Its mode should be 0600: one
-/// that lets others read it is warned about.
+/// that lets others read it is warned about, and so
+/// is a directory in which others could replace it.
 ///
 /// A password may be hashed: `$argon2id$v=19$m=19456,t=2,p=1$salt$hash`, a PHC string, which
 /// `line` makes (feature `argon2`; at most `m=65536`, that is 64 MiB, `t=10`, `p=16`). Clear and hashed ones
-/// may stand in one file. A value that looks like a hash of another kind is an error, and never taken for the password
-/// itself.
+/// may stand in one file.
+///
+/// What looks like a hash, and isn't one that can be checked, is an error and never taken for the password itself: after
+/// blanks and signs in front, `$name$…` (crypt), `{scheme}…` (LDAP), the name of an algorithm with `$` or `:` behind it
+/// (`pbkdf2_sha256$…`), or 32, 40, 56, 64, 96 or 128 hexadecimal digits and nothing else (MD5, SHA); anywhere, such as
+/// `$argon2` or `$2y$`. So is a user name with a hash in it, as of `alice:$argon2id$v=19$…`. A clear password that looks
+/// like that, such as 32 random hexadecimal digits, has to be hashed. What can't be told from a password is taken for
+/// one: base64 of a digest, and the 13 characters of DES crypt.
 ///
 /// # What hashing costs
 ///
@@ -78,7 +91,16 @@ struct FileState {
     stamp: Stamp,
     /// It could not be used: to be read again even if it is still the same.
     failed: bool,
+    unread: Unread,
     warned_of: u32,
+    warned_of_directory: u32,
+}
+
+/// Whether the file is read for the first time: then it is taken as it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    First,
+    Again,
 }
 
 impl PasswordFile {
@@ -87,7 +109,7 @@ impl PasswordFile {
     /// # Errors
     /// [`Error::Io`] if it can't be read; [`Error::PasswordFile`], with the line, for one that is no regular file, is
     /// larger than 16 MiB, has a line without `=`, a user twice, a name or password that is empty or has more than 255
-    /// bytes, a name that isn't UTF-8, or a hash that can't be used.
+    /// bytes, a name that isn't UTF-8, or what looks like a hash and can't be checked.
     ///
     /// ```
     /// # use zmq_auth::{Error, PasswordFile};
@@ -100,7 +122,14 @@ impl PasswordFile {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let table = PasswordTable::new(UserList::default(), RandomState::default());
         let users = Users { table: RwLock::new(Arc::new(table)), hasher: RandomState::default() };
-        let seen = FileState { stamper: Stamper::new(), stamp: Stamp::NONE, failed: false, warned_of: 0 };
+        let seen = FileState {
+            stamper: Stamper::new(),
+            stamp: Stamp::NONE,
+            failed: false,
+            unread: Unread::Nothing,
+            warned_of: 0,
+            warned_of_directory: 0,
+        };
         Ok(PasswordFile { store: Store::open(path.as_ref(), users, seen)? })
     }
 
@@ -110,7 +139,7 @@ impl PasswordFile {
     /// has a time in the future, is read again in any case.
     ///
     /// # Errors
-    /// As [`open`](Self::open); all stays as it was.
+    /// As [`open`](Self::open), and for a file that is being written: all stays as it was.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -214,13 +243,15 @@ impl Source for Users {
     const ENTRIES: &'static str = "users";
 
     fn reload(&self, path: &Path, seen: &mut FileState) -> Result<ReloadSummary> {
-        let result = self.compare(path, seen);
-        seen.failed = result.is_err();
-        result
+        self.read_file(path, seen, Reading::Again)
     }
 
     fn open(&self, path: &Path, seen: &mut FileState) -> Result<ReloadSummary> {
-        self.reload(path, seen)
+        self.read_file(path, seen, Reading::First)
+    }
+
+    fn unread(&self, seen: &FileState) -> Unread {
+        seen.unread
     }
 
     fn entries(&self) -> usize {
@@ -253,15 +284,28 @@ impl Source for Users {
 }
 
 impl Users {
-    fn compare(&self, path: &Path, seen: &mut FileState) -> Result<ReloadSummary> {
+    fn read_file(&self, path: &Path, seen: &mut FileState, reading: Reading) -> Result<ReloadSummary> {
+        warn_of_directory(path.parent().unwrap_or(path), true, &mut seen.warned_of_directory);
+        seen.unread = Unread::Nothing;
+        // Until it is clear that it hasn't, it has.
+        let had_failed = std::mem::replace(&mut seen.failed, true);
+        let result = self.compare(path, seen, had_failed, reading);
+        seen.failed = result.is_err();
+        result
+    }
+
+    fn compare(&self, path: &Path, seen: &mut FileState, failed: bool, reading: Reading) -> Result<ReloadSummary> {
         seen.stamper.start();
         let opened = |source| Error::Io { path: path.to_owned(), action: "open", source };
         let now = seen.stamper.stamp(&fs::metadata(path).map_err(opened)?);
-        if !seen.failed && seen.stamp.is_still(now) {
+        if !failed && seen.stamp.is_still(now) {
             return Ok(ReloadSummary::default());
         }
         seen.stamp = Stamp::NONE;
-        let (content, metadata) = read(path)?;
+        let Some((content, metadata)) = read(path)? else {
+            seen.unread = Unread::Something;
+            return Err(fault(path, None, "was changed while it was read"));
+        };
         seen.stamp = seen.stamper.stamp(&metadata);
         warn(path, metadata.permissions().mode(), &mut seen.warned_of);
         let lines = parse::parse(&content).map_err(|(line, problem)| fault(path, Some(line), problem))?;
@@ -269,10 +313,23 @@ impl Users {
         for (name, stored) in lines {
             users.insert(&name, stored);
         }
-        Ok(self.replace(PasswordTable::new(users, self.hasher.clone())))
+        let may_be_half = reading == Reading::Again
+            && !content.is_empty()
+            && !content.ends_with(b"\n")
+            && seen.stamper.is_fresh(&metadata);
+        self.replace(PasswordTable::new(users, self.hasher.clone()), !may_be_half).ok_or_else(|| {
+            (seen.stamp, seen.unread) = (Stamp::NONE, Unread::Something);
+            let line = content.split(|byte| *byte == b'\n').count();
+            fault(
+                path,
+                Some(line),
+                "has no line feed at its end, and the file was changed less than 2 s ago: half of it?",
+            )
+        })
     }
 
-    fn replace(&self, table: PasswordTable) -> ReloadSummary {
+    /// `None`, and nothing is replaced, where something has changed that may not be.
+    fn replace(&self, table: PasswordTable, may_change: bool) -> Option<ReloadSummary> {
         let old = self.read(Arc::clone);
         let mut reload = ReloadSummary { read: 1, ..ReloadSummary::default() };
         for name in table.names() {
@@ -283,11 +340,14 @@ impl Users {
         }
         reload.removed = old.names().filter(|name| !table.has(name)).count();
         if !reload.is_nothing() {
+            if !may_change {
+                return None;
+            }
             let table = Arc::new(table);
             *self.table.write().unwrap_or_else(PoisonError::into_inner) = table;
         }
         // `old` is what the lock has let go: freed here, not under it.
-        reload
+        Some(reload)
     }
 
     fn read<T>(&self, look: impl FnOnce(&Arc<PasswordTable>) -> T) -> T {
@@ -295,8 +355,9 @@ impl Users {
     }
 }
 
-/// The whole content, and the file as it was just before. The buffer never grows: growing would leave passwords behind.
-fn read(path: &Path) -> Result<(Zeroizing<Vec<u8>>, fs::Metadata)> {
+/// The whole content, and the file as it was just before; `None` for one that was changed meanwhile. The buffer never
+/// grows: growing would leave passwords behind.
+fn read(path: &Path) -> Result<Option<(Zeroizing<Vec<u8>>, fs::Metadata)>> {
     let failed = |action| move |source| Error::Io { path: path.to_owned(), action, source };
     let opened = regular_file::open(path, false).map_err(failed("open"))?;
     let (file, metadata) = opened.ok_or_else(|| fault(path, None, "is not a regular file"))?;
@@ -305,12 +366,12 @@ fn read(path: &Path) -> Result<(Zeroizing<Vec<u8>>, fs::Metadata)> {
         return Err(fault(path, None, "is larger than 16 MiB"));
     }
     let mut content = Zeroizing::new(vec![0; size + 1]);
-    let length = regular_file::fill(file, &mut content, metadata.len()).map_err(failed("read"))?;
-    if length > size {
-        return Err(fault(path, None, "grew while it was read"));
+    let length = regular_file::fill(&file, &mut content, metadata.len()).map_err(failed("read"))?;
+    if length > size || !regular_file::is_unchanged(&file, &metadata).map_err(failed("read"))? {
+        return Ok(None);
     }
     content.truncate(length);
-    Ok((content, metadata))
+    Ok(Some((content, metadata)))
 }
 
 /// Once for each mode.

@@ -3,6 +3,7 @@
 mod file;
 #[cfg(feature = "argon2")]
 mod hash;
+mod hash_like;
 mod index;
 mod padded;
 mod parse;

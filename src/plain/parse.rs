@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::table::StoredPassword;
-use super::{MAX_LENGTH, Password};
+use super::{MAX_LENGTH, Password, hash_like};
 
 /// What is wrong, and on which line, counted from 1.
 pub(super) type LineError = (usize, &'static str);
@@ -12,7 +12,7 @@ pub(super) type LineError = (usize, &'static str);
 pub(super) type UserLine = (Box<[u8]>, StoredPassword);
 
 /// Names and passwords. Comments (`#` in front) and blank lines are skipped; the value is all that stands behind the first
-/// `=`.
+/// `=`. What looks like a hash is a hash that can be checked, or an error: see [`hash_like`].
 pub(super) fn parse(bytes: &[u8]) -> Result<Vec<UserLine>, LineError> {
     // Editors on Windows put a byte order mark in front.
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
@@ -45,10 +45,24 @@ fn user(line: &[u8]) -> Result<(&[u8], StoredPassword), &'static str> {
         1..=MAX_LENGTH => {}
         _ => return Err("has a user name of more than 255 bytes, libzmq's limit"),
     }
-    if looks_hashed(value) {
+    if hash_like::swallowed_a_hash(name) {
+        return Err(HASH_IN_NAME);
+    }
+    if begins_hashed(value) {
         return Ok((name, hashed(value)?));
     }
+    if hash_like::is_marked(value) {
+        return Err(
+            "has a password that looks like a hash: one that is to be checked begins with $argon2id$ right behind \
+                    the =, and a clear password can't look like that",
+        );
+    }
+    if hash_like::is_digest(value) {
+        return Err("has a password that is as many hexadecimal digits as MD5 or SHA makes: if it is no hash, let \
+                    PasswordFile::line hash it");
+    }
     match value.len() {
+        1 if value == b"=" => Err("has a = as its password, which is how a hash in base64 ends"),
         0 => Err("has an empty password, which libzmq clients can't send"),
         1..=MAX_LENGTH => Ok((name, StoredPassword::Clear(Password::from(value)))),
         _ => Err("has a password of more than 255 bytes, libzmq's limit"),
@@ -65,14 +79,13 @@ fn hashed(_: &[u8]) -> Result<StoredPassword, &'static str> {
     Err("has a hashed password, which needs the feature `argon2` of zmq-auth")
 }
 
-/// A value that begins like a PHC string, whatever its algorithm: `$name$…`. Taken for clear text, it would let in whoever
-/// has seen the file.
-pub(super) fn looks_hashed(value: &[u8]) -> bool {
-    let Some(rest) = value.strip_prefix(b"$") else { return false };
-    let name = rest.split(|&byte| byte == b'$').next().unwrap_or_default();
-    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
-    name.len() < rest.len() && (1..=32).contains(&name.len()) && name.iter().all(is_name)
+/// A value that is a PHC string or one of crypt(3) from its first byte on, whatever the algorithm.
+fn begins_hashed(value: &[u8]) -> bool {
+    value.starts_with(b"$") && hash_like::is_marked(value)
 }
+
+const HASH_IN_NAME: &str =
+    "has a user name with what looks like a hash in it: is there another sign than = behind the name?";
 
 /// Whether a line can hold the name.
 #[cfg(feature = "argon2")]
@@ -85,6 +98,9 @@ pub(super) fn check_name(name: &str) -> Result<(), &'static str> {
     }
     if name.contains(['=', '\n', '\r', '\0']) {
         return Err("has a =, a line break or a NUL: no line could hold it");
+    }
+    if hash_like::swallowed_a_hash(name.as_bytes()) {
+        return Err("looks like a name and a hash: no line could hold it");
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use super::hash::{Cost, Phc};
 use super::index::NameIndex;
 use super::padded::PaddedPasswords;
-use super::{Password, fingerprint_of, problem};
+use super::{Password, fingerprint_of, hash_like, problem};
 use crate::error::{Error, Result};
 use crate::reason::Fingerprint;
 
@@ -80,6 +80,10 @@ impl PasswordTable {
                 return Err(Error::PlainCredentials { what: "user name", problem: "has a NUL byte" });
             }
             if let Some(problem) = problem(password.as_bytes()) {
+                return Err(Error::PlainCredentials { what: "password", problem });
+            }
+            if hash_like::is_marked(password.as_bytes()) {
+                let problem = "looks like a hash: a table holds clear passwords, a PasswordFile hashed ones too";
                 return Err(Error::PlainCredentials { what: "password", problem });
             }
             users.insert(user.as_bytes(), StoredPassword::Clear(password));

@@ -3,6 +3,7 @@
 mod report;
 mod stamp;
 mod store;
+mod warnings;
 #[cfg(feature = "watch")]
 mod watch;
 
@@ -15,7 +16,8 @@ use crate::error::Error;
 use crate::escape::EscapedPath;
 pub(crate) use report::{ReloadEvent, ReloadObserver};
 pub(crate) use stamp::{Stamp, Stamper};
-pub(crate) use store::{Source, Store};
+pub(crate) use store::{Source, Store, Unread};
+pub(crate) use warnings::warn_of_directory;
 
 /// What a reload found. Files of a [`KeyDirectory`](crate::KeyDirectory), users of a
 /// [`PasswordFile`](crate::PasswordFile).
@@ -44,6 +46,17 @@ pub struct ReloadSummary {
 }
 
 impl ReloadSummary {
+    /// Both in one, of two reloads.
+    pub(super) fn followed_by(self, next: Self) -> Self {
+        ReloadSummary {
+            added: self.added + next.added,
+            changed: self.changed + next.changed,
+            removed: self.removed + next.removed,
+            read: self.read + next.read,
+            problems: next.problems,
+        }
+    }
+
     pub(super) fn is_nothing(&self) -> bool {
         (self.added, self.changed, self.removed) == (0, 0, 0)
     }
@@ -75,6 +88,13 @@ pub struct StoreStatus {
     pub files_read: u64,
     /// Whether it follows the disk by itself.
     pub watched: bool,
+    /// Since when it is behind the disk: something there could not be read (no descriptor left, no permission, a directory
+    /// that can't be listed), or is still being written. What was in force before stays so; a key that was removed
+    /// meanwhile may be among it. `None` as soon as it has caught up. A watched store tries again twice a second, others
+    /// at the next reload. With the feature `metrics`, the gauge `zmq_auth_stores_behind` counts such stores.
+    ///
+    /// A file that was read and can't be used, such as a certificate with a bad key, is in `problems` alone.
+    pub behind_since: Option<SystemTime>,
     /// What can't be used as it is now; where it could be before, that is still in force.
     pub problems: Vec<StoreProblem>,
 }

@@ -23,6 +23,8 @@ pub(crate) struct ReloadEvent {
     pub(crate) problems: Vec<StoreProblem>,
     /// The problems that are no more.
     solved: Vec<StoreProblem>,
+    /// It has fallen behind the disk (`true`), or has caught up.
+    behind: Option<bool>,
 }
 
 impl ReloadEvent {
@@ -32,6 +34,17 @@ impl ReloadEvent {
             self.outcome.as_ref().ok().filter(|reload| !reload.is_nothing())?;
         let (path, what) = (EscapedPath(&self.path), self.what);
         Some(format!("{path}: {added} {what} added, {changed} changed, {removed} removed"))
+    }
+}
+
+impl ReloadEvent {
+    /// Whether the store has fallen behind the disk, or has caught up, in words; `None` where that is as it was.
+    pub(crate) fn behind(&self) -> Option<(bool, String)> {
+        let path = EscapedPath(&self.path);
+        self.behind.map(|behind| match behind {
+            true => (true, format!("{path}: behind the disk, which could not be read completely")),
+            false => (false, format!("{path}: caught up with the disk")),
+        })
     }
 }
 
@@ -54,6 +67,8 @@ pub(super) struct ReloadResult {
     pub(super) outcome: Result<ReloadSummary, StoreProblem>,
     /// All of the files' problems, in the order of their names.
     pub(super) problems: Vec<StoreProblem>,
+    /// Something could not be read, and may be at the next reload.
+    pub(super) behind: bool,
 }
 
 impl Report {
@@ -62,8 +77,13 @@ impl Report {
     }
 
     #[cfg(feature = "watch")]
-    pub(super) fn set_watched(&self) {
-        lock(&self.status).watched = true;
+    pub(super) fn set_watched(&self, watched: bool) {
+        lock(&self.status).watched = watched;
+    }
+
+    #[cfg(feature = "watch")]
+    pub(super) fn is_behind(&self) -> bool {
+        lock(&self.status).behind_since.is_some()
     }
 
     /// Calls the observer after every reload that changed something, for as long as it lives.
@@ -75,7 +95,7 @@ impl Report {
 
     /// Records a reload and returns the event to publish, if anything changed. Must be called in reload order.
     pub(super) fn record(&self, path: &Path, result: ReloadResult) -> Option<ReloadEvent> {
-        let ReloadResult { what, entries, files, outcome, mut problems } = result;
+        let ReloadResult { what, entries, files, outcome, mut problems, behind } = result;
         let read = outcome.as_ref().map_or(0, |reload| reload.read as u64);
         if let Err(problem) = &outcome {
             problems.insert(0, problem.clone());
@@ -84,20 +104,25 @@ impl Report {
         let known = std::mem::take(&mut status.problems);
         let new: Vec<_> = fresh(&known, &problems);
         let solved = fresh(&problems, &known);
-        let watched = status.watched;
+        let (watched, was_behind, now) = (status.watched, status.behind_since, SystemTime::now());
         *status = StoreStatus {
             entries,
             files,
-            last_reload: Some(SystemTime::now()),
+            last_reload: Some(now),
             reloads: status.reloads + 1,
             files_read: status.files_read + read,
             watched,
+            behind_since: behind.then(|| was_behind.unwrap_or(now)),
             problems,
         };
         drop(status);
+        let behind = (behind != was_behind.is_some()).then_some(behind);
+        #[cfg(feature = "metrics")]
+        behind.into_iter().for_each(count_behind);
         let nothing = outcome.as_ref().map_or(true, ReloadSummary::is_nothing);
-        let event = ReloadEvent { path: path.to_owned(), what, outcome, problems: new, solved };
-        (!nothing || !event.problems.is_empty() || !event.solved.is_empty()).then_some(event)
+        let event = ReloadEvent { path: path.to_owned(), what, outcome, problems: new, solved, behind };
+        let is_told = !nothing || !event.problems.is_empty() || !event.solved.is_empty() || behind.is_some();
+        is_told.then_some(event)
     }
 
     /// Logs the event and hands it to the observers. No lock may be held.
@@ -116,11 +141,32 @@ impl Report {
         if let Some(summary) = event.summary() {
             log_info!("{summary}");
         }
+        match event.behind() {
+            Some((true, text)) => log_warn!("{text}; what was in force before stays so until it can be"),
+            Some((false, text)) => log_info!("{text}"),
+            None => {}
+        }
         let observers = lock(&self.observers).clone();
         for observer in observers.iter().filter_map(Weak::upgrade) {
             observer(event);
         }
     }
+}
+
+#[cfg(feature = "metrics")]
+impl Drop for Report {
+    fn drop(&mut self) {
+        if lock(&self.status).behind_since.is_some() {
+            count_behind(false);
+        }
+    }
+}
+
+/// A recorder that panics costs its count, and nothing else.
+#[cfg(feature = "metrics")]
+fn count_behind(behind: bool) {
+    let by = if behind { 1.0 } else { -1.0 };
+    let _ = crate::foreign_code::contain(|| metrics::gauge!("zmq_auth_stores_behind").increment(by));
 }
 
 /// The problems that weren't known: both lists are in order, and mostly the same.

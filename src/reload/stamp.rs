@@ -60,6 +60,11 @@ impl Stamper {
         Stamp(Some(NonZeroU64::new(hash).unwrap_or(NonZeroU64::MIN)))
     }
 
+    /// Whether a file was written to so lately that whoever writes it may not have finished. A rename doesn't count.
+    pub(crate) fn is_fresh(&self, metadata: &Metadata) -> bool {
+        self.is_young((metadata.mtime(), metadata.mtime_nsec()))
+    }
+
     fn is_young(&self, (seconds, nanoseconds): (i64, i64)) -> bool {
         let time = i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds);
         time > self.now - YOUNG.as_nanos() as i128

@@ -1,11 +1,14 @@
 //! The handle on a source that follows the disk: what a directory of keys and a password file have in common.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
 
 use super::report::{ReloadEvent, ReloadObserver, ReloadResult, Report};
 use super::{ReloadSummary, StoreProblem, StoreStatus, lock};
 use crate::error::{Error, Result};
+#[cfg(feature = "watch")]
+use crate::escape::EscapedPath;
 
 /// Something on disk that is read again when it changes.
 pub(crate) trait Source: Send + Sync + 'static {
@@ -29,6 +32,9 @@ pub(crate) trait Source: Send + Sync + 'static {
     /// The problems of single files, in the order of their names.
     fn problems(&self, seen: &Self::Seen) -> Vec<StoreProblem>;
 
+    /// What the last reload has left unread, beside what its error says.
+    fn unread(&self, seen: &Self::Seen) -> Unread;
+
     /// The directory in which all of it happens.
     #[cfg(feature = "watch")]
     fn directory<'p>(&self, path: &'p Path) -> &'p Path;
@@ -36,6 +42,29 @@ pub(crate) trait Source: Send + Sync + 'static {
     /// Whether something has changed that the system reports no event for, such as the target of a symbolic link.
     #[cfg(feature = "watch")]
     fn has_changed_unseen(&self, path: &Path, seen: &mut Self::Seen) -> bool;
+}
+
+/// What a reload could not read, for a reason that may pass.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Unread {
+    #[default]
+    Nothing,
+    Something,
+    /// Something, for want of a descriptor.
+    NoDescriptor,
+}
+
+impl Unread {
+    /// What the system refuses now it may not refuse next time; what is wrong with a file's content stays so.
+    pub(crate) fn of(error: &Error) -> Self {
+        match error {
+            Error::Io { source, .. } => match source.raw_os_error() {
+                Some(libc::EMFILE | libc::ENFILE) => Unread::NoDescriptor,
+                _ => Unread::Something,
+            },
+            _ => Unread::Nothing,
+        }
+    }
 }
 
 /// A shared handle on a source, with its status and its observers.
@@ -47,6 +76,9 @@ pub(super) struct Inner<S: Source> {
     // Held for the whole of a reload, so that reloads are reported in their order.
     seen: Mutex<S::Seen>,
     report: Report,
+    /// A descriptor that is given up for a reload where no other can be had: strangers who hold all of them, by connections
+    /// that cost no credentials, would keep revoked keys in force. Locked by whoever holds `seen`.
+    spare: Mutex<Option<File>>,
     #[cfg(feature = "watch")]
     watch: Mutex<Option<super::watch::Watch>>,
 }
@@ -62,10 +94,11 @@ impl<S: Source> Store<S> {
             source,
             seen: Mutex::new(seen),
             report: Report::default(),
+            spare: Mutex::new(spare()),
             #[cfg(feature = "watch")]
             watch: Mutex::default(),
         };
-        inner.record(&lock(&inner.seen), Ok(summary));
+        inner.record(&lock(&inner.seen), Ok(summary), Unread::Nothing);
         Ok(Store(Arc::new(inner)))
     }
 
@@ -88,11 +121,18 @@ impl<S: Source> Store<S> {
     #[cfg(feature = "watch")]
     pub(crate) fn watch(&self) -> Result<()> {
         let mut watch = lock(&self.0.watch);
-        if watch.is_none() {
-            *watch = Some(super::watch::Watch::start(&self.0)?);
-            self.0.report.set_watched();
+        if watch.as_ref().is_none_or(|watch| !watch.is_running()) {
+            self.0.report.set_watched(true);
+            let started = super::watch::Watch::start(&self.0);
+            self.0.report.set_watched(started.is_ok());
+            *watch = Some(started?);
         }
         Ok(())
+    }
+
+    /// Runs with what is remembered of the disk, while nothing is reloaded.
+    pub(crate) fn with_seen<T>(&self, look: impl FnOnce(&S, &S::Seen) -> T) -> T {
+        look(&self.0.source, &lock(&self.0.seen))
     }
 
     /// Calls the observer after each reload that changed something, for as long as the observer lives.
@@ -111,9 +151,9 @@ impl<S: Source> Inner<S> {
     fn reload(&self) -> Result<ReloadSummary> {
         let (event, result) = {
             let mut seen = lock(&self.seen);
-            let result = self.source.reload(&self.path, &mut seen);
+            let (result, unread) = self.read(&mut seen);
             let outcome = result.as_ref().copied().map_err(|error| StoreProblem::new(error, &self.path));
-            (self.record(&seen, outcome), result)
+            (self.record(&seen, outcome, unread), result)
         };
         if let Some(event) = event {
             self.report.publish(&event);
@@ -121,16 +161,51 @@ impl<S: Source> Inner<S> {
         result
     }
 
-    fn record(&self, seen: &S::Seen, outcome: Result<ReloadSummary, StoreProblem>) -> Option<ReloadEvent> {
+    /// Reads with the spare descriptor where there is no other.
+    fn read(&self, seen: &mut S::Seen) -> (Result<ReloadSummary>, Unread) {
+        let mut spare = lock(&self.spare);
+        let mut read = || {
+            let result = self.source.reload(&self.path, seen);
+            let unread = result.as_ref().err().map(Unread::of).unwrap_or_default().max(self.source.unread(seen));
+            (result, unread)
+        };
+        let (mut result, mut unread) = read();
+        if unread == Unread::NoDescriptor && spare.take().is_some() {
+            let (second, left) = read();
+            unread = left;
+            result = match (result, second) {
+                (Ok(first), Ok(second)) => Ok(first.followed_by(second)),
+                (Ok(first), Err(_)) => Ok(first),
+                (Err(_), second) => second,
+            };
+        }
+        if spare.is_none() {
+            *spare = self::spare();
+        }
+        (result, unread)
+    }
+
+    fn record(
+        &self,
+        seen: &S::Seen,
+        outcome: Result<ReloadSummary, StoreProblem>,
+        unread: Unread,
+    ) -> Option<ReloadEvent> {
         let result = ReloadResult {
             what: S::ENTRIES,
             entries: self.source.entries(),
             files: self.source.files(seen),
             outcome,
             problems: self.source.problems(seen),
+            behind: unread != Unread::Nothing,
         };
         self.report.record(&self.path, result)
     }
+}
+
+/// Any descriptor will do, and this one can always be opened.
+fn spare() -> Option<File> {
+    File::open("/").ok()
 }
 
 #[cfg(feature = "watch")]
@@ -141,6 +216,15 @@ impl<S: Source> super::watch::Watched for Inner<S> {
 
     fn has_changed_unseen(&self) -> bool {
         self.source.has_changed_unseen(&self.path, &mut lock(&self.seen))
+    }
+
+    fn is_behind(&self) -> bool {
+        self.report.is_behind()
+    }
+
+    fn watch_ended(&self) {
+        self.report.set_watched(false);
+        log_error!("{}: no longer watched: its thread has ended", EscapedPath(&self.path));
     }
 
     fn refresh(&self) {

@@ -14,6 +14,7 @@ use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
 use crate::error::{Error, Result};
+use crate::foreign_code::{Panicked, contain};
 
 /// Whoever changes one file mostly changes more: they are read together.
 const DEBOUNCE: Duration = Duration::from_millis(100);
@@ -28,6 +29,10 @@ pub(super) trait Watched: Send + Sync + 'static {
     fn directory(&self) -> &Path;
     /// Whether a look at what is behind symbolic links finds a change: the system doesn't tell of it.
     fn has_changed_unseen(&self) -> bool;
+    /// Whether the last reload could not read everything: to be tried again.
+    fn is_behind(&self) -> bool;
+    /// The thread has ended, though the store is there and nobody has stopped it.
+    fn watch_ended(&self);
     /// Compares with the disk.
     fn refresh(&self);
 }
@@ -59,10 +64,36 @@ impl Watch {
         };
         follower.watch().map_err(|source| failed("watch", source))?;
         store.refresh();
-        let run = move || follower.run();
+        let ended = EndOfWatch { store: Arc::downgrade(store), stopping: stopping.clone() };
+        let run = move || {
+            let _ended = ended;
+            follower.run();
+        };
         let thread = Builder::new().name("zmq-auth-watch".into()).spawn(run);
         let thread = thread.map_err(|source| failed("start a thread to watch", source))?;
         Ok(Watch { stopping, wake, thread: Some(thread) })
+    }
+}
+
+impl Watch {
+    pub(super) fn is_running(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+}
+
+/// Reports the end of the thread, whatever ends it.
+struct EndOfWatch<W: Watched> {
+    store: Weak<W>,
+    stopping: Arc<AtomicBool>,
+}
+
+impl<W: Watched> Drop for EndOfWatch<W> {
+    fn drop(&mut self) {
+        if !self.stopping.load(Ordering::Acquire)
+            && let Some(store) = self.store.upgrade()
+        {
+            store.watch_ended();
+        }
     }
 }
 
@@ -135,7 +166,16 @@ impl DirectoryState {
 }
 
 impl<W: Watched> WatchThread<W> {
+    /// Until it is stopped. A panic costs a look at the disk, which is taken again.
     fn run(mut self) {
+        while contain(|| self.follow()) == Err(Panicked) {
+            log_error!("{:?}: a panic while it was looked at; it is looked at again", self.directory);
+            self.reloaded_in = LONGEST_PAUSE;
+            self.signal.notify(true);
+        }
+    }
+
+    fn follow(&mut self) {
         let mut next_tick = Instant::now() + TICK;
         loop {
             if !self.wait_until(next_tick) {
@@ -150,7 +190,8 @@ impl<W: Watched> WatchThread<W> {
                 self.check_directory();
                 true
             } else if Instant::now() >= next_tick {
-                next_tick = Instant::now() + TICK;
+                // A store that stays behind takes a fifth of a core at most.
+                next_tick = Instant::now() + TICK.max(self.reloaded_in * 4).min(LONGEST_PAUSE - TICK);
                 self.tick()
             } else {
                 false
@@ -185,7 +226,7 @@ impl<W: Watched> WatchThread<W> {
     fn tick(&mut self) -> bool {
         let before = self.seen;
         self.check_directory();
-        self.seen != before || self.store.upgrade().is_some_and(|store| store.has_changed_unseen())
+        self.seen != before || self.store.upgrade().is_some_and(|store| store.is_behind() || store.has_changed_unseen())
     }
 
     /// Watches the directory of that name that is there now.
@@ -256,4 +297,76 @@ fn is_a_change(event: &Event) -> bool {
 fn is_about(event: &Event, directory: &Path) -> bool {
     matches!(event.kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)))
         && event.paths.iter().any(|path| path == directory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicUsize;
+
+    /// A store whose reload panics at first.
+    struct Fragile {
+        directory: tempfile::TempDir,
+        panics: AtomicUsize,
+        refreshed: AtomicUsize,
+        ended: AtomicBool,
+    }
+
+    impl Fragile {
+        fn new(panics: usize) -> Arc<Self> {
+            Arc::new(Fragile {
+                directory: tempfile::tempdir().unwrap(),
+                panics: AtomicUsize::new(panics),
+                refreshed: AtomicUsize::new(0),
+                ended: AtomicBool::new(false),
+            })
+        }
+    }
+
+    impl Watched for Fragile {
+        fn directory(&self) -> &Path {
+            self.directory.path()
+        }
+
+        fn has_changed_unseen(&self) -> bool {
+            false
+        }
+
+        fn is_behind(&self) -> bool {
+            false
+        }
+
+        fn watch_ended(&self) {
+            self.ended.store(true, Ordering::Release);
+        }
+
+        fn refresh(&self) {
+            // The first one is the caller's.
+            let number = self.refreshed.fetch_add(1, Ordering::AcqRel);
+            assert!(number == 0 || number > self.panics.load(Ordering::Acquire), "a panic in reload {number}");
+        }
+    }
+
+    #[test]
+    fn a_panic_costs_a_reload_which_is_made_again() {
+        let store = Fragile::new(1);
+        let watch = Watch::start(&store).unwrap();
+        fs::write(store.directory().join("a.key"), "").unwrap();
+        let end = Instant::now() + Duration::from_secs(30);
+        while store.refreshed.load(Ordering::Acquire) < 3 {
+            assert!(Instant::now() < end && watch.is_running(), "it was not reloaded again");
+            std::thread::yield_now();
+        }
+        drop(watch);
+        assert!(!store.ended.load(Ordering::Acquire), "it was stopped");
+    }
+
+    #[test]
+    fn a_thread_that_ends_unasked_says_so() {
+        for (stopped, told) in [(false, true), (true, false)] {
+            let store = Fragile::new(0);
+            drop(EndOfWatch { store: Arc::downgrade(&store), stopping: Arc::new(AtomicBool::new(stopped)) });
+            assert_eq!(store.ended.load(Ordering::Acquire), told);
+        }
+    }
 }

@@ -69,7 +69,7 @@ impl fmt::Display for Client<'_> {
         match &self.identity {
             Identity::Nobody => Ok(()),
             Identity::User(name) => write!(f, ", user \"{}\"", Escaped(name)),
-            Identity::Key(key) => write!(f, ", key {key}"),
+            Identity::Key(key) => write!(f, ", key \"{key}\""),
             Identity::Principal(name) => write!(f, ", principal \"{}\"", Escaped(name)),
         }
     }

@@ -6,12 +6,15 @@ mod harness;
 mod faults;
 #[cfg(target_os = "linux")]
 mod killed;
+mod known_names;
 mod metadata;
+mod peers;
 mod pyzmq;
 mod reading;
 #[cfg(target_os = "linux")]
 mod saving;
 mod shell;
+mod umask;
 mod warnings;
 mod writing;
 

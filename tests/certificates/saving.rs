@@ -68,7 +68,9 @@ fn pair_and_another() -> (tempfile::TempDir, Certificate) {
 }
 
 fn certificate() -> Certificate {
-    Certificate::generate().unwrap().with_metadata("motto", "x".repeat(6_000)).unwrap()
+    (0..6).fold(Certificate::generate().unwrap(), |all, number| {
+        all.with_metadata(format!("motto-{number}"), "x".repeat(1_000)).unwrap()
+    })
 }
 
 #[test]

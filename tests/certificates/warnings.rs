@@ -52,7 +52,8 @@ fn keys_that_are_not_a_pair_are_warned_about_and_not_logged() {
         |file: &Path| drop(load_certificates(file.parent().unwrap()).unwrap()),
     ] {
         let entries = logged(&file, || load(&file));
-        let [(Level::Warn, text)] = &entries[..] else { panic!("{entries:?}") };
+        // Among public ones, that it is secret is said too.
+        let Some((Level::Warn, text)) = entries.last() else { panic!("{entries:?}") };
         assert!(text.contains("not a pair"), "{text}");
     }
     fs::write(&file, format!("curve\n    public-key = \"{PUBLIC}\"\n    secret-key = \"{SECRET}\"\n")).unwrap();

@@ -194,8 +194,15 @@ fn a_reload_that_changed_something_is_published_once() {
     fs::remove_dir_all(&store.dir).unwrap();
     store.keys.reload().unwrap_err();
     store.keys.reload().unwrap_err();
-    let [event] = &all(&events)[..] else { panic!("one event") };
+    let [event, behind] = &all(&events)[..] else { panic!("two events") };
     assert!(event.kind == EventKind::ReloadFailed && event.reason.starts_with(&format!("{path}: ")), "{event:?}");
+    assert_eq!(behind.kind, EventKind::StoreBehind);
+    assert!(behind.reason.starts_with(&format!("{path}: ")), "{behind:?}");
+    assert!(store.keys.status().behind_since.is_some());
+    fs::create_dir(&store.dir).unwrap();
+    store.reload();
+    assert_eq!(all(&events).last().unwrap().kind, EventKind::StoreCaughtUp);
+    assert_eq!(store.keys.status().behind_since, None);
 }
 
 #[test]

@@ -3,14 +3,20 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod access;
 mod deciding;
 mod directory;
+#[cfg(feature = "watch")]
+mod exhausted;
 mod faults;
 mod files;
+mod hash_like;
 #[cfg(feature = "argon2")]
 mod hashed;
+mod in_place;
 mod passwords;
 mod reading;
+mod user_ids;
 mod validity;
 #[cfg(target_os = "linux")]
 mod vanishing;

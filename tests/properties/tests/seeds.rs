@@ -4,17 +4,21 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use zmq_auth_properties::{address_rules, certificate, password_file, reply, request, z85};
+use zmq_auth_properties::{
+    address_rules, certificate, password_file, password_line, reply, request, validity_name, z85,
+};
 
 type Holds = fn(&[u8]);
 
 /// Every folder of `fuzz/seeds`, and nothing else.
-const TARGETS: [(&str, Holds); 6] = [
+const TARGETS: [(&str, Holds); 8] = [
     ("address_rules", address_rules::holds),
     ("certificate", certificate::holds),
     ("password_file", password_file::holds),
+    ("password_line", password_line::holds),
     ("reply", reply::holds),
     ("request", request::holds),
+    ("validity_name", validity_name::holds),
     ("z85", z85::holds),
 ];
 

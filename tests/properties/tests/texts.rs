@@ -6,7 +6,7 @@ use proptest::sample::select;
 
 use crate::cases;
 use zmq_auth_properties::model::z85 as naive;
-use zmq_auth_properties::{address_rules, certificate, password_file, reply, z85};
+use zmq_auth_properties::{address_rules, certificate, password_file, password_line, reply, validity_name, z85};
 
 /// Bytes of which some are these, some of the kind that matters, and few any.
 fn joined(parts: &'static [&'static str], length: usize) -> impl Strategy<Value = Vec<u8>> {
@@ -18,7 +18,7 @@ fn joined(parts: &'static [&'static str], length: usize) -> impl Strategy<Value 
     vec(part, 0..length).prop_map(|parts| parts.concat())
 }
 
-const CERTIFICATE: [&str; 24] = [
+const CERTIFICATE: [&str; 30] = [
     "metadata\n",
     "metadata",
     "curve\n",
@@ -35,6 +35,12 @@ const CERTIFICATE: [&str; 24] = [
     "name",
     "role",
     "not-after",
+    "Not_After",
+    "NOT BEFORE",
+    "notbefore",
+    "Public-Key",
+    ":",
+    "metadata\n    not-after = \"2020-01-01T00:00:00Z\"\n",
     "public-key",
     "secret-key",
     "    public-key = \"Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID\"\n",
@@ -44,7 +50,7 @@ const CERTIFICATE: [&str; 24] = [
     "\u{85}",
     "é",
 ];
-const PASSWORDS: [&str; 18] = [
+const PASSWORDS: [&str; 28] = [
     "alice",
     "bob",
     "=",
@@ -58,6 +64,16 @@ const PASSWORDS: [&str; 18] = [
     "\t",
     "\0",
     "$2b$12$",
+    ":",
+    "\"",
+    "{SSHA}",
+    "{",
+    "}",
+    "md5",
+    "pbkdf2_sha256$1$",
+    "scram-sha-256:",
+    "5f4dcc3b5aa765d61d8327deb882cf99",
+    "$6$rounds=5000$",
     "$",
     "$argon2id$",
     "\u{feff}",
@@ -138,6 +154,16 @@ proptest! {
     #[test]
     fn password_files(bytes in joined(&PASSWORDS, 24)) {
         password_file::holds(&bytes);
+    }
+
+    #[test]
+    fn password_lines(bytes in joined(&PASSWORDS, 8)) {
+        password_line::holds(&bytes);
+    }
+
+    #[test]
+    fn validity_names(bytes in joined(&CERTIFICATE, 8)) {
+        validity_name::holds(&bytes);
     }
 
     #[test]

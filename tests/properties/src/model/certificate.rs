@@ -25,6 +25,17 @@ pub fn read(bytes: &[u8]) -> Option<Certificate> {
             public.push(key(content)?);
         } else if content.starts_with(b"secret-key") {
             secret.push(key(content)?);
+        } else if let Some(known) = nearly_known(content) {
+            // A time, exactly so and in its place, or an error.
+            let name = strip(content.split(|byte| *byte == b'=').next()?, b" \t\n\x0B\x0C\r");
+            let is_right = content.contains(&b'=') && name == known.as_bytes() && known.starts_with("not");
+            if !is_right || !below_metadata || content[0] == line[0] {
+                return None;
+            }
+            let (name, value) = pair(content)?;
+            if !metadata.iter().any(|(held, _)| *held == name) {
+                metadata.push((name, value));
+            }
         } else if content[0] == line[0] {
             // Nothing was stripped in front: a section begins.
             let name = content.split(|byte| b" \t\x0B\x0C\r#".contains(byte)).next()?;
@@ -41,6 +52,23 @@ pub fn read(bytes: &[u8]) -> Option<Certificate> {
         return None;
     }
     Some(Certificate { public: public[0], secret: secret.first().copied(), metadata })
+}
+
+/// The known name that has the letters and digits of this line's.
+fn nearly_known(line: &[u8]) -> Option<&'static str> {
+    let letters = |bytes: &[u8]| -> String {
+        let kept = bytes.iter().filter(|byte| byte.is_ascii_alphanumeric());
+        kept.map(|byte| char::from(byte.to_ascii_lowercase())).collect()
+    };
+    let known = |name: &[u8]| {
+        ["not-before", "not-after", "public-key", "secret-key"]
+            .into_iter()
+            .find(|known| known.replace('-', "") == letters(name))
+    };
+    // The whole name, or its first words: up to seven.
+    let name = line.split(|byte| *byte == b'=').next()?;
+    let ends: Vec<usize> = (0..name.len()).filter(|at| b" \t\n\x0B\x0C\r:".contains(&name[*at])).collect();
+    ends.into_iter().take(7).find_map(|end| known(&name[..end])).or_else(|| known(name))
 }
 
 fn key(line: &[u8]) -> Option<[u8; 32]> {
