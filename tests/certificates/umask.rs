@@ -2,11 +2,11 @@
 
 use zmq_auth::{Certificate, create_certificates, save_certificate};
 
-use crate::{PUBLIC, mode, process};
+use crate::{PUBLIC, mode, shell};
 
 #[test]
 fn a_public_file_is_never_written_for_others_to_write() {
-    if let Some(dir) = process::child_dir() {
+    if let Some(dir) = shell::child_dir() {
         let (created, _) = create_certificates(&dir, "created").unwrap();
         let certificate = Certificate::generate().unwrap();
         certificate.save_public(dir.join("public.key")).unwrap();
@@ -21,6 +21,6 @@ fn a_public_file_is_never_written_for_others_to_write() {
     for umask in ["000", "002", "007"] {
         let dir = root.path().join(umask);
         std::fs::create_dir(&dir).unwrap();
-        process::run("umask::a_public_file_is_never_written_for_others_to_write", &format!("umask {umask}"), &dir);
+        shell::run("umask::a_public_file_is_never_written_for_others_to_write", &format!("umask {umask}"), &dir);
     }
 }

@@ -32,7 +32,7 @@ fn a_secret_certificate_among_the_public_ones_is_named_once() {
     fs::write(&file, &secret).unwrap();
     chmod(&file, 0o600);
     (0..3).for_each(|_| assert!(store.keys.reload().is_ok()));
-    assert!(store.lets_in(&keys.public));
+    assert!(store.accepts(&keys.public));
     assert_eq!(warnings(&file, "secret key"), 1, "named once");
     // Away, and there again.
     fs::write(&file, certificate(&keys.public, &[])).unwrap();

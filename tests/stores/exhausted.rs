@@ -4,9 +4,10 @@ use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-use crate::files::{Store, certificate, key, wait_until, write};
+use crate::files::{Store, certificate, key, write};
 use crate::harness::process::{is_child, run_again};
 use crate::harness::system::limit_descriptors;
+use crate::harness::wait_until;
 use crate::passwords::Users;
 
 const WITHIN: Duration = Duration::from_secs(2);
@@ -51,7 +52,7 @@ impl Revoked {
     fn let_in(&self) -> [bool; 4] {
         let (store, users) = (&self.store, &self.users);
         let plain = |user, word| users.status(user, word) == 200;
-        [store.lets_in(&key(2)), plain("mallory", "two"), store.lets_in(&key(1)), plain("alice", "one")]
+        [store.accepts(&key(2)), plain("mallory", "two"), store.accepts(&key(1)), plain("alice", "one")]
     }
 
     fn is_in_force(&self) -> bool {
@@ -93,7 +94,7 @@ fn a_spare_descriptor_puts_a_revocation_in_force_while_strangers_hold_all_others
         }
         // And once more: it is kept again.
         fs::remove_file(revoked.store.path("1.key")).unwrap();
-        wait_until("the next one too", || !revoked.store.lets_in(&key(1)));
+        wait_until("the next one too", || !revoked.store.accepts(&key(1)));
     });
 }
 
@@ -110,7 +111,7 @@ fn a_file_that_could_not_be_read_is_read_by_itself_when_it_can_be() {
         limit_descriptors(spare_of_others);
         limit_descriptors(before);
         let start = Instant::now();
-        while store.lets_in(&key(2)) || !store.lets_in(&key(3)) {
+        while store.accepts(&key(2)) || !store.accepts(&key(3)) {
             assert!(start.elapsed() < WITHIN, "not in force after {WITHIN:?}");
             std::thread::yield_now();
         }

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use zmq_auth::{Error, PasswordFile};
 
-use crate::files::{Store, key, wait_until};
+use crate::files::{Store, key};
+use crate::harness::wait_until;
 use crate::passwords::Users;
 
 /// Writes the first part in place; the file stays open for the second.
@@ -47,14 +48,14 @@ fn half_a_certificate_is_not_taken_by_a_reload() {
     let store = Store::of(|dir| {
         fs::write(dir.join("1.key"), format!("{head}    not-after = \"2020-01-01T00:00:00Z\"\n")).unwrap();
     });
-    assert!(!store.lets_in(&key(1)), "expired");
+    assert!(!store.accepts(&key(1)), "expired");
     let mut file = begin(&store.path("1.key"), &format!("{head}    n"));
     store.keys.reload().unwrap();
-    assert!(!store.lets_in(&key(1)), "half a certificate is in force");
+    assert!(!store.accepts(&key(1)), "half a certificate is in force");
     assert_eq!(store.keys.status().problems.len(), 1);
     file.write_all(b"ot-after = \"2020-01-01T00:00:00Z\"\n").unwrap();
     store.keys.reload().unwrap();
-    assert!(!store.lets_in(&key(1)) && store.keys.status().problems.is_empty());
+    assert!(!store.accepts(&key(1)) && store.keys.status().problems.is_empty());
 }
 
 #[cfg(feature = "watch")]

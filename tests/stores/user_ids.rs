@@ -66,7 +66,7 @@ fn the_file_name_or_a_metadata_value_is_the_user_id_of_both_kinds_of_directory()
 fn a_refused_key_is_quoted_in_the_log() {
     let _log = LOG.write();
     let store = store();
-    assert!(!store.lets_in(&key(9)));
+    assert!(!store.accepts(&key(9)));
     let line = format!("denied CURVE in domain \"{}\" from 127.0.0.1, key \"{}\": unknown key", store.domain, key(9));
     assert!(!log::records(|record| record.text == line).is_empty(), "{line}");
 }
