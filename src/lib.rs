@@ -55,6 +55,7 @@ mod certificate;
 mod curve;
 mod error;
 mod escape;
+mod fair_queue;
 mod ffi;
 mod foreign_code;
 mod handler;

@@ -3,6 +3,8 @@
 mod file;
 #[cfg(feature = "argon2")]
 mod hash;
+#[cfg(feature = "argon2")]
+mod hashers;
 mod index;
 mod padded;
 mod parse;

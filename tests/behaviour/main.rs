@@ -10,6 +10,7 @@ mod changes;
 mod concurrency;
 mod curve;
 mod domains;
+mod fair_callbacks;
 mod hostile_client;
 mod hostile_handler;
 mod names;

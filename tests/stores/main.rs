@@ -6,6 +6,8 @@ mod harness;
 mod deciding;
 mod directory;
 mod events;
+#[cfg(feature = "argon2")]
+mod fair_hashing;
 mod faults;
 mod files;
 #[cfg(feature = "argon2")]
