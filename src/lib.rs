@@ -56,6 +56,7 @@ mod connection;
 mod curve;
 mod error;
 mod escape;
+mod fair_queue;
 mod ffi;
 mod foreign_code;
 mod handler;

@@ -9,7 +9,7 @@ use crate::zap::Status;
 ///
 /// With the feature `metrics` the same numbers go through the `metrics` facade: `zmq_auth_answers_total` with the label
 /// `status`, `zmq_auth_dropped_total`, `zmq_auth_calls_refused_total`, `zmq_auth_calls_timed_out_total`,
-/// `zmq_auth_calls_abandoned_total`.
+/// `zmq_auth_calls_replaced_total`, `zmq_auth_calls_abandoned_total`.
 ///
 /// ```
 /// let auth = zmq_auth::Authenticator::new();
@@ -35,6 +35,8 @@ pub struct Counters {
     pub calls_refused: u64,
     /// Answered 300 because the callback took too long.
     pub calls_timed_out: u64,
+    /// Callbacks that were past their deadline and had not returned, and whose place was given to another.
+    pub calls_replaced: u64,
     /// Threads that were left to a callback that did not return when the handler stopped.
     pub calls_abandoned: u64,
 }
@@ -49,6 +51,7 @@ pub(super) struct AtomicCounters {
     dropped: AtomicU64,
     calls_refused: AtomicU64,
     calls_timed_out: AtomicU64,
+    calls_replaced: AtomicU64,
     calls_abandoned: AtomicU64,
 }
 
@@ -89,6 +92,12 @@ impl AtomicCounters {
         count(|| metrics::counter!("zmq_auth_dropped_total").increment(1));
     }
 
+    pub(super) fn replaced(&self) {
+        add(&self.calls_replaced, 1);
+        #[cfg(feature = "metrics")]
+        count(|| metrics::counter!("zmq_auth_calls_replaced_total").increment(1));
+    }
+
     pub(super) fn abandoned(&self, threads: usize) {
         add(&self.calls_abandoned, threads as u64);
         #[cfg(feature = "metrics")]
@@ -105,6 +114,7 @@ impl AtomicCounters {
             dropped: read(&self.dropped),
             calls_refused: read(&self.calls_refused),
             calls_timed_out: read(&self.calls_timed_out),
+            calls_replaced: read(&self.calls_replaced),
             calls_abandoned: read(&self.calls_abandoned),
         }
     }

@@ -66,6 +66,8 @@ pub enum EventKind {
     Retry,
     /// A client was refused because a callback failed, panicked or could not be run (500).
     CallbackFailed,
+    /// A callback has not returned by its deadline. Published as their number doubles, and when no more are replaced.
+    CallbackHung,
     /// A request was malformed, and refused (400).
     Malformed,
     /// A request could not be answered at all.
@@ -169,6 +171,7 @@ fn class(kind: EventKind) -> usize {
         EventKind::Denied
         | EventKind::Retry
         | EventKind::CallbackFailed
+        | EventKind::CallbackHung
         | EventKind::Malformed
         | EventKind::Dropped => 0,
     }

@@ -73,6 +73,24 @@ impl Audit {
         }
     }
 
+    /// Reports a callback that has not returned by its deadline, as their number doubles; counts it if it was replaced.
+    pub(crate) fn hung(&self, domain: &[u8], replaced: bool, hung: usize) {
+        if replaced {
+            self.counters.replaced();
+        }
+        if !hung.is_power_of_two() {
+            return;
+        }
+        let what = match replaced {
+            true => "others take their place",
+            false => "no more can be replaced: they keep their places",
+        };
+        let domain = Escaped(domain);
+        let text = format!("{hung} callbacks have not returned by their deadline, one of domain \"{domain}\": {what}");
+        log_error!("{text}");
+        self.publish(EventKind::CallbackHung, &text);
+    }
+
     /// Counts threads that were left behind.
     pub(crate) fn abandoned(&self, threads: usize) {
         if threads > 0 {

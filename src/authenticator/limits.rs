@@ -92,6 +92,18 @@ impl Authenticator {
     /// take, counted from the arrival of its request (default 5 s). Beyond either the client is answered 300. In force
     /// for the requests that come after.
     ///
+    /// - **Shares.** Half of the threads are divided equally among the domains that have callbacks, and kept for them; the
+    ///   other half is for whoever comes first. While nobody else waits, a single address of a single domain may have all.
+    ///   Where none is free, a callback waits: domains take turns, and so do the addresses of a domain (an IPv6 /64 is one
+    ///   address). It is refused at once if its address has its equal share already, or if its turn would come after its
+    ///   deadline. At most `at_once` callbacks of a domain wait.
+    /// - **Hung callbacks.** A callback that hasn't returned by its deadline is left alone, and another thread takes its
+    ///   place. That goes for `at_once` callbacks of a domain, and for as many again for the sake of other domains: a
+    ///   handler has at most three times `at_once` threads for callbacks. Beyond that, a domain whose callbacks hang is
+    ///   left with fewer and fewer, until they return; the others keep theirs. `calls_replaced` of
+    ///   [`counters`](Self::counters) counts them, and [`EventKind::CallbackHung`](crate::EventKind::CallbackHung) and the
+    ///   log report them. A time limit within the callback is better.
+    ///
     /// # Errors
     /// [`Error::Limit`] for no callbacks at once or more than 4,096, and for a deadline below 1 ms or above an hour.
     ///
@@ -115,7 +127,8 @@ impl Authenticator {
     }
 
     /// Bounds the async callbacks of the tokio handler that may be under way at once (default 1,024); beyond that the
-    /// client is answered 300. Their deadline is that of [`limit_callbacks`](Self::limit_callbacks).
+    /// client is answered 300. Their deadline and their shares are those of [`limit_callbacks`](Self::limit_callbacks). At
+    /// its deadline a callback is cancelled.
     ///
     /// # Errors
     /// [`Error::Limit`] for none or more than a million.

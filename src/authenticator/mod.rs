@@ -15,10 +15,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
-use crate::address::AddressRules;
+use crate::address::{AddressRules, Ipv6Prefix, Origin};
 use crate::audit::Audit;
 use crate::callback::{Call, Decision};
 use crate::curve::UserIdSource;
+use crate::fair_queue::{Claim, PolicyId};
 use crate::reason::Reason;
 use crate::zap::{Client, Malformed, Parsed, Reply, Request, Status};
 pub use configure::CURVE_ALLOW_ANY;
@@ -26,7 +27,7 @@ use decide::Limit;
 pub(crate) use domains::check as check_domain;
 use domains::{Domains, Sources};
 pub use explain::{Explanation, MatchedDomain};
-use limits::CallLimits;
+pub(crate) use limits::CallLimits;
 use revocation::ConnectionTags;
 pub(crate) use throttle::Attempt;
 use throttle::FailureLimiter;
@@ -126,7 +127,9 @@ impl Authenticator {
         let client = parsed.request.as_ref().map_or_else(|_| Client::unknown(), Client::of);
         match self.decide(&parsed.request, &mut reply) {
             Outcome::Decided(reason, attempt) => self.finalize(&client, reason, &mut reply, attempt),
-            Outcome::Ask(call, attempt) => reply = self.finalize_call(&client, call.run(), attempt),
+            Outcome::Ask(call, attempt) => {
+                reply = self.finalize_call(&client, call.run(&self.claim(&client, Instant::now())), attempt)
+            }
         }
         Some(reply.frames(parsed.request_id.as_ref()).map(<[u8]>::to_vec).into())
     }
@@ -180,6 +183,16 @@ impl Authenticator {
     fn weak_handle(&self) -> impl Fn() -> Option<Authenticator> + Send + Sync + 'static {
         let shared = Arc::downgrade(&self.shared);
         move || shared.upgrade().map(|shared| Authenticator { shared })
+    }
+
+    /// Whose a call about this client is, and until when its decision is wanted.
+    pub(crate) fn claim(&self, client: &Client<'_>, now: Instant) -> Claim {
+        Claim {
+            policy: PolicyId(Arc::as_ptr(&self.shared).addr()),
+            domain: Arc::from(&*client.domain),
+            origin: Origin::of(&client.address, Ipv6Prefix::Subnet),
+            deadline: now + self.limits().deadline(),
+        }
     }
 
     pub(crate) fn audit(&self) -> &Audit {

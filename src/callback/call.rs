@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::pin::Pin;
 
 use super::Verdict;
+use crate::fair_queue::Claim;
 use crate::foreign_code::{Panicked, contain};
 use crate::reason::{CallbackId, Reason};
 use crate::zap::Reply;
@@ -14,12 +15,17 @@ pub(crate) struct Call(Work);
 
 enum Work {
     Sync(Box<dyn FnOnce() -> Decision + Send>),
+    #[cfg(feature = "argon2")]
+    Elsewhere(Box<dyn FnOnce(Claim, Completion) -> Result<(), Reason> + Send>),
     #[cfg(feature = "tokio")]
     Async(Box<dyn FnOnce() -> FutureDecision + Send>),
 }
 
 #[cfg(feature = "tokio")]
 type FutureDecision = Pin<Box<dyn Future<Output = Decision> + Send>>;
+
+/// Receives the decision of a call that runs elsewhere; dropped without one if the call expires before it begins.
+pub(crate) type Completion = Box<dyn FnOnce(Decision) + Send>;
 
 /// How a request is answered, and why.
 #[derive(Debug)]
@@ -41,6 +47,12 @@ impl Call {
         Call(Work::Sync(Box::new(work)))
     }
 
+    /// A call that brings its own threads. `start` may refuse it.
+    #[cfg(feature = "argon2")]
+    pub(crate) fn elsewhere(start: impl FnOnce(Claim, Completion) -> Result<(), Reason> + Send + 'static) -> Self {
+        Call(Work::Elsewhere(Box::new(start)))
+    }
+
     /// A call that only the tokio front end can run.
     #[cfg(feature = "tokio")]
     pub(crate) fn new_async<F>(work: impl FnOnce() -> F + Send + 'static) -> Self
@@ -50,14 +62,42 @@ impl Call {
         Call(Work::Async(Box::new(|| Box::pin(work()))))
     }
 
-    /// Runs the call in this thread. A panic refuses this one request with 500.
-    pub(crate) fn run(self) -> Decision {
-        let work = match self.0 {
-            Work::Sync(work) => work,
+    /// Runs the call in this thread, or waits for it. A panic refuses this one request with 500.
+    #[cfg_attr(not(feature = "argon2"), expect(unused_variables, reason = "nothing runs elsewhere"))]
+    pub(crate) fn run(self, claim: &Claim) -> Decision {
+        match self.0 {
+            Work::Sync(work) => run_contained(work),
+            #[cfg(feature = "argon2")]
+            Work::Elsewhere(start) => {
+                let (sender, decision) = std::sync::mpsc::sync_channel(1);
+                let completion = Box::new(move |decision| drop(sender.send(decision)));
+                let started = start(claim.clone(), completion);
+                let decided = started.and_then(|()| decision.recv().map_err(|_| Reason::TooManyCalls));
+                decided.unwrap_or_else(Decision::refusal)
+            }
             #[cfg(feature = "tokio")]
-            Work::Async(_) => return Decision::refusal(Reason::NeedsRuntime),
-        };
-        contain(work).unwrap_or_else(|Panicked| Decision::refusal(Reason::CallbackPanicked))
+            Work::Async(_) => Decision::refusal(Reason::NeedsRuntime),
+        }
+    }
+
+    /// Whether the call brings its own threads, and takes none of the handler's.
+    pub(crate) fn runs_elsewhere(&self) -> bool {
+        #[cfg(feature = "argon2")]
+        return matches!(self.0, Work::Elsewhere(_));
+        #[cfg(not(feature = "argon2"))]
+        false
+    }
+
+    /// Starts a call that brings its own threads; `completion` gets its decision. Any other call runs here.
+    pub(crate) fn start(self, claim: &Claim, completion: Completion) -> Result<(), Reason> {
+        match self.0 {
+            #[cfg(feature = "argon2")]
+            Work::Elsewhere(start) => start(claim.clone(), completion),
+            _ => {
+                completion(self.run(claim));
+                Ok(())
+            }
+        }
     }
 
     /// Whether only the tokio front end can run it.
@@ -70,12 +110,17 @@ impl Call {
 
     /// Runs the call in a task of its own: if it panics, the task ends, and its request is refused with 500.
     #[cfg(feature = "tokio")]
-    pub(crate) async fn run_async(self) -> Decision {
+    pub(crate) async fn run_async(self, claim: Claim) -> Decision {
         match self.0 {
             Work::Async(work) => work().await,
-            Work::Sync(_) => self.run(),
+            _ => self.run(&claim),
         }
     }
+}
+
+/// A panic refuses this one request with 500.
+pub(crate) fn run_contained(work: impl FnOnce() -> Decision) -> Decision {
+    contain(work).unwrap_or_else(|Panicked| Decision::refusal(Reason::CallbackPanicked))
 }
 
 /// Turns the verdict of a PLAIN callback into a decision. Text that the callback made at run time may quote the password in

@@ -6,6 +6,8 @@ mod verdict;
 
 pub(crate) use crate::reason::CallbackId;
 pub(crate) use call::{Call, Decision, conclude, conclude_plain};
+#[cfg(feature = "argon2")]
+pub(crate) use call::{Completion, run_contained};
 pub use peer::Peer;
 pub use verdict::Verdict;
 

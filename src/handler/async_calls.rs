@@ -1,37 +1,65 @@
-//! Async callbacks under way, each in a task of its own.
+//! Async callbacks under way, each in a task of its own. Which begins is up to their [`Schedule`].
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
-use super::engine::CallId;
-use crate::callback::{Call, Decision};
+use super::engine::{CallId, NewCall};
+use super::schedule::{Admission, Schedule};
+use crate::audit::Audit;
+use crate::authenticator::CallLimits;
+use crate::callback::Decision;
 use crate::foreign_code::drop_payload;
 use crate::reason::Reason;
 
 /// Cancelled when dropped.
-#[derive(Default)]
 pub(super) struct AsyncCalls {
     set: JoinSet<Decision>,
     calls: HashMap<Id, CallId>,
     handles: HashMap<CallId, AbortHandle>,
+    schedule: Schedule,
+    at_once: usize,
 }
 
 impl AsyncCalls {
-    pub(super) fn spawn(&mut self, id: CallId, call: Call, at_once: usize) -> Result<(), Reason> {
-        if self.set.len() >= at_once {
-            return Err(Reason::TooManyCalls);
+    pub(super) fn new() -> Self {
+        let (calls, handles) = (HashMap::new(), HashMap::new());
+        AsyncCalls { set: JoinSet::new(), calls, handles, schedule: Schedule::new(), at_once: 1 }
+    }
+
+    /// As [`Pool::submit`](super::pool::Pool::submit).
+    pub(super) fn submit(&mut self, call: NewCall, at_once: usize) -> Result<(), (CallId, Reason)> {
+        self.at_once = at_once;
+        match self.schedule.admit(call, at_once, Instant::now()) {
+            Admission::Begin(call) => self.spawn(call),
+            Admission::Wait => {}
+            Admission::Refuse(id) => return Err((id, Reason::TooManyCalls)),
         }
-        let handle = self.set.spawn(call.run_async());
-        self.calls.insert(handle.id(), id);
-        self.handles.insert(id, handle);
         Ok(())
     }
 
-    pub(super) fn cancel(&mut self, id: CallId) {
-        if let Some(handle) = self.handles.get(&id) {
-            handle.abort();
+    /// Begins those that waited and may begin now.
+    pub(super) fn run_waiting(&mut self, at_once: usize) {
+        self.at_once = at_once;
+        while let Some(call) = self.schedule.next(at_once, Instant::now()) {
+            self.spawn(call);
         }
+    }
+
+    fn spawn(&mut self, call: NewCall) {
+        let NewCall { id, call, claim } = call;
+        let handle = self.set.spawn(call.run_async(claim));
+        self.calls.insert(handle.id(), id);
+        self.handles.insert(id, handle);
+    }
+
+    /// The deadline of a request has passed: cancels its callback. Why it is refused; `None` if no callback of these is
+    /// under way for it.
+    pub(super) fn overdue(&mut self, id: CallId, limits: &CallLimits, audit: &Audit) -> Option<Reason> {
+        let reason = self.schedule.overdue(id, limits.async_at_once(), limits.deadline(), audit);
+        self.handles.get(&id)?.abort();
+        Some(reason)
     }
 
     /// The next decision; waits for ever if there is no task.
@@ -76,6 +104,7 @@ impl AsyncCalls {
         };
         let id = self.calls.remove(&task)?;
         self.handles.remove(&id);
+        self.schedule.ended(id, self.at_once, Instant::now());
         Some((id, answer))
     }
 }

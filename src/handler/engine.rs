@@ -8,21 +8,29 @@ use std::time::Instant;
 
 use crate::authenticator::{Attempt, Authenticator, Outcome};
 use crate::callback::{Call, Decision};
+use crate::fair_queue::Claim;
 use crate::reason::Reason;
 use crate::zap::{Client, Parsed, Reply};
 
 /// Identifies a call within one handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct CallId(u64);
+pub(crate) struct CallId(pub(super) u64);
 
 /// What to do about a request.
 pub(crate) enum Action {
     /// Send [`Engine::reply`].
     SendReply,
     /// Run the call, and pass its decision to [`Engine::finish`].
-    Run(CallId, Call),
+    Run(NewCall),
     /// Nothing: it can't be replied to.
     Drop,
+}
+
+/// A call that a front end has to run, and for whom.
+pub(crate) struct NewCall {
+    pub(crate) id: CallId,
+    pub(crate) call: Call,
+    pub(crate) claim: Claim,
 }
 
 /// The state of one handler.
@@ -82,14 +90,15 @@ impl<E> Engine<E> {
                 Action::SendReply
             }
             Outcome::Ask(call, attempt) => {
+                let claim = self.authenticator.claim(&client, now());
                 let pending = Pending {
                     envelope: envelope(),
                     request_id: parsed.request_id.as_ref().to_vec(),
                     client: client.into_owned(),
                     attempt,
-                    deadline: now() + self.authenticator.limits().deadline(),
+                    deadline: claim.deadline,
                 };
-                Action::Run(self.wait(pending), call)
+                Action::Run(NewCall { id: self.wait(pending), call, claim })
             }
         }
     }
@@ -132,13 +141,14 @@ impl<E> Engine<E> {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
-    /// The next request whose call took too long, refused. Call it until it returns `None`.
-    pub(crate) fn expire(&mut self, now: Instant) -> Option<(CallId, DeferredReply<E>)> {
+    /// The next request whose deadline has passed, refused for the reason that `overdue` finds. Call it until it returns
+    /// `None`.
+    pub(crate) fn expire(&mut self, now: Instant, overdue: impl FnOnce(CallId) -> Reason) -> Option<DeferredReply<E>> {
         let (deadline, id) = *self.deadlines.first()?;
         if deadline > now {
             return None;
         }
-        self.finish(id, Decision::refusal(Reason::TimedOut)).map(|late| (id, late))
+        self.finish(id, Decision::refusal(overdue(id)))
     }
 
     /// The next request that still waits for a call, refused because the handler stops. Call it until it returns `None`.
@@ -162,9 +172,9 @@ mod tests {
         Engine::new(authenticator)
     }
 
-    fn ask(engine: &mut Engine<&'static str>, envelope: &'static str, now: Instant) -> (CallId, Call) {
+    fn ask(engine: &mut Engine<&'static str>, envelope: &'static str, now: Instant) -> NewCall {
         match engine.receive(&PLAIN, || now, || envelope) {
-            Action::Run(id, call) => (id, call),
+            Action::Run(call) => call,
             Action::SendReply | Action::Drop => panic!("a callback decides"),
         }
     }
@@ -172,11 +182,11 @@ mod tests {
     #[test]
     fn decisions_come_in_any_order_each_to_its_own_envelope() {
         let (mut engine, now) = (engine(), Instant::now());
-        let (first, first_call) = ask(&mut engine, "first", now);
-        let (second, second_call) = ask(&mut engine, "second", now);
-        let late = engine.finish(second, second_call.run()).unwrap();
+        let first = ask(&mut engine, "first", now);
+        let second = ask(&mut engine, "second", now);
+        let late = engine.finish(second.id, second.call.run(&second.claim)).unwrap();
         assert_eq!((late.envelope, late.reply.status()), ("second", Status::Success));
-        let late = engine.finish(first, first_call.run()).unwrap();
+        let late = engine.finish(first.id, first.call.run(&first.claim)).unwrap();
         assert_eq!((late.envelope, late.request_id.as_slice()), ("first", &b"7"[..]));
         assert_eq!(engine.next_deadline(), None);
     }
@@ -184,21 +194,22 @@ mod tests {
     #[test]
     fn a_call_that_takes_too_long_is_retry_and_its_late_decision_is_discarded() {
         let (mut engine, now) = (engine(), Instant::now());
-        let (id, call) = ask(&mut engine, "slow", now);
+        let NewCall { id, call, claim } = ask(&mut engine, "slow", now);
         let deadline = engine.next_deadline().unwrap();
         assert_eq!(deadline, now + Duration::from_secs(5));
-        assert!(engine.expire(deadline - Duration::from_millis(1)).is_none());
-        assert_eq!(engine.expire(deadline).unwrap().1.reply.status(), Status::Retry);
-        assert!(engine.finish(id, call.run()).is_none(), "a late result lets nobody in");
+        assert!(engine.expire(deadline - Duration::from_millis(1), |_| Reason::TimedOut).is_none());
+        let late = engine.expire(deadline, |overdue| if overdue == id { Reason::TimedOut } else { Reason::Stopping });
+        assert_eq!(late.unwrap().reply.status(), Status::Retry);
+        assert!(engine.finish(id, call.run(&claim)).is_none(), "a late result lets nobody in");
         assert_eq!(engine.authenticator().counters().calls_timed_out, 1);
     }
 
     #[test]
     fn requests_that_wait_when_the_handler_stops_are_retry() {
         let (mut engine, now) = (engine(), Instant::now());
-        let (id, call) = ask(&mut engine, "waiting", now);
+        let NewCall { id, call, claim } = ask(&mut engine, "waiting", now);
         assert_eq!(engine.cancel_next().unwrap().reply.status(), Status::Retry);
         assert!(engine.cancel_next().is_none());
-        assert!(engine.finish(id, call.run()).is_none());
+        assert!(engine.finish(id, call.run(&claim)).is_none());
     }
 }

@@ -1,5 +1,5 @@
 //! A pool of threads for callbacks: started on demand, kept for the next call, and abandoned if a callback doesn't
-//! return.
+//! return. Which call gets a thread is up to its [`Schedule`].
 //!
 //! The handler thread owns all the state; a worker has a channel for its next call and one for the answers. It holds no
 //! socket, no context and no lock.
@@ -10,8 +10,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::engine::CallId;
-use crate::callback::{Call, Decision};
+use super::engine::{CallId, NewCall};
+use super::schedule::{Admission, Schedule};
+use crate::audit::Audit;
+use crate::authenticator::CallLimits;
+use crate::callback::Decision;
 use crate::reason::Reason;
 
 /// A worker that has had no work for this time is let go.
@@ -21,12 +24,13 @@ const IDLE: Duration = Duration::from_secs(30);
 struct WorkerId(u64);
 
 struct Worker {
-    calls: Sender<(CallId, Call)>,
+    calls: Sender<NewCall>,
     thread: JoinHandle<()>,
 }
 
 struct Done {
-    worker: WorkerId,
+    /// None where the call brought its own thread.
+    worker: Option<WorkerId>,
     call: CallId,
     decision: Decision,
 }
@@ -43,38 +47,76 @@ pub(crate) struct Pool {
     report: Sender<Done>,
     wake: Wake,
     next: u64,
+    schedule: Schedule,
 }
 
 impl Pool {
     pub(crate) fn new(wake: Wake) -> Self {
         let (report, done) = channel();
-        Pool { workers: HashMap::new(), idle: VecDeque::new(), done, report, wake, next: 0 }
+        Pool { workers: HashMap::new(), idle: VecDeque::new(), done, report, wake, next: 0, schedule: Schedule::new() }
     }
 
-    /// Runs the call on an idle worker or a new one; refuses where `at_once` workers are busy, or no thread can be had.
-    pub(crate) fn submit(&mut self, id: CallId, mut call: Call, at_once: usize) -> Result<(), Reason> {
+    /// Runs the call now or later, `at_once` calls at a time. An error names the call that is refused: this one, or one that
+    /// waited.
+    pub(crate) fn submit(&mut self, call: NewCall, at_once: usize) -> Result<(), (CallId, Reason)> {
+        if call.call.runs_elsewhere() {
+            return self.start_elsewhere(call);
+        }
+        match self.schedule.admit(call, at_once, Instant::now()) {
+            Admission::Begin(call) => self.run(call, at_once),
+            Admission::Wait => Ok(()),
+            Admission::Refuse(id) => Err((id, Reason::TooManyCalls)),
+        }
+    }
+
+    /// Runs a call that waited, if there is one that may run now. Call it until it returns `None`. Errors as for
+    /// [`submit`](Self::submit).
+    pub(crate) fn run_next(&mut self, at_once: usize) -> Option<Result<(), (CallId, Reason)>> {
+        let call = self.schedule.next(at_once, Instant::now())?;
+        Some(self.run(call, at_once))
+    }
+
+    /// The deadline of a request has passed: why it is refused.
+    pub(crate) fn overdue(&mut self, id: CallId, limits: &CallLimits, audit: &Audit) -> Reason {
+        self.schedule.overdue(id, limits.at_once(), limits.deadline(), audit)
+    }
+
+    /// On an idle worker or a new one.
+    fn run(&mut self, mut call: NewCall, at_once: usize) -> Result<(), (CallId, Reason)> {
+        let id = call.id;
         while let Some((_, worker)) = self.idle.pop_back() {
             let Some(found) = self.workers.get(&worker) else { continue };
-            match found.calls.send((id, call)) {
+            match found.calls.send(call) {
                 Ok(()) => return Ok(()),
                 // No worker ends before its sender is dropped; if one has, the call isn't lost with it.
                 Err(unsent) => {
-                    call = unsent.0.1;
+                    call = unsent.0;
                     self.workers.remove(&worker);
                 }
             }
         }
-        if self.workers.len() >= at_once {
-            return Err(Reason::TooManyCalls);
-        }
-        let worker = self.start().map_err(|error| {
-            log_error!("cannot start a thread for a callback: {error}");
-            Reason::NoThread
-        })?;
+        let started = self.start().map_err(|error| log_error!("cannot start a thread for a callback: {error}"));
         // The thread has just been started, and ends only when this sender is dropped.
-        let sent = worker.1.calls.send((id, call)).map_err(|_| Reason::NoThread);
-        self.workers.insert(worker.0, worker.1);
-        sent
+        let sent = started.and_then(|(worker, thread)| {
+            let sent = thread.calls.send(call).map_err(drop);
+            self.workers.insert(worker, thread);
+            sent
+        });
+        sent.map_err(|()| {
+            self.schedule.ended(id, at_once, Instant::now());
+            (id, Reason::NoThread)
+        })
+    }
+
+    fn start_elsewhere(&mut self, call: NewCall) -> Result<(), (CallId, Reason)> {
+        let NewCall { id, call, claim } = call;
+        let (report, wake) = (self.report.clone(), self.wake.clone());
+        let completion = move |decision| {
+            if report.send(Done { worker: None, call: id, decision }).is_ok() {
+                wake();
+            }
+        };
+        call.start(&claim, Box::new(completion)).map_err(|reason| (id, reason))
     }
 
     fn start(&mut self) -> std::io::Result<(WorkerId, Worker)> {
@@ -87,10 +129,18 @@ impl Pool {
     }
 
     /// The next decision that is there.
-    pub(crate) fn next_decision(&mut self) -> Option<(CallId, Decision)> {
+    pub(crate) fn next_decision(&mut self, at_once: usize) -> Option<(CallId, Decision)> {
         let done = self.done.try_recv().ok()?;
-        self.idle.push_back((Instant::now(), done.worker));
-        Some((done.call, done.decision))
+        Some(self.take(done, at_once))
+    }
+
+    fn take(&mut self, done: Done, at_once: usize) -> (CallId, Decision) {
+        if let Some(worker) = done.worker {
+            let now = Instant::now();
+            self.idle.push_back((now, worker));
+            self.schedule.ended(done.call, at_once, now);
+        }
+        (done.call, done.decision)
     }
 
     /// Lets go of the workers that have had no work for long.
@@ -134,8 +184,8 @@ impl Pool {
         while busy > 0 {
             match self.done.recv_timeout(end.saturating_duration_since(Instant::now())) {
                 Ok(done) => {
-                    busy -= 1;
-                    if let Some(thread) = threads.remove(&done.worker) {
+                    if let Some(thread) = done.worker.and_then(|worker| threads.remove(&worker)) {
+                        busy -= 1;
                         let _ = thread.join();
                     }
                 }
@@ -146,10 +196,10 @@ impl Pool {
     }
 }
 
-fn work(worker: WorkerId, calls: &Receiver<(CallId, Call)>, report: &Sender<Done>, wake: &Wake) {
-    while let Ok((id, call)) = calls.recv() {
-        let decision = call.run();
-        if report.send(Done { worker, call: id, decision }).is_err() {
+fn work(worker: WorkerId, calls: &Receiver<NewCall>, report: &Sender<Done>, wake: &Wake) {
+    while let Ok(NewCall { id, call, claim }) = calls.recv() {
+        let decision = call.run(&claim);
+        if report.send(Done { worker: Some(worker), call: id, decision }).is_err() {
             return;
         }
         wake();
@@ -163,18 +213,17 @@ mod tests {
     use crate::handler::engine::{Action, Engine};
     use std::sync::Barrier;
 
-    fn call(engine: &mut Engine<()>) -> (CallId, Call) {
+    fn call(engine: &mut Engine<()>) -> NewCall {
         let frames: [&[u8]; 8] = [b"1.0", b"1", b"d", b"127.0.0.1", b"", b"PLAIN", b"u", b"p"];
         match engine.receive(&frames, Instant::now, || ()) {
-            Action::Run(id, call) => (id, call),
+            Action::Run(call) => call,
             Action::SendReply | Action::Drop => panic!("a callback decides"),
         }
     }
 
     fn wait_for_decision(pool: &mut Pool) -> CallId {
         let done = pool.done.recv_timeout(Duration::from_secs(10)).expect("an answer within 10 s");
-        pool.idle.push_back((Instant::now(), done.worker));
-        done.call
+        pool.take(done, 64).0
     }
 
     fn set_up(callback: impl Fn() -> bool + Send + Sync + 'static) -> (Engine<()>, Pool) {
@@ -187,8 +236,9 @@ mod tests {
     fn one_thread_serves_calls_that_come_one_by_one() {
         let (mut engine, mut pool) = set_up(|| true);
         for _ in 0..100 {
-            let (id, call) = call(&mut engine);
-            pool.submit(id, call, 64).unwrap();
+            let call = call(&mut engine);
+            let id = call.id;
+            pool.submit(call, 64).unwrap();
             assert_eq!(wait_for_decision(&mut pool), id);
         }
         assert_eq!(pool.workers.len(), 1);
@@ -204,16 +254,17 @@ mod tests {
             true
         });
         for _ in 0..2 {
-            let (id, call) = call(&mut engine);
-            pool.submit(id, call, 2).unwrap();
+            pool.submit(call(&mut engine), 2).unwrap();
         }
-        let (id, refused) = call(&mut engine);
-        assert_eq!(pool.submit(id, refused, 2), Err(Reason::TooManyCalls));
+        let refused = call(&mut engine);
+        let id = refused.id;
+        assert_eq!(pool.submit(refused, 2), Err((id, Reason::TooManyCalls)));
         barrier.wait();
         wait_for_decision(&mut pool);
         wait_for_decision(&mut pool);
-        let (id, taken) = call(&mut engine);
-        assert_eq!(pool.submit(id, taken, 2), Ok(()));
+        let taken = call(&mut engine);
+        let id = taken.id;
+        assert_eq!(pool.submit(taken, 2), Ok(()));
         // Its two companions at the barrier, so that it returns.
         std::thread::scope(|scope| {
             scope.spawn(|| barrier.wait());
@@ -226,16 +277,16 @@ mod tests {
     #[test]
     fn workers_without_work_are_let_go_and_none_is_lost() {
         let (mut engine, mut pool) = set_up(|| true);
-        let (id, first) = call(&mut engine);
-        pool.submit(id, first, 1).unwrap();
+        pool.submit(call(&mut engine), 1).unwrap();
         wait_for_decision(&mut pool);
         let retirement = pool.next_retirement().unwrap();
         pool.retire(retirement - Duration::from_millis(1));
         assert_eq!(pool.workers.len(), 1);
         pool.retire(retirement);
         assert_eq!((pool.workers.len(), pool.next_retirement()), (0, None));
-        let (id, second) = call(&mut engine);
-        pool.submit(id, second, 1).unwrap();
+        let second = call(&mut engine);
+        let id = second.id;
+        pool.submit(second, 1).unwrap();
         assert_eq!(wait_for_decision(&mut pool), id);
         assert_eq!(pool.stop(Duration::from_secs(10)), 0);
     }
@@ -248,8 +299,7 @@ mod tests {
             inside.wait();
             true
         });
-        let (id, call) = call(&mut engine);
-        pool.submit(id, call, 2).unwrap();
+        pool.submit(call(&mut engine), 2).unwrap();
         assert_eq!(pool.stop(Duration::from_millis(1)), 1);
         barrier.wait();
     }

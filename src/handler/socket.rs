@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use super::engine::{Action, CallId, DeferredReply, Engine};
+use super::engine::{Action, CallId, DeferredReply, Engine, NewCall};
 use crate::authenticator::Authenticator;
-use crate::callback::{Call, Decision};
+use crate::callback::Decision;
 use crate::error::{Error, Result};
 use crate::ffi::{Errno, Frame, HandlerSocket};
 use crate::reason::Reason;
@@ -17,9 +17,6 @@ const BATCH: usize = 256;
 const LAST_BATCHES: usize = 40;
 /// More frames than any request has; further ones are read and forgotten.
 const MAX_FRAMES: usize = 16;
-
-/// A call that the front end has to run, and whose decision goes to [`ZapSocket::finish`].
-pub(crate) type NewCall = (CallId, Call);
 
 /// Whether a batch was the last of what was there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,8 +57,9 @@ impl ZapSocket {
         self.engine.next_deadline()
     }
 
-    /// Replies to the requests that are there, up to a bound, and adds the calls to run to `calls`. While `stopping`
-    /// returns true, every request is refused with Retry.
+    /// Replies to the requests that are there, up to a bound, and adds the calls to run to `calls`: their
+    /// decisions go to [`finish`](Self::finish). While `stopping` returns true, every
+    /// request is refused with Retry.
     pub(crate) fn process_batch(
         &mut self,
         stopping: impl Fn() -> bool,
@@ -89,10 +87,9 @@ impl ZapSocket {
         }
     }
 
-    /// Refuses the requests whose call took too long, and passes their ids on.
-    pub(crate) fn expire(&mut self, now: Instant, mut expired: impl FnMut(CallId)) -> Result<(), Errno> {
-        while let Some((id, late)) = self.engine.expire(now) {
-            expired(id);
+    /// Refuses the requests whose deadline has passed, each for the reason that `overdue` finds.
+    pub(crate) fn expire(&mut self, now: Instant, mut overdue: impl FnMut(CallId) -> Reason) -> Result<(), Errno> {
+        while let Some(late) = self.engine.expire(now, &mut overdue) {
             self.send_late(&late)?;
         }
         Ok(())
@@ -153,8 +150,8 @@ impl ZapSocket {
                 }
                 self.send_reply()
             }
-            Action::Run(id, call) => {
-                calls.push((id, call));
+            Action::Run(call) => {
+                calls.push(call);
                 Ok(())
             }
         }

@@ -16,8 +16,9 @@ use tokio::time::{sleep_until, timeout};
 
 use super::DROPPED_UNUSED;
 use super::async_calls::AsyncCalls;
+use super::engine::NewCall;
 use super::pool::Pool;
-use super::socket::{Batch, NewCall, ZapSocket};
+use super::socket::{Batch, ZapSocket};
 use crate::audit::{Counters, EventKind};
 use crate::authenticator::Authenticator;
 use crate::callback::Decision;
@@ -99,7 +100,7 @@ impl Authenticator {
             socket,
             context: ContextGuard(Some(context.clone())),
             pool: Pool::new(Arc::new(wake)),
-            async_calls: AsyncCalls::default(),
+            async_calls: AsyncCalls::new(),
             control: control.clone(),
         };
         let at_start = self.counters();
@@ -269,7 +270,7 @@ impl HandlerTask {
         let _ = timeout(GRACE, async_calls.shutdown()).await;
         let _ = timeout(GRACE, async {
             loop {
-                while pool.next_decision().is_some() {}
+                while pool.next_decision(1).is_some() {}
                 if pool.busy() == 0 {
                     break;
                 }
@@ -285,16 +286,27 @@ impl HandlerTask {
     /// Runs until the guard stops it, or until the context ends.
     async fn serve(&mut self) -> Result<(), Errno> {
         let mut calls = Vec::new();
+        let authenticator = self.socket.authenticator().clone();
         while !self.control.stopping() {
             // Deadlines first: a result that is late by a hair is late.
-            self.socket.expire(Instant::now(), |id| self.async_calls.cancel(id))?;
+            let (limits, audit) = (authenticator.limits(), authenticator.audit());
+            self.socket.expire(Instant::now(), |id| {
+                let running = self.async_calls.overdue(id, limits, audit);
+                running.unwrap_or_else(|| self.pool.overdue(id, limits, audit))
+            })?;
             let control = &self.control;
-            while let Some((id, decision)) = self.pool.next_decision() {
+            while let Some((id, decision)) = self.pool.next_decision(limits.at_once()) {
                 self.socket.finish(id, decision, || control.stopping())?;
             }
             while let Some((id, decision)) = self.async_calls.try_next() {
                 self.socket.finish(id, decision, || control.stopping())?;
             }
+            while let Some(started) = self.pool.run_next(limits.at_once()) {
+                if let Err((id, reason)) = started {
+                    self.socket.finish(id, Decision::refusal(reason), || false)?;
+                }
+            }
+            self.async_calls.run_waiting(limits.async_at_once());
             self.pool.retire(Instant::now());
             let batch = self.socket.process_batch(|| control.stopping(), &mut calls)?;
             let started = !calls.is_empty();
@@ -338,14 +350,13 @@ impl HandlerTask {
     }
 
     fn start_calls(&mut self, calls: &mut Vec<NewCall>) -> Result<(), Errno> {
-        for (id, call) in calls.drain(..) {
-            let policy = self.socket.authenticator();
-            let started = if call.needs_runtime() {
-                self.async_calls.spawn(id, call, policy.limits().async_at_once())
-            } else {
-                self.pool.submit(id, call, policy.limits().at_once())
+        for call in calls.drain(..) {
+            let limits = self.socket.authenticator().limits();
+            let started = match call.call.needs_runtime() {
+                true => self.async_calls.submit(call, limits.async_at_once()),
+                false => self.pool.submit(call, limits.at_once()),
             };
-            if let Err(reason) = started {
+            if let Err((id, reason)) = started {
                 self.socket.finish(id, Decision::refusal(reason), || false)?;
             }
         }

@@ -7,8 +7,9 @@ use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::DROPPED_UNUSED;
+use super::engine::NewCall;
 use super::pool::Pool;
-use super::socket::{Batch, NewCall, ZapSocket};
+use super::socket::{Batch, ZapSocket};
 use super::wake::{WakeReceiver, WakeSender, wake_channel};
 use crate::audit::{Counters, EventKind};
 use crate::authenticator::Authenticator;
@@ -245,15 +246,22 @@ impl HandlerThread {
     /// Runs until the guard stops it, or until the context ends.
     fn serve(&mut self) -> Result<(), Errno> {
         let mut calls = Vec::new();
+        let authenticator = self.socket.authenticator().clone();
         loop {
             let control = &self.control;
             if control.stopping() {
                 return Ok(());
             }
             // Deadlines first: a result that is late by a hair is late.
-            self.socket.expire(Instant::now(), |_| {})?;
-            while let Some((id, decision)) = self.pool.next_decision() {
+            let (limits, audit) = (authenticator.limits(), authenticator.audit());
+            self.socket.expire(Instant::now(), |id| self.pool.overdue(id, limits, audit))?;
+            while let Some((id, decision)) = self.pool.next_decision(limits.at_once()) {
                 self.socket.finish(id, decision, || control.stopping())?;
+            }
+            while let Some(started) = self.pool.run_next(limits.at_once()) {
+                if let Err((id, reason)) = started {
+                    self.socket.finish(id, Decision::refusal(reason), || false)?;
+                }
             }
             self.pool.retire(Instant::now());
             // Whatever was sent, the socket is read until it is empty before it is waited for.
@@ -277,11 +285,13 @@ impl HandlerThread {
     }
 
     fn start_calls(&mut self, calls: &mut Vec<NewCall>) -> Result<(), Errno> {
-        for (id, call) in calls.drain(..) {
+        for call in calls.drain(..) {
             let at_once = self.socket.authenticator().limits().at_once();
-            let started =
-                if call.needs_runtime() { Err(Reason::NeedsRuntime) } else { self.pool.submit(id, call, at_once) };
-            if let Err(reason) = started {
+            let started = match call.call.needs_runtime() {
+                true => Err((call.id, Reason::NeedsRuntime)),
+                false => self.pool.submit(call, at_once),
+            };
+            if let Err((id, reason)) = started {
                 self.socket.finish(id, Decision::refusal(reason), || false)?;
             }
         }

@@ -47,11 +47,11 @@ const MAX_FILE: usize = 16 * 1024 * 1024;
 ///
 /// As soon as one password of the file is hashed, **every** PLAIN client of its domains costs one hash (about 20 ms and
 /// 19 MiB with the parameters above), whether the user exists or not, so that a client can't find out who does. It is
-/// computed in the threads that callbacks run in, and counts towards
-/// [`limit_callbacks`](crate::Authenticator::limit_callbacks): the handler goes on deciding. In the whole process at most 4
-/// are computed at once (fewer on fewer cores), so at most 256 MiB are in use, and at most 32 wait or are computed; a
-/// client beyond that is answered 300 and tries again after `ZMQ_HANDSHAKE_IVL`.
-/// [`handle_zap_message`](crate::Authenticator::handle_zap_message) computes in the calling thread.
+/// computed in threads of its own, none of which callbacks could have: the handler goes on deciding. In the whole process
+/// at most 4 are computed at once (fewer on fewer cores), so at most 256 MiB are in use. The others wait, at most 64 of a
+/// domain; policies, domains and addresses take turns, by what their hashes cost. A client that can't be decided by its
+/// deadline (that of [`limit_callbacks`](crate::Authenticator::limit_callbacks)) is answered 300 at once and tries again
+/// after `ZMQ_HANDSHAKE_IVL`. [`handle_zap_message`](crate::Authenticator::handle_zap_message) waits for its turn, too.
 ///
 /// # Errors of a file
 ///

@@ -1,9 +1,7 @@
-//! Hashed passwords: argon2id PHC strings within bounds, and the slots in which they are verified.
+//! Hashed passwords: argon2id PHC strings within bounds, and the calls that verify them.
 
 use std::fmt;
-use std::sync::{Arc, Condvar, LazyLock, Mutex, PoisonError};
-use std::thread;
-use std::time::Duration;
+use std::sync::Arc;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, try_generate_salt};
@@ -12,10 +10,10 @@ use constant_time_eq::constant_time_eq;
 use zeroize::Zeroizing;
 
 use super::Password;
+use super::hashers::{HASHERS, Job};
 use super::table::PasswordTable;
 use crate::callback::{Call, Decision};
 use crate::reason::Reason;
-use crate::reload::lock;
 use crate::zap::Reply;
 
 /// In KiB. With the time, the bound on what a line of a file can make each guess of a client cost the server.
@@ -90,6 +88,11 @@ impl Phc {
 }
 
 impl Cost {
+    /// KiB that are written: the time is proportional to it.
+    fn work(self) -> u64 {
+        u64::from(self.memory) * u64::from(self.time)
+    }
+
     /// Takes as long as telling whether a password is right.
     pub(super) fn spend(self, password: &[u8]) -> Option<()> {
         self.hash(password, &[0; 16], &mut Zeroizing::new(vec![0; 32]))
@@ -107,22 +110,18 @@ impl fmt::Debug for Phc {
     }
 }
 
-/// Hashing keeps a core busy: more at once only takes memory.
-const MAX_AT_ONCE: usize = 4;
-/// Under way or waiting. Half of the threads that a handler has for calls, so that guesses don't take them all.
-const MAX_WAITING: usize = 32;
-/// No handler waits longer.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 /// A call that verifies a password by hashing it.
 pub(super) fn verify_call(table: Arc<PasswordTable>, username: &[u8], password: &[u8]) -> Call {
     let (username, password) = (username.to_vec(), Zeroizing::new(password.to_vec()));
-    Call::new(move || verify(&table, &username, &password))
+    let work = table.hashed(&username).map(|phc| phc.cost).or_else(|| table.cost(&username)).map_or(1, Cost::work);
+    Call::elsewhere(move |claim, completion| {
+        let verify = Box::new(move || verify(&table, &username, &password));
+        HASHERS.submit(claim, Job { verify, completion, work })
+    })
 }
 
 /// Costs one hash for everybody: a user with a hashed password, one with a clear one, or an unknown one.
 fn verify(table: &PasswordTable, username: &[u8], password: &[u8]) -> Decision {
-    let Some(_slot) = HASH_SLOTS.wait() else { return Decision::refusal(Reason::TooManyCalls) };
     let is_right = match table.hashed(username) {
         Some(phc) => phc.matches(password),
         // A clear password is compared as ever; an unknown user never matches.
@@ -139,94 +138,5 @@ fn verify(table: &PasswordTable, username: &[u8], password: &[u8]) -> Decision {
         }
         Some(false) => Decision::refusal(Reason::WrongPassword),
         None => Decision::refusal(Reason::NotHashed),
-    }
-}
-
-/// For the whole process: the bound is on its memory.
-static HASH_SLOTS: LazyLock<HashSlots> = LazyLock::new(|| {
-    HashSlots::new(thread::available_parallelism().map_or(1, usize::from).min(MAX_AT_ONCE), MAX_WAITING, PATIENCE)
-});
-
-struct HashSlots {
-    state: Mutex<State>,
-    freed: Condvar,
-    at_once: usize,
-    waiting: usize,
-    patience: Duration,
-}
-
-#[derive(Default)]
-struct State {
-    running: usize,
-    all: usize,
-}
-
-/// One of those that may run; given back when dropped.
-struct HashSlot<'a>(&'a HashSlots);
-
-impl HashSlots {
-    fn new(at_once: usize, waiting: usize, patience: Duration) -> Self {
-        HashSlots { state: Mutex::default(), freed: Condvar::new(), at_once, waiting, patience }
-    }
-
-    /// `None` where too many wait, or for too long.
-    fn wait(&self) -> Option<HashSlot<'_>> {
-        let mut state = lock(&self.state);
-        if state.all >= self.waiting {
-            return None;
-        }
-        state.all += 1;
-        let is_full = |state: &mut State| state.running >= self.at_once;
-        let waited = self.freed.wait_timeout_while(state, self.patience, is_full);
-        let (mut state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-        if timeout.timed_out() {
-            state.all -= 1;
-            return None;
-        }
-        state.running += 1;
-        Some(HashSlot(self))
-    }
-}
-
-impl Drop for HashSlot<'_> {
-    fn drop(&mut self) {
-        let mut state = lock(&self.0.state);
-        state.running -= 1;
-        state.all -= 1;
-        self.0.freed.notify_one();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn so_many_at_once_so_many_waiting_and_no_more() {
-        let slots = HashSlots::new(2, 3, Duration::from_secs(60));
-        let (first, second) = (slots.wait().unwrap(), slots.wait().unwrap());
-        thread::scope(|scope| {
-            let third = scope.spawn(|| slots.wait().is_some());
-            // The third waits, and leaves no room for a fourth.
-            while lock(&slots.state).all < 3 {
-                thread::yield_now();
-            }
-            assert!(slots.wait().is_none());
-            assert!(!third.is_finished());
-            drop(first);
-            assert!(third.join().unwrap());
-        });
-        drop(second);
-        let state = lock(&slots.state);
-        assert_eq!((state.running, state.all), (0, 0));
-    }
-
-    #[test]
-    fn nobody_waits_for_ever() {
-        let slots = HashSlots::new(1, 3, Duration::from_millis(1));
-        let turn = slots.wait().unwrap();
-        assert!(slots.wait().is_none());
-        drop(turn);
-        assert!(slots.wait().is_some());
     }
 }

@@ -4,6 +4,8 @@ mod file;
 #[cfg(feature = "argon2")]
 mod hash;
 mod hash_like;
+#[cfg(feature = "argon2")]
+mod hashers;
 mod index;
 mod padded;
 mod parse;

@@ -18,14 +18,15 @@ fn among_others() -> RwLockReadGuard<'static, ()> {
     HASHING.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn alone() -> RwLockWriteGuard<'static, ()> {
+pub(crate) fn alone() -> RwLockWriteGuard<'static, ()> {
     HASHING.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// From argon2's reference implementation, for "password" and "somesalt".
-const REFERENCE: &str = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
+pub(crate) const REFERENCE: &str =
+    "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
 
-fn line(user: &str, password: &str) -> String {
+pub(crate) fn line(user: &str, password: &str) -> String {
     PasswordFile::line(user, &Password::from(password)).unwrap() + "\n"
 }
 

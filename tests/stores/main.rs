@@ -8,6 +8,8 @@ mod deciding;
 mod directory;
 #[cfg(feature = "watch")]
 mod exhausted;
+#[cfg(feature = "argon2")]
+mod fair_hashing;
 mod faults;
 mod files;
 mod hash_like;

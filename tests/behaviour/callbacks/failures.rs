@@ -78,20 +78,22 @@ fn callbacks_that_never_return_cost_their_places_and_no_more(front_end: FrontEnd
     let context = zmq::Context::new();
     let running = front_end.start(&auth, &context);
     let asker = Asker::connect(&context);
-    for _ in 0..PLACES {
+    // As many again are replaced, and no more.
+    for _ in 0..2 * PLACES {
         assert_eq!(ask(&asker, &question(&code)), 300);
     }
-    barrier.wait_for(PLACES);
+    barrier.wait_for(2 * PLACES);
     for _ in 0..200 {
         assert_eq!(ask(&asker, &question(&code)), 300, "no place is left");
         assert_eq!(ask(&asker, &question(&table)), 200);
     }
     let counters = auth.counters();
-    assert_eq!((counters.calls_timed_out, counters.calls_refused), (PLACES as u64, 200));
+    assert_eq!((counters.calls_timed_out, counters.calls_refused), (2 * PLACES as u64, 200));
+    assert_eq!(counters.calls_replaced, PLACES as u64);
     let start = Instant::now();
     running.stop().unwrap();
     assert!(start.elapsed() < DEADLINE);
-    assert_eq!(auth.counters().calls_abandoned, PLACES as u64);
+    assert_eq!(auth.counters().calls_abandoned, 2 * PLACES as u64);
     // It starts again, and has all its places.
     let running = front_end.start(&auth, &context);
     let asker = Asker::connect(&context);

@@ -7,6 +7,7 @@ mod asynchronous;
 mod blocking;
 #[cfg(target_os = "linux")]
 mod failures;
+mod fair_shares;
 mod limits;
 #[cfg(feature = "tokio")]
 mod many;

@@ -1,0 +1,160 @@
+//! The places of one handler's callbacks: which domains and addresses hold them, and which callbacks have lost theirs
+//! because they hang.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::engine::CallId;
+use crate::address::Origin;
+use crate::fair_queue::Claim;
+
+/// So many domains are remembered, at least those that have a callback under way.
+const KNOWN_DOMAINS: usize = 256;
+
+/// Callbacks under way. Each holds a place, unless it is past its deadline and was replaced.
+#[derive(Default)]
+pub(super) struct Places {
+    held: HashMap<CallId, Held>,
+    /// Those of `held` that are past their deadline.
+    hung: VecDeque<CallId>,
+    /// By their domains.
+    replaced: HashMap<CallId, Arc<[u8]>>,
+    domains: HashMap<Arc<[u8]>, DomainPlaces>,
+}
+
+struct Held {
+    claim: Claim,
+    since: Instant,
+}
+
+#[derive(Default)]
+struct DomainPlaces {
+    held: usize,
+    by_address: HashMap<Origin, usize>,
+    replaced: usize,
+}
+
+/// A callback whose deadline has passed, and how many have done as it did.
+pub(super) struct Overdue {
+    pub(super) domain: Arc<[u8]>,
+    pub(super) replaced: bool,
+    pub(super) hung: usize,
+}
+
+impl Places {
+    /// Whether a callback of this domain may begin. Half of the places are divided among the domains that are known, and
+    /// kept for each.
+    pub(super) fn has_room(&self, domain: &Arc<[u8]>, at_once: usize) -> bool {
+        let held = self.held.len();
+        // Nothing is kept as long as half of the places are free.
+        held < at_once.div_ceil(2) || held + self.kept_for_others(domain, at_once) < at_once
+    }
+
+    fn kept_for_others(&self, domain: &Arc<[u8]>, at_once: usize) -> usize {
+        let each = if self.domains.len() < 2 { 0 } else { at_once / (2 * self.domains.len()) };
+        let others = self.domains.iter().filter(|(name, _)| *name != domain);
+        others.map(|(_, others)| each.saturating_sub(others.held)).sum()
+    }
+
+    /// Keeps places for this domain from now on.
+    pub(super) fn remember(&mut self, domain: &Arc<[u8]>) {
+        if self.domains.contains_key(domain) {
+            return;
+        }
+        if self.domains.len() >= KNOWN_DOMAINS {
+            self.domains.retain(|_, places| places.held + places.replaced > 0);
+        }
+        self.domains.insert(domain.clone(), DomainPlaces::default());
+    }
+
+    pub(super) fn take(&mut self, id: CallId, claim: &Claim, now: Instant) {
+        let domain = self.domains.entry(claim.domain.clone()).or_default();
+        domain.held += 1;
+        *domain.by_address.entry(claim.origin.clone()).or_default() += 1;
+        self.held.insert(id, Held { claim: claim.clone(), since: now });
+    }
+
+    /// A callback has returned. Its place is free, or that of one that hangs if it had none any more. How long it took, if it
+    /// was in time.
+    pub(super) fn give_back(&mut self, id: CallId, at_once: usize, now: Instant) -> Option<Duration> {
+        if let Some(held) = self.release(id) {
+            let is_hung = self.hung.iter().position(|hung| *hung == id).and_then(|place| self.hung.remove(place));
+            return is_hung.is_none().then(|| now.saturating_duration_since(held.since));
+        }
+        let domain = self.replaced.remove(&id)?;
+        if let Some(places) = self.domains.get_mut(&domain) {
+            places.replaced -= 1;
+        }
+        if let Some(next) = self.hung.iter().position(|hung| self.may_be_replaced(*hung, at_once)) {
+            self.hung.remove(next).into_iter().for_each(|id| self.replace(id));
+        }
+        None
+    }
+
+    /// The deadline of a callback has passed: takes its place away, if that is within the bound. `None` if the callback
+    /// isn't under way.
+    pub(super) fn overdue(&mut self, id: CallId, at_once: usize) -> Option<Overdue> {
+        let domain = self.held.get(&id)?.claim.domain.clone();
+        let replaced = self.may_be_replaced(id, at_once);
+        if replaced {
+            self.replace(id);
+        } else {
+            self.hung.push_back(id);
+        }
+        let hung = if replaced { self.replaced.len() } else { self.hung.len() };
+        Some(Overdue { domain, replaced, hung })
+    }
+
+    /// The callback that has been past its deadline the longest, and its domain, if its place can be given to another domain.
+    pub(super) fn oldest_hung(&self, at_once: usize) -> Option<(CallId, Arc<[u8]>)> {
+        let id = *self.hung.front().filter(|_| self.replaced.len() < 2 * at_once)?;
+        Some((id, self.held.get(&id)?.claim.domain.clone()))
+    }
+
+    /// Takes the place of a callback that hangs.
+    pub(super) fn replace_hung(&mut self, id: CallId) {
+        self.hung.retain(|hung| *hung != id);
+        self.replace(id);
+    }
+
+    /// How many places there are for one address of this domain while all share equally, and how many it holds.
+    /// `waiting` says how many callbacks wait for whom.
+    pub(super) fn share(&self, claim: &Claim, at_once: usize, waiting_addresses: usize, waits: bool) -> (usize, usize) {
+        let busy = |(name, places): &(&Arc<[u8]>, &DomainPlaces)| places.held > 0 || **name == claim.domain;
+        let domains = self.domains.iter().filter(busy).count().max(1);
+        let own = self.domains.get(&claim.domain);
+        let held = own.and_then(|places| places.by_address.get(&claim.origin)).copied().unwrap_or(0);
+        let newcomer = usize::from(held == 0 && !waits);
+        let addresses = own.map_or(0, |places| places.by_address.len()) + waiting_addresses + newcomer;
+        ((at_once / domains / addresses.max(1)).max(1), held)
+    }
+
+    /// A domain's callbacks are replaced for its own sake up to the bound, and for the sake of others up to twice the bound.
+    fn may_be_replaced(&self, id: CallId, at_once: usize) -> bool {
+        let domain = self.held.get(&id).and_then(|held| self.domains.get(&held.claim.domain));
+        self.replaced.len() < 2 * at_once && domain.is_some_and(|places| places.replaced < at_once)
+    }
+
+    fn replace(&mut self, id: CallId) {
+        if let Some(held) = self.release(id) {
+            let domain = held.claim.domain;
+            self.domains.entry(domain.clone()).or_default().replaced += 1;
+            self.replaced.insert(id, domain);
+        }
+    }
+
+    fn release(&mut self, id: CallId) -> Option<Held> {
+        let held = self.held.remove(&id)?;
+        if let Some(places) = self.domains.get_mut(&held.claim.domain) {
+            places.held -= 1;
+            if let Some(count) = places.by_address.get_mut(&held.claim.origin) {
+                *count -= 1;
+                if *count == 0 {
+                    places.by_address.remove(&held.claim.origin);
+                }
+            }
+        }
+        Some(held)
+    }
+}
