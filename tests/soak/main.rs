@@ -9,6 +9,8 @@
 mod harness;
 
 mod clients;
+#[cfg(all(feature = "argon2", feature = "tokio", feature = "watch"))]
+mod hostile;
 mod model;
 mod server;
 
