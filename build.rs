@@ -1,5 +1,5 @@
-//! Says at build time that CURVE will be missing. It never fails the build: NULL and PLAIN work without, and only the
-//! libzmq that the program runs with knows for certain (`curve_available`).
+//! Says at build time that CURVE will be missing. It fails the build with the feature `require-curve` alone: NULL and PLAIN
+//! work without, and only the libzmq that the program runs with knows for certain (`curve_available`).
 
 use std::env;
 
@@ -7,11 +7,12 @@ use std::env;
 /// where this crate lives.
 const ADVICE: &str = "\
 zmq-auth: the libzmq in this build is not known to have CURVE (zmq-sys from the registry builds it without). \
-NULL and PLAIN work; where CURVE is missing at run time, its calls answer Error::CurveUnavailable.
+NULL and PLAIN work; where CURVE is missing at run time, its calls return Error::CurveUnavailable.
 To have CURVE, paste one of these (README.md, \"Two ways to CURVE\"):
   - build libzmq with it: into the top-level Cargo.toml
         [patch.crates-io]
         zmq-sys = { git = \"{url}\" }
+    (where Cargo says that the patch was not used: cargo update -p zmq-sys)
   - link one that has it, such as the system's: into .cargo/config.toml
         [target.{target}.zmq]
         rustc-link-search = [\"<the directory of libzmq>\"]
@@ -33,7 +34,8 @@ fn main() {
     let url = env::var("CARGO_PKG_REPOSITORY").unwrap_or_default();
     let url = if url.is_empty() { "<the URL of zmq-auth>" } else { &url };
     let advice = ADVICE.replace("{target}", &target).replace("{url}", url);
+    let required = env::var_os("CARGO_FEATURE_REQUIRE_CURVE").is_some();
     for line in advice.lines() {
-        println!("cargo::warning={line}");
+        println!("cargo::{}={line}", if required { "error" } else { "warning" });
     }
 }

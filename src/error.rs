@@ -25,7 +25,7 @@ pub enum Error {
     /// The libzmq in use was built without CURVE.
     #[error(
         "the libzmq in use ({major}.{minor}.{patch}) has no CURVE. Either patch `zmq-sys` in the top-level Cargo.toml \
-         ([patch.crates-io] zmq-sys = {{ git = \"…/zmq-auth\" }}), or point Cargo at a libzmq that has it \
+         ([patch.crates-io] zmq-sys = {{ git = \"…/zmq-auth\" }}; then `cargo update -p zmq-sys`), or point Cargo at a libzmq that has it \
          (.cargo/config.toml: [target.<triple>.zmq] rustc-link-lib = [\"dylib=zmq\"]); README.md, \"Two ways to CURVE\""
     )]
     CurveUnavailable {

@@ -39,6 +39,36 @@ fn published_crates_have_null_and_plain_and_say_what_curve_needs() {
 }
 
 #[test]
+fn with_require_curve_a_build_without_curve_fails() {
+    let checked = run(cargo("check", "stock", &shared_target()).args(["--features", "require-curve"]));
+    assert!(!checked.status.success(), "built without CURVE");
+    assert!(stderr(&checked).contains("[patch.crates-io]"), "{}", stderr(&checked));
+}
+
+/// With the dependencies that it shows, and no line that isn't shown.
+#[test]
+fn the_program_of_the_readme_runs_as_shown() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("read README.md");
+    let block = |language: &str, number: usize| {
+        let after = readme.split(&format!("```{language}\n")).nth(number).expect("a block of code");
+        after.split("```").next().expect("its end").to_owned()
+    };
+    let path = |name: &str| format!("path = {:?}", root().join(name));
+    let url = "git = \"<the URL of this repository>\"";
+    let dependencies = block("toml", 1).replace(url, &path(""));
+    let patch = block("toml", 2).replace(url, &path("vendor/zmq-sys"));
+    let lock = fs::read_to_string(root().join("Cargo.lock")).expect("read Cargo.lock");
+    let directory = program("readme", "", &lock);
+    let manifest = format!(
+        "[package]\nname = \"readme\"\nversion = \"0.0.0\"\nedition = \"2024\"\n{dependencies}{patch}[workspace]\n"
+    );
+    fs::write(directory.join("Cargo.toml"), manifest).expect("write Cargo.toml");
+    fs::write(directory.join("src/main.rs"), block("rust", 1)).expect("write main.rs");
+    let run = succeed(cargo_in(&directory, "run", &shared_target()));
+    assert_eq!(stdout(&run), "hello from alice\n");
+}
+
+#[test]
 fn the_patch_line_gives_curve() {
     let run = succeed(cargo("run", "patched", &shared_target()));
     assert_eq!(stdout(&run), format!("libzmq 4.3.5\n{NULL_AND_PLAIN}{CURVE}"));

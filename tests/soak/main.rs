@@ -12,6 +12,8 @@ mod harness;
 mod model;
 
 mod clients;
+#[cfg(all(feature = "argon2", feature = "tokio", feature = "watch"))]
+mod hostile;
 mod server;
 mod state;
 
