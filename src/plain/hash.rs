@@ -1,7 +1,6 @@
-//! Hashed passwords: argon2id PHC strings within bounds, and the calls that verify them.
+//! Hashed passwords: argon2id PHC strings within bounds.
 
 use std::fmt;
-use std::sync::Arc;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, try_generate_salt};
@@ -10,11 +9,6 @@ use constant_time_eq::constant_time_eq;
 use zeroize::Zeroizing;
 
 use super::Password;
-use super::hashers::{HASHERS, Job};
-use super::table::PasswordTable;
-use crate::callback::{Call, Decision};
-use crate::reason::Reason;
-use crate::zap::Reply;
 
 /// In KiB. With the time, the bound on what a line of a file can make each guess of a client cost the server.
 const MAX_MEMORY: u32 = 64 * 1024;
@@ -89,7 +83,7 @@ impl Phc {
 
 impl Cost {
     /// KiB that are written: the time is proportional to it.
-    fn work(self) -> u64 {
+    pub(super) fn work(self) -> u64 {
         u64::from(self.memory) * u64::from(self.time)
     }
 
@@ -107,36 +101,5 @@ impl Cost {
 impl fmt::Debug for Phc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Phc(…)")
-    }
-}
-
-/// A call that verifies a password by hashing it.
-pub(super) fn verify_call(table: Arc<PasswordTable>, username: &[u8], password: &[u8]) -> Call {
-    let (username, password) = (username.to_vec(), Zeroizing::new(password.to_vec()));
-    let work = table.hashed(&username).map(|phc| phc.cost).or_else(|| table.cost(&username)).map_or(1, Cost::work);
-    Call::elsewhere(move |claim, completion| {
-        let verify = Box::new(move || verify(&table, &username, &password));
-        HASHERS.submit(claim, Job { verify, completion, work })
-    })
-}
-
-/// Costs one hash for everybody: a user with a hashed password, one with a clear one, or an unknown one.
-fn verify(table: &PasswordTable, username: &[u8], password: &[u8]) -> Decision {
-    let is_right = match table.hashed(username) {
-        Some(phc) => phc.matches(password),
-        // A clear password is compared as ever; an unknown user never matches.
-        None => match table.cost(username) {
-            Some(cost) => cost.spend(password).map(|()| table.holds(username, password)),
-            None => Some(table.holds(username, password)),
-        },
-    };
-    match is_right {
-        Some(true) => {
-            let mut reply = Reply::new();
-            reply.allow(username);
-            Decision { reason: Reason::Password(table.fingerprint(username)), reply }
-        }
-        Some(false) => Decision::refusal(Reason::WrongPassword),
-        None => Decision::refusal(Reason::NotHashed),
     }
 }

@@ -1,14 +1,19 @@
-//! The threads that hash passwords, for every policy of the process: so few that hashing neither takes all the memory nor
-//! all the cores.
+//! The verification of hashed passwords, on threads for every policy of the process: so few that hashing neither takes all
+//! the memory nor all the cores.
 
 use std::sync::{Arc, LazyLock, Mutex};
 use std::thread::{self, Builder};
 use std::time::Instant;
 
-use crate::callback::{Completion, Decision, run_contained};
+use zeroize::Zeroizing;
+
+use super::hash::Cost;
+use super::table::PasswordTable;
+use crate::callback::{Call, Completion, Decision, run_contained};
 use crate::fair_queue::{Claim, FairQueue, RecentDurations};
 use crate::reason::Reason;
 use crate::reload::lock;
+use crate::zap::Reply;
 
 /// Hashing keeps a core busy: more at once only takes memory (64 MiB each, at most).
 const MAX_AT_ONCE: usize = 4;
@@ -36,6 +41,37 @@ pub(super) struct Job {
     pub(super) verify: Box<dyn FnOnce() -> Decision + Send>,
     pub(super) completion: Completion,
     pub(super) work: u64,
+}
+
+/// A call that verifies a password by hashing it.
+pub(super) fn verify_call(table: Arc<PasswordTable>, username: &[u8], password: &[u8]) -> Call {
+    let (username, password) = (username.to_vec(), Zeroizing::new(password.to_vec()));
+    let work = table.hashed(&username).map(|phc| phc.cost).or_else(|| table.cost(&username)).map_or(1, Cost::work);
+    Call::elsewhere(move |claim, completion| {
+        let verify = Box::new(move || verify(&table, &username, &password));
+        HASHERS.submit(claim, Job { verify, completion, work })
+    })
+}
+
+/// Costs one hash for everybody: a user with a hashed password, one with a clear one, or an unknown one.
+fn verify(table: &PasswordTable, username: &[u8], password: &[u8]) -> Decision {
+    let is_right = match table.hashed(username) {
+        Some(phc) => phc.matches(password),
+        // A clear password is compared as ever; an unknown user never matches.
+        None => match table.cost(username) {
+            Some(cost) => cost.spend(password).map(|()| table.holds(username, password)),
+            None => Some(table.holds(username, password)),
+        },
+    };
+    match is_right {
+        Some(true) => {
+            let mut reply = Reply::new();
+            reply.allow(username);
+            Decision { reason: Reason::Password(table.fingerprint(username)), reply }
+        }
+        Some(false) => Decision::refusal(Reason::WrongPassword),
+        None => Decision::refusal(Reason::NotHashed),
+    }
 }
 
 impl Hashers {

@@ -54,7 +54,7 @@ impl PlainSource {
             PlainSource::File { file, .. } => file.read(|table| {
                 #[cfg(feature = "argon2")]
                 if table.is_hashed() {
-                    return Lookup::Ask(hash::verify_call(table.clone(), username, password));
+                    return Lookup::Ask(hashers::verify_call(table.clone(), username, password));
                 }
                 accept_if(table.holds(username, password))
             }),

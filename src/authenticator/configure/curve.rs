@@ -1,0 +1,225 @@
+//! The calls that set the source of CURVE keys.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::super::{Authenticator, domains};
+use super::announce;
+#[cfg(feature = "tokio")]
+use crate::callback::FutureVerdict;
+use crate::callback::{CallbackId, Peer, Verdict};
+use crate::curve::{CurveSource, KeyDirectory, KeySet, load_keys};
+use crate::error::{Error, Result};
+use crate::keys::PublicKey;
+
+/// As the location of [`Authenticator::configure_curve`]: let every CURVE client of the domain in. It has proved that it
+/// holds some secret key, and nothing else.
+pub const CURVE_ALLOW_ANY: &str = "*";
+
+impl Authenticator {
+    /// Lets in the keys of all `*.key` files of a directory, or every client with [`CURVE_ALLOW_ANY`].
+    ///
+    /// A certificate may say when it is good: `not-before` and `not-after` in its metadata, RFC 3339 times such as
+    /// `2026-12-31T23:59:59Z`, are enforced at each handshake. Two keys of one user may overlap, for a rotation.
+    ///
+    /// The directory is read once, now; call it again after a change, or use
+    /// [`configure_curve_store`](Self::configure_curve_store). A certificate's metadata becomes properties of
+    /// its client's messages, but for the names that libzmq gives a meaning to. An empty directory is legal, lets nobody
+    /// in, and is warned about.
+    ///
+    /// # Errors
+    /// [`Error::Domain`]; [`Error::Io`] and [`Error::Certificate`], which name the file. The old source stays in force.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// # let directory = tempfile::tempdir()?;
+    /// auth.configure_curve("lab", directory.path())?;
+    /// auth.configure_curve("open", zmq_auth::CURVE_ALLOW_ANY)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn configure_curve(&self, domain: &str, location: impl AsRef<Path>) -> Result<()> {
+        domains::check(domain)?;
+        let location = location.as_ref();
+        if location.as_os_str() == CURVE_ALLOW_ANY {
+            self.set_curve(domain, CurveSource::Any);
+            log_debug!("domain {domain:?}: CURVE for any key");
+            return Ok(());
+        }
+        let names = self.read().user_id.needs_file_names();
+        let (directory, names) = load_keys(location, names)?;
+        let keys = directory.len();
+        self.set_curve(domain, CurveSource::Directory(directory, names));
+        announce(domain, "CURVE", "a directory of keys", keys);
+        Ok(())
+    }
+
+    /// Lets in the keys of a directory that follows the disk: what a reload of it finds is in force at once, here and
+    /// wherever else the same [`KeyDirectory`] is used.
+    ///
+    /// # Errors
+    /// [`Error::Domain`].
+    ///
+    /// ```
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// # let dir = tempfile::tempdir()?;
+    /// let keys = zmq_auth::KeyDirectory::open(&dir)?;
+    /// auth.configure_curve_store("lab", &keys)?;
+    /// # #[cfg(feature = "watch")]
+    /// keys.watch()?; // or keys.reload(), on demand
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    pub fn configure_curve_store(&self, domain: &str, keys: &KeyDirectory) -> Result<()> {
+        domains::check(domain)?;
+        let observer = self.reload_observer();
+        keys.observe(Arc::downgrade(&observer));
+        let source = CurveSource::Store { keys: keys.clone(), _observer: observer };
+        if self.read().user_id.needs_file_names() {
+            source.keep_file_names();
+        }
+        self.set_curve(domain, source);
+        // Should they be wanted since.
+        if self.read().user_id.needs_file_names() {
+            keys.keep_file_names();
+        }
+        announce(domain, "CURVE", "a live directory of keys", keys.status().entries);
+        Ok(())
+    }
+
+    /// Lets in these client keys and no others.
+    ///
+    /// # Errors
+    /// [`Error::Domain`].
+    ///
+    /// ```
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// # let client = zmq_auth::PublicKey::from([7; 32]);
+    /// auth.configure_curve_keys("lab", [client])?;
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    pub fn configure_curve_keys<I>(&self, domain: &str, keys: I) -> Result<()>
+    where
+        I: IntoIterator<Item = PublicKey>,
+    {
+        domains::check(domain)?;
+        let keys: KeySet = keys.into_iter().collect();
+        let count = keys.len();
+        self.set_curve(domain, CurveSource::Keys(keys));
+        announce(domain, "CURVE", "a set of keys", count);
+        Ok(())
+    }
+
+    /// Lets one more key in, for this domain; a domain without a CURVE source gets one with this key alone.
+    ///
+    /// A key that is added to a directory's keys is in force until the directory is configured again.
+    ///
+    /// # Errors
+    /// [`Error::Domain`]; [`Error::NoKeySet`] where the domain lets any key in, asks a callback, or has a live store.
+    ///
+    /// ```
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// # let client = zmq_auth::PublicKey::from([7; 32]);
+    /// auth.add_curve_key("lab", client)?;
+    /// assert!(auth.remove_curve_key("lab", &client)?);
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    pub fn add_curve_key(&self, domain: &str, key: PublicKey) -> Result<()> {
+        domains::check(domain)?;
+        let update = self.begin_update();
+        let roomier = update.read().domains.get(domain).and_then(|sources| sources.curve.as_ref()?.roomier());
+        let mut policy = update.write();
+        let curve = &mut policy.domains.entry(domain).curve;
+        let full = roomier.and_then(|roomier| curve.replace(roomier));
+        let source = curve.get_or_insert_with(|| CurveSource::Keys(Default::default()));
+        let added = source.add(key);
+        drop(policy);
+        drop(full);
+        added.map_err(|source_kind| Error::NoKeySet { domain: domain.to_owned(), source_kind })
+    }
+
+    /// Takes one key out of the domain's set; tells whether it was there. Clients that are connected stay connected.
+    ///
+    /// # Errors
+    /// [`Error::Domain`]; [`Error::NoKeySet`] where the domain lets any key in, asks a callback, or has a live store: the
+    /// key can't be kept out there.
+    ///
+    /// ```
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// # let client = zmq_auth::PublicKey::from([7; 32]);
+    /// assert!(!auth.remove_curve_key("lab", &client)?);
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    pub fn remove_curve_key(&self, domain: &str, key: &PublicKey) -> Result<bool> {
+        domains::check(domain)?;
+        let mut policy = self.write();
+        match policy.domains.get_mut(domain).and_then(|sources| sources.curve.as_mut()) {
+            None => Ok(false),
+            Some(source) => {
+                source.remove(key).map_err(|source_kind| Error::NoKeySet { domain: domain.to_owned(), source_kind })
+            }
+        }
+    }
+
+    /// Lets the callback decide the domain's CURVE clients. See
+    /// [`configure_plain_callback`](Self::configure_plain_callback) for where it runs and how it can fail.
+    ///
+    /// # Errors
+    /// [`Error::Domain`].
+    ///
+    /// ```
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// # let known = zmq_auth::PublicKey::from([7; 32]);
+    /// auth.configure_curve_callback("lab", move |key, _peer| *key == known)?;
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    pub fn configure_curve_callback<F, V>(&self, domain: &str, callback: F) -> Result<()>
+    where
+        F: Fn(&PublicKey, &Peer) -> V + Send + Sync + 'static,
+        V: Into<Verdict>,
+    {
+        domains::check(domain)?;
+        let callback = move |key: &PublicKey, peer: &Peer| callback(key, peer).into();
+        self.set_curve(domain, CurveSource::Callback(Arc::new(callback), CallbackId::new()));
+        log_debug!("domain {domain:?}: CURVE by a callback");
+        Ok(())
+    }
+
+    /// Lets an async callback decide the domain's CURVE clients. It needs [`AsyncAuthenticator`](crate::AsyncAuthenticator);
+    /// from the thread face and [`handle_zap_message`](Self::handle_zap_message) its clients are answered 500.
+    ///
+    /// Callbacks of different clients run at once, each in a task, up to
+    /// [`limit_async_callbacks`](Self::limit_async_callbacks), and are cancelled at their deadline and at the handler's
+    /// end. A panic or an `Err` refuses this one client with 500.
+    ///
+    /// # Errors
+    /// [`Error::Domain`].
+    ///
+    /// ```
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// # async fn is_listed(key: zmq_auth::PublicKey) -> std::io::Result<bool> { Ok(true) }
+    /// auth.configure_curve_callback_async("lab", |key, _peer| is_listed(key))?;
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    #[cfg(feature = "tokio")]
+    pub fn configure_curve_callback_async<F, Fut, V>(&self, domain: &str, callback: F) -> Result<()>
+    where
+        F: Fn(PublicKey, Peer) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = V> + Send + 'static,
+        V: Into<Verdict>,
+    {
+        domains::check(domain)?;
+        let callback = move |key: PublicKey, peer: Peer| -> FutureVerdict {
+            let verdict = callback(key, peer);
+            Box::pin(async move { verdict.await.into() })
+        };
+        self.set_curve(domain, CurveSource::AsyncCallback(Arc::new(callback), CallbackId::new()));
+        log_debug!("domain {domain:?}: CURVE by an async callback");
+        Ok(())
+    }
+
+    fn set_curve(&self, domain: &str, source: CurveSource) {
+        let old = self.change(domain, |sources| sources.curve.replace(source));
+        drop(old);
+    }
+}

@@ -1,0 +1,76 @@
+//! The calls that set the sources of a domain, by mechanism.
+
+mod curve;
+mod null;
+mod plain;
+
+use std::sync::Arc;
+
+use super::{Authenticator, domains};
+use crate::audit::EventKind;
+use crate::error::Result;
+use crate::reload::{ReloadEvent, ReloadObserver};
+pub use curve::CURVE_ALLOW_ANY;
+
+impl Authenticator {
+    /// Lets in the domain's GSSAPI clients, whom Kerberos has authenticated already; the principal becomes the user id.
+    ///
+    /// Without it they are answered 400. **libzmq through 4.3.5 ignores that answer for GSSAPI** (its next release obeys
+    /// it): with those versions, leave GSSAPI out of the build (the vendored libzmq does) or check the user id of every
+    /// message.
+    ///
+    /// # Errors
+    /// [`Error::Domain`].
+    ///
+    /// ```
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// auth.configure_gssapi("realm")?;
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    pub fn configure_gssapi(&self, domain: &str) -> Result<()> {
+        domains::check(domain)?;
+        self.write().domains.entry(domain).gssapi = Some(());
+        log_debug!("domain {domain:?}: GSSAPI");
+        Ok(())
+    }
+
+    /// Forgets all sources of exactly this domain, which is then covered by `"*"` again; tells whether it had any.
+    ///
+    /// ```
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// auth.configure_gssapi("realm")?;
+    /// assert!(auth.remove_domain("realm"));
+    /// assert!(!auth.remove_domain("realm"));
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    pub fn remove_domain(&self, domain: &str) -> bool {
+        let removed = self.write().domains.remove(domain);
+        removed.is_some()
+    }
+
+    /// Tells this policy's listeners of reloads, for as long as it lives and the observer is kept.
+    fn reload_observer(&self) -> Arc<ReloadObserver> {
+        let authenticator = self.weak_handle();
+        Arc::new(move |event: &ReloadEvent| {
+            let Some(authenticator) = authenticator() else { return };
+            let audit = authenticator.audit();
+            if let Some(summary) = event.summary() {
+                audit.publish(EventKind::Reloaded, &summary);
+            }
+            for problem in &event.problems {
+                audit.publish(EventKind::ReloadFailed, &problem.to_string());
+            }
+            if let Some((behind, text)) = event.behind() {
+                audit.publish(if behind { EventKind::StoreBehind } else { EventKind::StoreCaughtUp }, &text);
+            }
+        })
+    }
+}
+
+fn announce(domain: &str, mechanism: &str, what: &str, entries: usize) {
+    if entries == 0 {
+        log_warn!("domain {domain:?}: {mechanism} by {what}, which is empty: nobody is let in");
+    } else {
+        log_debug!("domain {domain:?}: {mechanism} by {what}, {entries} in all");
+    }
+}

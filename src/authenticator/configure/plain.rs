@@ -1,0 +1,129 @@
+//! The calls that set the source of passwords.
+
+use std::sync::Arc;
+
+use super::super::{Authenticator, domains};
+use super::announce;
+#[cfg(feature = "tokio")]
+use crate::callback::FutureVerdict;
+use crate::callback::{CallbackId, Peer, Verdict};
+use crate::error::Result;
+use crate::plain::{Password, PasswordFile, PasswordTable, PlainSource};
+
+impl Authenticator {
+    /// Sets the domain's users and their passwords, compared as bytes and in constant time. An empty table is legal and
+    /// lets nobody in.
+    ///
+    /// # Errors
+    /// [`Error::Domain`]; [`Error::PlainCredentials`] for an empty name or password, or one of more than 255 bytes: no
+    /// libzmq client could send it; and for a password that is marked as a hash, such as `$2y$…` or `{SSHA}…`: whoever has
+    /// seen it could log in by it. A [`PasswordFile`] checks hashes.
+    ///
+    /// ```
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// auth.configure_plain("shop", [("alice", "correct horse battery staple")])?;
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    pub fn configure_plain<I, U, P>(&self, domain: &str, passwords: I) -> Result<()>
+    where
+        I: IntoIterator<Item = (U, P)>,
+        U: Into<String>,
+        P: Into<Password>,
+    {
+        domains::check(domain)?;
+        let table = PasswordTable::from_passwords(passwords)?;
+        let users = table.len();
+        self.set_plain(domain, PlainSource::Table(table));
+        announce(domain, "PLAIN", "a table of users", users);
+        Ok(())
+    }
+
+    /// Lets in the users of a file that follows the disk: what a reload of it finds is in force at once, here and wherever
+    /// else the same [`PasswordFile`] is used. See there for what hashed passwords cost.
+    ///
+    /// # Errors
+    /// [`Error::Domain`].
+    ///
+    /// ```
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("passwords");
+    /// std::fs::write(&path, "alice=correct horse battery staple\n")?;
+    /// auth.configure_plain_file("shop", &zmq_auth::PasswordFile::open(&path)?)?;
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    pub fn configure_plain_file(&self, domain: &str, passwords: &PasswordFile) -> Result<()> {
+        domains::check(domain)?;
+        let observer = self.reload_observer();
+        passwords.observe(Arc::downgrade(&observer));
+        self.set_plain(domain, PlainSource::File { file: passwords.clone(), _observer: observer });
+        announce(domain, "PLAIN", "a password file", passwords.status().entries);
+        Ok(())
+    }
+
+    /// Lets the callback decide the domain's PLAIN clients.
+    ///
+    /// It gets the user name, the password and the [`Peer`]; it runs on a thread of its own, with no lock held, and may
+    /// call any method of the `Authenticator`. A panic or an `Err` refuses this one client with 500. A name or password
+    /// that isn't UTF-8 is refused (400) without asking.
+    ///
+    /// The reason in a [`Deny`](Verdict::Deny) or [`Fault`](Verdict::Fault) is logged only if it is static text
+    /// (`&'static str`): text made at run time, an `Err` included, could quote the password. Log your own, without it.
+    ///
+    /// # Errors
+    /// [`Error::Domain`].
+    ///
+    /// ```
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// auth.configure_plain_callback("shop", |user, password, _peer| user == "alice" && password == "secret")?;
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    pub fn configure_plain_callback<F, V>(&self, domain: &str, callback: F) -> Result<()>
+    where
+        F: Fn(&str, &str, &Peer) -> V + Send + Sync + 'static,
+        V: Into<Verdict>,
+    {
+        domains::check(domain)?;
+        let callback = move |user: &str, password: &str, peer: &Peer| callback(user, password, peer).into();
+        self.set_plain(domain, PlainSource::Callback(Arc::new(callback), CallbackId::new()));
+        log_debug!("domain {domain:?}: PLAIN by a callback");
+        Ok(())
+    }
+
+    /// Lets an async callback decide the domain's PLAIN clients, as
+    /// [`configure_curve_callback_async`](Self::configure_curve_callback_async) does for CURVE. A name or password that is
+    /// no UTF-8 is refused (400) without asking.
+    ///
+    /// # Errors
+    /// [`Error::Domain`].
+    ///
+    /// ```
+    /// use zmq_auth::Password;
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// auth.configure_plain_callback_async("shop", |user, password, _peer| async move {
+    ///     user == "alice" && password == Password::from("correct horse")
+    /// })?;
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    #[cfg(feature = "tokio")]
+    pub fn configure_plain_callback_async<F, Fut, V>(&self, domain: &str, callback: F) -> Result<()>
+    where
+        F: Fn(String, Password, Peer) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = V> + Send + 'static,
+        V: Into<Verdict>,
+    {
+        domains::check(domain)?;
+        let callback = move |user: String, password: Password, peer: Peer| -> FutureVerdict {
+            let verdict = callback(user, password, peer);
+            Box::pin(async move { verdict.await.into() })
+        };
+        self.set_plain(domain, PlainSource::AsyncCallback(Arc::new(callback), CallbackId::new()));
+        log_debug!("domain {domain:?}: PLAIN by an async callback");
+        Ok(())
+    }
+
+    fn set_plain(&self, domain: &str, source: PlainSource) {
+        let old = self.change(domain, |sources| sources.plain.replace(source));
+        drop(old);
+    }
+}
