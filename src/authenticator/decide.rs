@@ -47,7 +47,7 @@ impl Policy {
         Outcome::Decided(reason, attempt)
     }
 
-    fn look_up(&self, request: &Request<'_>, limit: Limit, attempt: &mut Option<Attempt>) -> Lookup {
+    fn look_up(&self, request: &Request<'_>, limit: Limit, attempt: &mut Option<Box<Attempt>>) -> Lookup {
         if let Err(refusal) = self.addresses.check(request.address) {
             return Lookup::Refuse(Reason::Address(refusal));
         }

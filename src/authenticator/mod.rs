@@ -96,8 +96,8 @@ struct Policy {
 
 /// A decision with its reply written, or a call that will make it.
 pub(crate) enum Outcome {
-    Decided(Reason, Option<Attempt>),
-    Ask(Call, Option<Attempt>),
+    Decided(Reason, Option<Box<Attempt>>),
+    Ask(Call, Option<Box<Attempt>>),
 }
 
 impl Authenticator {
@@ -153,7 +153,12 @@ impl Authenticator {
     ///
     /// A call may take a while, and the policy may have changed meanwhile. Whoever the call accepts is checked again under
     /// the policy as it is now: a rule that was set before this reply is written holds for it.
-    pub(crate) fn finalize_call(&self, client: &Client<'_>, decision: Decision, attempt: Option<Attempt>) -> Reply {
+    pub(crate) fn finalize_call(
+        &self,
+        client: &Client<'_>,
+        decision: Decision,
+        attempt: Option<Box<Attempt>>,
+    ) -> Reply {
         let Decision { mut reason, mut reply } = decision;
         if reply.status() == Status::Success
             && let Err(changed) = self.read().recheck(client, reason.evidence())
@@ -166,7 +171,13 @@ impl Authenticator {
     }
 
     /// The last step of every decision, in whichever front end: tags the connection, counts a failure, logs.
-    pub(crate) fn finalize(&self, client: &Client<'_>, reason: Reason, reply: &mut Reply, attempt: Option<Attempt>) {
+    pub(crate) fn finalize(
+        &self,
+        client: &Client<'_>,
+        reason: Reason,
+        reply: &mut Reply,
+        attempt: Option<Box<Attempt>>,
+    ) {
         // A policy without tags pays nothing.
         if self.shared.tags_connections.load(Ordering::Acquire)
             && let Some(tags) = &self.read().tags

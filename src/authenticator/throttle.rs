@@ -104,7 +104,7 @@ impl FailureLimiter {
 
     /// Reserves an attempt of a PLAIN client; `None` for any other client. Refuses one whose address, network or user is
     /// paused, or has as many attempts under way as failures are left.
-    pub(super) fn reserve(self: &Arc<Self>, client: &Client<'_>, now: Instant) -> Result<Option<Attempt>, Reason> {
+    pub(super) fn reserve(self: &Arc<Self>, client: &Client<'_>, now: Instant) -> Result<Option<Box<Attempt>>, Reason> {
         let Some(counted) = self.counted(client) else { return Ok(None) };
         let now = self.millis(now);
         let mut tables = self.lock();
@@ -115,7 +115,7 @@ impl FailureLimiter {
         let network = counted.network.map(|network| addresses.place(network, now, self.window));
         let address = addresses.place(counted.address, now, self.window);
         let user = users.place(counted.user, now, self.window);
-        Ok(Some(Attempt { limiter: self.clone(), address, network, user }))
+        Ok(Some(Box::new(Attempt { limiter: self.clone(), address, network, user })))
     }
 
     /// As [`reserve`](Self::reserve), without a trace.
@@ -392,7 +392,7 @@ mod tests {
     fn attempts_under_way_count() {
         let (limiter, now) = limiter(3);
         let mallory = client("10.0.0.7", "alice");
-        let mut under_way: Vec<Attempt> = (0..64).filter_map(|_| limiter.reserve(&mallory, now).ok()?).collect();
+        let mut under_way: Vec<Box<Attempt>> = (0..64).filter_map(|_| limiter.reserve(&mallory, now).ok()?).collect();
         assert_eq!(under_way.len(), 3);
         under_way.pop().unwrap().finish(Reason::WrongPassword, now);
         assert!(is_paused(&limiter, &mallory, now), "one failure and two under way");

@@ -47,7 +47,7 @@ struct Pending<E> {
     envelope: E,
     request_id: Vec<u8>,
     client: Client<'static>,
-    attempt: Option<Attempt>,
+    attempt: Option<Box<Attempt>>,
     deadline: Instant,
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use zmq_auth::{Authenticator, Connection, Error, Handshake, SocketExt};
 
 use crate::harness::fixture::{DOMAIN, Fixture, MECHANISMS, Mechanism};
+use crate::harness::process::isolated;
 use crate::harness::sockets::{Client, Server, Transport, assert_no_handshake, socket};
 
 const KINDS: [(zmq::SocketType, zmq::SocketType); 4] =
@@ -133,28 +134,31 @@ fn a_revoked_subscriber_is_cut_off_and_stays_out() {
 
 #[test]
 fn what_has_no_connection_or_has_lost_it_is_an_error() {
-    let context = zmq::Context::new();
-    assert!(matches!(Connection::of(&zmq::Message::from("mine")), Err(Error::NoConnection(_))));
-    let (server, client) = (socket(&context, zmq::PULL), socket(&context, zmq::PUSH));
-    server.bind("inproc://no-connection").unwrap();
-    client.connect("inproc://no-connection").unwrap();
-    client.send("hello", 0).unwrap();
-    assert!(matches!(Connection::of(&server.recv_msg(0).unwrap()), Err(Error::NoConnection(_))));
+    // In a process of its own: a connection of another test could take the number of the one that has ended.
+    isolated(|| {
+        let context = zmq::Context::new();
+        assert!(matches!(Connection::of(&zmq::Message::from("mine")), Err(Error::NoConnection(_))));
+        let (server, client) = (socket(&context, zmq::PULL), socket(&context, zmq::PUSH));
+        server.bind("inproc://no-connection").unwrap();
+        client.connect("inproc://no-connection").unwrap();
+        client.send("hello", 0).unwrap();
+        assert!(matches!(Connection::of(&server.recv_msg(0).unwrap()), Err(Error::NoConnection(_))));
 
-    // The client has left before it was looked at; whoever has its number comes from elsewhere.
-    let server = Server::bind(&context, zmq::PULL, Transport::Tcp, |socket| socket.null_server("lab"));
-    let _running = Authenticator::new().start(&context).unwrap();
-    let none = |_: &mut zmq::Socket| Ok::<(), zmq::Error>(());
-    let mut client = Client::connect(&context, zmq::PUSH, server.endpoint(), none);
-    client.expect(Handshake::Authenticated);
-    let message = say(&client, &server, "hello");
-    let connection = Connection::of(&message).unwrap();
-    drop(client);
-    crate::harness::wait_until("the connection ends", || !connection.is_open().unwrap());
-    let mut other = Client::connect(&context, zmq::PUSH, &server.endpoint_from("127.0.0.2"), none);
-    other.expect(Handshake::Authenticated);
-    assert!(matches!(Connection::of(&message), Err(Error::NoConnection(_))));
-    connection.disconnect().unwrap();
-    say(&other, &server, "still here");
-    assert_eq!(other.wait_for_handshake(Duration::ZERO).unwrap(), None);
+        // The client has left before it was looked at; whoever has its number comes from elsewhere.
+        let server = Server::bind(&context, zmq::PULL, Transport::Tcp, |socket| socket.null_server("lab"));
+        let _running = Authenticator::new().start(&context).unwrap();
+        let none = |_: &mut zmq::Socket| Ok::<(), zmq::Error>(());
+        let mut client = Client::connect(&context, zmq::PUSH, server.endpoint(), none);
+        client.expect(Handshake::Authenticated);
+        let message = say(&client, &server, "hello");
+        let connection = Connection::of(&message).unwrap();
+        drop(client);
+        crate::harness::wait_until("the connection ends", || !connection.is_open().unwrap());
+        let mut other = Client::connect(&context, zmq::PUSH, &server.endpoint_from("127.0.0.2"), none);
+        other.expect(Handshake::Authenticated);
+        assert!(matches!(Connection::of(&message), Err(Error::NoConnection(_))));
+        connection.disconnect().unwrap();
+        say(&other, &server, "still here");
+        assert_eq!(other.wait_for_handshake(Duration::ZERO).unwrap(), None);
+    });
 }
