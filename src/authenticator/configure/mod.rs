@@ -20,7 +20,7 @@ impl Authenticator {
     /// message.
     ///
     /// # Errors
-    /// [`Error::Domain`].
+    /// [`Error::Domain`](crate::Error::Domain).
     ///
     /// ```
     /// # let auth = zmq_auth::Authenticator::new();

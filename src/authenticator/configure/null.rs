@@ -16,7 +16,7 @@ impl Authenticator {
     /// [`null_server`](crate::SocketExt::null_server).
     ///
     /// # Errors
-    /// [`Error::Domain`].
+    /// [`Error::Domain`](crate::Error::Domain).
     ///
     /// ```
     /// use zmq_auth::NullAccess;
@@ -36,7 +36,7 @@ impl Authenticator {
     /// [`configure_plain_callback`](Self::configure_plain_callback) for where it runs and how it can fail.
     ///
     /// # Errors
-    /// [`Error::Domain`].
+    /// [`Error::Domain`](crate::Error::Domain).
     ///
     /// ```
     /// # let auth = zmq_auth::Authenticator::new();
@@ -59,7 +59,7 @@ impl Authenticator {
     /// [`configure_curve_callback_async`](Self::configure_curve_callback_async) does for CURVE.
     ///
     /// # Errors
-    /// [`Error::Domain`].
+    /// [`Error::Domain`](crate::Error::Domain).
     ///
     /// ```
     /// # let auth = zmq_auth::Authenticator::new();

@@ -15,7 +15,7 @@ impl Authenticator {
     /// lets nobody in.
     ///
     /// # Errors
-    /// [`Error::Domain`]; [`Error::PlainCredentials`] for an empty name or password, or one of more than 255 bytes: no
+    /// [`Error::Domain`](crate::Error::Domain); [`Error::PlainCredentials`](crate::Error::PlainCredentials) for an empty name or password, or one of more than 255 bytes: no
     /// libzmq client could send it; and for a password that is marked as a hash, such as `$2y$…` or `{SSHA}…`: whoever has
     /// seen it could log in by it. A [`PasswordFile`] checks hashes.
     ///
@@ -42,7 +42,7 @@ impl Authenticator {
     /// else the same [`PasswordFile`] is used. See there for what hashed passwords cost.
     ///
     /// # Errors
-    /// [`Error::Domain`].
+    /// [`Error::Domain`](crate::Error::Domain).
     ///
     /// ```
     /// # let auth = zmq_auth::Authenticator::new();
@@ -71,7 +71,7 @@ impl Authenticator {
     /// (`&'static str`): text made at run time, an `Err` included, could quote the password. Log your own, without it.
     ///
     /// # Errors
-    /// [`Error::Domain`].
+    /// [`Error::Domain`](crate::Error::Domain).
     ///
     /// ```
     /// # let auth = zmq_auth::Authenticator::new();
@@ -95,7 +95,7 @@ impl Authenticator {
     /// no UTF-8 is refused (400) without asking.
     ///
     /// # Errors
-    /// [`Error::Domain`].
+    /// [`Error::Domain`](crate::Error::Domain).
     ///
     /// ```
     /// use zmq_auth::Password;
