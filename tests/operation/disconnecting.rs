@@ -148,7 +148,8 @@ fn what_has_no_connection_or_has_lost_it_is_an_error() {
         let server = Server::bind(&context, zmq::PULL, Transport::Tcp, |socket| socket.null_server("lab"));
         let _running = Authenticator::new().start(&context).unwrap();
         let none = |_: &mut zmq::Socket| Ok::<(), zmq::Error>(());
-        let mut client = Client::connect(&context, zmq::PUSH, server.endpoint(), none);
+        // Each end of either connection sees another address, so that no descriptor with the old number passes for the old one.
+        let mut client = Client::connect(&context, zmq::PUSH, &server.endpoint_from("127.0.0.3"), none);
         client.expect(Handshake::Authenticated);
         let message = say(&client, &server, "hello");
         let connection = Connection::of(&message).unwrap();
