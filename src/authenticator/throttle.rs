@@ -67,7 +67,7 @@ struct Place {
     way: usize,
 }
 
-/// A keyed hash of who is counted, so that nobody can choose whom to collide with; and how many failures are a pause.
+/// A keyed hash of an address, a network or a user, so that nobody can choose collisions; and its limit of failures.
 #[derive(Debug, Clone, Copy)]
 struct Counted {
     id: u64,

@@ -138,7 +138,7 @@ impl Authenticator {
         added.map_err(|source_kind| Error::NoKeySet { domain: domain.to_owned(), source_kind })
     }
 
-    /// Takes one key out of the domain's set; tells whether it was there. Clients that are connected stay connected.
+    /// Removes one key from the domain's set, and returns whether it was there. Clients that are connected stay connected.
     ///
     /// # Errors
     /// [`Error::Domain`]; [`Error::NoKeySet`] where the domain lets any key in, asks a callback, or has a live store: the

@@ -34,7 +34,7 @@ impl Authenticator {
         Ok(())
     }
 
-    /// Forgets all sources of exactly this domain, which is then covered by `"*"` again; tells whether it had any.
+    /// Removes all sources of exactly this domain, which `"*"` covers again; returns whether it had any.
     ///
     /// ```
     /// # let auth = zmq_auth::Authenticator::new();
