@@ -1,0 +1,104 @@
+//! What the program writes: results to standard output, errors with the next step to standard error, and exit codes.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes:
+  0  done; for ping and explain: the client is accepted
+  1  it failed, or a check found an error
+  2  wrong usage, or a password is wanted and there is no terminal to ask at
+  3  denied (ping, explain)
+  4  no handshake (ping)
+  5  unreachable (ping)";
+
+/// How results are written.
+#[derive(clap::Args)]
+pub(crate) struct Output {
+    /// Write the result as JSON; the fields are in the program's page of the docs
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// How the program ends when it could do what was asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Done = 0,
+    /// A check found an error.
+    Found = 1,
+    Denied = 3,
+    NoHandshake = 4,
+    Unreachable = 5,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// Why the program could not do what was asked, and what to type next.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    message: String,
+    hint: Option<String>,
+    exit: u8,
+}
+
+impl Failure {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Failure { message: message.into(), hint: None, exit: 1 }
+    }
+
+    /// What was asked can't be done as it was asked.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Failure { message: message.into(), hint: None, exit: 2 }
+    }
+
+    /// What to do about it.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    pub(crate) fn report(self) -> ExitCode {
+        let red = anstyle::AnsiColor::Red.on_default().bold();
+        anstream::eprintln!("{red}error{red:#}: {}", self.message);
+        if let Some(hint) = self.hint {
+            anstream::eprintln!("{hint}");
+        }
+        ExitCode::from(self.exit)
+    }
+}
+
+impl From<zmq_auth::Error> for Failure {
+    fn from(error: zmq_auth::Error) -> Self {
+        Failure::new(error.to_string())
+    }
+}
+
+impl Output {
+    /// Writes the result: as one JSON document, or as `text` for people.
+    ///
+    /// A reader that is gone, such as `head`, is no failure.
+    pub(crate) fn write<T: Serialize + ?Sized>(
+        &self,
+        result: &T,
+        text: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), Failure> {
+        let mut stdout = anstream::stdout().lock();
+        let written = if self.json {
+            serde_json::to_writer_pretty(&mut stdout, result).map_err(io::Error::from).and_then(|()| writeln!(stdout))
+        } else {
+            text(&mut stdout)
+        };
+        match written.and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(Failure::new(format!("cannot write to standard output: {error}")))
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Each command of `zmq-auth`, by running the built program.
+
+mod completions;
+mod run;

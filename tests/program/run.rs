@@ -1,0 +1,66 @@
+//! Builds and runs the program.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+/// What a run of the program printed, and its exit code.
+pub(crate) struct Outcome {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Outcome {
+    /// The run's standard output, if it ended with 0.
+    #[track_caller]
+    pub(crate) fn ok(self) -> String {
+        assert_eq!(self.code, 0, "{}{}", self.stdout, self.stderr);
+        self.stdout
+    }
+
+    /// The document that `--json` wrote.
+    #[track_caller]
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}{}", self.stdout, self.stderr))
+    }
+}
+
+/// Runs `zmq-auth` in a directory, with nothing to read.
+pub(crate) fn run(directory: &Path, arguments: &[&str]) -> Outcome {
+    run_with_input(directory, arguments, b"")
+}
+
+/// Runs `zmq-auth` in a directory with this standard input, which is no terminal.
+pub(crate) fn run_with_input(directory: &Path, arguments: &[&str], input: &[u8]) -> Outcome {
+    let mut command = Command::new(program());
+    command.args(arguments).current_dir(directory);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it was built");
+    // A program that doesn't read is no failure of ours.
+    let _ = child.stdin.take().expect("it is piped").write_all(input);
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).expect("the program writes UTF-8");
+    Outcome {
+        code: output.status.code().expect("it ended by itself"),
+        stdout: text(output.stdout),
+        stderr: text(output.stderr),
+    }
+}
+
+/// The program, built as this test was.
+pub(crate) fn program() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it is in the target directory");
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--bin", "zmq-auth", "--features", "cli", "--quiet", "--target-dir"]).arg(target);
+        cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."));
+        if !cfg!(debug_assertions) {
+            cargo.arg("--release");
+        }
+        assert!(cargo.status().is_ok_and(|status| status.success()), "{cargo:?}");
+        target.join(if cfg!(debug_assertions) { "debug" } else { "release" }).join("zmq-auth")
+    })
+}
