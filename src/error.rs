@@ -96,6 +96,17 @@ pub enum Error {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// A policy file that can't be used as it is. The value that is to blame is never quoted: it may be a password.
+    #[cfg(feature = "policy")]
+    #[error("{}{}: {problem}", EscapedPath(path), place.map(|(line, column)| format!(":{line}:{column}")).unwrap_or_default())]
+    PolicyFile {
+        /// The file.
+        path: PathBuf,
+        /// The line and the column, counted from 1, where one is to blame.
+        place: Option<(usize, usize)>,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A certificate's name that can't be a file name.
     #[error("certificate name {name:?}: {problem}")]
     CertificateName {
@@ -246,6 +257,8 @@ impl Error {
             Error::Io { .. } => "Io",
             Error::Certificate { .. } => "Certificate",
             Error::PasswordFile { .. } => "PasswordFile",
+            #[cfg(feature = "policy")]
+            Error::PolicyFile { .. } => "PolicyFile",
             Error::CertificateName { .. } => "CertificateName",
             Error::Metadata { .. } => "Metadata",
             Error::Domain { .. } => "Domain",

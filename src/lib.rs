@@ -66,6 +66,8 @@ mod metadata;
 mod monitor;
 mod null;
 mod plain;
+#[cfg(feature = "policy")]
+mod policy;
 mod reason;
 mod regular_file;
 mod reload;
@@ -91,6 +93,8 @@ pub use metadata::Metadata;
 pub use monitor::{Handshake, HandshakeEvent, MonitoredSocket, ProtocolError};
 pub use null::NullAccess;
 pub use plain::{Password, PasswordFile};
+#[cfg(feature = "policy")]
+pub use policy::PolicyFile;
 pub use reload::{ReloadSummary, StoreProblem, StoreStatus};
 pub use sender::{Received, Sender};
 pub use socket::{Endpoint, Role, SocketExt};

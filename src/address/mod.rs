@@ -6,6 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub use rules::IpcRule;
 pub(crate) use rules::{AddressList, AddressRefusal, AddressRules, Side, canonical, parse_rules};
+#[cfg(feature = "policy")]
+pub(crate) use rules::{IpList, parse_rule};
 
 /// The address frame of a request, as libzmq writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

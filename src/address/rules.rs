@@ -260,7 +260,7 @@ where
 ///
 /// The address of a subnet is read as strictly as one that stands alone: `ipnet` would take `010.0.0.0/8`, which others read
 /// as octal.
-pub(super) fn parse_rule(rule: &str) -> Result<IpNet> {
+pub(crate) fn parse_rule(rule: &str) -> Result<IpNet> {
     let invalid = |problem| Error::AddressRule { rule: rule.chars().take(64).collect(), problem };
     let subnet = if let Some((ip, prefix)) = rule.split_once('/') {
         subnet(ip, prefix).ok_or_else(|| invalid("no subnet in CIDR notation, such as 192.168.1.0/24 or fd00::/8"))?

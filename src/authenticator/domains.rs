@@ -87,7 +87,7 @@ impl Domains {
 }
 
 impl Sources {
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.null.is_none() && self.plain.is_none() && self.curve.is_none() && self.gssapi.is_none()
     }
 }

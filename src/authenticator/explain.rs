@@ -1,6 +1,7 @@
 //! Explanations: which rules decide a request, and why.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use super::decide::Limit;
 use super::{Authenticator, Outcome};
@@ -42,6 +43,11 @@ pub struct Explanation {
     pub domain: Option<MatchedDomain>,
     /// What the source is, such as `a directory`.
     pub source: Option<&'static str>,
+    /// The directory or file that the source follows, where it follows one.
+    pub store: Option<PathBuf>,
+    /// Whether the source has the client's key, or a user of that name; `None` where it has no list of them. It says the
+    /// operator which of both is wrong, the user or the password; clients are never told.
+    pub listed: Option<bool>,
     // For the text.
     request: String,
 }
@@ -69,8 +75,16 @@ impl Authenticator {
             Outcome::Decided(..) => (Some(reply.status().number()), reply.text().to_owned()),
             Outcome::Ask(..) => (None, "a callback or the hash of a password decides, which isn't asked".to_owned()),
         };
-        let mut explanation =
-            Explanation { status, reason, address_rule: None, domain: None, source: None, request: String::new() };
+        let mut explanation = Explanation {
+            status,
+            reason,
+            address_rule: None,
+            domain: None,
+            source: None,
+            store: None,
+            listed: None,
+            request: String::new(),
+        };
         if let Ok(request) = &parsed.request {
             self.find_rules(request, &mut explanation);
         }
@@ -82,6 +96,19 @@ impl Authenticator {
         explanation.address_rule = policy.addresses.explain(request.address);
         explanation.request = format!("{} in domain \"{}\"", Escaped(request.mechanism), Escaped(request.domain));
         let domains = &policy.domains;
+        match &request.credentials {
+            Credentials::Plain { username, .. } => {
+                let source = domains.find(request.domain, |sources| sources.plain.as_ref());
+                explanation.listed = source.and_then(|source| source.lists(username));
+                explanation.store = source.and_then(PlainSource::path).map(Path::to_owned);
+            }
+            Credentials::Curve(key) => {
+                let source = domains.find(request.domain, |sources| sources.curve.as_ref());
+                explanation.listed = source.and_then(|source| source.lists(key));
+                explanation.store = source.and_then(CurveSource::path).map(Path::to_owned);
+            }
+            _ => {}
+        }
         (explanation.domain, explanation.source) = match request.credentials {
             Credentials::Plain { .. } => (
                 domains.matched(request.domain, |sources| sources.plain.as_ref()),

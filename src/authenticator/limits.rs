@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::Authenticator;
-use super::throttle::FailureLimiter;
+use super::throttle::{FailureLimit, FailureLimiter};
 use crate::audit::Counters;
 use crate::curve::{CurveSource, UserId, UserIdSource};
 use crate::error::{Error, Result};
@@ -21,16 +21,62 @@ pub(crate) struct CallLimits {
 
 impl Default for CallLimits {
     fn default() -> Self {
-        CallLimits {
-            at_once: AtomicUsize::new(64),
+        let limits = CallLimits {
+            at_once: AtomicUsize::default(),
             #[cfg(feature = "tokio")]
-            async_at_once: AtomicUsize::new(1024),
-            deadline_ms: AtomicU64::new(5_000),
+            async_at_once: AtomicUsize::new(ASYNC_AT_ONCE),
+            deadline_ms: AtomicU64::default(),
+        };
+        limits.set(CallbackLimit::DEFAULT);
+        limits
+    }
+}
+
+/// How many async callbacks a handler may have under way unless it is told otherwise.
+#[cfg(any(feature = "policy", feature = "tokio"))]
+pub(super) const ASYNC_AT_ONCE: usize = 1024;
+
+#[cfg(any(feature = "policy", feature = "tokio"))]
+pub(crate) fn check_async_at_once(at_once: usize) -> Result<usize> {
+    match at_once {
+        1..=1_000_000 => Ok(at_once),
+        _ => Err(Error::Limit { what: "async callbacks at once", problem: "must be 1 to 1,000,000" }),
+    }
+}
+
+/// How many threads may run callbacks in one handler, and how long one may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CallbackLimit {
+    pub(crate) at_once: usize,
+    pub(crate) deadline: Duration,
+}
+
+impl CallbackLimit {
+    pub(crate) const DEFAULT: Self = CallbackLimit { at_once: 64, deadline: Duration::from_secs(5) };
+
+    pub(crate) fn new(at_once: usize, deadline: Duration) -> Result<Self> {
+        if !(1..=4096).contains(&at_once) {
+            return Err(Error::Limit { what: "callbacks at once", problem: "must be 1 to 4,096" });
         }
+        if !(Duration::from_millis(1)..=Duration::from_secs(3600)).contains(&deadline) {
+            return Err(Error::Limit { what: "callback deadline", problem: "must be 1 ms to 1 h" });
+        }
+        Ok(CallbackLimit { at_once, deadline })
     }
 }
 
 impl CallLimits {
+    pub(super) fn set(&self, limit: CallbackLimit) {
+        self.at_once.store(limit.at_once, Ordering::Relaxed);
+        let deadline_ms = u64::try_from(limit.deadline.as_millis()).unwrap_or(u64::MAX);
+        self.deadline_ms.store(deadline_ms, Ordering::Relaxed);
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(super) fn set_async_at_once(&self, at_once: usize) {
+        self.async_at_once.store(at_once, Ordering::Relaxed);
+    }
+
     /// How many threads may run callbacks in one handler.
     pub(crate) fn at_once(&self) -> usize {
         self.at_once.load(Ordering::Relaxed)
@@ -114,15 +160,7 @@ impl Authenticator {
     /// # Ok::<(), zmq_auth::Error>(())
     /// ```
     pub fn limit_callbacks(&self, at_once: usize, deadline: Duration) -> Result<()> {
-        if !(1..=4096).contains(&at_once) {
-            return Err(Error::Limit { what: "callbacks at once", problem: "must be 1 to 4,096" });
-        }
-        if !(Duration::from_millis(1)..=Duration::from_secs(3600)).contains(&deadline) {
-            return Err(Error::Limit { what: "callback deadline", problem: "must be 1 ms to 1 h" });
-        }
-        let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
-        self.limits().at_once.store(at_once, Ordering::Relaxed);
-        self.limits().deadline_ms.store(deadline_ms, Ordering::Relaxed);
+        self.limits().set(CallbackLimit::new(at_once, deadline)?);
         Ok(())
     }
 
@@ -140,10 +178,7 @@ impl Authenticator {
     /// ```
     #[cfg(feature = "tokio")]
     pub fn limit_async_callbacks(&self, at_once: usize) -> Result<()> {
-        if !(1..=1_000_000).contains(&at_once) {
-            return Err(Error::Limit { what: "async callbacks at once", problem: "must be 1 to 1,000,000" });
-        }
-        self.limits().async_at_once.store(at_once, Ordering::Relaxed);
+        self.limits().set_async_at_once(check_async_at_once(at_once)?);
         Ok(())
     }
 
@@ -173,14 +208,8 @@ impl Authenticator {
     /// # Ok::<(), zmq_auth::Error>(())
     /// ```
     pub fn limit_failures(&self, failures: u32, window: Duration, pause: Duration) -> Result<()> {
-        if failures == 0 {
-            return Err(Error::Limit { what: "failures", problem: "must be at least 1" });
-        }
-        let times = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
-        if !times.contains(&window) || !times.contains(&pause) {
-            return Err(Error::Limit { what: "window and pause of failed attempts", problem: "must be 1 s to 1 day" });
-        }
-        let old = self.write().failure_limiter.replace(Arc::new(FailureLimiter::new(failures, window, pause)));
+        let limiter = FailureLimiter::new(FailureLimit::new(failures, window, pause)?);
+        let old = self.write().failure_limiter.replace(Arc::new(limiter));
         drop(old);
         Ok(())
     }

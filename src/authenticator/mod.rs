@@ -6,6 +6,8 @@ mod decide;
 mod domains;
 mod explain;
 mod limits;
+#[cfg(feature = "policy")]
+mod replace;
 mod revocation;
 mod throttle;
 
@@ -24,12 +26,19 @@ use crate::reason::Reason;
 use crate::zap::{Client, Malformed, Parsed, Reply, Request, Status};
 pub use configure::CURVE_ALLOW_ANY;
 use decide::Limit;
+use domains::Domains;
+pub(crate) use domains::Sources;
 pub(crate) use domains::check as check_domain;
-use domains::{Domains, Sources};
 pub use explain::{Explanation, MatchedDomain};
 pub(crate) use limits::CallLimits;
+#[cfg(feature = "policy")]
+pub(crate) use limits::{CallbackLimit, check_async_at_once};
+#[cfg(feature = "policy")]
+pub(crate) use replace::{Names, PolicyContent};
 use revocation::ConnectionTags;
 pub(crate) use throttle::Attempt;
+#[cfg(feature = "policy")]
+pub(crate) use throttle::FailureLimit;
 use throttle::FailureLimiter;
 
 /// Decides who may connect. A clone is a handle on the same policy.

@@ -28,7 +28,7 @@ pub(super) struct ConnectionTags {
 }
 
 impl ConnectionTags {
-    fn new() -> Result<Self> {
+    pub(super) fn new() -> Result<Self> {
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(|error| Error::Random(error.to_string()))?;
         Ok(ConnectionTags { secret: hex(&random) })

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::address::{Ipv6Prefix, Origin};
+use crate::error::{Error, Result};
 use crate::reason::Reason;
 use crate::zap::{Client, Identity};
 
@@ -16,6 +17,27 @@ const NETWORK_FACTOR: u32 = 16;
 /// Sets of [`WAYS`] entries in each of the two tables: 32,768 entries, 1.3 MB.
 const SETS: usize = 8_192;
 const WAYS: usize = 4;
+
+/// So many failures within a window, and the pause that follows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FailureLimit {
+    failures: u32,
+    window: Duration,
+    pause: Duration,
+}
+
+impl FailureLimit {
+    pub(crate) fn new(failures: u32, window: Duration, pause: Duration) -> Result<Self> {
+        if failures == 0 {
+            return Err(Error::Limit { what: "failures", problem: "must be at least 1" });
+        }
+        let times = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
+        if !times.contains(&window) || !times.contains(&pause) {
+            return Err(Error::Limit { what: "window and pause of failed attempts", problem: "must be 1 s to 1 day" });
+        }
+        Ok(FailureLimit { failures, window, pause })
+    }
+}
 
 /// The limit, and the addresses and users that are near it.
 ///
@@ -29,7 +51,8 @@ pub(super) struct FailureLimiter {
     hasher: RandomState,
     // Times count from here.
     start: Instant,
-    tables: Mutex<Tables>,
+    // Shared with the limiters that have taken over from this one.
+    tables: Arc<Mutex<Tables>>,
 }
 
 /// Apart, so that a flood of one kind leaves the other alone.
@@ -90,16 +113,21 @@ pub(crate) struct Attempt {
 }
 
 impl FailureLimiter {
-    pub(super) fn new(failures: u32, window: Duration, pause: Duration) -> Self {
+    pub(super) fn new(limit: FailureLimit) -> Self {
+        let tables = Tables { addresses: Table::new(), users: Table::new() };
+        Self::with(limit, RandomState::new(), Instant::now(), Arc::new(Mutex::new(tables)))
+    }
+
+    /// Another limit with the same failures, pauses and attempts under way.
+    #[cfg(feature = "policy")]
+    pub(super) fn with_limit(&self, limit: FailureLimit) -> Self {
+        Self::with(limit, self.hasher.clone(), self.start, self.tables.clone())
+    }
+
+    fn with(limit: FailureLimit, hasher: RandomState, start: Instant, tables: Arc<Mutex<Tables>>) -> Self {
         let millis = |time: Duration| Millis::try_from(time.as_millis()).unwrap_or(Millis::MAX);
-        FailureLimiter {
-            failures,
-            window: millis(window),
-            pause: millis(pause),
-            hasher: RandomState::new(),
-            start: Instant::now(),
-            tables: Mutex::new(Tables { addresses: Table::new(), users: Table::new() }),
-        }
+        let FailureLimit { failures, window, pause } = limit;
+        FailureLimiter { failures, window: millis(window), pause: millis(pause), hasher, start, tables }
     }
 
     /// Reserves an attempt of a PLAIN client; `None` for any other client. Refuses one whose address, network or user is

@@ -44,6 +44,8 @@ pub(crate) enum CurveSource {
     /// A directory that may change.
     Store {
         keys: KeyDirectory,
+        /// Names its clients, whatever the policy says about others.
+        user_id: Option<UserIdSource>,
         _observer: Arc<ReloadObserver>,
     },
     Callback(Arc<CurveCallback>, CallbackId),
@@ -71,6 +73,10 @@ impl CurveSource {
         if let Err(reason) = check_validity(info.as_deref()) {
             return Lookup::Refuse(reason);
         }
+        let user_id = match self {
+            CurveSource::Store { user_id: Some(own), .. } => own,
+            _ => user_id,
+        };
         match user_id {
             UserIdSource::Certificate(user_id) => match self.name(key, info.as_deref(), user_id) {
                 Some(name) => Lookup::AcceptAs(reason, info, name),
@@ -182,6 +188,23 @@ impl CurveSource {
             CurveSource::Keys(keys) => Ok(keys.remove(key)),
             CurveSource::Directory(directory, _) => Ok(directory.remove(key).is_some()),
             unlisted => Err(unlisted.kind()),
+        }
+    }
+
+    /// Whether it has the key; `None` where it has no list.
+    pub(crate) fn lists(&self, key: &PublicKey) -> Option<bool> {
+        match self.look_up(key) {
+            Known::No => Some(false),
+            Known::Listed(_) => Some(true),
+            Known::Any | Known::CallbackDecides(_) => None,
+        }
+    }
+
+    /// The directory that it follows.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match self {
+            CurveSource::Store { keys, .. } => Some(keys.path()),
+            _ => None,
         }
     }
 

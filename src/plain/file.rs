@@ -1,24 +1,17 @@
 //! A password file that follows the disk.
 
 use std::fmt;
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 use foldhash::quality::RandomState;
-use zeroize::Zeroizing;
 
 use super::parse;
 use super::table::{PasswordTable, UserList};
 use crate::error::{Error, Result};
-use crate::regular_file;
 use crate::reload::{
-    ReloadObserver, ReloadSummary, Source, Stamp, Stamper, Store, StoreProblem, StoreStatus, Unread, warn_of_directory,
+    Reading, ReloadObserver, ReloadSummary, SingleFile, Source, Store, StoreProblem, StoreStatus, Unread,
 };
-
-/// The most that is read of a password file: 16 MiB.
-const MAX_FILE: usize = 16 * 1024 * 1024;
 
 /// The users and passwords of a file, which follow the disk: by [`reload`](Self::reload), or by themselves after
 /// `watch` (feature `watch`). A clone is a handle on the same store.
@@ -85,24 +78,6 @@ struct Users {
     hasher: RandomState,
 }
 
-/// The file as it was when it was last read.
-struct FileState {
-    stamper: Stamper,
-    stamp: Stamp,
-    /// It could not be used: to be read again even if it is still the same.
-    failed: bool,
-    unread: Unread,
-    warned_of: u32,
-    warned_of_directory: u32,
-}
-
-/// Whether the file is read for the first time: then it is taken as it is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Reading {
-    First,
-    Again,
-}
-
 impl PasswordFile {
     /// Reads a file. An empty one is legal, and lets nobody in.
     ///
@@ -122,15 +97,7 @@ impl PasswordFile {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let table = PasswordTable::new(UserList::default(), RandomState::default());
         let users = Users { table: RwLock::new(Arc::new(table)), hasher: RandomState::default() };
-        let seen = FileState {
-            stamper: Stamper::new(),
-            stamp: Stamp::NONE,
-            failed: false,
-            unread: Unread::Nothing,
-            warned_of: 0,
-            warned_of_directory: 0,
-        };
-        Ok(PasswordFile { store: Store::open(path.as_ref(), users, seen)? })
+        Ok(PasswordFile { store: Store::open(path.as_ref(), users, SingleFile::new())? })
     }
 
     /// Compares with the disk, and puts in force what has changed, all at once. Clients that are connected stay connected.
@@ -239,18 +206,18 @@ impl PasswordFile {
 }
 
 impl Source for Users {
-    type Seen = FileState;
+    type Seen = SingleFile;
     const ENTRIES: &'static str = "users";
 
-    fn reload(&self, path: &Path, seen: &mut FileState) -> Result<ReloadSummary> {
+    fn reload(&self, path: &Path, seen: &mut SingleFile) -> Result<ReloadSummary> {
         self.read_file(path, seen, Reading::Again)
     }
 
-    fn open(&self, path: &Path, seen: &mut FileState) -> Result<ReloadSummary> {
+    fn open(&self, path: &Path, seen: &mut SingleFile) -> Result<ReloadSummary> {
         self.read_file(path, seen, Reading::First)
     }
 
-    fn unread(&self, seen: &FileState) -> Unread {
+    fn unread(&self, seen: &SingleFile) -> Unread {
         seen.unread
     }
 
@@ -258,12 +225,12 @@ impl Source for Users {
         self.read(|table| table.len())
     }
 
-    fn files(&self, _: &FileState) -> usize {
+    fn files(&self, _: &SingleFile) -> usize {
         1
     }
 
     // A file with a problem is an error as a whole.
-    fn problems(&self, _: &FileState) -> Vec<StoreProblem> {
+    fn problems(&self, _: &SingleFile) -> Vec<StoreProblem> {
         Vec::new()
     }
 
@@ -273,59 +240,23 @@ impl Source for Users {
     }
 
     #[cfg(feature = "watch")]
-    fn has_changed_unseen(&self, path: &Path, seen: &mut FileState) -> bool {
-        seen.stamper.start();
-        match fs::metadata(path) {
-            Ok(metadata) => !seen.stamp.is_still(seen.stamper.stamp(&metadata)),
-            // Reported once.
-            Err(_) => !seen.failed,
-        }
+    fn has_changed_unseen(&self, path: &Path, seen: &mut SingleFile) -> bool {
+        seen.has_changed(path)
     }
 }
 
 impl Users {
-    fn read_file(&self, path: &Path, seen: &mut FileState, reading: Reading) -> Result<ReloadSummary> {
-        warn_of_directory(path.parent().unwrap_or(path), true, &mut seen.warned_of_directory);
-        seen.unread = Unread::Nothing;
-        // Until it is clear that it hasn't, it has.
-        let had_failed = std::mem::replace(&mut seen.failed, true);
-        let result = self.compare(path, seen, had_failed, reading);
-        seen.failed = result.is_err();
+    fn read_file(&self, path: &Path, seen: &mut SingleFile, reading: Reading) -> Result<ReloadSummary> {
+        let result = seen.compare(path, reading, fault, |content, _| {
+            let lines = parse::parse(&content.bytes).map_err(|(line, problem)| fault(path, Some(line), problem))?;
+            let mut users = UserList::default();
+            for (name, stored) in lines {
+                users.insert(&name, stored);
+            }
+            Ok(self.replace(PasswordTable::new(users, self.hasher.clone()), content.may_change))
+        });
+        seen.warn_of_mode(path);
         result
-    }
-
-    fn compare(&self, path: &Path, seen: &mut FileState, failed: bool, reading: Reading) -> Result<ReloadSummary> {
-        seen.stamper.start();
-        let opened = |source| Error::Io { path: path.to_owned(), action: "open", source };
-        let now = seen.stamper.stamp(&fs::metadata(path).map_err(opened)?);
-        if !failed && seen.stamp.is_still(now) {
-            return Ok(ReloadSummary::default());
-        }
-        seen.stamp = Stamp::NONE;
-        let Some((content, metadata)) = read(path)? else {
-            seen.unread = Unread::Something;
-            return Err(fault(path, None, "was changed while it was read"));
-        };
-        seen.stamp = seen.stamper.stamp(&metadata);
-        warn(path, metadata.permissions().mode(), &mut seen.warned_of);
-        let lines = parse::parse(&content).map_err(|(line, problem)| fault(path, Some(line), problem))?;
-        let mut users = UserList::default();
-        for (name, stored) in lines {
-            users.insert(&name, stored);
-        }
-        let may_be_half = reading == Reading::Again
-            && !content.is_empty()
-            && !content.ends_with(b"\n")
-            && seen.stamper.is_fresh(&metadata);
-        self.replace(PasswordTable::new(users, self.hasher.clone()), !may_be_half).ok_or_else(|| {
-            (seen.stamp, seen.unread) = (Stamp::NONE, Unread::Something);
-            let line = content.split(|byte| *byte == b'\n').count();
-            fault(
-                path,
-                Some(line),
-                "has no line feed at its end, and the file was changed less than 2 s ago: half of it?",
-            )
-        })
     }
 
     /// `None`, and nothing is replaced, where something has changed that may not be.
@@ -353,34 +284,6 @@ impl Users {
     fn read<T>(&self, look: impl FnOnce(&Arc<PasswordTable>) -> T) -> T {
         look(&self.table.read().unwrap_or_else(PoisonError::into_inner))
     }
-}
-
-/// The whole content, and the file as it was just before; `None` for one that was changed meanwhile. The buffer never
-/// grows: growing would leave passwords behind.
-fn read(path: &Path) -> Result<Option<(Zeroizing<Vec<u8>>, fs::Metadata)>> {
-    let failed = |action| move |source| Error::Io { path: path.to_owned(), action, source };
-    let opened = regular_file::open(path, false).map_err(failed("open"))?;
-    let (file, metadata) = opened.ok_or_else(|| fault(path, None, "is not a regular file"))?;
-    let size = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
-    if size > MAX_FILE {
-        return Err(fault(path, None, "is larger than 16 MiB"));
-    }
-    let mut content = Zeroizing::new(vec![0; size + 1]);
-    let length = regular_file::fill(&file, &mut content, metadata.len()).map_err(failed("read"))?;
-    if length > size || !regular_file::is_unchanged(&file, &metadata).map_err(failed("read"))? {
-        return Ok(None);
-    }
-    content.truncate(length);
-    Ok(Some((content, metadata)))
-}
-
-/// Once for each mode.
-fn warn(path: &Path, mode: u32, warned_of: &mut u32) {
-    let mode = mode & 0o777;
-    if mode & 0o077 != 0 && *warned_of != mode {
-        log_warn!("{path:?} holds passwords, and others than its owner have access (mode {mode:03o}): chmod 600");
-    }
-    *warned_of = mode;
 }
 
 fn fault(path: &Path, line: Option<usize>, problem: &'static str) -> Error {

@@ -13,6 +13,7 @@ mod password;
 mod table;
 
 use std::hash::BuildHasher;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use zeroize::Zeroizing;
@@ -94,6 +95,23 @@ impl PlainSource {
             PlainSource::Callback(_, id) => evidence.holds_for(*id),
             #[cfg(feature = "tokio")]
             PlainSource::AsyncCallback(_, id) => evidence.holds_for(*id),
+        }
+    }
+
+    /// Whether there is a user of this name; `None` where only the program knows.
+    pub(crate) fn lists(&self, username: &[u8]) -> Option<bool> {
+        match self {
+            PlainSource::Table(table) => Some(table.has(username)),
+            PlainSource::File { file, .. } => Some(file.read(|table| table.has(username))),
+            _ => None,
+        }
+    }
+
+    /// The file that it follows.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match self {
+            PlainSource::File { file, .. } => Some(file.path()),
+            _ => None,
         }
     }
 

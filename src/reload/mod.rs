@@ -1,6 +1,7 @@
 //! Reloading: sources of keys and passwords that follow the disk, and what they report.
 
 mod report;
+mod single_file;
 mod stamp;
 mod store;
 mod warnings;
@@ -15,6 +16,9 @@ use std::time::SystemTime;
 use crate::error::Error;
 use crate::escape::EscapedPath;
 pub(crate) use report::{ReloadEvent, ReloadObserver};
+#[cfg(feature = "policy")]
+pub(crate) use single_file::FileContent;
+pub(crate) use single_file::{Reading, SingleFile};
 pub(crate) use stamp::{Stamp, Stamper};
 pub(crate) use store::{Source, Store, Unread};
 pub(crate) use warnings::warn_of_directory;
@@ -57,7 +61,7 @@ impl ReloadSummary {
         }
     }
 
-    pub(super) fn is_nothing(&self) -> bool {
+    pub(crate) fn is_nothing(&self) -> bool {
         (self.added, self.changed, self.removed) == (0, 0, 0)
     }
 }
@@ -125,6 +129,10 @@ impl StoreProblem {
         match error {
             Error::Certificate { path, line, problem } | Error::PasswordFile { path, line, problem } => {
                 StoreProblem { file: path.clone(), line: *line, what: (*problem).to_owned() }
+            }
+            #[cfg(feature = "policy")]
+            Error::PolicyFile { path, place, problem } => {
+                StoreProblem { file: path.clone(), line: place.map(|place| place.0), what: problem.clone() }
             }
             Error::Io { path, action, source } => {
                 StoreProblem { file: path.clone(), line: None, what: format!("cannot {action}: {source}") }

@@ -8,7 +8,7 @@ use super::announce;
 #[cfg(feature = "tokio")]
 use crate::callback::FutureVerdict;
 use crate::callback::{CallbackId, Peer, Verdict};
-use crate::curve::{CurveSource, KeyDirectory, KeySet, load_keys};
+use crate::curve::{CurveSource, KeyDirectory, KeySet, UserId, UserIdSource, load_keys};
 use crate::error::{Error, Result};
 use crate::keys::PublicKey;
 
@@ -72,9 +72,7 @@ impl Authenticator {
     /// ```
     pub fn configure_curve_store(&self, domain: &str, keys: &KeyDirectory) -> Result<()> {
         domains::check(domain)?;
-        let observer = self.reload_observer();
-        keys.observe(Arc::downgrade(&observer));
-        let source = CurveSource::Store { keys: keys.clone(), _observer: observer };
+        let source = self.key_directory_source(keys, None);
         if self.read().user_id.needs_file_names() {
             source.keep_file_names();
         }
@@ -216,6 +214,17 @@ impl Authenticator {
         self.set_curve(domain, CurveSource::AsyncCallback(Arc::new(callback), CallbackId::new()));
         log_debug!("domain {domain:?}: CURVE by an async callback");
         Ok(())
+    }
+
+    /// A source of this directory's keys. `user_id` names its clients, whatever the policy says about others.
+    pub(crate) fn key_directory_source(&self, keys: &KeyDirectory, user_id: Option<UserId>) -> CurveSource {
+        let observer = self.reload_observer();
+        keys.observe(Arc::downgrade(&observer));
+        let user_id = user_id.map(UserIdSource::Certificate);
+        if user_id.as_ref().is_some_and(UserIdSource::needs_file_names) {
+            keys.keep_file_names();
+        }
+        CurveSource::Store { keys: keys.clone(), user_id, _observer: observer }
     }
 
     fn set_curve(&self, domain: &str, source: CurveSource) {

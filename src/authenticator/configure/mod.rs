@@ -49,7 +49,7 @@ impl Authenticator {
     }
 
     /// Tells this policy's listeners of reloads, for as long as it lives and the observer is kept.
-    fn reload_observer(&self) -> Arc<ReloadObserver> {
+    pub(crate) fn reload_observer(&self) -> Arc<ReloadObserver> {
         let authenticator = self.weak_handle();
         Arc::new(move |event: &ReloadEvent| {
             let Some(authenticator) = authenticator() else { return };

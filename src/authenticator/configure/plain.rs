@@ -54,9 +54,7 @@ impl Authenticator {
     /// ```
     pub fn configure_plain_file(&self, domain: &str, passwords: &PasswordFile) -> Result<()> {
         domains::check(domain)?;
-        let observer = self.reload_observer();
-        passwords.observe(Arc::downgrade(&observer));
-        self.set_plain(domain, PlainSource::File { file: passwords.clone(), _observer: observer });
+        self.set_plain(domain, self.password_file_source(passwords));
         announce(domain, "PLAIN", "a password file", passwords.status().entries);
         Ok(())
     }
@@ -120,6 +118,13 @@ impl Authenticator {
         self.set_plain(domain, PlainSource::AsyncCallback(Arc::new(callback), CallbackId::new()));
         log_debug!("domain {domain:?}: PLAIN by an async callback");
         Ok(())
+    }
+
+    /// A source of this file's users.
+    pub(crate) fn password_file_source(&self, passwords: &PasswordFile) -> PlainSource {
+        let observer = self.reload_observer();
+        passwords.observe(Arc::downgrade(&observer));
+        PlainSource::File { file: passwords.clone(), _observer: observer }
     }
 
     fn set_plain(&self, domain: &str, source: PlainSource) {

@@ -6,7 +6,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_secs(300);
 
 fn limiter(failures: u32) -> (Arc<FailureLimiter>, Instant) {
-    let limiter = Arc::new(FailureLimiter::new(failures, WINDOW, PAUSE));
+    let limiter = Arc::new(FailureLimiter::new(FailureLimit::new(failures, WINDOW, PAUSE).unwrap()));
     let now = limiter.start;
     (limiter, now)
 }

@@ -1,0 +1,226 @@
+//! What may stand in a policy file. The doc comments are the descriptions of its JSON schema.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use serde::Deserialize;
+use serde::de::{self, Deserializer};
+use toml::Spanned;
+
+use crate::plain::Password;
+
+/// The policy of a ZeroMQ server: which clients zmq-auth accepts.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "cli", schemars(title = "zmq-auth policy"))]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct PolicyText {
+    /// Address rules, for all domains and mechanisms. Deny wins; with an allow rule, only what one covers is accepted.
+    pub(super) addresses: Option<Addresses>,
+    /// Limits on failures, callbacks and messages.
+    pub(super) limits: Option<Limits>,
+    /// Whether connected clients can be checked again.
+    pub(super) revocation: Option<Revocation>,
+    /// What each ZAP domain accepts; "*" stands for every domain without an entry of its own, for each mechanism apart.
+    #[serde(default)]
+    #[cfg_attr(feature = "cli", schemars(with = "BTreeMap<String, Domain>"))]
+    pub(super) domain: BTreeMap<Spanned<String>, Spanned<Domain>>,
+}
+
+#[derive(Deserialize, Hash)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct Addresses {
+    /// Addresses and subnets that are accepted, such as "10.0.0.7" and "fd00::/8".
+    #[cfg_attr(feature = "cli", schemars(with = "Option<Vec<String>>"))]
+    pub(super) allow: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Addresses and subnets that are refused.
+    #[cfg_attr(feature = "cli", schemars(with = "Option<Vec<String>>"))]
+    pub(super) deny: Option<Vec<Spanned<String>>>,
+    /// Users and groups that are accepted over ipc (Linux).
+    #[cfg_attr(feature = "cli", schemars(with = "Option<Vec<IpcRuleText>>"))]
+    pub(super) allow_ipc: Option<Spanned<Vec<IpcRuleText>>>,
+    /// Users and groups that are refused over ipc (Linux).
+    pub(super) deny_ipc: Option<Vec<IpcRuleText>>,
+}
+
+/// "any", or the number of a user or of a primary group.
+#[derive(Deserialize, Hash, Clone, Copy)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub(super) enum IpcRuleText {
+    Any,
+    User(u32),
+    Group(u32),
+}
+
+#[derive(Deserialize, Hash)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct Limits {
+    /// After so many wrong passwords of one address or user, a pause.
+    #[cfg_attr(feature = "cli", schemars(with = "Option<Failures>"))]
+    pub(super) failures: Option<Spanned<Failures>>,
+    /// How many callbacks may run, and how long; 64, 5 s and 1,024 otherwise.
+    #[cfg_attr(feature = "cli", schemars(with = "Option<Callbacks>"))]
+    pub(super) callbacks: Option<Spanned<Callbacks>>,
+    /// The largest message that a server takes, such as "1 MiB", or a number of bytes.
+    #[cfg_attr(feature = "cli", schemars(with = "Option<SizeText>"))]
+    pub(super) message_size: Option<Spanned<ByteSize>>,
+}
+
+/// A number of bytes, or text such as "1 MiB".
+#[cfg(feature = "cli")]
+#[derive(schemars::JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "it is there for the schema")]
+enum SizeText {
+    Bytes(u64),
+    Text(String),
+}
+
+#[derive(Deserialize, Hash)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct Failures {
+    /// How many wrong passwords.
+    pub(super) count: u32,
+    /// Within which time, such as "1m": 1 s to 1 day.
+    pub(super) within: TimeSpan,
+    /// How long the pause is, such as "5m": 1 s to 1 day.
+    pub(super) pause: TimeSpan,
+}
+
+#[derive(Deserialize, Hash)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct Callbacks {
+    /// How many callbacks run at once: 1 to 4,096.
+    pub(super) at_once: Option<usize>,
+    /// How many async callbacks are under way at once: 1 to 1,000,000.
+    pub(super) async_at_once: Option<usize>,
+    /// How long a callback may take, such as "5s": 1 ms to 1 h.
+    pub(super) deadline: Option<TimeSpan>,
+}
+
+#[derive(Deserialize, Hash)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct Revocation {
+    /// Marks clients, so that the server can check each message against the policy as it is then. It can't be taken back
+    /// while the server runs.
+    pub(super) checks: bool,
+}
+
+/// What one domain accepts. At least one mechanism must be named.
+#[derive(Deserialize, Hash)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct Domain {
+    /// NULL clients: "allow" or "deny".
+    pub(super) null: Option<NullText>,
+    /// PLAIN clients.
+    #[cfg_attr(feature = "cli", schemars(with = "Option<Plain>"))]
+    pub(super) plain: Option<Spanned<Plain>>,
+    /// CURVE clients.
+    #[cfg_attr(feature = "cli", schemars(with = "Option<Curve>"))]
+    pub(super) curve: Option<Spanned<Curve>>,
+    /// Whether GSSAPI clients are accepted, whom Kerberos has authenticated.
+    #[serde(default)]
+    pub(super) gssapi: bool,
+}
+
+#[derive(Deserialize, Hash, Clone, Copy)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub(super) enum NullText {
+    Allow,
+    Deny,
+}
+
+/// Where the users are: one of the two.
+#[derive(Deserialize, Hash)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct Plain {
+    /// A password file, as `zmq-auth passwd` writes it; relative to this file.
+    pub(super) file: Option<PathBuf>,
+    /// User names and clear passwords, for tests.
+    #[cfg_attr(feature = "cli", schemars(with = "Option<BTreeMap<String, String>>"))]
+    pub(super) clear_passwords: Option<BTreeMap<String, ClearPassword>>,
+}
+
+/// Which keys are accepted: one of `directory`, `keys` and `any`.
+#[derive(Deserialize, Hash)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct Curve {
+    /// A directory with a public certificate, `NAME.key`, for each client; relative to this file.
+    pub(super) directory: Option<PathBuf>,
+    /// Public keys as Z85 text, 40 characters each.
+    #[cfg_attr(feature = "cli", schemars(with = "Option<Vec<String>>"))]
+    pub(super) keys: Option<Vec<Spanned<String>>>,
+    /// Accepts every client that has some key.
+    #[serde(default)]
+    pub(super) any: bool,
+    /// The user id of a client of the directory: "key", "name" (its file's), or the value of a metadata field.
+    #[cfg_attr(feature = "cli", schemars(with = "Option<UserIdText>"))]
+    pub(super) user_id: Option<Spanned<UserIdText>>,
+}
+
+#[derive(Deserialize, Hash)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub(super) enum UserIdText {
+    /// The Z85 text of the client's key.
+    Key,
+    /// The name of the certificate's file, without `.key`.
+    Name,
+    /// The value of this field of the certificate's metadata.
+    Metadata(String),
+}
+
+/// `"5m"`, `"1h 30m"`.
+#[derive(Clone, Copy, Hash)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+pub(super) struct TimeSpan(#[cfg_attr(feature = "cli", schemars(with = "String"))] pub(super) Duration);
+
+impl<'de> Deserialize<'de> for TimeSpan {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(TimeSpanVisitor)
+    }
+}
+
+struct TimeSpanVisitor;
+
+impl de::Visitor<'_> for TimeSpanVisitor {
+    type Value = TimeSpan;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a time such as \"30s\", \"5m\" or \"1h\"")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<TimeSpan, E> {
+        let span: Option<jiff::SignedDuration> = text.parse().ok();
+        let span = span.and_then(|span| Duration::try_from(span).ok());
+        span.map(TimeSpan).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+    }
+}
+
+pub(super) struct ClearPassword(pub(super) Password);
+
+impl<'de> Deserialize<'de> for ClearPassword {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|password| ClearPassword(password.into()))
+    }
+}
+
+impl Hash for ClearPassword {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.as_bytes().hash(state);
+    }
+}

@@ -1,0 +1,416 @@
+//! A whole policy in a file that follows the disk.
+
+mod format;
+mod read;
+mod stores;
+
+use std::fmt;
+use std::hash::RandomState;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use crate::authenticator::{Authenticator, Names};
+use crate::error::{Error, Result};
+use crate::escape::EscapedPath;
+use crate::reload::{
+    FileContent, Reading, ReloadObserver, ReloadSummary, SingleFile, Source, Store, StoreProblem, StoreStatus, Unread,
+    lock,
+};
+use read::Tables;
+use stores::Stores;
+
+/// A policy in a TOML file, which follows the disk: by [`reload`](Self::reload), or by itself after `watch` (feature
+/// `watch`). A clone is a handle on the same file.
+///
+/// ```toml
+/// [addresses]
+/// allow = ["10.0.0.0/8", "::1"]
+/// deny = ["10.0.0.66"]
+/// allow_ipc = [{ user = 1000 }, { group = 27 }]          # or "any"; Linux
+///
+/// [limits]
+/// failures = { count = 20, within = "1m", pause = "5m" } # wrong passwords
+/// callbacks = { at_once = 64, deadline = "5s", async_at_once = 1024 }
+/// message_size = "1 MiB"                                 # see `PolicyFile::message_size`
+///
+/// [revocation]
+/// checks = true                                          # for `is_still_allowed`
+///
+/// [domain.lab]
+/// curve = { directory = "clients", user_id = "name" }    # or "key", or { metadata = "name" }
+/// plain = { file = "passwords" }
+/// null = "deny"                                          # or "allow"
+///
+/// [domain."*"]                                           # every domain without a source of its own
+/// curve = { keys = ["rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7"] } # or { any = true }
+/// plain = { clear_passwords = { alice = "for a test" } }
+/// gssapi = true
+/// ```
+///
+/// Each line does what the call of [`Authenticator`] for it does, and a table that isn't there leaves the default of a new
+/// [`Authenticator`]: NULL clients are accepted, all others refused. Relative paths start from the file's directory. What
+/// the format doesn't know is an error with its line and column. So is an empty allow list, which would keep nobody out,
+/// and a domain without a mechanism, which `"*"` would decide. Callbacks can't stand in a file: set them on
+/// [`authenticator`](Self::authenticator).
+///
+/// A reload replaces at once all that the file named before or names now. Whatever else the program has configured stays.
+/// Failures that were counted stay counted. **A bad file changes nothing**: [`status`](Self::status), the log and an event
+/// say what is wrong with it. The key directories and password files that it names are reloaded with it, and each keeps
+/// what was good when it has a problem.
+///
+/// The file is replaced by a rename, as described at [`PasswordFile`](crate::PasswordFile). When it has `clear_passwords`,
+/// nobody but its owner should be able to read it; this is warned about. Clear passwords are meant for tests: the parser's
+/// copies of them aren't wiped from memory.
+///
+/// ```
+/// use zmq_auth::PolicyFile;
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("policy.toml");
+/// std::fs::write(&path, "[domain.lab]\nplain = { clear_passwords = { alice = \"for a test\" } }\nnull = \"deny\"\n")?;
+/// let policy = PolicyFile::open(&path)?;
+/// let context = zmq_auth::zmq::Context::new();
+/// let _running = policy.authenticator().start(&context)?;
+///
+/// std::fs::write(&path, "[domain.lab]\nplain = \"bob\"\n")?;
+/// let error = policy.reload().unwrap_err(); // and the policy is what it was
+/// assert!(error.to_string().ends_with("policy.toml:2:9: this value can't stand here; expected a table"), "{error}");
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct PolicyFile {
+    store: Store<PolicySource>,
+    // Publishes the reloads of the file itself.
+    _observer: Arc<ReloadObserver>,
+}
+
+/// The policy that the file is put in force in.
+struct PolicySource {
+    authenticator: Authenticator,
+    hasher: RandomState,
+    in_force: Mutex<InForce>,
+}
+
+/// What the file said when it was last put in force.
+#[derive(Default)]
+struct InForce {
+    names: Names,
+    tables: Tables,
+    stores: Stores,
+    message_size: Option<u64>,
+    has_clear_passwords: bool,
+    #[cfg(feature = "watch")]
+    watched: bool,
+}
+
+impl PolicyFile {
+    /// Reads a file and the stores that it names into a new [`Authenticator`].
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file can't be read; [`Error::PolicyFile`], with line and column, for what is wrong in it, and
+    /// for a store that it names and that can't be opened.
+    ///
+    /// ```
+    /// # use zmq_auth::{Error, PolicyFile};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("policy.toml");
+    /// std::fs::write(&path, "[addresses]\nallow = [\"10.0.0.0/33\"]\n")?;
+    /// assert!(matches!(PolicyFile::open(&path), Err(Error::PolicyFile { place: Some((2, 10)), .. })));
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let authenticator = Authenticator::new();
+        let observer = authenticator.reload_observer();
+        let source = PolicySource { authenticator, hasher: RandomState::new(), in_force: Mutex::default() };
+        let store = Store::open(path.as_ref(), source, SingleFile::new())?;
+        store.observe(Arc::downgrade(&observer));
+        Ok(PolicyFile { store, _observer: observer })
+    }
+
+    /// All that is wrong with a file and with the stores that it names, in the order of its lines; nothing for a good one.
+    /// Of what is no TOML, or no policy by its grammar, only the first problem is known.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file can't be read.
+    ///
+    /// ```
+    /// # use zmq_auth::PolicyFile;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("policy.toml");
+    /// std::fs::write(&path, "[addresses]\nallow = [\"10.0.0.0/33\"]\ndeny = [\"localhost\"]\n")?;
+    /// let lines: Vec<_> = PolicyFile::problems(&path)?.iter().map(|problem| problem.line).collect();
+    /// assert_eq!(lines, [Some(2), Some(3)]);
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    pub fn problems(path: impl AsRef<Path>) -> Result<Vec<StoreProblem>> {
+        let path = path.as_ref();
+        let mut found = Vec::new();
+        let read = SingleFile::new().compare(path, Reading::First, fault, |content, _| {
+            let authenticator = Authenticator::new();
+            let result =
+                read::read(&content.bytes, parent(path), &Stores::default(), &RandomState::new(), &authenticator);
+            let problems = result.err().unwrap_or_default();
+            found = problems.into_iter().map(|problem| StoreProblem::new(&problem.into_error(path), path)).collect();
+            Ok(Some(ReloadSummary::default()))
+        });
+        match read {
+            Err(error @ Error::Io { .. }) => Err(error),
+            Err(error) => Ok(vec![StoreProblem::new(&error, path)]),
+            Ok(_) => {
+                found.sort_by_key(|problem| problem.line);
+                Ok(found)
+            }
+        }
+    }
+
+    /// The policy that the file is in force in: start it, and configure callbacks and whatever else the file doesn't say.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("policy.toml");
+    /// # std::fs::write(&path, "")?;
+    /// let policy = zmq_auth::PolicyFile::open(&path)?;
+    /// policy.authenticator().configure_null_callback("health", |peer| peer.ip().is_some())?;
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    pub fn authenticator(&self) -> &Authenticator {
+        &self.store.source().authenticator
+    }
+
+    /// Compares the file, and the stores that it names, with the disk, and puts in force what has changed. The summary
+    /// counts the file's tables.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and all that the file says stays as it was; the stores are reloaded all the same. Else the
+    /// first error of a store, which stays as it was; the file and the other stores are up to date then.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("policy.toml");
+    /// # std::fs::write(&path, "")?;
+    /// let policy = zmq_auth::PolicyFile::open(&path)?;
+    /// std::fs::write(&path, "[domain.lab]\nnull = \"deny\"\n")?;
+    /// assert_eq!(policy.reload()?.added, 1);
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    pub fn reload(&self) -> Result<ReloadSummary> {
+        let before = lock(&self.store.source().in_force).stores.clone();
+        let stores_reloaded = before.reload();
+        let summary = self.store.reload()?;
+        stores_reloaded.map(|()| summary)
+    }
+
+    /// The file as it is now, and what is wrong with it; `entries` are its tables.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("policy.toml");
+    /// # std::fs::write(&path, "[domain.lab]\nnull = \"deny\"\n")?;
+    /// assert_eq!(zmq_auth::PolicyFile::open(&path)?.status().entries, 1);
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    pub fn status(&self) -> StoreStatus {
+        self.store.status()
+    }
+
+    /// The key directories and password files that it names, each with its status.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("policy.toml");
+    /// # std::fs::create_dir(dir.path().join("clients"))?;
+    /// # std::fs::write(&path, "[domain.lab]\ncurve = { directory = \"clients\" }\n")?;
+    /// for (path, status) in zmq_auth::PolicyFile::open(&path)?.stores() {
+    ///     println!("{}: {} keys or users", path.display(), status.entries);
+    /// }
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    pub fn stores(&self) -> Vec<(PathBuf, StoreStatus)> {
+        let stores = lock(&self.store.source().in_force).stores.clone();
+        stores.statuses()
+    }
+
+    /// The largest message that the file wants a server to take, in bytes. It is an option of the socket, which an
+    /// [`Authenticator`] has no hold of: set it before `bind`.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("policy.toml");
+    /// # std::fs::write(&path, "[limits]\nmessage_size = \"1 MiB\"\n")?;
+    /// # let server = zmq_auth::zmq::Context::new().socket(zmq_auth::zmq::REP)?;
+    /// let policy = zmq_auth::PolicyFile::open(&path)?;
+    /// if let Some(bytes) = policy.message_size() {
+    ///     server.set_maxmsgsize(bytes as i64)?; // at most i64::MAX
+    /// }
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    pub fn message_size(&self) -> Option<u64> {
+        lock(&self.store.source().in_force).message_size
+    }
+
+    /// The file.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("policy.toml");
+    /// # std::fs::write(&path, "")?;
+    /// assert_eq!(zmq_auth::PolicyFile::open(&path)?.path(), path);
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    pub fn path(&self) -> &Path {
+        self.store.path()
+    }
+
+    /// From now on, follows the disk by itself, as [`PasswordFile::watch`](crate::PasswordFile::watch) does; so do the
+    /// stores that it names now or later. Two threads for each of them.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the system can't watch one of their directories, or there is no thread to be had.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("policy.toml");
+    /// # std::fs::write(&path, "")?;
+    /// let policy = zmq_auth::PolicyFile::open(&path)?;
+    /// policy.watch()?;
+    /// assert!(policy.status().watched);
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    #[cfg(feature = "watch")]
+    pub fn watch(&self) -> Result<()> {
+        {
+            let mut in_force = lock(&self.store.source().in_force);
+            in_force.stores.watch()?;
+            in_force.watched = true;
+        }
+        self.store.watch()
+    }
+
+    /// The JSON schema of policy files, made from the types that read them.
+    ///
+    /// ```
+    /// assert_eq!(zmq_auth::PolicyFile::json_schema()["title"], "zmq-auth policy");
+    /// ```
+    #[cfg(feature = "cli")]
+    pub fn json_schema() -> serde_json::Value {
+        schemars::schema_for!(format::PolicyText).to_value()
+    }
+}
+
+impl PolicySource {
+    fn read(&self, path: &Path, seen: &mut SingleFile, reading: Reading) -> Result<ReloadSummary> {
+        let result = seen.compare(path, reading, fault, |content, unread| self.take(path, content, unread));
+        if lock(&self.in_force).has_clear_passwords {
+            seen.warn_of_mode(path);
+        }
+        result
+    }
+
+    /// `None`, and nothing is changed, where something has changed that may not.
+    fn take(&self, path: &Path, content: &FileContent, unread: &mut Unread) -> Result<Option<ReloadSummary>> {
+        let mut in_force = lock(&self.in_force);
+        let read = read::read(&content.bytes, parent(path), &in_force.stores, &self.hasher, &self.authenticator);
+        let read = read.map_err(|problems| {
+            *unread = problems.iter().map(|problem| problem.unread).max().unwrap_or_default();
+            let first = problems.into_iter().next();
+            first.map_or_else(|| fault(path, None, "can't be read"), |problem| problem.into_error(path))
+        })?;
+        let summary = compare(&in_force.tables, &read.tables);
+        if summary.is_nothing() {
+            return Ok(Some(summary));
+        }
+        if !content.may_change {
+            return Ok(None);
+        }
+        #[cfg(feature = "watch")]
+        if in_force.watched {
+            read.stores.watch()?;
+        }
+        let names = read.content.names();
+        self.authenticator.replace(&in_force.names, read.content)?;
+        let now = InForce {
+            names,
+            tables: read.tables,
+            stores: read.stores,
+            message_size: read.message_size,
+            has_clear_passwords: read.has_clear_passwords,
+            #[cfg(feature = "watch")]
+            watched: in_force.watched,
+        };
+        let before = std::mem::replace(&mut *in_force, now);
+        let stores = in_force.stores.statuses();
+        drop(in_force);
+        // The end of a store waits for the thread that watches it.
+        drop(before);
+        for (store, _) in stores.iter().filter(|(_, status)| status.entries == 0) {
+            log_warn!("{}: {} is empty: it accepts nobody", EscapedPath(path), EscapedPath(store));
+        }
+        Ok(Some(summary))
+    }
+}
+
+impl Source for PolicySource {
+    type Seen = SingleFile;
+    const ENTRIES: &'static str = "tables";
+
+    fn reload(&self, path: &Path, seen: &mut SingleFile) -> Result<ReloadSummary> {
+        self.read(path, seen, Reading::Again)
+    }
+
+    fn open(&self, path: &Path, seen: &mut SingleFile) -> Result<ReloadSummary> {
+        self.read(path, seen, Reading::First)
+    }
+
+    fn entries(&self) -> usize {
+        lock(&self.in_force).tables.len()
+    }
+
+    fn files(&self, _: &SingleFile) -> usize {
+        1
+    }
+
+    // A file with a problem is an error as a whole.
+    fn problems(&self, _: &SingleFile) -> Vec<StoreProblem> {
+        Vec::new()
+    }
+
+    fn unread(&self, seen: &SingleFile) -> Unread {
+        seen.unread
+    }
+
+    #[cfg(feature = "watch")]
+    fn directory<'p>(&self, path: &'p Path) -> &'p Path {
+        parent(path)
+    }
+
+    #[cfg(feature = "watch")]
+    fn has_changed_unseen(&self, path: &Path, seen: &mut SingleFile) -> bool {
+        seen.has_changed(path)
+    }
+}
+
+fn compare(before: &Tables, now: &Tables) -> ReloadSummary {
+    let mut summary = ReloadSummary { read: 1, ..ReloadSummary::default() };
+    for (name, hash) in now {
+        match before.get(name) {
+            None => summary.added += 1,
+            Some(known) => summary.changed += usize::from(known != hash),
+        }
+    }
+    summary.removed = before.keys().filter(|name| !now.contains_key(*name)).count();
+    summary
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or(path)
+}
+
+fn fault(path: &Path, line: Option<usize>, problem: &'static str) -> Error {
+    Error::PolicyFile { path: path.to_owned(), place: line.map(|line| (line, 1)), problem: problem.into() }
+}
+
+impl fmt::Debug for PolicyFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PolicyFile").field("path", &self.path()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,291 @@
+//! Reading a policy file: from its text to sources that can be put in force, or to all that is wrong with it.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
+use std::path::Path;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use toml::Spanned;
+
+use super::format::{
+    Addresses, Callbacks, Curve, Domain, IpcRuleText, Limits, NullText, Plain, PolicyText, UserIdText,
+};
+use super::stores::Stores;
+use crate::address::{IpcRule, parse_rule};
+use crate::authenticator::{
+    Authenticator, CallbackLimit, FailureLimit, PolicyContent, Sources, check_async_at_once, check_domain,
+};
+use crate::curve::{CurveSource, KeySet, UserId};
+use crate::error::{Error, Result};
+use crate::keys::PublicKey;
+use crate::null::{NullAccess, NullSource};
+use crate::plain::{PasswordTable, PlainSource};
+use crate::reload::Unread;
+
+/// What a policy file says, ready to be put in force.
+pub(super) struct ReadPolicy {
+    pub(super) content: PolicyContent,
+    /// The largest message, in bytes.
+    pub(super) message_size: Option<u64>,
+    /// The stores that it names.
+    pub(super) stores: Stores,
+    pub(super) tables: Tables,
+    pub(super) has_clear_passwords: bool,
+}
+
+/// Short hashes of the file's tables, by their names: they show which have changed.
+pub(super) type Tables = BTreeMap<String, u64>;
+
+/// What is wrong with a policy file, and where.
+pub(super) struct Problem {
+    place: Option<(usize, usize)>,
+    text: String,
+    /// What could not be read, and may be later.
+    pub(super) unread: Unread,
+}
+
+impl Problem {
+    pub(super) fn into_error(self, path: &Path) -> Error {
+        Error::PolicyFile { path: path.to_owned(), place: self.place, problem: self.text }
+    }
+}
+
+/// Reads the file's text. Stores that `stores` has are used as they are; the others are opened. There is one problem at
+/// least in an `Err`: the first of the grammar, or all of what is said.
+pub(super) fn read(
+    bytes: &[u8],
+    directory: &Path,
+    stores: &Stores,
+    hasher: &RandomState,
+    authenticator: &Authenticator,
+) -> Result<ReadPolicy, Vec<Problem>> {
+    let nowhere = |text: &str| Problem { place: None, text: text.into(), unread: Unread::Nothing };
+    let text = std::str::from_utf8(bytes).map_err(|_| vec![nowhere("is not UTF-8")])?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let parsed: PolicyText = toml::from_str(text).map_err(|error| {
+        let place = error.span().map(|span| place_of(text, span.start));
+        vec![Problem { place, text: grammar_problem(error.message()), unread: Unread::Nothing }]
+    })?;
+    let tables = tables(&parsed, hasher);
+    let mut reader =
+        Reader { text, directory, known: stores, used: Stores::default(), authenticator, problems: Vec::new() };
+    let (content, message_size) = reader.policy(&parsed);
+    if !reader.problems.is_empty() {
+        return Err(reader.problems);
+    }
+    let is_clear = |domain: &Spanned<Domain>| {
+        domain.get_ref().plain.as_ref().is_some_and(|plain| plain.get_ref().clear_passwords.is_some())
+    };
+    let has_clear_passwords = parsed.domain.values().any(is_clear);
+    Ok(ReadPolicy { content, message_size, stores: reader.used, tables, has_clear_passwords })
+}
+
+/// The parser's message without the value that it quotes: that may be a password.
+fn grammar_problem(message: &str) -> String {
+    let quotes_a_value = ["invalid type: ", "invalid value: ", "unknown variant "];
+    if !quotes_a_value.iter().any(|start| message.starts_with(start)) {
+        return message.replace('\n', " ");
+    }
+    match message.rsplit_once(", expected ") {
+        Some((_, expected)) => format!("this value can't stand here; expected {expected}"),
+        None => "this value can't stand here".into(),
+    }
+}
+
+/// Line and column of a byte, counted from 1.
+fn place_of(text: &str, byte: usize) -> (usize, usize) {
+    let before = text.get(..byte).unwrap_or(text);
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    (before.matches('\n').count() + 1, line.chars().count() + 1)
+}
+
+fn tables(parsed: &PolicyText, hasher: &RandomState) -> Tables {
+    let mut tables = Tables::new();
+    let mut add = |name: String, hash: Option<u64>| tables.extend(hash.map(|hash| (name, hash)));
+    add("addresses".into(), parsed.addresses.as_ref().map(|table| hasher.hash_one(table)));
+    add("limits".into(), parsed.limits.as_ref().map(|table| hasher.hash_one(table)));
+    add("revocation".into(), parsed.revocation.as_ref().map(|table| hasher.hash_one(table)));
+    for (name, domain) in &parsed.domain {
+        add(format!("domain.{}", name.get_ref()), Some(hasher.hash_one(domain)));
+    }
+    tables
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    directory: &'a Path,
+    known: &'a Stores,
+    used: Stores,
+    authenticator: &'a Authenticator,
+    problems: Vec<Problem>,
+}
+
+impl Reader<'_> {
+    fn problem(&mut self, span: Range<usize>, text: impl Into<String>) {
+        let place = Some(place_of(self.text, span.start));
+        self.problems.push(Problem { place, text: text.into(), unread: Unread::Nothing });
+    }
+
+    /// The value; what is wrong with it is kept.
+    fn take<T>(&mut self, span: Range<usize>, value: Result<T>) -> Option<T> {
+        value.map_err(|error| self.problem(span, error.to_string())).ok()
+    }
+
+    /// The store; what is wrong with it may pass by itself.
+    fn take_store<T>(&mut self, span: Range<usize>, store: Result<T>) -> Option<T> {
+        let error = match store {
+            Ok(store) => return Some(store),
+            Err(error) => error,
+        };
+        let (place, unread) = (Some(place_of(self.text, span.start)), Unread::of(&error).max(Unread::Something));
+        self.problems.push(Problem { place, text: error.to_string(), unread });
+        None
+    }
+
+    fn policy(&mut self, parsed: &PolicyText) -> (PolicyContent, Option<u64>) {
+        let mut content = PolicyContent::default();
+        if let Some(addresses) = &parsed.addresses {
+            self.addresses(addresses, &mut content);
+        }
+        let message_size = parsed.limits.as_ref().and_then(|limits| self.limits(limits, &mut content));
+        content.mark_clients = parsed.revocation.as_ref().is_some_and(|revocation| revocation.checks);
+        for (name, domain) in &parsed.domain {
+            if self.take(name.span(), check_domain(name.get_ref())).is_none() {
+                continue;
+            }
+            let sources = self.domain(domain.get_ref());
+            if sources.is_empty() && self.problems.is_empty() {
+                let what = "the domain names no mechanism, so \"*\" would decide: add null = \"deny\", or leave it out";
+                self.problem(name.span(), what);
+            }
+            content.domains.insert(name.get_ref().clone(), sources);
+        }
+        (content, message_size)
+    }
+
+    fn addresses(&mut self, addresses: &Addresses, content: &mut PolicyContent) {
+        const EMPTY: &str = "an empty allow list keeps nobody out: leave it out, or name who is accepted";
+        if let Some(list) = &addresses.allow {
+            if list.get_ref().is_empty() {
+                self.problem(list.span(), EMPTY);
+            }
+            content.allow = Some(self.rules(list.get_ref()));
+        }
+        content.deny = addresses.deny.as_ref().map(|list| self.rules(list));
+        if let Some(list) = &addresses.allow_ipc {
+            if list.get_ref().is_empty() {
+                self.problem(list.span(), EMPTY);
+            }
+            content.allow_ipc = Some(ipc_rules(list.get_ref()));
+        }
+        content.deny_ipc = addresses.deny_ipc.as_deref().map(ipc_rules);
+    }
+
+    fn rules(&mut self, rules: &[Spanned<String>]) -> Vec<IpNet> {
+        rules.iter().filter_map(|rule| self.take(rule.span(), parse_rule(rule.get_ref()))).collect()
+    }
+
+    fn limits(&mut self, limits: &Limits, content: &mut PolicyContent) -> Option<u64> {
+        if let Some(failures) = &limits.failures {
+            let table = failures.get_ref();
+            let limit = FailureLimit::new(table.count, table.within.0, table.pause.0);
+            content.failures = self.take(failures.span(), limit);
+        }
+        if let Some(callbacks) = &limits.callbacks {
+            let Callbacks { at_once, async_at_once, deadline } = callbacks.get_ref();
+            if at_once.is_some() || deadline.is_some() {
+                let default = CallbackLimit::DEFAULT;
+                let deadline: Duration = deadline.map_or(default.deadline, |deadline| deadline.0);
+                let limit = CallbackLimit::new(at_once.unwrap_or(default.at_once), deadline);
+                content.callbacks = self.take(callbacks.span(), limit);
+            }
+            content.async_callbacks =
+                async_at_once.and_then(|at_once| self.take(callbacks.span(), check_async_at_once(at_once)));
+        }
+        let size = limits.message_size.as_ref()?;
+        let bytes = size.get_ref().as_u64();
+        if !(MIN_MESSAGE_SIZE..=i64::MAX.unsigned_abs()).contains(&bytes) {
+            self.problem(size.span(), "must be at least 4 KiB: handshakes are messages too");
+        }
+        Some(bytes)
+    }
+
+    fn domain(&mut self, domain: &Domain) -> Sources {
+        let access = |text| match text {
+            NullText::Allow => NullAccess::Allow,
+            NullText::Deny => NullAccess::Deny,
+        };
+        Sources {
+            null: domain.null.map(|text| NullSource::Access(access(text))),
+            plain: domain.plain.as_ref().and_then(|plain| self.plain(plain)),
+            curve: domain.curve.as_ref().and_then(|curve| self.curve(curve)),
+            gssapi: domain.gssapi.then_some(()),
+        }
+    }
+
+    fn plain(&mut self, plain: &Spanned<Plain>) -> Option<PlainSource> {
+        match plain.get_ref() {
+            Plain { file: Some(file), clear_passwords: None } => {
+                let opened = self.used.password_file(&self.directory.join(file), self.known);
+                let file = self.take_store(plain.span(), opened)?;
+                Some(self.authenticator.password_file_source(&file))
+            }
+            Plain { file: None, clear_passwords: Some(users) } => {
+                let users = users.iter().map(|(name, password)| (name.as_str(), password.0.clone()));
+                let table = PasswordTable::from_passwords(users);
+                Some(PlainSource::Table(self.take(plain.span(), table)?))
+            }
+            _ => {
+                self.problem(plain.span(), "must name one of file and clear_passwords");
+                None
+            }
+        }
+    }
+
+    fn curve(&mut self, curve: &Spanned<Curve>) -> Option<CurveSource> {
+        let Curve { directory, keys, any, user_id } = curve.get_ref();
+        if let (Some(user_id), None) = (user_id, directory) {
+            self.problem(user_id.span(), "user_id is for a directory alone: these clients have their keys as user ids");
+            return None;
+        }
+        match (directory, keys, any) {
+            (Some(directory), None, false) => {
+                let opened = self.used.key_directory(&self.directory.join(directory), self.known);
+                let keys = self.take_store(curve.span(), opened)?;
+                let user_id = match user_id.as_ref().map(Spanned::get_ref) {
+                    None | Some(UserIdText::Key) => UserId::Key,
+                    Some(UserIdText::Name) => UserId::FileName,
+                    Some(UserIdText::Metadata(name)) => UserId::Metadata(name.clone()),
+                };
+                Some(self.authenticator.key_directory_source(&keys, Some(user_id)))
+            }
+            (None, Some(keys), false) => {
+                let mut set = KeySet::default();
+                for key in keys {
+                    let parsed = key.get_ref().parse::<PublicKey>();
+                    set.extend(self.take(key.span(), parsed));
+                }
+                Some(CurveSource::Keys(set))
+            }
+            (None, None, true) => Some(CurveSource::Any),
+            _ => {
+                self.problem(curve.span(), "must name one of directory, keys and any = true");
+                None
+            }
+        }
+    }
+}
+
+/// What a handshake needs, with some metadata.
+const MIN_MESSAGE_SIZE: u64 = 4096;
+
+fn ipc_rules(rules: &[IpcRuleText]) -> Vec<IpcRule> {
+    let rule = |rule: &IpcRuleText| match *rule {
+        IpcRuleText::Any => IpcRule::Any,
+        IpcRuleText::User(user) => IpcRule::User(user),
+        IpcRuleText::Group(group) => IpcRule::Group(group),
+    };
+    rules.iter().map(rule).collect()
+}

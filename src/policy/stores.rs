@@ -1,0 +1,60 @@
+//! The key directories and password files that a policy file names.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::curve::KeyDirectory;
+use crate::error::Result;
+use crate::plain::PasswordFile;
+use crate::reload::StoreStatus;
+
+/// By their paths, each once, however many domains use it.
+#[derive(Default, Clone)]
+pub(super) struct Stores {
+    directories: BTreeMap<PathBuf, KeyDirectory>,
+    files: BTreeMap<PathBuf, PasswordFile>,
+}
+
+impl Stores {
+    /// The directory; of those that `known` has, the same one.
+    pub(super) fn key_directory(&mut self, path: &Path, known: &Stores) -> Result<KeyDirectory> {
+        find_or_open(&mut self.directories, &known.directories, path, KeyDirectory::open)
+    }
+
+    /// The password file; of those that `known` has, the same one.
+    pub(super) fn password_file(&mut self, path: &Path, known: &Stores) -> Result<PasswordFile> {
+        find_or_open(&mut self.files, &known.files, path, PasswordFile::open)
+    }
+
+    /// Reloads all of them, and returns the first error: what could not be read stays as it was.
+    pub(super) fn reload(&self) -> Result<()> {
+        let directories = self.directories.values().map(|directory| directory.reload().map(drop));
+        let files = self.files.values().map(|file| file.reload().map(drop));
+        directories.chain(files).fold(Ok(()), |first, reload| first.and(reload))
+    }
+
+    /// Each follows the disk from now on.
+    #[cfg(feature = "watch")]
+    pub(super) fn watch(&self) -> Result<()> {
+        self.directories.values().try_for_each(KeyDirectory::watch)?;
+        self.files.values().try_for_each(PasswordFile::watch)
+    }
+
+    pub(super) fn statuses(&self) -> Vec<(PathBuf, StoreStatus)> {
+        let directories = self.directories.iter().map(|(path, directory)| (path.clone(), directory.status()));
+        let files = self.files.iter().map(|(path, file)| (path.clone(), file.status()));
+        directories.chain(files).collect()
+    }
+}
+
+fn find_or_open<S: Clone>(
+    used: &mut BTreeMap<PathBuf, S>,
+    known: &BTreeMap<PathBuf, S>,
+    path: &Path,
+    open: fn(PathBuf) -> Result<S>,
+) -> Result<S> {
+    let found = used.get(path).or_else(|| known.get(path)).cloned();
+    let store = found.map_or_else(|| open(path.to_owned()), Ok)?;
+    used.insert(path.to_owned(), store.clone());
+    Ok(store)
+}

@@ -1,0 +1,146 @@
+//! What is remembered of a source that is one file: when it has to be read again, and when it may be half-written.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use super::{ReloadSummary, Stamp, Stamper, Unread, warn_of_directory};
+use crate::error::{Error, Result};
+use crate::regular_file;
+
+/// The most that is read of such a file: 16 MiB.
+const MAX_FILE: usize = 16 * 1024 * 1024;
+
+/// The file as it was when it was last read.
+pub(crate) struct SingleFile {
+    stamper: Stamper,
+    stamp: Stamp,
+    /// It could not be used: to be read again even if it is still the same.
+    failed: bool,
+    pub(crate) unread: Unread,
+    warned_of: u32,
+    warned_of_directory: u32,
+}
+
+/// Whether the file is read for the first time: then it is taken as it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    First,
+    Again,
+}
+
+/// The whole file.
+pub(crate) struct FileContent {
+    pub(crate) bytes: Zeroizing<Vec<u8>>,
+    /// Whether it may replace what is in force. A file without a line feed at its end that was changed a moment ago may
+    /// be half of what it is to be.
+    pub(crate) may_change: bool,
+}
+
+/// The error for a file of this kind with a problem, on a line if one is to blame.
+pub(crate) type Fault = fn(&Path, Option<usize>, &'static str) -> Error;
+
+impl SingleFile {
+    pub(crate) fn new() -> Self {
+        SingleFile {
+            stamper: Stamper::new(),
+            stamp: Stamp::NONE,
+            failed: false,
+            unread: Unread::Nothing,
+            warned_of: 0,
+            warned_of_directory: 0,
+        }
+    }
+
+    /// Compares with the disk, and hands the file over to `take` if it has to be read. `take` replaces what is in force;
+    /// it returns `None`, and replaces nothing, where something has changed that may not.
+    pub(crate) fn compare(
+        &mut self,
+        path: &Path,
+        reading: Reading,
+        fault: Fault,
+        take: impl FnOnce(&FileContent, &mut Unread) -> Result<Option<ReloadSummary>>,
+    ) -> Result<ReloadSummary> {
+        warn_of_directory(path.parent().unwrap_or(path), true, &mut self.warned_of_directory);
+        self.unread = Unread::Nothing;
+        // Until it is clear that it hasn't, it has.
+        let had_failed = std::mem::replace(&mut self.failed, true);
+        let result = self.read_if_changed(path, reading, had_failed, fault, take);
+        self.failed = result.is_err();
+        result
+    }
+
+    fn read_if_changed(
+        &mut self,
+        path: &Path,
+        reading: Reading,
+        had_failed: bool,
+        fault: Fault,
+        take: impl FnOnce(&FileContent, &mut Unread) -> Result<Option<ReloadSummary>>,
+    ) -> Result<ReloadSummary> {
+        self.stamper.start();
+        let opened = |source| Error::Io { path: path.to_owned(), action: "open", source };
+        let now = self.stamper.stamp(&fs::metadata(path).map_err(opened)?);
+        if !had_failed && self.stamp.is_still(now) {
+            return Ok(ReloadSummary::default());
+        }
+        self.stamp = Stamp::NONE;
+        let Some((bytes, metadata)) = read(path, fault)? else {
+            self.unread = Unread::Something;
+            return Err(fault(path, None, "was changed while it was read"));
+        };
+        self.stamp = self.stamper.stamp(&metadata);
+        let may_be_half = reading == Reading::Again
+            && !bytes.is_empty()
+            && !bytes.ends_with(b"\n")
+            && self.stamper.is_fresh(&metadata);
+        let content = FileContent { bytes, may_change: !may_be_half };
+        take(&content, &mut self.unread)?.ok_or_else(|| {
+            (self.stamp, self.unread) = (Stamp::NONE, Unread::Something);
+            let line = content.bytes.split(|byte| *byte == b'\n').count();
+            let problem = "has no line feed at its end, and the file was changed less than 2 s ago: half of it?";
+            fault(path, Some(line), problem)
+        })
+    }
+
+    /// Whether a stat finds a change. An error is reported once.
+    #[cfg(feature = "watch")]
+    pub(crate) fn has_changed(&mut self, path: &Path) -> bool {
+        self.stamper.start();
+        match fs::metadata(path) {
+            Ok(metadata) => !self.stamp.is_still(self.stamper.stamp(&metadata)),
+            Err(_) => !self.failed,
+        }
+    }
+
+    /// Warns of a file with passwords that others may read, once for each mode.
+    pub(crate) fn warn_of_mode(&mut self, path: &Path) {
+        let Ok(metadata) = fs::metadata(path) else { return };
+        let mode = metadata.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 && self.warned_of != mode {
+            log_warn!("{path:?} holds passwords, and others than its owner have access (mode {mode:03o}): chmod 600");
+        }
+        self.warned_of = mode;
+    }
+}
+
+/// The whole content, and the file as it was just before; `None` for one that was changed meanwhile. The buffer never
+/// grows: growing would leave passwords behind.
+fn read(path: &Path, fault: Fault) -> Result<Option<(Zeroizing<Vec<u8>>, fs::Metadata)>> {
+    let failed = |action| move |source| Error::Io { path: path.to_owned(), action, source };
+    let opened = regular_file::open(path, false).map_err(failed("open"))?;
+    let (file, metadata) = opened.ok_or_else(|| fault(path, None, "is not a regular file"))?;
+    let size = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
+    if size > MAX_FILE {
+        return Err(fault(path, None, "is larger than 16 MiB"));
+    }
+    let mut content = Zeroizing::new(vec![0; size + 1]);
+    let length = regular_file::fill(&file, &mut content, metadata.len()).map_err(failed("read"))?;
+    if length > size || !regular_file::is_unchanged(&file, &metadata).map_err(failed("read"))? {
+        return Ok(None);
+    }
+    content.truncate(length);
+    Ok(Some((content, metadata)))
+}
