@@ -39,6 +39,8 @@ pub struct Explanation {
     pub reason: String,
     /// The address rule that covers the client, such as `deny 10.0.0.0/8`.
     pub address_rule: Option<String>,
+    /// Whether the address rules alone refuse the client.
+    pub address_refused: bool,
     /// Whose source decides: the domain's own, or that of `"*"`. `None` where there is none: NULL is allowed then.
     pub domain: Option<MatchedDomain>,
     /// What the source is, such as `a directory`.
@@ -79,6 +81,7 @@ impl Authenticator {
             status,
             reason,
             address_rule: None,
+            address_refused: false,
             domain: None,
             source: None,
             store: None,
@@ -94,6 +97,7 @@ impl Authenticator {
     fn find_rules(&self, request: &Request<'_>, explanation: &mut Explanation) {
         let policy = self.read();
         explanation.address_rule = policy.addresses.explain(request.address);
+        explanation.address_refused = policy.addresses.check(request.address).is_err();
         explanation.request = format!("{} in domain \"{}\"", Escaped(request.mechanism), Escaped(request.domain));
         let domains = &policy.domains;
         match &request.credentials {

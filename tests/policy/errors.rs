@@ -40,7 +40,7 @@ fn each_problem_has_its_line_and_column() {
         ("[domain.lab]\ncurve = { any = true, user_id = \"name\" }\n", (2, 33), "user_id is for a directory alone"),
         ("[domain.lab]\ncurve = { directory = \"nowhere\" }\n", (2, 9), "nowhere: cannot"),
         ("[domain.lab]\nplain = { file = \"nowhere\" }\n", (2, 9), "nowhere: cannot open: No such file"),
-        ("[domain.lab]\nnull = \"deny\"\n[domain.lab]\n", (3, 1), "duplicate key"),
+        ("[domain.lab]\nnull = \"deny\"\n[domain.lab]\n", (3, 9), "duplicate key"),
         ("[domain.lab\n", (1, 12), "unclosed table"),
     ];
     for (policy, expected, text) in cases {

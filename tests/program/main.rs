@@ -1,4 +1,6 @@
 //! Each command of `zmq-auth`, by running the built program.
 
 mod completions;
+mod explain;
+mod policy;
 mod run;

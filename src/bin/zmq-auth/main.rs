@@ -1,9 +1,11 @@
 //! `zmq-auth`: makes keys and passwords, checks policies and files, and says why a client is refused.
 
 mod completions;
+mod explain;
 mod file;
 mod output;
 mod password;
+mod policy;
 mod time;
 
 use std::process::ExitCode;
@@ -24,12 +26,16 @@ struct CommandLine {
 
 #[derive(Subcommand)]
 enum Command {
+    Explain(explain::Explain),
+    Policy(policy::Policy),
     Completions(completions::Completions),
 }
 
 fn main() -> ExitCode {
     let CommandLine { output, command } = CommandLine::parse();
     let result = match command {
+        Command::Explain(command) => command.run(&output),
+        Command::Policy(command) => command.run(&output),
         Command::Completions(command) => command.run(CommandLine::command(), &output),
     };
     match result {

@@ -1,0 +1,250 @@
+//! `zmq-auth explain`: how a policy file decides about a client, rule by rule, without a server.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use zmq_auth::{Authenticator, Certificate, Explanation, MatchedDomain, Password, PolicyFile, PublicKey};
+
+use crate::output::{Exit, Failure, Output, escaped};
+use crate::password::PasswordSource;
+
+/// Say how a policy file decides about a client, rule by rule, without a server
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  \
+        zmq-auth explain policy.toml --domain lab --address 10.0.0.7 --curve alice.key\n  \
+        zmq-auth explain policy.toml --domain lab --address 10.0.0.7 --plain alice\n\n\
+        Exit codes: 0 accepted, or accepted with the right password; 3 refused.")]
+pub(crate) struct Explain {
+    /// The policy file
+    policy: PathBuf,
+    /// The ZAP domain of the server's socket
+    #[arg(long)]
+    domain: String,
+    /// The client's address as the server sees it: 10.0.0.7, fd00::7, or localhost:UID:GID:PID for ipc
+    #[arg(long)]
+    address: String,
+    #[command(flatten)]
+    client: Client,
+    #[command(flatten)]
+    password: PasswordSource,
+}
+
+/// What the client shows.
+#[derive(clap::Args)]
+#[group(required = true, multiple = false)]
+struct Client {
+    /// A CURVE client with this key: its Z85 text, or a certificate file
+    #[arg(long, value_name = "KEY|FILE")]
+    curve: Option<String>,
+    /// A PLAIN client with this user name; its password by --stdin or --password-file, or left open
+    #[arg(long, value_name = "USER")]
+    plain: Option<String>,
+    /// A NULL client
+    #[arg(long)]
+    null: bool,
+}
+
+/// What `--json` writes.
+#[derive(Serialize)]
+struct Explained {
+    /// `accepted`, `refused`, or `depends on the password`.
+    outcome: &'static str,
+    /// The ZAP status code; null where it depends on the password.
+    status: Option<u16>,
+    /// Why, in words.
+    reason: String,
+    /// The user id of an accepted client.
+    user_id: Option<String>,
+    /// The address rule that covers the client, such as `deny 10.0.0.0/8`.
+    address_rule: Option<String>,
+    /// Whether the address rules alone refuse it.
+    address_refused: bool,
+    /// The domain whose source decides: that of the request, or `*`. Null where neither has one.
+    domain: Option<String>,
+    /// What the source is.
+    source: Option<&'static str>,
+    /// The directory or file of the source.
+    store: Option<PathBuf>,
+    /// Whether the source has the key or the user; null where it has no list.
+    listed: Option<bool>,
+    /// The certificate files with the key.
+    files: Vec<PathBuf>,
+    /// From when on the certificate is valid, where it says so.
+    not_before: Option<String>,
+    /// Until when.
+    not_after: Option<String>,
+    /// What is wrong with the stores that the policy names.
+    problems: Vec<String>,
+}
+
+impl Explain {
+    pub(crate) fn run(self, output: &Output) -> Result<Exit, Failure> {
+        if self.password.is_given() && self.client.plain.is_none() {
+            return Err(Failure::usage("a password is for a PLAIN client").hint("Add --plain USER."));
+        }
+        let policy = PolicyFile::open(&self.policy).map_err(|error| {
+            Failure::from(error).hint(format!("All problems: zmq-auth lint {}", escaped(&self.policy)))
+        })?;
+        let auth = policy.authenticator();
+        let (mechanism, credentials) = self.credentials()?;
+        let credentials: Vec<&[u8]> = credentials.iter().map(Password::as_bytes).collect();
+        let explained = self.explain(auth, mechanism, &credentials, &policy)?;
+        output.write(&explained, |out| write!(out, "{}", self.text(mechanism, &explained)))?;
+        Ok(if explained.outcome == REFUSED { Exit::Denied } else { Exit::Done })
+    }
+
+    /// The mechanism, and the frames that go with it; the password is empty where it is left open.
+    fn credentials(&self) -> Result<(&'static str, Vec<Password>), Failure> {
+        match &self.client {
+            Client { curve: Some(key), .. } => Ok(("CURVE", vec![Password::from(&key_of(key)?.as_bytes()[..])])),
+            Client { plain: Some(user), .. } if self.password.is_given() => {
+                Ok(("PLAIN", vec![user.as_str().into(), self.password.read("Password: ")?.into()]))
+            }
+            Client { plain: Some(user), .. } => Ok(("PLAIN", vec![user.as_str().into(), "".into()])),
+            _ => Ok(("NULL", Vec::new())),
+        }
+    }
+
+    fn explain(
+        &self,
+        auth: &Authenticator,
+        mechanism: &str,
+        credentials: &[&[u8]],
+        policy: &PolicyFile,
+    ) -> Result<Explained, Failure> {
+        let mut frames: Vec<&[u8]> = vec![b"1.0", b"1", self.domain.as_bytes(), self.address.as_bytes(), b""];
+        frames.push(mechanism.as_bytes());
+        frames.extend(credentials);
+        let unreadable = || Failure::new("the request can't be made");
+        let found: Explanation = auth.explain(&frames).ok_or_else(unreadable)?;
+        let is_open = mechanism == "PLAIN" && !self.password.is_given();
+        let depends = is_open && !found.address_refused && found.listed == Some(true);
+        let (status, reason, user_id) = if depends {
+            (None, "the right password is wanted".to_owned(), None)
+        } else if is_open {
+            (found.status.or(Some(400)), found.reason, None)
+        } else {
+            // A hash is computed for it: `explain` leaves that out.
+            let reply = auth.handle_zap_message(&frames).ok_or_else(unreadable)?;
+            let text = |frame: usize| String::from_utf8_lossy(&reply[frame]).into_owned();
+            let status = text(2).parse().ok();
+            (status, text(3), (status == Some(200)).then(|| text(4)))
+        };
+        let reason = if status == Some(200) { "OK".to_owned() } else { reason };
+        let key = credentials.first().filter(|_| mechanism == "CURVE").and_then(|key| <[u8; 32]>::try_from(*key).ok());
+        let certificates = match (&found.store, key) {
+            (Some(directory), Some(key)) => certificates_with(directory, &key.into()),
+            _ => Vec::new(),
+        };
+        let metadata = |name: &str| {
+            let value = certificates.first().and_then(|(_, certificate)| certificate.metadata().get(name));
+            value.map(str::to_owned)
+        };
+        Ok(Explained {
+            outcome: match status {
+                None => "depends on the password",
+                Some(200) => "accepted",
+                Some(_) => REFUSED,
+            },
+            status,
+            reason,
+            user_id,
+            address_rule: found.address_rule,
+            address_refused: found.address_refused,
+            domain: found.domain.map(|domain| match domain {
+                MatchedDomain::Exact => self.domain.clone(),
+                MatchedDomain::Any => "*".to_owned(),
+            }),
+            source: found.source,
+            store: found.store,
+            listed: found.listed,
+            not_before: metadata("not-before"),
+            not_after: metadata("not-after"),
+            files: certificates.into_iter().map(|(path, _)| path).collect(),
+            problems: policy
+                .stores()
+                .iter()
+                .flat_map(|(_, status)| &status.problems)
+                .map(ToString::to_string)
+                .collect(),
+        })
+    }
+
+    fn text(&self, mechanism: &str, explained: &Explained) -> String {
+        let mut lines = Vec::new();
+        let address = match (&explained.address_rule, explained.address_refused) {
+            (Some(rule), false) => format!("accepted by {rule:?}"),
+            (Some(rule), true) => format!("refused by {rule:?}"),
+            (None, false) => "no rule is against it".to_owned(),
+            (None, true) => "no allow rule covers it: refused".to_owned(),
+        };
+        lines.push(("address", format!("{}: {address}", self.address.escape_debug())));
+        let domain = match explained.domain.as_deref() {
+            None if mechanism == "NULL" => format!("no table for NULL in {:?} or \"*\": accepted", self.domain),
+            None => format!("no table for {mechanism} in {:?} or \"*\": refused", self.domain),
+            Some(domain) if domain == self.domain => format!("[domain.{domain:?}] decides about {mechanism}"),
+            Some(_) => format!("[domain.\"*\"] decides about {mechanism} in {:?}", self.domain),
+        };
+        lines.push(("domain", domain));
+        if let Some(source) = explained.source {
+            let store = explained.store.as_deref().map(|store| format!(": {}", escaped(store))).unwrap_or_default();
+            lines.push(("source", format!("{source}{store}")));
+        }
+        match (mechanism, explained.listed) {
+            ("CURVE", Some(true)) => {
+                let files: Vec<_> = explained.files.iter().map(|file| escaped(file)).collect();
+                let found = if files.is_empty() { "it is listed".to_owned() } else { files.join(", ") };
+                lines.push(("key", found));
+            }
+            ("CURVE", Some(false)) => lines.push(("key", "it isn't among them".to_owned())),
+            ("PLAIN", Some(true)) => lines.push(("user", "there is such a user".to_owned())),
+            ("PLAIN", Some(false)) => lines.push(("user", "there is no such user".to_owned())),
+            _ => {}
+        }
+        let times = [("not before", &explained.not_before), ("not after", &explained.not_after)];
+        lines.extend(
+            times.into_iter().filter_map(|(name, time)| Some((name, time.as_ref()?.escape_debug().to_string()))),
+        );
+        lines.extend(explained.problems.iter().map(|problem| ("problem", problem.clone())));
+        let outcome = match (&explained.user_id, explained.status) {
+            (Some(user), _) if !user.is_empty() => format!("accepted (200), user id {user:?}"),
+            (_, Some(200)) => "accepted (200)".to_owned(),
+            (_, Some(status)) => format!("refused ({status}): {}", explained.reason),
+            (_, None) => "accepted with the right password; --stdin or --password-file checks one".to_owned(),
+        };
+        lines.push(("outcome", outcome));
+        lines.into_iter().map(|(name, text)| format!("{name:<11}{text}\n")).collect()
+    }
+}
+
+const REFUSED: &str = "refused";
+
+/// The key that is meant by a Z85 text or by a certificate file.
+fn key_of(text: &str) -> Result<PublicKey, Failure> {
+    let path = Path::new(text);
+    let not_a_key = match text.parse() {
+        Ok(key) => return Ok(key),
+        Err(error) => error,
+    };
+    if path.exists() {
+        return Ok(PublicKey::load(path)?);
+    }
+    Err(Failure::usage(format!("{}: no file, and {not_a_key}", text.escape_debug()))
+        .hint("Give a key of 40 characters in quotes, or a file such as alice.key."))
+}
+
+/// The certificates of a directory, as a server reads them, that have this key, in the order of their names.
+fn certificates_with(directory: &Path, key: &PublicKey) -> Vec<(PathBuf, Certificate)> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
+    let is_read = |path: &PathBuf| {
+        path.extension().is_some_and(|extension| extension == "key")
+            && !path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+    };
+    let mut found: Vec<_> = entries
+        .filter(is_read)
+        .filter_map(|path| Certificate::load(&path).ok().map(|certificate| (path, certificate)))
+        .filter(|(_, certificate)| certificate.public_key() == *key)
+        .collect();
+    found.sort_by(|(one, _), (other, _)| one.cmp(other));
+    found
+}
