@@ -2,14 +2,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::metrics;
 use crate::reason::Reason;
-use crate::zap::Status;
+use crate::zap::{Client, Status};
 
 /// How many requests were answered how. Every number only grows.
 ///
-/// With the feature `metrics` the same numbers go through the `metrics` facade: `zmq_auth_answers_total` with the label
-/// `status`, `zmq_auth_dropped_total`, `zmq_auth_calls_refused_total`, `zmq_auth_calls_timed_out_total`,
-/// `zmq_auth_calls_replaced_total`, `zmq_auth_calls_abandoned_total`.
+/// With the feature `metrics` the same numbers, and more, go through the `metrics` facade: "Metrics" in
+/// [`operation`](crate::operation) has their names.
 ///
 /// ```
 /// let auth = zmq_auth::Authenticator::new();
@@ -56,31 +56,22 @@ pub(super) struct AtomicCounters {
 }
 
 impl AtomicCounters {
-    pub(super) fn answered(&self, status: Status, reason: Reason) {
+    pub(super) fn answered(&self, client: &Client<'_>, status: Status, reason: Reason) {
+        metrics::answered(status, &client.mechanism, &client.domain);
         match status {
             Status::Success => add(&self.allowed, 1),
             Status::Denied => add(&self.denied, 1),
             Status::Retry => add(&self.retried, 1),
             Status::Fault => add(&self.faults, 1),
         }
-        // Each label written out: a key that is known at compile time costs no allocation.
-        #[cfg(feature = "metrics")]
-        count(|| match status {
-            Status::Success => metrics::counter!("zmq_auth_answers_total", "status" => "200").increment(1),
-            Status::Denied => metrics::counter!("zmq_auth_answers_total", "status" => "400").increment(1),
-            Status::Retry => metrics::counter!("zmq_auth_answers_total", "status" => "300").increment(1),
-            Status::Fault => metrics::counter!("zmq_auth_answers_total", "status" => "500").increment(1),
-        });
         match reason {
             Reason::TooManyCalls => {
                 add(&self.calls_refused, 1);
-                #[cfg(feature = "metrics")]
-                count(|| metrics::counter!("zmq_auth_calls_refused_total").increment(1));
+                metrics::call_refused();
             }
             Reason::TimedOut => {
                 add(&self.calls_timed_out, 1);
-                #[cfg(feature = "metrics")]
-                count(|| metrics::counter!("zmq_auth_calls_timed_out_total").increment(1));
+                metrics::call_timed_out();
             }
             _ => {}
         }
@@ -88,20 +79,17 @@ impl AtomicCounters {
 
     pub(super) fn dropped(&self) {
         add(&self.dropped, 1);
-        #[cfg(feature = "metrics")]
-        count(|| metrics::counter!("zmq_auth_dropped_total").increment(1));
+        metrics::dropped();
     }
 
     pub(super) fn replaced(&self) {
         add(&self.calls_replaced, 1);
-        #[cfg(feature = "metrics")]
-        count(|| metrics::counter!("zmq_auth_calls_replaced_total").increment(1));
+        metrics::call_replaced();
     }
 
     pub(super) fn abandoned(&self, threads: usize) {
         add(&self.calls_abandoned, threads as u64);
-        #[cfg(feature = "metrics")]
-        count(|| metrics::counter!("zmq_auth_calls_abandoned_total").increment(threads as u64));
+        metrics::calls_abandoned(threads);
     }
 
     pub(super) fn snapshot(&self) -> Counters {
@@ -118,12 +106,6 @@ impl AtomicCounters {
             calls_abandoned: read(&self.calls_abandoned),
         }
     }
-}
-
-/// A recorder that panics costs its count, and nothing else.
-#[cfg(feature = "metrics")]
-fn count(record: impl FnOnce()) {
-    let _ = crate::foreign_code::contain(record);
 }
 
 fn add(counter: &AtomicU64, n: u64) {

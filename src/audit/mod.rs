@@ -3,6 +3,7 @@
 mod counters;
 mod events;
 mod log_limit;
+pub(crate) mod metrics;
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -32,7 +33,7 @@ pub(crate) struct Audit {
 impl Audit {
     /// Counts, logs and publishes one decision.
     pub(crate) fn record(&self, client: &Client<'_>, reason: Reason, reply: &Reply) {
-        self.counters.answered(reply.status(), reason);
+        self.counters.answered(client, reply.status(), reason);
         if reply.status() == Status::Success {
             if log_enabled!(Info)
                 && let Some(left_out) = admit(&self.allowed_limiter, &client.address)

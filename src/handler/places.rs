@@ -130,6 +130,16 @@ impl Places {
         ((at_once / domains / addresses.max(1)).max(1), held)
     }
 
+    /// How many callbacks have not returned.
+    pub(super) fn under_way(&self) -> usize {
+        self.held.len() + self.replaced.len()
+    }
+
+    /// How many of them are past their deadline.
+    pub(super) fn hung(&self) -> usize {
+        self.hung.len() + self.replaced.len()
+    }
+
     /// A domain's callbacks are replaced for its own sake up to the bound, and for the sake of others up to twice the bound.
     fn may_be_replaced(&self, id: CallId, at_once: usize) -> bool {
         let domain = self.held.get(&id).and_then(|held| self.domains.get(&held.claim.domain));

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::engine::{CallId, NewCall};
 use super::places::Places;
 use crate::audit::Audit;
+use crate::audit::metrics::CallGauges;
 use crate::fair_queue::{FairQueue, RecentDurations};
 use crate::reason::Reason;
 
@@ -21,6 +22,7 @@ pub(super) struct Schedule {
     waiting: FairQueue<NewCall>,
     recent: RecentDurations,
     has_expired: bool,
+    gauges: CallGauges,
 }
 
 /// What becomes of a new call.
@@ -38,6 +40,7 @@ impl Schedule {
             waiting: FairQueue::new(),
             recent: RecentDurations::default(),
             has_expired: false,
+            gauges: CallGauges::default(),
         }
     }
 
@@ -67,6 +70,7 @@ impl Schedule {
 
     fn begin(&mut self, call: NewCall, now: Instant) -> Admission {
         self.places.take(call.id, &call.claim, now);
+        self.update_gauges();
         Admission::Begin(call)
     }
 
@@ -89,6 +93,7 @@ impl Schedule {
         }
         let (claim, call) = next?;
         self.places.take(call.id, &claim, now);
+        self.update_gauges();
         Some(call)
     }
 
@@ -97,6 +102,7 @@ impl Schedule {
         if let Some(took) = self.places.give_back(id, at_once, now) {
             self.recent.record(took, 1);
         }
+        self.update_gauges();
     }
 
     /// The deadline of a request has passed. Why it is refused: its callback took too long, or never began.
@@ -106,8 +112,13 @@ impl Schedule {
             return Reason::TooManyCalls;
         };
         self.recent.record(deadline, 1);
+        self.update_gauges();
         audit.hung(&overdue.domain, overdue.replaced, overdue.hung);
         Reason::TimedOut
+    }
+
+    fn update_gauges(&mut self) {
+        self.gauges.set(self.places.under_way(), self.places.hung());
     }
 }
 

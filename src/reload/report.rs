@@ -5,6 +5,7 @@ use std::sync::{Mutex, Weak};
 use std::time::SystemTime;
 
 use super::{ReloadSummary, StoreProblem, StoreStatus, lock};
+use crate::audit::metrics;
 use crate::escape::EscapedPath;
 
 /// So many problems of one reload are written to the log; the others are counted there.
@@ -117,8 +118,7 @@ impl Report {
         };
         drop(status);
         let behind = (behind != was_behind.is_some()).then_some(behind);
-        #[cfg(feature = "metrics")]
-        behind.into_iter().for_each(count_behind);
+        behind.into_iter().for_each(metrics::store_behind);
         let nothing = outcome.as_ref().map_or(true, ReloadSummary::is_nothing);
         let event = ReloadEvent { path: path.to_owned(), what, outcome, problems: new, solved, behind };
         let is_told = !nothing || !event.problems.is_empty() || !event.solved.is_empty() || behind.is_some();
@@ -153,20 +153,12 @@ impl Report {
     }
 }
 
-#[cfg(feature = "metrics")]
 impl Drop for Report {
     fn drop(&mut self) {
         if lock(&self.status).behind_since.is_some() {
-            count_behind(false);
+            metrics::store_behind(false);
         }
     }
-}
-
-/// A recorder that panics costs its count, and nothing else.
-#[cfg(feature = "metrics")]
-fn count_behind(behind: bool) {
-    let by = if behind { 1.0 } else { -1.0 };
-    let _ = crate::foreign_code::contain(|| metrics::gauge!("zmq_auth_stores_behind").increment(by));
 }
 
 /// The problems that weren't known: both lists are in order, and mostly the same.
