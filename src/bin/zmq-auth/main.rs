@@ -1,10 +1,15 @@
 //! `zmq-auth`: makes keys and passwords, checks policies and files, and says why a client is refused.
 
 mod completions;
+mod directory;
+mod escape;
 mod file;
+mod keygen;
 mod output;
+mod passwd;
 mod password;
 mod time;
+mod validity;
 
 use std::process::ExitCode;
 
@@ -24,12 +29,16 @@ struct CommandLine {
 
 #[derive(Subcommand)]
 enum Command {
+    Keygen(keygen::Keygen),
+    Passwd(passwd::Passwd),
     Completions(completions::Completions),
 }
 
 fn main() -> ExitCode {
     let CommandLine { output, command } = CommandLine::parse();
     let result = match command {
+        Command::Keygen(command) => command.run(&output),
+        Command::Passwd(command) => command.run(&output),
         Command::Completions(command) => command.run(CommandLine::command(), &output),
     };
     match result {
