@@ -1,13 +1,21 @@
 //! `zmq-auth`: makes keys and passwords, checks policies and files, and says why a client is refused.
 
+mod add;
 mod completions;
+mod convert;
 mod directory;
 mod escape;
 mod file;
+mod key_input;
 mod keygen;
+mod ls;
 mod output;
 mod passwd;
 mod password;
+mod pubkey;
+mod revoke;
+mod rotate;
+mod show;
 mod time;
 mod validity;
 
@@ -31,6 +39,13 @@ struct CommandLine {
 enum Command {
     Keygen(keygen::Keygen),
     Passwd(passwd::Passwd),
+    Add(add::Add),
+    Revoke(revoke::Revoke),
+    Rotate(rotate::Rotate),
+    Ls(ls::Ls),
+    Show(show::Show),
+    Pubkey(pubkey::Pubkey),
+    Convert(convert::Convert),
     Completions(completions::Completions),
 }
 
@@ -39,6 +54,13 @@ fn main() -> ExitCode {
     let result = match command {
         Command::Keygen(command) => command.run(&output),
         Command::Passwd(command) => command.run(&output),
+        Command::Add(command) => command.run(&output),
+        Command::Revoke(command) => command.run(&output),
+        Command::Rotate(command) => command.run(&output),
+        Command::Ls(command) => command.run(&output),
+        Command::Show(command) => command.run(&output),
+        Command::Pubkey(command) => command.run(&output),
+        Command::Convert(command) => command.run(&output),
         Command::Completions(command) => command.run(CommandLine::command(), &output),
     };
     match result {
