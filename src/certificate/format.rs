@@ -24,7 +24,7 @@ const PUBLIC_BANNER: &str = " by pyzmq  ****
 ";
 
 /// The secret file: both keys, metadata unquoted where other readers understand it so.
-pub(super) fn secret(time: &str, keys: &KeyPair, metadata: &Metadata) -> Result<Zeroizing<Vec<u8>>> {
+pub(super) fn secret(time: &str, keys: &KeyPair, metadata: &Metadata) -> Result<Zeroizing<String>> {
     round_trip::check_total(metadata)?;
     let mut parts = vec![GENERATED, time, SECRET_BANNER, "metadata\n"];
     for (name, value) in metadata.iter() {
@@ -37,7 +37,7 @@ pub(super) fn secret(time: &str, keys: &KeyPair, metadata: &Metadata) -> Result<
 }
 
 /// The public file: the public key, metadata quoted as czmq does. pyzmq writes it without metadata.
-pub(super) fn public(time: &str, key: PublicKey, metadata: &Metadata) -> Result<Zeroizing<Vec<u8>>> {
+pub(super) fn public(time: &str, key: PublicKey, metadata: &Metadata) -> Result<Zeroizing<String>> {
     round_trip::check_total(metadata)?;
     let mut parts = vec![GENERATED, time, PUBLIC_BANNER, "metadata\n"];
     for (name, value) in metadata.iter() {
@@ -64,12 +64,10 @@ fn timestamp(time: DateTime) -> String {
 }
 
 /// In a buffer of the right size from the start: one that grew would leave parts of a secret behind.
-fn joined(parts: &[&str]) -> Zeroizing<Vec<u8>> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(parts.iter().map(|part| part.len()).sum()));
-    for part in parts {
-        bytes.extend_from_slice(part.as_bytes());
-    }
-    bytes
+fn joined(parts: &[&str]) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(String::with_capacity(parts.iter().map(|part| part.len()).sum()));
+    parts.iter().for_each(|part| text.push_str(part));
+    text
 }
 
 #[cfg(test)]
@@ -113,7 +111,7 @@ mod tests {
             "    public-key = \"rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7\"\n",
             "    secret-key = \"JTKVSB%%)wK0E.X)V>+}o?pNmC{O&4W4b!Ni{Lh6\"\n",
         );
-        assert_eq!(std::str::from_utf8(&bytes).unwrap(), expected);
+        assert_eq!(bytes.as_str(), expected);
     }
 
     #[test]
@@ -129,7 +127,7 @@ mod tests {
             "metadata\n    a = \"plain\"\n    b = 'say \"x\"'\n    c = it's \"x\"\n    d = \"\"\ncurve\n",
             "    public-key = \"rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7\"\n",
         );
-        assert_eq!(std::str::from_utf8(&bytes).unwrap(), expected);
+        assert_eq!(bytes.as_str(), expected);
     }
 
     #[test]
@@ -137,7 +135,7 @@ mod tests {
         let metadata = metadata(&[("name", "Alice"), ("team", "blue")]);
         let bytes = secret(&now(), &pair(), &metadata).unwrap();
         assert_eq!(bytes.len(), bytes.capacity());
-        let Ok(Certificate { keys, metadata: read }) = parse(&bytes) else { panic!("not read back") };
+        let Ok(Certificate { keys, metadata: read }) = parse(bytes.as_bytes()) else { panic!("not read back") };
         assert_eq!((keys, read), (crate::certificate::CertificateKeys::Pair(pair()), metadata));
     }
 
@@ -164,8 +162,8 @@ mod tests {
             };
             taken += 1;
             let metadata = certificate.metadata();
-            assert_eq!(parse(&secret("now", &pair(), metadata).unwrap()).unwrap(), certificate);
-            let read = parse(&public("now", pair().public, metadata).unwrap()).unwrap();
+            assert_eq!(parse(secret("now", &pair(), metadata).unwrap().as_bytes()).unwrap(), certificate);
+            let read = parse(public("now", pair().public, metadata).unwrap().as_bytes()).unwrap();
             assert_eq!((read.public_key(), read.metadata()), (pair().public, metadata));
         }
         assert!(taken > 1000 && refused > 1000, "{taken} taken, {refused} refused");

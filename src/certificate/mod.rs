@@ -21,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::keys::{KeyPair, PublicKey, curve_available};
 use crate::metadata::Metadata;
 use write::Target;
+use zeroize::Zeroizing;
 
 /// The most that is read of a certificate file, and so the most that is written to one: 64 KiB.
 const MAX_FILE: usize = 64 * 1024;
@@ -91,6 +92,24 @@ impl Certificate {
     /// ```
     pub fn load(file: impl AsRef<Path>) -> Result<Self> {
         read::load(file.as_ref())
+    }
+
+    /// Reads the content of a file, as [`load`](Self::load) does, from anywhere else: standard input, a database. `name` is
+    /// what an error calls it.
+    ///
+    /// # Errors
+    /// [`Error::Certificate`], as [`load`](Self::load).
+    ///
+    /// ```
+    /// # use zmq_auth::Certificate;
+    /// let certificate = Certificate::generate()?.with_metadata("name", "Alice")?;
+    /// let text = certificate.secret_text()?;
+    /// assert_eq!(Certificate::parse(text.as_bytes(), "from the database")?, certificate);
+    /// assert!(Certificate::parse(b"", "nothing").is_err());
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    pub fn parse(content: &[u8], name: impl AsRef<Path>) -> Result<Self> {
+        read::parse_content(content, name.as_ref())
     }
 
     /// Sets a metadata value; a name that is there already gets the new one, in its old place.
@@ -193,7 +212,7 @@ impl Certificate {
     /// # Ok::<(), anyhow::Error>(())
     /// ```
     pub fn save_pair(&self, dir: impl AsRef<Path>, name: &str) -> Result<(PathBuf, PathBuf)> {
-        self.write_pair(dir.as_ref(), name, write::create_pair)
+        self.write_pair(dir.as_ref(), name, &Metadata::default(), write::create_pair)
     }
 
     /// As [`save_pair`](Self::save_pair), but replaces what is there. Whoever reads either file meanwhile gets the old or
@@ -216,7 +235,44 @@ impl Certificate {
     /// # Ok::<(), anyhow::Error>(())
     /// ```
     pub fn replace_pair(&self, dir: impl AsRef<Path>, name: &str) -> Result<(PathBuf, PathBuf)> {
-        self.write_pair(dir.as_ref(), name, write::replace_pair)
+        self.write_pair(dir.as_ref(), name, &Metadata::default(), write::replace_pair)
+    }
+
+    /// As [`save_pair`](Self::save_pair), but the public file holds the metadata too, as that of
+    /// [`save_public`](Self::save_public) does.
+    ///
+    /// # Errors
+    /// Those of [`save_pair`](Self::save_pair).
+    ///
+    /// ```
+    /// # use zmq_auth::Certificate;
+    /// # let dir = tempfile::tempdir()?;
+    /// let certificate = Certificate::generate()?.with_metadata("name", "Alice")?;
+    /// let (public, secret) = certificate.save_full_pair(&dir, "alice")?;
+    /// assert_eq!(Certificate::load(public)?.metadata(), certificate.metadata());
+    /// assert_eq!(Certificate::load(secret)?, certificate);
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    pub fn save_full_pair(&self, dir: impl AsRef<Path>, name: &str) -> Result<(PathBuf, PathBuf)> {
+        self.write_pair(dir.as_ref(), name, &self.metadata, write::create_pair)
+    }
+
+    /// As [`replace_pair`](Self::replace_pair), but the public file holds the metadata too.
+    ///
+    /// # Errors
+    /// Those of [`replace_pair`](Self::replace_pair).
+    ///
+    /// ```
+    /// # use zmq_auth::Certificate;
+    /// # let dir = tempfile::tempdir()?;
+    /// # Certificate::generate()?.save_pair(&dir, "alice")?;
+    /// let renewed = Certificate::generate()?.with_metadata("name", "Alice")?;
+    /// let (public, _) = renewed.replace_full_pair(&dir, "alice")?;
+    /// assert_eq!(Certificate::load(public)?.metadata(), renewed.metadata());
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    pub fn replace_full_pair(&self, dir: impl AsRef<Path>, name: &str) -> Result<(PathBuf, PathBuf)> {
+        self.write_pair(dir.as_ref(), name, &self.metadata, write::replace_pair)
     }
 
     /// Writes a public file that holds the metadata too, quoted as czmq does: what a server needs to act on it.
@@ -237,21 +293,65 @@ impl Certificate {
     /// ```
     pub fn save_public(&self, file: impl AsRef<Path>) -> Result<()> {
         let bytes = format::public(&format::now(), self.public_key(), &self.metadata)?;
-        write::create(&Target::public(file.as_ref()), &bytes)
+        write::create(&Target::public(file.as_ref()), bytes.as_bytes())
     }
 
-    fn write_pair(&self, dir: &Path, name: &str, write_files: write::WritePair) -> Result<(PathBuf, PathBuf)> {
-        let (public, secret) = write::pair(dir, name)?;
+    /// What [`save_public`](Self::save_public) writes.
+    ///
+    /// # Errors
+    /// [`Error::Metadata`] for loaded metadata that [`with_metadata`](Self::with_metadata) would refuse.
+    ///
+    /// ```
+    /// # use zmq_auth::{Certificate, PublicKey};
+    /// let certificate = Certificate::from(PublicKey::from([1; 32])).with_metadata("name", "Alice")?;
+    /// assert!(certificate.public_text()?.contains("    name = \"Alice\"\n"));
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    pub fn public_text(&self) -> Result<String> {
+        Ok(format::public(&format::now(), self.public_key(), &self.metadata)?.as_str().to_owned())
+    }
+
+    /// What [`save_pair`](Self::save_pair) writes to the secret file.
+    ///
+    /// # Errors
+    /// [`Error::Certificate`] without a secret key; [`Error::KeyMismatch`]; [`Error::Metadata`] for loaded metadata that
+    /// [`with_metadata`](Self::with_metadata) would refuse.
+    ///
+    /// ```
+    /// # use zmq_auth::Certificate;
+    /// let certificate = Certificate::generate()?;
+    /// assert!(certificate.secret_text()?.contains("DO NOT PROVIDE THIS FILE TO OTHER USERS"));
+    /// assert!(Certificate::from(certificate.public_key()).secret_text().is_err());
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    pub fn secret_text(&self) -> Result<Zeroizing<String>> {
+        let pair = self.checked_pair(Path::new("a certificate"))?;
+        format::secret(&format::now(), pair, &self.metadata)
+    }
+
+    fn checked_pair(&self, path: &Path) -> Result<&KeyPair> {
         let CertificateKeys::Pair(pair) = &self.keys else {
             let problem =
                 "can't be written: the certificate has no secret key (save_public writes the public file alone)";
-            return Err(Error::Certificate { path: secret.path, line: None, problem });
+            return Err(Error::Certificate { path: path.to_owned(), line: None, problem });
         };
         check_pair(pair)?;
+        Ok(pair)
+    }
+
+    fn write_pair(
+        &self,
+        dir: &Path,
+        name: &str,
+        public_metadata: &Metadata,
+        write_files: write::WritePair,
+    ) -> Result<(PathBuf, PathBuf)> {
+        let (public, secret) = write::pair(dir, name)?;
+        let pair = self.checked_pair(&secret.path)?;
         let time = format::now();
         let secret_bytes = format::secret(&time, pair, &self.metadata)?;
-        let public_bytes = format::public(&time, pair.public, &Metadata::default())?;
-        write_files((&secret, &secret_bytes), (&public, &public_bytes))?;
+        let public_bytes = format::public(&time, pair.public, public_metadata)?;
+        write_files((&secret, secret_bytes.as_bytes()), (&public, public_bytes.as_bytes()))?;
         Ok((public.path, secret.path))
     }
 }

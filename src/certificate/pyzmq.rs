@@ -67,9 +67,9 @@ pub fn save_certificate(file: impl AsRef<Path>, public: &PublicKey, secret: Opti
         Some(secret) => {
             let pair = KeyPair { public: *public, secret: secret.clone() };
             check_pair(&pair)?;
-            write::create(&Target::secret(file), &format::secret(&format::now(), &pair, &metadata)?)
+            write::create(&Target::secret(file), format::secret(&format::now(), &pair, &metadata)?.as_bytes())
         }
-        None => write::create(&Target::public(file), &format::public(&format::now(), *public, &metadata)?),
+        None => write::create(&Target::public(file), format::public(&format::now(), *public, &metadata)?.as_bytes()),
     }
 }
 

@@ -21,6 +21,14 @@ pub(super) fn load(path: &Path) -> Result<Certificate> {
     Ok(certificate)
 }
 
+/// Reads a file's content; `path` is what errors call it.
+pub(super) fn parse_content(content: &[u8], path: &Path) -> Result<Certificate> {
+    if content.len() > MAX_FILE {
+        return Err(refused(path, TOO_LARGE));
+    }
+    parse(content).map_err(|fault| fault.in_file(path))
+}
+
 /// What was found in a file.
 pub(crate) struct Loaded {
     /// The file as it was just before its content was read, if it could be opened.
@@ -38,6 +46,8 @@ pub(crate) enum Ending {
     /// It was changed while it was read.
     Changing,
 }
+
+const TOO_LARGE: &str = "is larger than 64 KiB: no certificate is";
 
 /// What is wrong with a certificate that can be used all the same.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -132,10 +142,7 @@ impl Reader {
         if self.0.get(..length).is_some_and(|content| !content.ends_with(b"\n")) {
             *ending = Ending::NoLineFeed;
         }
-        if length > MAX_FILE {
-            return Err(refused(path, "is larger than 64 KiB: no certificate is"));
-        }
-        parse(&self.0[..length]).map_err(|fault| fault.in_file(path))
+        parse_content(&self.0[..length], path)
     }
 }
 

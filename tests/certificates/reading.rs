@@ -104,3 +104,22 @@ fn a_file_of_exactly_64_kib_is_read() {
     fs::write(&file, &text).unwrap();
     assert_eq!(Certificate::load(&file).unwrap().public_key(), pair().public);
 }
+
+#[test]
+fn content_from_elsewhere_is_read_as_a_file_is() {
+    let certificate = Certificate::generate().unwrap().with_metadata("name", "Alice").unwrap();
+    let text = certificate.secret_text().unwrap();
+    assert_eq!(Certificate::parse(text.as_bytes(), "x").unwrap(), certificate);
+    let large = format!("{}{}", text.as_str(), "#".repeat(64 * 1024));
+    for (content, line, what) in
+        [("", None, "no public-key line"), ("\npublic-key", Some(2), "without a ="), (&large, None, "64 KiB")]
+    {
+        match Certificate::parse(content.as_bytes(), "a row") {
+            Err(zmq_auth::Error::Certificate { path, line: found, problem }) => {
+                assert_eq!((path.to_str(), found), (Some("a row"), line));
+                assert!(problem.contains(what), "{problem}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}

@@ -268,3 +268,32 @@ fn a_file_in_the_working_directory_needs_no_directory_in_its_path() {
     let dir = tempfile::tempdir().unwrap();
     shell::run("writing::a_file_in_the_working_directory_needs_no_directory_in_its_path", "", dir.path());
 }
+
+#[test]
+fn a_full_pair_has_the_metadata_in_both_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let certificate = Certificate::from(pair()).with_metadata("name", "Alice").unwrap();
+    let (public, secret) = certificate.save_full_pair(&dir, "x").unwrap();
+    assert_eq!((mode(&public) & 0o133, mode(&secret)), (0, 0o600));
+    assert_eq!(Certificate::load(&secret).unwrap(), certificate);
+    let loaded = Certificate::load(&public).unwrap();
+    assert_eq!((loaded.public_key(), loaded.metadata()), (certificate.public_key(), certificate.metadata()));
+    assert!(loaded.key_pair().is_none());
+    let without_time = |text: String| text.split_once('\n').unwrap().1.to_owned();
+    let texts = [certificate.public_text().unwrap(), certificate.secret_text().unwrap().to_string()];
+    for (file, text) in [&public, &secret].into_iter().zip(texts) {
+        assert_eq!(without_time(fs::read_to_string(file).unwrap()), without_time(text));
+    }
+
+    let other = Certificate::generate().unwrap().with_metadata("name", "Bob").unwrap();
+    assert!(matches!(other.save_full_pair(&dir, "x"), Err(Error::Exists { .. })));
+    assert_eq!(Certificate::load(&secret).unwrap(), certificate);
+    other.replace_full_pair(&dir, "x").unwrap();
+    assert_eq!(Certificate::load(&secret).unwrap(), other);
+    assert_eq!(Certificate::load(&public).unwrap().metadata(), other.metadata());
+
+    // Neither is left where one can't be written.
+    fs::create_dir(dir.path().join("y.key")).unwrap();
+    assert!(other.save_full_pair(&dir, "y").is_err() && other.replace_full_pair(&dir, "y").is_err());
+    assert_eq!(names(dir.path()), ["x.key", "x.key_secret", "y.key"]);
+}

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use zmq_auth::{Authenticator, Certificate, Explanation, MatchedDomain, Password, PolicyFile, PublicKey};
 
-use crate::output::{Exit, Failure, Output, escaped};
+use crate::output::{Exit, Failure, Output};
 use crate::password::PasswordSource;
+use crate::{directory, escape};
 
 /// Say how a policy file decides about a client, rule by rule, without a server
 #[derive(clap::Args)]
@@ -83,7 +84,7 @@ impl Explain {
             return Err(Failure::usage("a password is for a PLAIN client").hint("Add --plain USER."));
         }
         let policy = PolicyFile::open(&self.policy).map_err(|error| {
-            Failure::from(error).hint(format!("All problems: zmq-auth lint {}", escaped(&self.policy)))
+            Failure::from(error).hint(format!("All problems: zmq-auth lint {}", escape::shell(&self.policy)))
         })?;
         let auth = policy.authenticator();
         let (mechanism, credentials) = self.credentials()?;
@@ -133,7 +134,7 @@ impl Explain {
         let reason = if status == Some(200) { "OK".to_owned() } else { reason };
         let key = credentials.first().filter(|_| mechanism == "CURVE").and_then(|key| <[u8; 32]>::try_from(*key).ok());
         let certificates = match (&found.store, key) {
-            (Some(directory), Some(key)) => certificates_with(directory, &key.into()),
+            (Some(directory), Some(key)) => certificates_with(directory, &key.into())?,
             _ => Vec::new(),
         };
         let metadata = |name: &str| {
@@ -187,12 +188,13 @@ impl Explain {
         };
         lines.push(("domain", domain));
         if let Some(source) = explained.source {
-            let store = explained.store.as_deref().map(|store| format!(": {}", escaped(store))).unwrap_or_default();
+            let store =
+                explained.store.as_deref().map(|store| format!(": {}", escape::path(store))).unwrap_or_default();
             lines.push(("source", format!("{source}{store}")));
         }
         match (mechanism, explained.listed) {
             ("CURVE", Some(true)) => {
-                let files: Vec<_> = explained.files.iter().map(|file| escaped(file)).collect();
+                let files: Vec<_> = explained.files.iter().map(|file| escape::path(file)).collect();
                 let found = if files.is_empty() { "it is listed".to_owned() } else { files.join(", ") };
                 lines.push(("key", found));
             }
@@ -233,18 +235,8 @@ fn key_of(text: &str) -> Result<PublicKey, Failure> {
         .hint("Give a key of 40 characters in quotes, or a file such as alice.key."))
 }
 
-/// The certificates of a directory, as a server reads them, that have this key, in the order of their names.
-fn certificates_with(directory: &Path, key: &PublicKey) -> Vec<(PathBuf, Certificate)> {
-    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
-    let is_read = |path: &PathBuf| {
-        path.extension().is_some_and(|extension| extension == "key")
-            && !path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
-    };
-    let mut found: Vec<_> = entries
-        .filter(is_read)
-        .filter_map(|path| Certificate::load(&path).ok().map(|certificate| (path, certificate)))
-        .filter(|(_, certificate)| certificate.public_key() == *key)
-        .collect();
-    found.sort_by(|(one, _), (other, _)| one.cmp(other));
-    found
+/// The certificates of a directory that have this key, in the order of their names.
+fn certificates_with(path: &Path, key: &PublicKey) -> Result<Vec<(PathBuf, Certificate)>, Failure> {
+    let entries = directory::read(path)?.into_iter().filter(|entry| entry.has_key(key));
+    Ok(entries.filter_map(|entry| Some((path.join(&entry.file), entry.certificate.ok()?))).collect())
 }

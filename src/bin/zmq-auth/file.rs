@@ -1,12 +1,13 @@
 //! Files: replaced whole, and never half-written, whenever the program is interrupted.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, Permissions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::Path;
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 
+use crate::escape;
 use crate::output::Failure;
 
 /// Runs with the signals that end the program held back, so that what belongs together is done together. One that came
@@ -24,10 +25,24 @@ pub(crate) fn uninterrupted<T>(change: impl FnOnce() -> T) -> T {
 
 /// Writes a file whole, by a rename, with this mode from its creation; what was there is replaced.
 pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), Failure> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    replace_owned(path, content, mode, None)
+}
+
+/// As [`replace`], and the file belongs to this user and group afterwards, whoever runs this.
+pub(crate) fn replace_owned(path: &Path, content: &[u8], mode: u32, owner: Option<(u32, u32)>) -> Result<(), Failure> {
+    let directory = directory(path);
     let write = || -> io::Result<()> {
         let mut builder = tempfile::Builder::new();
         let mut file = builder.permissions(Permissions::from_mode(mode)).tempfile_in(directory)?;
+        if let Some((user, group)) = owner {
+            let new = file.as_file().metadata()?;
+            if new.uid() != user {
+                fchown(file.as_file(), Some(user), Some(group))?;
+            } else if new.gid() != group {
+                // Without it, at most the group has less access than before.
+                let _ = fchown(file.as_file(), None, Some(group));
+            }
+        }
         file.write_all(content)?;
         file.as_file().sync_all()?;
         file.persist(path).map_err(|error| error.error)?;
@@ -35,5 +50,50 @@ pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), Fail
         let _ = fs::File::open(directory).and_then(|directory| directory.sync_all());
         Ok(())
     };
-    uninterrupted(write).map_err(|error| Failure::new(format!("{}: cannot write: {error}", path.display())))
+    uninterrupted(write).map_err(|error| Failure::new(format!("{}: cannot write: {error}", escape::path(path))))
+}
+
+/// The directory that holds the file.
+pub(crate) fn directory(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Waits until no other run of this program changes files of the directory, and keeps others waiting while the handle
+/// lives. The lock is on the directory itself: a file is replaced by another one, and a lock on it with it.
+pub(crate) fn lock(directory: &Path) -> Result<fs::File, Failure> {
+    let lock = || -> io::Result<fs::File> {
+        let handle = fs::File::open(directory)?;
+        match handle.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                eprintln!("waiting for another program that changes {}", escape::path(directory));
+                handle.lock()?;
+            }
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        Ok(handle)
+    };
+    lock().map_err(|error| Failure::new(format!("{}: cannot lock: {error}", escape::path(directory))))
+}
+
+/// Fails where there is no such directory.
+pub(crate) fn require_directory(directory: &Path) -> Result<(), Failure> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    let failure = Failure::new(format!("{}: there is no such directory", escape::path(directory)));
+    Err(failure.hint(format!("Make it: mkdir {}", escape::shell(directory))))
+}
+
+/// For a file that was not written.
+pub(crate) fn not_saved(error: zmq_auth::Error) -> Failure {
+    match error {
+        zmq_auth::Error::Exists { path } => exists(&path),
+        other => other.into(),
+    }
+}
+
+pub(crate) fn exists(path: &Path) -> Failure {
+    Failure::new(format!("{}: exists already; nothing was changed", escape::path(path)))
+        .hint("Choose another name, or replace it with --force.")
 }

@@ -1,12 +1,25 @@
 //! `zmq-auth`: makes keys and passwords, checks policies and files, and says why a client is refused.
 
+mod add;
 mod completions;
+mod convert;
+mod directory;
+mod escape;
 mod explain;
 mod file;
+mod key_input;
+mod keygen;
+mod ls;
 mod output;
+mod passwd;
 mod password;
 mod policy;
+mod pubkey;
+mod revoke;
+mod rotate;
+mod show;
 mod time;
+mod validity;
 
 use std::process::ExitCode;
 
@@ -26,7 +39,16 @@ struct CommandLine {
 
 #[derive(Subcommand)]
 enum Command {
+    Keygen(keygen::Keygen),
+    Passwd(passwd::Passwd),
     Explain(explain::Explain),
+    Add(add::Add),
+    Revoke(revoke::Revoke),
+    Rotate(rotate::Rotate),
+    Ls(ls::Ls),
+    Show(show::Show),
+    Pubkey(pubkey::Pubkey),
+    Convert(convert::Convert),
     Policy(policy::Policy),
     Completions(completions::Completions),
 }
@@ -34,7 +56,16 @@ enum Command {
 fn main() -> ExitCode {
     let CommandLine { output, command } = CommandLine::parse();
     let result = match command {
+        Command::Keygen(command) => command.run(&output),
+        Command::Passwd(command) => command.run(&output),
         Command::Explain(command) => command.run(&output),
+        Command::Add(command) => command.run(&output),
+        Command::Revoke(command) => command.run(&output),
+        Command::Rotate(command) => command.run(&output),
+        Command::Ls(command) => command.run(&output),
+        Command::Show(command) => command.run(&output),
+        Command::Pubkey(command) => command.run(&output),
+        Command::Convert(command) => command.run(&output),
         Command::Policy(command) => command.run(&output),
         Command::Completions(command) => command.run(CommandLine::command(), &output),
     };

@@ -1,7 +1,6 @@
 //! What the program writes: results to standard output, errors with the next step to standard error, and exit codes.
 
 use std::io::{self, Write};
-use std::path::Path;
 use std::process::ExitCode;
 
 use serde::Serialize;
@@ -78,11 +77,6 @@ impl From<zmq_auth::Error> for Failure {
     fn from(error: zmq_auth::Error) -> Self {
         Failure::new(error.to_string())
     }
-}
-
-/// A path as it is shown: its control characters can't forge a line.
-pub(crate) fn escaped(path: &Path) -> String {
-    path.to_string_lossy().escape_debug().to_string()
 }
 
 impl Output {

@@ -1,0 +1,128 @@
+//! `zmq-auth add`: a client's public certificate into a server's directory.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+use zmq_auth::Certificate;
+
+use crate::output::{Exit, Failure, Output};
+use crate::validity::Validity;
+use crate::{directory, escape, file};
+
+/// Add a client's public certificate to a server's directory
+///
+/// The file is read first, and put in place by a rename. One with a secret key is refused: that key belongs on the
+/// client's machine alone. A certificate that --force replaces is kept in the directory's `revoked`, which no server reads.
+#[derive(Args)]
+#[command(after_help = "Example:\n  zmq-auth add clients alice.key")]
+pub(crate) struct Add {
+    /// The server's directory of clients
+    directory: PathBuf,
+    /// The client's public certificate
+    file: PathBuf,
+    /// The name in the directory: NAME.key; without it, that of FILE
+    #[arg(long)]
+    name: Option<String>,
+    /// Replace a certificate of that name, or add a key that is there already under another name
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Serialize)]
+struct Added {
+    /// The file in the directory.
+    file: PathBuf,
+    /// Z85.
+    public_key: String,
+    /// Where the certificate is now that had this name, if there was one.
+    replaced: Option<PathBuf>,
+    /// Other files of the directory with this key.
+    same_key: Vec<String>,
+}
+
+impl Add {
+    pub(crate) fn run(self, output: &Output) -> Result<Exit, Failure> {
+        let shown = escape::path(&self.file);
+        let certificate = Certificate::load(&self.file)?;
+        if certificate.key_pair().is_some() {
+            let failure = Failure::new(format!("{shown} holds a secret key, which no server may have"));
+            return Err(failure.hint(format!(
+                "Add the public file. If there is none: zmq-auth convert {} --to pyzmq -o NAME.key\nIf the secret key came \
+                 from another machine, make a new pair there: others may have seen this one.",
+                escape::shell(&self.file)
+            )));
+        }
+        Validity::of(certificate.metadata()).map_err(|problem| {
+            Failure::new(format!("{shown}: {problem}")).hint("A server refuses it. Mend the file first.")
+        })?;
+        file::require_directory(&self.directory)?;
+        let name = self.certificate_name()?;
+        let file_name = OsString::from(format!("{name}.key"));
+        let path = self.directory.join(&file_name);
+        let text = certificate.public_text()?;
+
+        let _lock = file::lock(&self.directory)?;
+        let is_there = std::fs::symlink_metadata(&path).is_ok();
+        if is_there && !self.force {
+            return Err(file::exists(&path));
+        }
+        let key = certificate.public_key();
+        let same_key: Vec<_> = directory::read(&self.directory)?
+            .into_iter()
+            .filter(|entry| entry.file != file_name && entry.has_key(&key))
+            .map(|entry| entry.name())
+            .collect();
+        if !same_key.is_empty() && !self.force {
+            let failure = Failure::new(format!("this key is there already, as {}", same_key.join(", ")));
+            return Err(failure.hint("With --force, it is added under the second name too."));
+        }
+        let replaced = file::uninterrupted(|| {
+            let keep = || directory::keep_copy(&self.directory, &file_name);
+            let replaced = is_there.then(keep).transpose().map_err(|error| {
+                Failure::new(format!("{}: cannot keep the old certificate: {error}", escape::path(&path)))
+            })?;
+            file::replace(&path, text.as_bytes(), 0o644).inspect_err(|_| {
+                if let Some(copy) = &replaced {
+                    let _ = std::fs::remove_file(copy);
+                }
+            })?;
+            Ok::<_, Failure>(replaced)
+        })?;
+
+        let added = Added { file: path, public_key: key.to_string(), replaced, same_key };
+        let undo = match &added.replaced {
+            Some(old) => format!("mv {} {}", escape::shell(old), escape::shell(&added.file)),
+            None => {
+                format!("zmq-auth revoke {} {}", escape::shell(&self.directory), escape::shell(name.as_ref()))
+            }
+        };
+        output.write(&added, |out| {
+            writeln!(out, "{}: {}", escape::path(&added.file), added.public_key)?;
+            if !added.same_key.is_empty() {
+                writeln!(out, "The same key is there as {}.", added.same_key.join(", "))?;
+            }
+            if let Some(old) = &added.replaced {
+                writeln!(out, "The certificate that it replaces is kept: {}", escape::path(old))?;
+            }
+            writeln!(out, "A server that watches the directory accepts it at once, another one at its next reload.")?;
+            writeln!(out, "Undo: {undo}")
+        })?;
+        Ok(Exit::Done)
+    }
+
+    /// That of the file without `.key`; czmq's files have no ending.
+    fn certificate_name(&self) -> Result<String, Failure> {
+        let name = match &self.name {
+            Some(name) => name.as_str(),
+            None => self.file.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
+                Failure::usage(format!("the name of {} is no UTF-8", escape::path(&self.file)))
+                    .hint("Give one with --name.")
+            })?,
+        };
+        let name = name.strip_suffix(".key").unwrap_or(name);
+        directory::check_name(name)?;
+        Ok(name.to_owned())
+    }
+}

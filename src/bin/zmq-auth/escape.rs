@@ -1,0 +1,34 @@
+//! Text from files and arguments, written so that it can't change what a terminal shows or what a shell runs.
+
+use std::path::Path;
+
+/// Without control characters, and without those that turn the direction of writing.
+pub(crate) fn text(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        let turns = matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if character.is_control() || turns {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
+/// As [`text`].
+pub(crate) fn path(path: &Path) -> String {
+    text(&path.to_string_lossy())
+}
+
+/// A path as a word of a shell command.
+pub(crate) fn shell(path: &Path) -> String {
+    let word = self::path(path);
+    let is_plain = |character: char| character.is_alphanumeric() || "/._-+@%:,".contains(character);
+    if !word.is_empty() && !word.starts_with('-') && word.chars().all(is_plain) {
+        return word;
+    }
+    // What begins with a dash would be read as an option.
+    let front = if word.starts_with('-') { "./" } else { "" };
+    format!("'{front}{}'", word.replace('\'', r"'\''"))
+}

@@ -1,0 +1,192 @@
+//! `zmq-auth keygen`: new key pairs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::Timestamp;
+use serde::Serialize;
+use zmq_auth::{Certificate, Metadata};
+
+use crate::output::{Exit, Failure, Output};
+use crate::validity::{self, NOT_AFTER, NOT_BEFORE, State, Validity};
+use crate::{directory, escape, file, time};
+
+/// Make a key pair, and print its public key
+///
+/// NAME.key holds the public key, and may be shown to everybody. NAME.key_secret holds both keys, and is its owner's
+/// alone (mode 600). The files are those of pyzmq; with metadata, the public one holds it too, so that a server sees it.
+#[derive(Args)]
+#[command(after_help = "Example:\n  zmq-auth keygen alice -m name=Alice --not-after 365d")]
+pub(crate) struct Keygen {
+    /// The name of the files: NAME.key and NAME.key_secret
+    name: String,
+    /// The directory of the files
+    #[arg(short, long = "output", value_name = "DIR", default_value = ".")]
+    output_directory: PathBuf,
+    /// What else the certificate says, such as name=Alice; may be repeated
+    #[arg(short, long, value_name = "KEY=VALUE", value_parser = entry)]
+    metadata: Vec<(String, String)>,
+    /// The certificate is valid from then on: 2027-01-31T00:00:00Z, 2027-01-31, or 30d for so long from now
+    #[arg(long, value_name = "TIME", value_parser = time::point)]
+    not_before: Option<Timestamp>,
+    /// The certificate is valid until then
+    #[arg(long, value_name = "TIME", value_parser = time::point)]
+    not_after: Option<Timestamp>,
+    /// Make so many pairs: NAME-1 and so on, with zeros in front so that all names have the same length
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    count: Option<u32>,
+    /// Replace files that are there
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Serialize)]
+struct Made {
+    /// The pairs, in the order of their numbers.
+    certificates: Vec<Pair>,
+}
+
+#[derive(Serialize)]
+struct Pair {
+    /// The files' name, without what is behind the dot.
+    name: String,
+    /// Z85.
+    public_key: String,
+    public_file: PathBuf,
+    secret_file: PathBuf,
+}
+
+impl Keygen {
+    pub(crate) fn run(self, output: &Output) -> Result<Exit, Failure> {
+        directory::check_name(&self.name)?;
+        let metadata = self.all_metadata()?;
+        file::require_directory(&self.output_directory)?;
+        let names = self.names();
+        if !self.force {
+            names.iter().try_for_each(|name| self.require_free(name))?;
+        }
+        let mut made = Made { certificates: Vec::with_capacity(names.len()) };
+        let progress = Progress::new(names.len());
+        for name in names {
+            let pair = self.make(&name, &metadata).map_err(|failure| match made.certificates.len() {
+                0 => failure,
+                count => failure.hint(format!("{count} pairs were made before, and are whole.")),
+            })?;
+            made.certificates.push(pair);
+            progress.step();
+        }
+        progress.end();
+        output.write(&made, |out| match &made.certificates[..] {
+            [pair] if self.count.is_none() => writeln!(out, "{}", pair.public_key),
+            pairs => pairs.iter().try_for_each(|pair| writeln!(out, "{}  {}", pair.name, pair.public_key)),
+        })?;
+        if let [pair] = &made.certificates[..]
+            && !output.json
+        {
+            let (public, secret) = (escape::path(&pair.public_file), escape::path(&pair.secret_file));
+            eprintln!("{public}: for the other side. {secret}: for the owner of the key alone.");
+        }
+        Ok(Exit::Done)
+    }
+
+    fn all_metadata(&self) -> Result<Vec<(String, String)>, Failure> {
+        let mut all = self.metadata.clone();
+        for (place, (name, value)) in self.metadata.iter().enumerate() {
+            if name == NOT_BEFORE || name == NOT_AFTER {
+                return Err(Failure::usage(format!("-m {name}=… is no way to give a time"))
+                    .hint(format!("Type --{name} {value:?}.")));
+            }
+            if self.metadata[..place].iter().any(|(other, _)| other == name) {
+                return Err(Failure::usage(format!("-m {name}=… is there twice")));
+            }
+            if Metadata::default().insert(name.clone(), value.clone()).is_err() {
+                eprintln!(
+                    "note: the metadata name {name:?} has a meaning of its own in ZeroMQ: no server passes it on"
+                );
+            }
+        }
+        let validity = Validity { not_before: self.not_before, not_after: self.not_after };
+        if self.not_before.zip(self.not_after).is_some_and(|(from, until)| from > until) {
+            return Err(Failure::usage("--not-after is before --not-before"));
+        }
+        if validity.state(Timestamp::now()) == State::Expired {
+            eprintln!("note: --not-after is in the past: no server accepts this certificate");
+        }
+        let times = [(NOT_BEFORE, self.not_before), (NOT_AFTER, self.not_after)];
+        let times = times.into_iter().filter_map(|(name, time)| Some((name.to_owned(), validity::rfc_3339(time?))));
+        all.extend(times);
+        Ok(all)
+    }
+
+    fn names(&self) -> Vec<String> {
+        let Some(count) = self.count else { return vec![self.name.clone()] };
+        let width = count.to_string().len();
+        (1..=count).map(|number| format!("{}-{number:0width$}", self.name)).collect()
+    }
+
+    /// Without the dot that would stand before every file.
+    fn directory(&self) -> &Path {
+        if self.output_directory == Path::new(".") { Path::new("") } else { &self.output_directory }
+    }
+
+    /// So that nothing is made when not all of it can be.
+    fn require_free(&self, name: &str) -> Result<(), Failure> {
+        let is_there = |path: &Path| fs::symlink_metadata(path).is_ok();
+        for ending in ["key", "key_secret"] {
+            let path = self.directory().join(format!("{name}.{ending}"));
+            if is_there(&path) {
+                return Err(file::exists(&path));
+            }
+        }
+        Ok(())
+    }
+
+    fn make(&self, name: &str, metadata: &[(String, String)]) -> Result<Pair, Failure> {
+        let certificate = metadata
+            .iter()
+            .try_fold(Certificate::generate()?, |certificate, (name, value)| certificate.with_metadata(name, value))?;
+        let directory = self.directory();
+        let saved = file::uninterrupted(|| match (self.force, metadata.is_empty()) {
+            (false, true) => certificate.save_pair(directory, name),
+            (false, false) => certificate.save_full_pair(directory, name),
+            (true, true) => certificate.replace_pair(directory, name),
+            (true, false) => certificate.replace_full_pair(directory, name),
+        });
+        let (public_file, secret_file) = saved.map_err(file::not_saved)?;
+        Ok(Pair { name: name.to_owned(), public_key: certificate.public_key().to_string(), public_file, secret_file })
+    }
+}
+
+/// A bar on a terminal, once it is clear that it takes long.
+struct Progress {
+    bar: ProgressBar,
+    begin: Instant,
+}
+
+impl Progress {
+    /// It has no thread of its own: that thread would take the signals that are held back while files are written.
+    fn new(count: usize) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(count as u64), ProgressDrawTarget::hidden());
+        let style = ProgressStyle::with_template("{wide_bar} {human_pos} of {human_len}, {eta} left");
+        Progress { bar: style.map_or(bar.clone(), |style| bar.with_style(style)), begin: Instant::now() }
+    }
+
+    fn step(&self) {
+        if self.bar.is_hidden() && self.begin.elapsed() > Duration::from_millis(500) {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
+        }
+        self.bar.inc(1);
+    }
+
+    fn end(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn entry(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("there is no =: write KEY=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}

@@ -1,0 +1,216 @@
+//! `zmq-auth passwd`: the users and passwords of a file.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+use zeroize::Zeroizing;
+use zmq_auth::{Authenticator, Password, PasswordFile, zeroize};
+
+use crate::output::{Exit, Failure, Output};
+use crate::password::PasswordSource;
+use crate::{escape, file};
+
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+/// What the library reads of such a file.
+const MAX_FILE: u64 = 16 * 1024 * 1024;
+
+/// Set, check or delete the password of a user in a password file
+///
+/// The password is stored as an argon2id hash. The file is made if it isn't there. It is replaced whole, with mode 600,
+/// and keeps its owner; all other lines stay as they are.
+#[derive(Args)]
+#[command(after_help = "Example:\n  zmq-auth passwd passwords alice")]
+pub(crate) struct Passwd {
+    /// The password file: lines of user=password
+    file: PathBuf,
+    /// The user
+    user: String,
+    /// Say whether the password is right: exit code 0, or 1 if it is wrong
+    #[arg(long, conflicts_with = "delete")]
+    verify: bool,
+    /// Delete the user
+    #[arg(long, conflicts_with_all = ["stdin", "password_file"])]
+    delete: bool,
+    #[command(flatten)]
+    password: PasswordSource,
+}
+
+#[derive(Serialize)]
+struct Changed {
+    file: PathBuf,
+    user: String,
+    /// `added`, `changed` or `deleted`.
+    action: &'static str,
+}
+
+#[derive(Serialize)]
+struct Verified {
+    file: PathBuf,
+    user: String,
+    /// Whether the password is right.
+    right: bool,
+    /// Whether the file has the user.
+    exists: bool,
+}
+
+impl Passwd {
+    pub(crate) fn run(self, output: &Output) -> Result<Exit, Failure> {
+        if self.verify {
+            return self.run_verify(output);
+        }
+        // A link stays one: what it leads to is replaced.
+        let path = match fs::canonicalize(&self.file) {
+            Ok(path) => path,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.file.is_symlink() => self.file.clone(),
+            Err(error) => return Err(Failure::new(format!("{}: cannot open: {error}", escape::path(&self.file)))),
+        };
+        // Before anything is asked for.
+        Content::read(&path, &self.file, !self.delete)?;
+        let line = if self.delete { None } else { Some(self.new_line()?) };
+        let _lock = file::lock(file::directory(&path))?;
+        let old = Content::read(&path, &self.file, !self.delete)?;
+        let place = old.place(&self.user);
+        let action = match (&line, &place) {
+            (None, None) => return Err(self.no_user()),
+            (None, Some(_)) => "deleted",
+            (Some(_), None) => "added",
+            (Some(_), Some(_)) => "changed",
+        };
+        file::replace_owned(&path, &old.with(place, line.as_deref().map(String::as_bytes)), 0o600, old.owner)?;
+        let changed = Changed { file: self.file.clone(), user: self.user.clone(), action };
+        output.write(&changed, |out| {
+            writeln!(out, "{}: {action} in {}.", escape::text(&self.user), escape::path(&self.file))?;
+            writeln!(out, "A server that watches the file follows by itself, another one at its next reload.")?;
+            match action {
+                "added" => Ok(()),
+                _ => writeln!(out, "Clients that are connected stay connected."),
+            }
+        })?;
+        if let Some(mode) = old.mode.filter(|mode| *mode != 0o600) {
+            eprintln!("note: the file's mode was {mode:03o}, and is 600 now: only its owner may read it");
+        }
+        Ok(Exit::Done)
+    }
+
+    fn new_line(&self) -> Result<Zeroizing<String>, Failure> {
+        // Before a password is asked for in vain.
+        PasswordFile::line(&self.user, &Password::from("any"))?;
+        let prompt = format!("New password for {}: ", escape::text(&self.user));
+        let password = Password::from(self.password.read_new(&prompt)?);
+        Ok(Zeroizing::new(PasswordFile::line(&self.user, &password)?))
+    }
+
+    fn no_user(&self) -> Failure {
+        let (user, file) = (escape::text(&self.user), escape::path(&self.file));
+        Failure::new(format!("{file} has no user {user}; nothing was changed"))
+    }
+
+    fn run_verify(self, output: &Output) -> Result<Exit, Failure> {
+        let users = PasswordFile::open(&self.file)?;
+        let exists = Content::read(&self.file, &self.file, false)?.place(&self.user).is_some();
+        let password = Password::from(self.password.read(&format!("Password of {}: ", escape::text(&self.user)))?);
+        let authenticator = Authenticator::new();
+        authenticator.configure_plain_file("*", &users)?;
+        // As a server would decide it.
+        let request = [b"1.0", &b"1"[..], b"", b"127.0.0.1", b"", b"PLAIN", self.user.as_bytes(), password.as_bytes()];
+        let reply = authenticator.handle_zap_message(&request).unwrap_or_default();
+        let right = match reply.get(2).map(Vec::as_slice) {
+            Some(b"200") => true,
+            Some(b"400") => false,
+            _ => return Err(Failure::new("the password could not be checked: there was no memory or no time for it")),
+        };
+        let verified = Verified { file: self.file.clone(), user: self.user.clone(), right, exists };
+        output.write(&verified, |out| match (right, exists) {
+            (true, _) => writeln!(out, "right"),
+            (false, true) => writeln!(out, "wrong"),
+            (false, false) => {
+                writeln!(out, "wrong: {} has no user {}", escape::path(&self.file), escape::text(&self.user))
+            }
+        })?;
+        Ok(if right { Exit::Done } else { Exit::Found })
+    }
+}
+
+/// A password file that the library accepts.
+struct Content {
+    bytes: Zeroizing<Vec<u8>>,
+    owner: Option<(u32, u32)>,
+    mode: Option<u32>,
+}
+
+impl Content {
+    /// `shown` is what the user calls the file.
+    fn read(path: &Path, shown: &Path, may_be_missing: bool) -> Result<Self, Failure> {
+        match PasswordFile::open(path) {
+            Ok(_) => {}
+            Err(zmq_auth::Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound && may_be_missing => {
+                file::require_directory(file::directory(path))?;
+                return Ok(Content { bytes: Zeroizing::new(Vec::new()), owner: None, mode: None });
+            }
+            Err(error @ zmq_auth::Error::PasswordFile { .. }) => {
+                return Err(Failure::new(format!("{error}; nothing was changed"))
+                    .hint("Mend that line first; the command checks the whole file."));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let failed = |error| Failure::new(format!("{}: cannot read: {error}", escape::path(shown)));
+        let file = File::open(path).map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
+        // Of the right size from the start: a buffer that grew would leave passwords behind.
+        let size = metadata.len().min(MAX_FILE);
+        let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1));
+        file.take(size).read_to_end(&mut bytes).map_err(failed)?;
+        let owner = Some((metadata.uid(), metadata.gid()));
+        Ok(Content { bytes, owner, mode: Some(metadata.permissions().mode() & 0o777) })
+    }
+
+    /// Where the user's line stands, without what ends it.
+    fn place(&self, user: &str) -> Option<std::ops::Range<usize>> {
+        let mut start = if self.bytes.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+        for line in self.bytes[start..].split_inclusive(|byte| *byte == b'\n') {
+            let text = line.strip_suffix(b"\n").unwrap_or(line);
+            let text = text.strip_suffix(b"\r").unwrap_or(text);
+            let name = text.split(|byte| *byte == b'=').next().unwrap_or_default();
+            if !text.starts_with(b"#") && text.len() > name.len() && name == user.as_bytes() {
+                return Some(start..start + text.len());
+            }
+            start += line.len();
+        }
+        None
+    }
+
+    /// With the line in this place, or at the end, or without the line.
+    fn with(&self, place: Option<std::ops::Range<usize>>, line: Option<&[u8]>) -> Zeroizing<Vec<u8>> {
+        let old = &self.bytes[..];
+        let end: &[u8] = if old.windows(2).any(|pair| pair == b"\r\n") { b"\r\n" } else { b"\n" };
+        let mut new = Zeroizing::new(Vec::with_capacity(old.len() + line.map_or(0, <[u8]>::len) + 4));
+        match (place, line) {
+            (Some(place), Some(line)) => {
+                new.extend_from_slice(&old[..place.start]);
+                new.extend_from_slice(line);
+                new.extend_from_slice(&old[place.end..]);
+            }
+            (Some(place), None) => {
+                let rest = &old[place.end..];
+                let after = rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |at| at + 1);
+                new.extend_from_slice(&old[..place.start]);
+                new.extend_from_slice(&rest[after..]);
+            }
+            (None, line) => {
+                new.extend_from_slice(old);
+                if !old.is_empty() && old != BYTE_ORDER_MARK && !old.ends_with(b"\n") {
+                    new.extend_from_slice(end);
+                }
+                if let Some(line) = line {
+                    new.extend_from_slice(line);
+                    new.extend_from_slice(end);
+                }
+            }
+        }
+        new
+    }
+}

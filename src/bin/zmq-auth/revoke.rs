@@ -1,0 +1,135 @@
+//! `zmq-auth revoke`: a certificate out of a server's directory.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+use zmq_auth::PublicKey;
+
+use crate::directory::{self, Entry, REVOKED};
+use crate::output::{Exit, Failure, Output};
+use crate::{escape, file};
+
+/// Take a client's certificate out of a server's directory
+///
+/// Every file with the same key goes, into the directory's `revoked`, which no server reads.
+#[derive(Args)]
+#[command(after_help = "Example:\n  zmq-auth revoke clients mallory")]
+pub(crate) struct Revoke {
+    /// The server's directory of clients
+    directory: PathBuf,
+    /// The certificate's file, with or without .key; or its public key in Z85
+    #[arg(allow_hyphen_values = true)]
+    name: String,
+}
+
+#[derive(Serialize)]
+struct Revoked {
+    /// Z85; null where the file that was named can't be read.
+    public_key: Option<String>,
+    moved: Vec<Moved>,
+    /// Files that can't be read: a server that read them before may still accept the keys that they had.
+    unreadable: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Moved {
+    from: PathBuf,
+    to: PathBuf,
+}
+
+impl Revoke {
+    pub(crate) fn run(self, output: &Output) -> Result<Exit, Failure> {
+        file::require_directory(&self.directory)?;
+        let _lock = file::lock(&self.directory)?;
+        let entries = directory::read(&self.directory)?;
+        let (key, files) = self.meant(&entries)?;
+        let moved = file::uninterrupted(|| self.move_out(&files))?;
+        let unreadable: Vec<_> = entries
+            .iter()
+            .filter(|entry| entry.certificate.is_err() && !files.contains(&&entry.file))
+            .map(Entry::name)
+            .collect();
+        let revoked = Revoked { public_key: key.map(|key| key.to_string()), moved, unreadable };
+        output.write(&revoked, |out| {
+            match &revoked.public_key {
+                Some(key) => writeln!(out, "revoked: {key}")?,
+                None => writeln!(out, "revoked, but its key can't be read: other files may have the same one")?,
+            }
+            for Moved { from, to } in &revoked.moved {
+                writeln!(out, "  {} is now {}", escape::path(from), escape::path(to))?;
+            }
+            writeln!(
+                out,
+                "A server that watches the directory refuses new handshakes at once, another one after its next reload.\n\
+                 A client that is connected stays until the server looks again (is_still_allowed) or ends the connection\n\
+                 (Connection::disconnect)."
+            )?;
+            for Moved { from, to } in &revoked.moved {
+                writeln!(out, "Undo: mv {} {}", escape::shell(to), escape::shell(from))?;
+            }
+            Ok(())
+        })?;
+        if !revoked.unreadable.is_empty() {
+            eprintln!(
+                "warning: these files can't be read; a server that read them before may still accept the keys that they \
+                 had: {}",
+                revoked.unreadable.join(", ")
+            );
+        }
+        Ok(if revoked.unreadable.is_empty() && revoked.public_key.is_some() { Exit::Done } else { Exit::Found })
+    }
+
+    /// The key that is meant, and the files that go.
+    fn meant<'e>(&self, entries: &'e [Entry]) -> Result<(Option<PublicKey>, Vec<&'e OsString>), Failure> {
+        let is_named = |entry: &&Entry| {
+            entry.file.to_str().is_some_and(|file| file == self.name || file.strip_suffix(".key") == Some(&self.name))
+        };
+        let with_key = |key: &PublicKey| -> Vec<_> {
+            entries.iter().filter(|entry| entry.has_key(key)).map(|entry| &entry.file).collect()
+        };
+        if let Some(named) = entries.iter().find(is_named) {
+            return Ok(match &named.certificate {
+                Ok(certificate) => (Some(certificate.public_key()), with_key(&certificate.public_key())),
+                // What it said before may be in force for as long as the file is there.
+                Err(_) => (None, vec![&named.file]),
+            });
+        }
+        if let Ok(key) = self.name.parse::<PublicKey>() {
+            let files = with_key(&key);
+            if !files.is_empty() {
+                return Ok((Some(key), files));
+            }
+        }
+        let (name, directory) = (escape::text(&self.name), escape::path(&self.directory));
+        Err(Failure::new(format!("{directory} has no certificate {name}, and no such key; nothing was changed"))
+            .hint(format!("What it has: zmq-auth ls {}", escape::shell(&self.directory))))
+    }
+
+    /// All files, or none.
+    fn move_out(&self, files: &[&OsString]) -> Result<Vec<Moved>, Failure> {
+        let mut moved: Vec<Moved> = Vec::with_capacity(files.len());
+        for file in files {
+            let from = self.directory.join(file);
+            match directory::move_out(&self.directory, file) {
+                Ok(to) => moved.push(Moved { from, to }),
+                Err(error) => {
+                    let back = |Moved { from, to }: &Moved| drop(fs::rename(to, from));
+                    moved.iter().rev().for_each(back);
+                    let place = escape::path(&self.directory.join(REVOKED));
+                    let message = format!("{}: cannot move it to {place}: {error}", escape::path(&from));
+                    return Err(Failure::new(message).hint("Nothing was changed: the key is still in the directory."));
+                }
+            }
+        }
+        sync(&self.directory);
+        Ok(moved)
+    }
+}
+
+/// So that a revoked key doesn't come back with a power cut; not every file system can.
+fn sync(directory: &Path) {
+    let _ = fs::File::open(directory).and_then(|directory| directory.sync_all());
+}

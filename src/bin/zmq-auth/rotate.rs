@@ -1,0 +1,317 @@
+//! `zmq-auth rotate`: a new key pair for a user, beside the old key for a while.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use zmq_auth::{Certificate, Error, PublicKey};
+
+use crate::output::{Exit, Failure, Output};
+use crate::validity::{self, NOT_AFTER, NOT_BEFORE, State, Validity};
+use crate::{directory, escape, file, time};
+
+/// Make a new key pair for a user, and let the old key end by itself
+///
+/// The new pair has the old certificate's metadata and is valid from now on. It takes the name NAME. The old public file
+/// becomes NAME.until-DATE.key and ends after the overlap; an old secret file beside the new pair becomes
+/// NAME.until-DATE.key_secret. With --as, the old files keep their names and the new pair gets the other one.
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  zmq-auth rotate alice -d clients -o for-alice --overlap 30d\n\nUser ids:\n  A server that takes the user id from the metadata calls both keys the same. One that takes it from\n  the file's name calls the new key NAME and the old one NAME.until-DATE: where programs know users\n  by that name, use --as, and rename the files when the client has changed its key."
+)]
+pub(crate) struct Rotate {
+    /// The user's certificate, NAME.key
+    name: String,
+    /// The server's directory, where the old public file is and both public files will be
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    directory: PathBuf,
+    /// The directory of the new pair, for the client
+    #[arg(short, long = "output", value_name = "DIR", default_value = ".")]
+    output_directory: PathBuf,
+    /// How long the old key is still accepted, such as 30d
+    #[arg(long, value_name = "TIME", value_parser = time::span)]
+    overlap: SignedDuration,
+    /// Until when the new certificate is valid; without it, it doesn't end
+    #[arg(long, value_name = "TIME", value_parser = time::point)]
+    not_after: Option<Timestamp>,
+    /// The name of the new pair; the old files keep theirs
+    #[arg(long = "as", value_name = "NAME")]
+    new_name: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Rotated {
+    new: Key,
+    old: Key,
+    /// The client's secret file.
+    secret_file: PathBuf,
+    /// Where the old secret file is now, if it was beside the new one and had to be renamed.
+    old_secret_file: Option<PathBuf>,
+    /// The old public file as it was.
+    kept: PathBuf,
+    /// Shell commands that take all of it back.
+    undo: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Key {
+    /// Z85.
+    public_key: String,
+    /// The public file for the server.
+    file: PathBuf,
+    /// RFC 3339.
+    not_before: Option<String>,
+    /// RFC 3339.
+    not_after: Option<String>,
+}
+
+/// What was done already, to be taken back if the rest can't be done.
+#[derive(Default)]
+struct Steps {
+    renamed: Vec<(PathBuf, PathBuf)>,
+    made: Vec<PathBuf>,
+}
+
+impl Rotate {
+    pub(crate) fn run(self, output: &Output) -> Result<Exit, Failure> {
+        directory::check_name(&self.name)?;
+        self.new_name.as_deref().map_or(Ok(()), directory::check_name)?;
+        if self.new_name.as_ref() == Some(&self.name) {
+            return Err(Failure::usage("--as is the old name: leave it out, or give another one"));
+        }
+        for directory in [&self.directory, &self.output_directory] {
+            file::require_directory(directory)?;
+        }
+        let _lock = file::lock(&self.directory)?;
+        let now = Timestamp::now();
+        let old_path = self.public(&self.name);
+        let old = self.load(&old_path, now)?;
+        let end = now.checked_add(self.overlap).map_err(|_| Failure::usage("the overlap ends after the year 9999"))?;
+        // A rotation never makes a key last longer.
+        let end = Validity::of(old.metadata()).map_err(Failure::new)?.not_after.map_or(end, |until| until.min(end));
+        let until = end.strftime("%Y-%m-%d").to_string();
+
+        let old_name = match &self.new_name {
+            Some(_) => self.name.clone(),
+            None => format!("{}.until-{until}", self.name),
+        };
+        let new_name = self.new_name.clone().unwrap_or_else(|| self.name.clone());
+        let ending = old.clone().with_metadata(NOT_AFTER, validity::rfc_3339(end))?;
+        let new = self.renewed(&old, now)?;
+        let (old_text, new_text) = (ending.public_text()?, new.public_text()?);
+
+        let mut steps = Steps::default();
+        let done = file::uninterrupted(|| {
+            let file = OsString::from(format!("{}.key", self.name));
+            let kept = directory::keep_copy(tidy(&self.directory), &file)
+                .map_err(|error| Failure::new(format!("{}: cannot keep a copy: {error}", escape::path(&old_path))))?;
+            steps.made.push(kept.clone());
+            let done = self.put_in_place(&mut steps, &old_name, &new_name, &old, &old_text, &new, &new_text);
+            if done.is_err() {
+                steps.take_back();
+            }
+            done.map(|secret_file| (secret_file, kept))
+        });
+        let (secret_file, kept) = done?;
+        let mut undo = vec![shell_move(&kept, &old_path)];
+        let unwanted = if self.new_name.is_some() { &new_name } else { &old_name };
+        undo.push(format!("rm {}", escape::shell(&self.public(unwanted))));
+        undo.extend(steps.renamed.iter().map(|(from, to)| shell_move(to, from)));
+        let old_secret_file = steps.renamed.iter().map(|(_, to)| to).find(|to| is_secret(to)).cloned();
+        let rotated = Rotated {
+            new: key(&new, self.public(&new_name)),
+            old: key(&ending, self.public(&old_name)),
+            secret_file,
+            old_secret_file,
+            kept,
+            undo,
+        };
+        self.write(output, &rotated, &old_name, &new_name)?;
+        Ok(Exit::Done)
+    }
+
+    fn public(&self, name: &str) -> PathBuf {
+        tidy(&self.directory).join(format!("{name}.key"))
+    }
+
+    fn load(&self, path: &Path, now: Timestamp) -> Result<Certificate, Failure> {
+        let old = Certificate::load(path).map_err(|error| match error {
+            Error::Io { ref source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                Failure::from(error).hint("Name the server's directory with -d.")
+            }
+            other => other.into(),
+        })?;
+        let shown = escape::path(path);
+        if old.key_pair().is_some() {
+            return Err(Failure::new(format!("{shown} holds a secret key, which no server may have"))
+                .hint("Others may have seen it: make a new pair with keygen, and revoke this one."));
+        }
+        let validity = Validity::of(old.metadata()).map_err(|problem| Failure::new(format!("{shown}: {problem}")))?;
+        match validity.state(now) {
+            State::Valid => Ok(old),
+            state => {
+                Err(Failure::new(format!("{shown} is {state}: there is nothing to overlap with; nothing was changed"))
+                    .hint("Make a new pair with keygen."))
+            }
+        }
+    }
+
+    /// A new pair that says of its owner what the old certificate says.
+    fn renewed(&self, old: &Certificate, now: Timestamp) -> Result<Certificate, Failure> {
+        if self.not_after.is_some_and(|until| until <= now) {
+            return Err(Failure::usage("--not-after is in the past"));
+        }
+        let mut new = Certificate::generate()?;
+        for (name, value) in old.metadata().iter().filter(|(name, _)| ![NOT_BEFORE, NOT_AFTER].contains(name)) {
+            new = new.with_metadata(name, value)?;
+        }
+        new = new.with_metadata(NOT_BEFORE, validity::rfc_3339(now))?;
+        if let Some(until) = self.not_after {
+            new = new.with_metadata(NOT_AFTER, validity::rfc_3339(until))?;
+        }
+        Ok(new)
+    }
+
+    /// The old public file is there in one form or the other at every moment.
+    #[allow(clippy::too_many_arguments)]
+    fn put_in_place(
+        &self,
+        steps: &mut Steps,
+        old_name: &str,
+        new_name: &str,
+        old: &Certificate,
+        old_text: &str,
+        new: &Certificate,
+        new_text: &str,
+    ) -> Result<PathBuf, Failure> {
+        let same_directory = same(&self.directory, &self.output_directory);
+        let output = tidy(&self.output_directory);
+        if self.new_name.is_none() {
+            require_free(&self.public(old_name))?;
+            // The client's own copies of the old pair, if this is where they are.
+            let ours = if same_directory { &["key_secret"][..] } else { &["key_secret", "key"] };
+            for ending in ours {
+                let from = output.join(format!("{new_name}.{ending}"));
+                if has_key(&from, &old.public_key()) {
+                    steps.rename(from, output.join(format!("{old_name}.{ending}")))?;
+                }
+            }
+            steps.make(&self.public(old_name), old_text)?;
+        }
+        if same_directory && self.new_name.is_none() {
+            // Only the public file is replaced: the secret one has been renamed, or wasn't there.
+            let secret = output.join(format!("{new_name}.key_secret"));
+            if secret.symlink_metadata().is_ok() {
+                return Err(Failure::new(format!("{}: is in the way; nothing was changed", escape::path(&secret)))
+                    .hint("It has another key. Give another directory for the new pair with -o."));
+            }
+            return Ok(new.replace_full_pair(output, new_name)?.1);
+        }
+        let (public_file, secret_file) = new.save_full_pair(output, new_name).map_err(|error| match error {
+            Error::Exists { path } => {
+                Failure::new(format!("{}: exists already; nothing was changed", escape::path(&path)))
+                    .hint("Give another directory for the new pair with -o.")
+            }
+            other => other.into(),
+        })?;
+        steps.made.extend([public_file, secret_file.clone()]);
+        if self.new_name.is_some() {
+            if !same_directory {
+                steps.make(&self.public(new_name), new_text)?;
+            }
+            file::replace(&self.public(old_name), old_text.as_bytes(), 0o644)?;
+        } else {
+            file::replace(&self.public(new_name), new_text.as_bytes(), 0o644)?;
+        }
+        Ok(secret_file)
+    }
+
+    fn write(&self, output: &Output, rotated: &Rotated, old_name: &str, new_name: &str) -> Result<(), Failure> {
+        let (new, old) = (&rotated.new, &rotated.old);
+        let from = new.not_before.as_deref().unwrap_or_default();
+        let until = old.not_after.as_deref().unwrap_or_default();
+        output.write(rotated, |out| {
+            writeln!(out, "new: {}, valid from {from}", new.public_key)?;
+            writeln!(out, "old: {}, valid until {until}", old.public_key)?;
+            writeln!(out)?;
+            let (new_file, old_file) = (escape::path(&new.file), escape::path(&old.file));
+            writeln!(out, "To the server's directory, unless it is this one: {new_file} and {old_file}")?;
+            writeln!(out, "To the client, over a safe way: {}", escape::path(&rotated.secret_file))?;
+            if let Some(old_secret) = &rotated.old_secret_file {
+                writeln!(out, "The client's old secret file is now {}", escape::path(old_secret))?;
+            }
+            writeln!(out)?;
+            let (old_name, new_name) = (escape::text(old_name), escape::text(new_name));
+            writeln!(
+                out,
+                "User ids: from the metadata, the same for both; from the file's name, {new_name} and {old_name}."
+            )?;
+            writeln!(out, "After {until}: rm {}", escape::shell(&old.file))?;
+            rotated.undo.iter().try_for_each(|command| writeln!(out, "Undo: {command}"))
+        })
+    }
+}
+
+impl Steps {
+    fn make(&mut self, path: &Path, text: &str) -> Result<(), Failure> {
+        require_free(path)?;
+        file::replace(path, text.as_bytes(), 0o644)?;
+        self.made.push(path.to_owned());
+        Ok(())
+    }
+
+    /// Never over another file: a hard link fails where there is one.
+    fn rename(&mut self, from: PathBuf, to: PathBuf) -> Result<(), Failure> {
+        let renamed =
+            fs::hard_link(&from, &to).and_then(|()| fs::remove_file(&from).inspect_err(|_| drop(fs::remove_file(&to))));
+        renamed.map_err(|error| {
+            Failure::new(format!("{}: cannot rename it to {}: {error}", escape::path(&from), escape::path(&to)))
+                .hint("Nothing was changed.")
+        })?;
+        self.renamed.push((from, to));
+        Ok(())
+    }
+
+    fn take_back(&self) {
+        self.made.iter().for_each(|path| drop(fs::remove_file(path)));
+        self.renamed.iter().for_each(|(from, to)| drop(fs::rename(to, from)));
+    }
+}
+
+fn require_free(path: &Path) -> Result<(), Failure> {
+    if path.symlink_metadata().is_err() {
+        return Ok(());
+    }
+    Err(Failure::new(format!("{}: exists already; nothing was changed", escape::path(path)))
+        .hint("Was the key rotated today already? Revoke that file, or give another overlap."))
+}
+
+fn key(certificate: &Certificate, file: PathBuf) -> Key {
+    let time = |name| certificate.metadata().get(name).map(str::to_owned);
+    let public_key = certificate.public_key().to_string();
+    Key { public_key, file, not_before: time(NOT_BEFORE), not_after: time(NOT_AFTER) }
+}
+
+fn has_key(path: &Path, key: &PublicKey) -> bool {
+    PublicKey::load(path).is_ok_and(|found| found == *key)
+}
+
+fn shell_move(from: &Path, to: &Path) -> String {
+    format!("mv {} {}", escape::shell(from), escape::shell(to))
+}
+
+fn is_secret(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "key_secret")
+}
+
+fn same(one: &Path, other: &Path) -> bool {
+    fs::canonicalize(one).ok().zip(fs::canonicalize(other).ok()).is_some_and(|(one, other)| one == other)
+}
+
+/// Without the dot that would stand before every file.
+fn tidy(directory: &Path) -> &Path {
+    if directory == Path::new(".") { Path::new("") } else { directory }
+}
