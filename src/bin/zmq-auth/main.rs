@@ -9,6 +9,7 @@ mod explain;
 mod file;
 mod key_input;
 mod keygen;
+mod listen;
 mod ls;
 mod output;
 mod passwd;
@@ -50,6 +51,7 @@ enum Command {
     Pubkey(pubkey::Pubkey),
     Convert(convert::Convert),
     Policy(policy::Policy),
+    Listen(listen::Listen),
     Completions(completions::Completions),
 }
 
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         Command::Pubkey(command) => command.run(&output),
         Command::Convert(command) => command.run(&output),
         Command::Policy(command) => command.run(&output),
+        Command::Listen(command) => command.run(&output),
         Command::Completions(command) => command.run(CommandLine::command(), &output),
     };
     match result {

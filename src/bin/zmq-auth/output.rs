@@ -95,10 +95,25 @@ impl Output {
             text(&mut stdout)
         };
         match written.and_then(|()| stdout.flush()) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Err(Failure::new(format!("cannot write to standard output: {error}")))
-            }
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(not_written(error)),
             _ => Ok(()),
         }
     }
+
+    /// Writes one of many results as a line, for a program that goes on: as JSON, or as `text` for people.
+    ///
+    /// A reader that is gone is a failure: it ends the program.
+    pub(crate) fn line<T: Serialize>(&self, result: &T, text: &str) -> Result<(), Failure> {
+        let mut stdout = anstream::stdout().lock();
+        let written = if self.json {
+            serde_json::to_writer(&mut stdout, result).map_err(io::Error::from).and_then(|()| writeln!(stdout))
+        } else {
+            writeln!(stdout, "{text}")
+        };
+        written.and_then(|()| stdout.flush()).map_err(not_written)
+    }
+}
+
+fn not_written(error: io::Error) -> Failure {
+    Failure::new(format!("cannot write to standard output: {error}"))
 }
