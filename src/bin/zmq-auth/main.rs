@@ -1,9 +1,11 @@
 //! `zmq-auth`: makes keys and passwords, checks policies and files, and says why a client is refused.
 
 mod completions;
+mod escape;
 mod file;
 mod output;
 mod password;
+mod ping;
 mod time;
 
 use std::process::ExitCode;
@@ -24,12 +26,14 @@ struct CommandLine {
 
 #[derive(Subcommand)]
 enum Command {
+    Ping(ping::Ping),
     Completions(completions::Completions),
 }
 
 fn main() -> ExitCode {
     let CommandLine { output, command } = CommandLine::parse();
     let result = match command {
+        Command::Ping(command) => command.run(&output),
         Command::Completions(command) => command.run(CommandLine::command(), &output),
     };
     match result {
