@@ -3,4 +3,7 @@
 mod completions;
 mod explain;
 mod policy;
+mod ping;
+#[path = "../harness/python.rs"]
+mod python;
 mod run;

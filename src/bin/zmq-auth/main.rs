@@ -14,6 +14,7 @@ mod ls;
 mod output;
 mod passwd;
 mod password;
+mod ping;
 mod policy;
 mod pubkey;
 mod revoke;
@@ -41,6 +42,7 @@ struct CommandLine {
 #[derive(Subcommand)]
 enum Command {
     Keygen(keygen::Keygen),
+    Ping(ping::Ping),
     Passwd(passwd::Passwd),
     Explain(explain::Explain),
     Add(add::Add),
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
     let CommandLine { output, command } = CommandLine::parse();
     let result = match command {
         Command::Keygen(command) => command.run(&output),
+        Command::Ping(command) => command.run(&output),
         Command::Passwd(command) => command.run(&output),
         Command::Explain(command) => command.run(&output),
         Command::Add(command) => command.run(&output),

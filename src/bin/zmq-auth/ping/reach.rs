@@ -1,0 +1,143 @@
+//! What libzmq doesn't say: why an endpoint can't be reached, and how the other end greets a ZeroMQ client. Found out by a
+//! plain connection.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::endpoint::Target;
+use crate::escape;
+
+/// What the system says of an endpoint.
+#[derive(Debug)]
+pub(super) enum Reach {
+    /// Somebody accepts connections, and greets a client so.
+    Accepts(Greeting),
+    /// The host's name can't be resolved, and why.
+    NoName(String),
+    Refused,
+    /// Neither accepted nor refused.
+    NoAnswer,
+    /// ipc: there is no such file.
+    NoFile,
+    NoPermission,
+    /// Anything else, in the system's words.
+    Other(String),
+}
+
+/// What comes after a client's first bytes of ZMTP 3 (RFC 23).
+#[derive(Debug)]
+pub(super) enum Greeting {
+    /// ZMTP, with the name of a mechanism.
+    Mechanism(String),
+    /// Bytes of another protocol, or of ZMTP before version 3, which has no mechanisms.
+    OtherProtocol,
+    /// Nothing, or the connection was closed.
+    Nothing,
+}
+
+impl Greeting {
+    pub(super) fn summary(&self) -> String {
+        match self {
+            Greeting::Mechanism(name) => format!("the server's mechanism is {}", escape::text(name)),
+            Greeting::OtherProtocol => "the other end is no ZeroMQ server".to_owned(),
+            Greeting::Nothing => "the other end accepted the connection and sent no greeting".to_owned(),
+        }
+    }
+}
+
+impl Reach {
+    pub(super) fn summary(&self) -> String {
+        match self {
+            Reach::Accepts(_) => "nobody accepted connections, but now somebody does".to_owned(),
+            Reach::NoName(why) => format!("the host's name can't be resolved ({why})"),
+            Reach::Refused => "the connection was refused".to_owned(),
+            Reach::NoAnswer => "there was no answer in time".to_owned(),
+            Reach::NoFile => "there is no such file".to_owned(),
+            Reach::NoPermission => "no permission to connect".to_owned(),
+            Reach::Other(why) => why.clone(),
+        }
+    }
+}
+
+/// Connects, reads the greeting, and closes the connection. The server sees a client that leaves during the handshake.
+pub(super) fn probe(target: &Target, end: Instant) -> Reach {
+    let target = target.clone();
+    let left = move || end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+    let connect = move || -> io::Result<Greeting> {
+        match &target {
+            Target::Tcp { addresses, .. } => {
+                let address = addresses.first().ok_or(ErrorKind::AddrNotAvailable)?;
+                let stream = TcpStream::connect_timeout(address, left())?;
+                stream.set_read_timeout(Some(left()))?;
+                Ok(greeting(stream))
+            }
+            Target::Ipc(path) => {
+                let stream = connect_ipc(path)?;
+                stream.set_read_timeout(Some(left()))?;
+                Ok(greeting(stream))
+            }
+        }
+    };
+    match within(end + Duration::from_millis(50), connect) {
+        None => Reach::NoAnswer,
+        Some(Ok(greeting)) => Reach::Accepts(greeting),
+        Some(Err(error)) => match error.kind() {
+            ErrorKind::ConnectionRefused => Reach::Refused,
+            ErrorKind::TimedOut | ErrorKind::WouldBlock => Reach::NoAnswer,
+            ErrorKind::NotFound => Reach::NoFile,
+            ErrorKind::PermissionDenied => Reach::NoPermission,
+            _ => Reach::Other(error.to_string()),
+        },
+    }
+}
+
+/// The first bytes alone: a whole greeting with another mechanism would make the server hang up, perhaps before its own
+/// mechanism is written.
+fn greeting(mut stream: impl Read + Write) -> Greeting {
+    const SIGNATURE_AND_VERSION: [u8; 11] = [0xFF, 0, 0, 0, 0, 0, 0, 0, 1, 0x7F, 3];
+    /// Signature, version, and the mechanism in 20 bytes.
+    const LENGTH: usize = 10 + 2 + 20;
+    let mut bytes = [0; LENGTH];
+    let mut length = 0;
+    let _ = stream.write_all(&SIGNATURE_AND_VERSION);
+    while length < LENGTH {
+        match stream.read(&mut bytes[length..]) {
+            Ok(0) | Err(_) => break,
+            Ok(count) => length += count,
+        }
+    }
+    if length == 0 {
+        return Greeting::Nothing;
+    }
+    if length < LENGTH || bytes[0] != 0xFF || bytes[9] != 0x7F || bytes[10] < 3 {
+        return Greeting::OtherProtocol;
+    }
+    let name = bytes[12..].split(|byte| *byte == 0).next().unwrap_or_default();
+    Greeting::Mechanism(String::from_utf8_lossy(name).into_owned())
+}
+
+fn connect_ipc(path: &Path) -> io::Result<UnixStream> {
+    // A name in Linux's abstract namespace begins with an @ in libzmq.
+    #[cfg(target_os = "linux")]
+    if let Some(name) = path.to_str().and_then(|path| path.strip_prefix('@')) {
+        use std::os::linux::net::SocketAddrExt;
+        let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
+        return UnixStream::connect_addr(&address);
+    }
+    UnixStream::connect(path)
+}
+
+/// Runs what the system gives no deadline for. `None` when the time is over; then it is left to itself until the program
+/// ends.
+pub(super) fn within<T: Send + 'static>(end: Instant, call: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (sender, receiver) = mpsc::channel();
+    // Without a thread there is no answer, as if it had come too late.
+    let started = thread::Builder::new().spawn(move || sender.send(call()));
+    started.ok()?;
+    receiver.recv_timeout(end.saturating_duration_since(Instant::now()) + Duration::from_millis(5)).ok()
+}
