@@ -2,8 +2,8 @@
 
 mod completions;
 mod explain;
-mod policy;
 mod ping;
+mod policy;
 #[path = "../harness/python.rs"]
 mod python;
 mod run;
