@@ -1,4 +1,4 @@
-//! Operation: revocation, limits on failed attempts, events, metrics, explanations, and the operator's page.
+//! Operation: revocation, limits on failed attempts, events, metrics, explanations.
 
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -8,5 +8,4 @@ mod disconnecting;
 mod events;
 mod explain;
 mod failure_limits;
-mod page;
 mod revocation;

@@ -2,6 +2,7 @@
 
 mod completions;
 mod explain;
+mod page;
 mod ping;
 mod policy;
 #[path = "../harness/python.rs"]
