@@ -199,6 +199,32 @@ impl PasswordFile {
         self.store.watch()
     }
 
+    /// Every problem of a file, in the order of its lines, where [`open`](Self::open) stops at the first; none for a file
+    /// that it opens. The first is the error of `open`.
+    ///
+    /// ```
+    /// # use zmq_auth::PasswordFile;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("passwords");
+    /// std::fs::write(&path, "alice\nbob=secret\nbob=another\n")?;
+    /// let problems = PasswordFile::problems(&path);
+    /// assert!(problems[0].to_string().contains("passwords:1: has no ="));
+    /// assert!(problems[1].to_string().contains("passwords:3: has a user name that an earlier line has too"));
+    /// assert_eq!(problems.len(), 2);
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    pub fn problems(path: impl AsRef<Path>) -> Vec<Error> {
+        let path = path.as_ref();
+        match read(path) {
+            Ok(Some((content, _))) => {
+                let errors = parse::errors(&content).into_iter();
+                errors.map(|(line, problem)| fault(path, Some(line), problem)).collect()
+            }
+            Ok(None) => vec![changed(path)],
+            Err(error) => vec![error],
+        }
+    }
+
     /// Makes a line with a hashed password, without its line feed: argon2id with `m=19456` (19 MiB), `t=2`, `p=1` and a
     /// new salt from the system.
     ///
@@ -304,7 +330,7 @@ impl Users {
         seen.stamp = Stamp::NONE;
         let Some((content, metadata)) = read(path)? else {
             seen.unread = Unread::Something;
-            return Err(fault(path, None, "was changed while it was read"));
+            return Err(changed(path));
         };
         seen.stamp = seen.stamper.stamp(&metadata);
         warn(path, metadata.permissions().mode(), &mut seen.warned_of);
@@ -381,6 +407,10 @@ fn warn(path: &Path, mode: u32, warned_of: &mut u32) {
         log_warn!("{path:?} holds passwords, and others than its owner have access (mode {mode:03o}): chmod 600");
     }
     *warned_of = mode;
+}
+
+fn changed(path: &Path) -> Error {
+    fault(path, None, "was changed while it was read")
 }
 
 fn fault(path: &Path, line: Option<usize>, problem: &'static str) -> Error {
