@@ -3,6 +3,7 @@
 mod completions;
 mod escape;
 mod file;
+mod lint;
 mod output;
 mod password;
 mod ping;
@@ -27,6 +28,7 @@ struct CommandLine {
 #[derive(Subcommand)]
 enum Command {
     Ping(ping::Ping),
+    Lint(lint::Lint),
     Completions(completions::Completions),
 }
 
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
     let CommandLine { output, command } = CommandLine::parse();
     let result = match command {
         Command::Ping(command) => command.run(&output),
+        Command::Lint(command) => command.run(&output),
         Command::Completions(command) => command.run(CommandLine::command(), &output),
     };
     match result {
