@@ -112,6 +112,24 @@ impl Certificate {
         read::parse_content(content, name.as_ref())
     }
 
+    /// Every problem of a file, in the order of its lines, where [`load`](Self::load) stops at the first; none for a file
+    /// that it loads. The first is the error of `load`.
+    ///
+    /// ```
+    /// # use zmq_auth::Certificate;
+    /// # let dir = tempfile::tempdir()?;
+    /// let file = dir.path().join("alice.key");
+    /// std::fs::write(&file, "metadata\n    Not-After = 2027\ncurve\n    public-key = \"short\"\n")?;
+    /// let problems = Certificate::problems(&file);
+    /// assert!(problems[0].to_string().contains("alice.key:2: nearly a not-before or not-after line"));
+    /// assert!(problems[1].to_string().contains("alice.key:4: "));
+    /// assert_eq!(problems.len(), 2);
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    pub fn problems(file: impl AsRef<Path>) -> Vec<Error> {
+        read::problems(file.as_ref())
+    }
+
     /// Sets a metadata value; a name that is there already gets the new one, in its old place.
     ///
     /// What is taken is read back equal from both files by this crate, czmq and JeroMQ (pyzmq reads no metadata). A name

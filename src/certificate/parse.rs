@@ -3,6 +3,7 @@
 //! Keys are found as pyzmq finds them, on any line that starts like a key line. Metadata are the indented lines below
 //! `metadata`.
 
+use std::convert::Infallible;
 use std::path::Path;
 use std::str;
 
@@ -30,22 +31,43 @@ impl ParseError {
     }
 }
 
-/// Reads a whole file. Any bytes are taken where they don't matter: comments may be in any encoding.
+const NO_PUBLIC_KEY: ParseError = ParseError { line: None, problem: "has no public-key line" };
+
+/// Reads a whole file, up to the first error. Any bytes are taken where they don't matter: comments may be in any encoding.
 pub(super) fn parse(bytes: &[u8]) -> Result<Certificate, ParseError> {
-    let mut found = Contents::default();
-    // Editors on Windows put a byte order mark in front.
-    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
-    for (line, number) in bytes.split(|&byte| byte == b'\n').zip(1..) {
-        found.take(line).map_err(|problem| ParseError { line: Some(number), problem })?;
-    }
-    let Some(public) = found.public else {
-        return Err(ParseError { line: None, problem: "has no public-key line" });
-    };
+    let found = contents(bytes, Err)?;
+    let public = found.public.ok_or(NO_PUBLIC_KEY)?;
     let keys = match found.secret {
         Some(secret) => CertificateKeys::Pair(KeyPair { public, secret }),
         None => CertificateKeys::Public(public),
     };
     Ok(Certificate { keys, metadata: found.metadata })
+}
+
+/// Every error of a file, in the order of its lines; the first is that of [`parse`].
+pub(super) fn errors(bytes: &[u8]) -> Vec<ParseError> {
+    let mut errors = Vec::new();
+    let Ok(found) = contents(bytes, |error| {
+        errors.push(error);
+        Ok::<_, Infallible>(())
+    });
+    if !found.has_public_line {
+        errors.push(NO_PUBLIC_KEY);
+    }
+    errors
+}
+
+/// What the lines say. An error of one is handed over; with `Ok`, it goes on behind that line.
+fn contents<E>(bytes: &[u8], mut take_error: impl FnMut(ParseError) -> Result<(), E>) -> Result<Contents, E> {
+    let mut found = Contents::default();
+    // Editors on Windows put a byte order mark in front.
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    for (line, number) in bytes.split(|&byte| byte == b'\n').zip(1..) {
+        if let Err(problem) = found.take(line) {
+            take_error(ParseError { line: Some(number), problem })?;
+        }
+    }
+    Ok(found)
 }
 
 #[derive(Default)]
@@ -54,6 +76,8 @@ struct Contents {
     secret: Option<SecretKey>,
     metadata: Metadata,
     in_metadata: bool,
+    /// There is a public-key line, be it a bad one.
+    has_public_line: bool,
 }
 
 impl Contents {
@@ -63,6 +87,7 @@ impl Contents {
             return Ok(());
         }
         if content.starts_with(PUBLIC_KEY.as_bytes()) {
+            self.has_public_line = true;
             let key = PublicKey::from_z85(key_text(content)?).map_err(KeyProblem::text)?;
             return hold(&mut self.public, key, "a second public-key line, with another key");
         }

@@ -6,18 +6,18 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::parse::parse;
+use super::parse::{errors, parse};
 use super::{Certificate, MAX_FILE};
 use crate::error::{Error, Result};
 use crate::regular_file;
 
 /// Loads a file, and warns of what is wrong with its mode or its pair.
 pub(super) fn load(path: &Path) -> Result<Certificate> {
-    let loaded = Reader::default().load(path, false);
-    let certificate = loaded.certificate?;
-    if let Some(metadata) = loaded.metadata {
-        Concerns::of(&metadata, &certificate).without(Concerns::SECRET).warn(path);
-    }
+    let (file, metadata) = open(path, false)?;
+    let mut reader = Reader::for_one(&metadata);
+    let content = reader.content(&file, path, &metadata, &mut Ending::LineFeed)?;
+    let certificate = parse(content).map_err(|error| error.in_file(path))?;
+    Concerns::of(&metadata, &certificate).without(Concerns::SECRET).warn(path);
     Ok(certificate)
 }
 
@@ -26,7 +26,17 @@ pub(super) fn parse_content(content: &[u8], path: &Path) -> Result<Certificate> 
     if content.len() > MAX_FILE {
         return Err(refused(path, TOO_LARGE));
     }
-    parse(content).map_err(|fault| fault.in_file(path))
+    parse(content).map_err(|error| error.in_file(path))
+}
+
+/// Every error of a file, in the order of its lines; the first is that of [`load`].
+pub(super) fn problems(path: &Path) -> Vec<Error> {
+    let of_content = |(file, metadata): (File, Metadata)| -> Result<Vec<Error>> {
+        let mut reader = Reader::for_one(&metadata);
+        let content = reader.content(&file, path, &metadata, &mut Ending::LineFeed)?;
+        Ok(errors(content).into_iter().map(|error| error.in_file(path)).collect())
+    };
+    open(path, false).and_then(of_content).unwrap_or_else(|error| vec![error])
 }
 
 /// What was found in a file.
@@ -120,19 +130,28 @@ impl Default for Reader {
 }
 
 impl Reader {
+    /// For a file of this size alone: most of 64 KiB needs no wiping then.
+    fn for_one(metadata: &Metadata) -> Self {
+        let size = usize::try_from(metadata.len()).unwrap_or(MAX_FILE).min(MAX_FILE);
+        // Some file systems name no size.
+        let size = if size == 0 { MAX_FILE } else { size };
+        Reader(Zeroizing::new(vec![0; size + 1]))
+    }
+
     /// Loads a file. `is_file` tells that it was a regular file a moment ago.
     pub(crate) fn load(&mut self, path: &Path, is_file: bool) -> Loaded {
         match open(path, is_file) {
             Ok((file, metadata)) => {
                 let mut ending = Ending::LineFeed;
-                let certificate = self.read(&file, path, &metadata, &mut ending);
+                let content = self.content(&file, path, &metadata, &mut ending);
+                let certificate = content.and_then(|content| parse(content).map_err(|error| error.in_file(path)));
                 Loaded { metadata: Some(metadata), certificate, ending }
             }
             Err(error) => Loaded { metadata: None, certificate: Err(error), ending: Ending::LineFeed },
         }
     }
 
-    fn read(&mut self, file: &File, path: &Path, metadata: &Metadata, ending: &mut Ending) -> Result<Certificate> {
+    fn content(&mut self, file: &File, path: &Path, metadata: &Metadata, ending: &mut Ending) -> Result<&[u8]> {
         let failed = |source| Error::Io { path: path.to_owned(), action: "read", source };
         let length = regular_file::fill(file, &mut self.0, metadata.len()).map_err(failed)?;
         if !regular_file::is_unchanged(file, metadata).map_err(failed)? {
@@ -142,7 +161,14 @@ impl Reader {
         if self.0.get(..length).is_some_and(|content| !content.ends_with(b"\n")) {
             *ending = Ending::NoLineFeed;
         }
-        parse_content(&self.0[..length], path)
+        if length > MAX_FILE {
+            return Err(refused(path, TOO_LARGE));
+        }
+        // There may be more than there was room for.
+        if length == self.0.len() {
+            return Err(refused(path, "was changed while it was read"));
+        }
+        Ok(&self.0[..length])
     }
 }
 

@@ -10,7 +10,7 @@ use super::parse;
 use super::table::{PasswordTable, UserList};
 use crate::error::{Error, Result};
 use crate::reload::{
-    Reading, ReloadObserver, ReloadSummary, SingleFile, Source, Store, StoreProblem, StoreStatus, Unread,
+    Reading, ReloadObserver, ReloadSummary, SingleFile, Source, Store, StoreProblem, StoreStatus, Unread, read_file,
 };
 
 /// The users and passwords of a file, which follow the disk: by [`reload`](Self::reload), or by themselves after
@@ -164,6 +164,31 @@ impl PasswordFile {
     #[cfg(feature = "watch")]
     pub fn watch(&self) -> Result<()> {
         self.store.watch()
+    }
+
+    /// Every problem of a file, in the order of its lines, where [`open`](Self::open) stops at the first; none for a file
+    /// that it opens. The first is the error of `open`.
+    ///
+    /// ```
+    /// # use zmq_auth::PasswordFile;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("passwords");
+    /// std::fs::write(&path, "alice\nbob=secret\nbob=another\n")?;
+    /// let problems = PasswordFile::problems(&path);
+    /// assert!(problems[0].to_string().contains("passwords:1: has no ="));
+    /// assert!(problems[1].to_string().contains("passwords:3: has a user name that an earlier line has too"));
+    /// assert_eq!(problems.len(), 2);
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    pub fn problems(path: impl AsRef<Path>) -> Vec<Error> {
+        let path = path.as_ref();
+        match read_file(path, fault) {
+            Ok(content) => {
+                let errors = parse::errors(&content).into_iter();
+                errors.map(|(line, problem)| fault(path, Some(line), problem)).collect()
+            }
+            Err(error) => vec![error],
+        }
     }
 
     /// Makes a line with a hashed password, without its line feed: argon2id with `m=19456` (19 MiB), `t=2`, `p=1` and a

@@ -1,6 +1,7 @@
 //! The parser of password files: lines of `name=value`, as czmq reads them, every byte as it stands.
 
 use std::collections::HashSet;
+use std::convert::Infallible;
 
 use super::table::StoredPassword;
 use super::{MAX_LENGTH, Password, hash_like};
@@ -11,26 +12,48 @@ pub(super) type LineError = (usize, &'static str);
 /// A name and a password.
 pub(super) type UserLine = (Box<[u8]>, StoredPassword);
 
-/// Names and passwords. Comments (`#` in front) and blank lines are skipped; the value is all that stands behind the first
-/// `=`. What looks like a hash is a hash that can be checked, or an error: see [`hash_like`].
+/// Names and passwords, up to the first error. Comments (`#` in front) and blank lines are skipped; the value is all that
+/// stands behind the first `=`. What looks like a hash is a hash that can be checked, or an error: see [`hash_like`].
 pub(super) fn parse(bytes: &[u8]) -> Result<Vec<UserLine>, LineError> {
+    let mut users = Vec::new();
+    lines(bytes, |line| {
+        let (name, stored) = line?;
+        users.push((name.into(), stored));
+        Ok(())
+    })?;
+    Ok(users)
+}
+
+/// Every error of a file, in the order of its lines; the first is that of [`parse`].
+pub(super) fn errors(bytes: &[u8]) -> Vec<LineError> {
+    let mut errors = Vec::new();
+    let Ok(()) = lines(bytes, |line| {
+        errors.extend(line.err());
+        Ok::<_, Infallible>(())
+    });
+    errors
+}
+
+/// Hands over each line's user or error, as long as that is answered with `Ok`.
+fn lines<'b, E>(
+    bytes: &'b [u8],
+    mut take: impl FnMut(Result<(&'b [u8], StoredPassword), LineError>) -> Result<(), E>,
+) -> Result<(), E> {
     // Editors on Windows put a byte order mark in front.
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
-    let mut users = Vec::new();
     let mut names = HashSet::new();
     for (line, number) in bytes.split(|&byte| byte == b'\n').zip(1..) {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if line.starts_with(b"#") || line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
-        let fault = |problem| (number, problem);
-        let (name, stored) = user(line).map_err(fault)?;
-        if !names.insert(name) {
-            return Err(fault("has a user name that an earlier line has too: which of them is meant can't be known"));
-        }
-        users.push((name.into(), stored));
+        let user = user(line).and_then(|(name, stored)| match names.insert(name) {
+            true => Ok((name, stored)),
+            false => Err("has a user name that an earlier line has too: which of them is meant can't be known"),
+        });
+        take(user.map_err(|problem| (number, problem)))?;
     }
-    Ok(users)
+    Ok(())
 }
 
 fn user(line: &[u8]) -> Result<(&[u8], StoredPassword), &'static str> {

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::escape::EscapedPath;
 use crate::reload::{
     FileContent, Reading, ReloadObserver, ReloadSummary, SingleFile, Source, Store, StoreProblem, StoreStatus, Unread,
-    lock,
+    lock, read_file,
 };
 use read::Tables;
 use stores::Stores;
@@ -127,40 +127,29 @@ impl PolicyFile {
         Ok(PolicyFile { store, _observer: observer })
     }
 
-    /// All that is wrong with a file and with the stores that it names, in the order of its lines; nothing for a good one.
+    /// All that is wrong with a file and with the stores that it names, in the order of its lines; nothing for a good one. The
+    /// first is the error of [`open`](Self::open).
     /// Of what is no TOML, or no policy by its grammar, only the first problem is known.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the file can't be read.
     ///
     /// ```
     /// # use zmq_auth::PolicyFile;
     /// # let dir = tempfile::tempdir()?;
     /// # let path = dir.path().join("policy.toml");
     /// std::fs::write(&path, "[addresses]\nallow = [\"10.0.0.0/33\"]\ndeny = [\"localhost\"]\n")?;
-    /// let lines: Vec<_> = PolicyFile::problems(&path)?.iter().map(|problem| problem.line).collect();
-    /// assert_eq!(lines, [Some(2), Some(3)]);
+    /// let problems = PolicyFile::problems(&path);
+    /// assert!(problems[0].to_string().contains("policy.toml:2:10: "));
+    /// assert!(problems[1].to_string().contains("policy.toml:3:9: ") && problems.len() == 2);
     /// # Ok::<(), anyhow::Error>(())
     /// ```
-    pub fn problems(path: impl AsRef<Path>) -> Result<Vec<StoreProblem>> {
+    pub fn problems(path: impl AsRef<Path>) -> Vec<Error> {
         let path = path.as_ref();
-        let mut found = Vec::new();
-        let read = SingleFile::new().compare(path, Reading::First, fault, |content, _| {
-            let authenticator = Authenticator::new();
-            let result =
-                read::read(&content.bytes, parent(path), &Stores::default(), &RandomState::new(), &authenticator);
-            let problems = result.err().unwrap_or_default();
-            found = problems.into_iter().map(|problem| StoreProblem::new(&problem.into_error(path), path)).collect();
-            Ok(Some(ReloadSummary::default()))
-        });
-        match read {
-            Err(error @ Error::Io { .. }) => Err(error),
-            Err(error) => Ok(vec![StoreProblem::new(&error, path)]),
-            Ok(_) => {
-                found.sort_by_key(|problem| problem.line);
-                Ok(found)
-            }
-        }
+        let content = match read_file(path, fault) {
+            Ok(content) => content,
+            Err(error) => return vec![error],
+        };
+        let (none, authenticator) = (Stores::default(), Authenticator::new());
+        let result = read::read(&content, parent(path), &none, &RandomState::new(), &authenticator);
+        result.err().into_iter().flatten().map(|problem| problem.into_error(path)).collect()
     }
 
     /// The policy that the file is in force in: start it, and configure callbacks and whatever else the file doesn't say.

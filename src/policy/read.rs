@@ -53,7 +53,7 @@ impl Problem {
 }
 
 /// Reads the file's text. Stores that `stores` has are used as they are; the others are opened. There is one problem at
-/// least in an `Err`: the first of the grammar, or all of what is said.
+/// least in an `Err`: the first of the grammar, or all of what is said, in the order of the lines.
 pub(super) fn read(
     bytes: &[u8],
     directory: &Path,
@@ -73,6 +73,7 @@ pub(super) fn read(
         Reader { text, directory, known: stores, used: Stores::default(), authenticator, problems: Vec::new() };
     let (content, message_size) = reader.policy(&parsed);
     if !reader.problems.is_empty() {
+        reader.problems.sort_by_key(|problem| problem.place);
         return Err(reader.problems);
     }
     let is_clear = |domain: &Spanned<Domain>| {

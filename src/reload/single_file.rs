@@ -89,7 +89,7 @@ impl SingleFile {
         self.stamp = Stamp::NONE;
         let Some((bytes, metadata)) = read(path, fault)? else {
             self.unread = Unread::Something;
-            return Err(fault(path, None, "was changed while it was read"));
+            return Err(fault(path, None, CHANGED));
         };
         self.stamp = self.stamper.stamp(&metadata);
         let may_be_half = reading == Reading::Again
@@ -124,6 +124,13 @@ impl SingleFile {
         }
         self.warned_of = mode;
     }
+}
+
+const CHANGED: &str = "was changed while it was read";
+
+/// The whole content, for once.
+pub(crate) fn read_file(path: &Path, fault: Fault) -> Result<Zeroizing<Vec<u8>>> {
+    read(path, fault)?.map(|(bytes, _)| bytes).ok_or_else(|| fault(path, None, CHANGED))
 }
 
 /// The whole content, and the file as it was just before; `None` for one that was changed meanwhile. The buffer never

@@ -9,6 +9,7 @@ mod killed;
 mod known_names;
 mod metadata;
 mod peers;
+mod problems;
 mod pyzmq;
 mod reading;
 #[cfg(target_os = "linux")]

@@ -2,6 +2,7 @@
 
 mod completions;
 mod explain;
+mod lint;
 mod page;
 mod ping;
 mod policy;

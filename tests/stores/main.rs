@@ -17,6 +17,7 @@ mod hash_like;
 mod hashed;
 mod in_place;
 mod passwords;
+mod problems;
 mod reading;
 mod user_ids;
 mod validity;

@@ -9,6 +9,7 @@ mod explain;
 mod file;
 mod key_input;
 mod keygen;
+mod lint;
 mod listen;
 mod ls;
 mod output;
@@ -43,6 +44,7 @@ struct CommandLine {
 enum Command {
     Keygen(keygen::Keygen),
     Ping(ping::Ping),
+    Lint(lint::Lint),
     Passwd(passwd::Passwd),
     Explain(explain::Explain),
     Add(add::Add),
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
     let result = match command {
         Command::Keygen(command) => command.run(&output),
         Command::Ping(command) => command.run(&output),
+        Command::Lint(command) => command.run(&output),
         Command::Passwd(command) => command.run(&output),
         Command::Explain(command) => command.run(&output),
         Command::Add(command) => command.run(&output),

@@ -1,0 +1,133 @@
+//! The check of one certificate file.
+
+use std::fs;
+
+use jiff::Timestamp;
+use zmq_auth::{Certificate, Error, PublicKey};
+
+use super::paths::{File, Kind};
+use super::problem::Problem;
+use super::{Times, access};
+
+/// What came of checking a file.
+pub(super) struct Checked {
+    pub(super) problems: Vec<Problem>,
+    /// Its public key, if it is a certificate that can be read.
+    pub(super) key: Option<PublicKey>,
+}
+
+impl Checked {
+    pub(super) fn of(problems: Vec<Problem>) -> Self {
+        Checked { problems, key: None }
+    }
+}
+
+/// Checks a file that is named as a certificate.
+pub(super) fn check(file: &File, times: Times) -> Checked {
+    match Certificate::load(&file.path) {
+        Ok(certificate) => check_loaded(file, &certificate, times),
+        Err(error) => {
+            let mut problems = all(file, &error);
+            if let Ok(metadata) = fs::metadata(&file.path).map(|metadata| metadata.is_file().then_some(metadata)) {
+                let is_secret = file.kind == Kind::Secret;
+                problems.extend(metadata.iter().flat_map(|metadata| access::of_file(file, metadata, is_secret)));
+            }
+            Checked::of(problems)
+        }
+    }
+}
+
+/// Checks a file of any name, if it can be read as a certificate.
+pub(super) fn check_unknown(file: &File, times: Times) -> Option<Checked> {
+    let certificate = Certificate::load(&file.path).ok()?;
+    let mut checked = check_loaded(file, &certificate, times);
+    let wanted = if certificate.key_pair().is_some() { "NAME.key_secret" } else { "NAME.key" };
+    let text = format!("it is a certificate, and servers read only files named NAME.key; rename it to {wanted}");
+    checked.problems.push(Problem::warning(file.place(), "other-name", text));
+    Some(checked)
+}
+
+/// Every problem of a file that can't be loaded. (It may have changed since, so that there is none.)
+fn all(file: &File, first: &Error) -> Vec<Problem> {
+    let mut problems = Certificate::problems(&file.path);
+    if problems.is_empty() {
+        return vec![Problem::of(file.place(), first)];
+    }
+    problems.drain(..).map(|error| Problem::of(file.place(), &error)).collect()
+}
+
+fn check_loaded(file: &File, certificate: &Certificate, times: Times) -> Checked {
+    let mut problems = Vec::new();
+    let is_secret = certificate.key_pair().is_some();
+    match fs::metadata(&file.path) {
+        Ok(metadata) => problems.extend(access::of_file(file, &metadata, is_secret)),
+        Err(error) => {
+            let text = format!("cannot open: {error}; check the path and its permissions");
+            problems.push(Problem::error(file.place(), "unreadable", text));
+        }
+    }
+    match file.kind {
+        Kind::Public if is_secret => {
+            let text = "it holds a secret key, and its name is that of a public certificate; move it away, and give its owner \
+                        a new pair";
+            problems.push(Problem::error(file.place(), "secret-in-public", text));
+        }
+        Kind::Secret if !is_secret => {
+            let text = "it has no secret-key line, and its name is that of a secret certificate; rename it to NAME.key, or \
+                        restore the secret";
+            problems.push(Problem::error(file.place(), "no-secret", text));
+        }
+        Kind::Secret if file.directory_owner.is_some() => {
+            let text = "a secret among the certificates of a directory, where a server needs public ones alone; move it to \
+                        its owner";
+            problems.push(Problem::warning(file.place(), "secret-file", text));
+        }
+        _ => {}
+    }
+    if let Some(pair) = certificate.key_pair()
+        && matches!(pair.check(), Err(Error::KeyMismatch))
+    {
+        let text = "the public and the secret key are not a pair: no handshake succeeds with them; restore the file, or make a \
+                    new pair";
+        problems.push(Problem::error(file.place(), "not-a-pair", text));
+    }
+    problems.extend(validity(file, certificate, times));
+    Checked { problems, key: Some(certificate.public_key()) }
+}
+
+/// What the two times come to. A server refuses to load a file with one that can't be read.
+fn validity(file: &File, certificate: &Certificate, Times { now, soon }: Times) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut time = |name: &str| {
+        let text = certificate.metadata().get(name)?;
+        let time = text.parse::<Timestamp>();
+        if time.is_err() {
+            let text = format!("{name} is no RFC 3339 time; write it as 2027-01-31T00:00:00Z");
+            problems.push(Problem::error(file.place(), "bad-time", text));
+        }
+        time.ok()
+    };
+    let (from, until) = (time("not-before"), time("not-after"));
+    match (from, until) {
+        (Some(from), Some(until)) if from > until => {
+            let text = "not-after is before not-before: it is never valid; correct the times";
+            problems.push(Problem::error(file.place(), "bad-time", text));
+        }
+        (_, Some(until)) if until < now => {
+            let text = format!("expired on {until}; give its owner a new certificate, and remove this one");
+            problems.push(Problem::error(file.place(), "expired", text));
+        }
+        (_, Some(until)) if until <= soon => {
+            let text = format!("expires on {until}; give its owner a new certificate before");
+            problems.push(Problem::warning(file.place(), "expires-soon", text));
+        }
+        (Some(from), _) if from > now => {
+            let text = format!(
+                "is valid from {from} on: until then its owner is refused; check the time if that is not meant"
+            );
+            problems.push(Problem::warning(file.place(), "not-yet-valid", text));
+        }
+        _ => {}
+    }
+    problems
+}

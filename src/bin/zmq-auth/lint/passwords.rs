@@ -1,0 +1,29 @@
+//! The check of one password file.
+
+use std::fs;
+use std::path::Path;
+
+use zmq_auth::PasswordFile;
+
+use super::access;
+use super::paths::File;
+use super::problem::Problem;
+
+pub(super) fn check(file: &File) -> Vec<Problem> {
+    let errors = PasswordFile::problems(&file.path);
+    let mut problems: Vec<_> = errors.iter().map(|error| Problem::of(file.place(), error)).collect();
+    let Ok(metadata) = fs::metadata(&file.path) else { return problems };
+    if !metadata.is_file() {
+        return problems;
+    }
+    problems.extend(access::of_file(file, &metadata, true));
+    let directory = file.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if let Ok(metadata) = fs::metadata(directory) {
+        problems.extend(access::of_directory((directory, file.order), &metadata, true));
+    }
+    if errors.is_empty() && PasswordFile::open(&file.path).is_ok_and(|users| users.status().entries == 0) {
+        let text = "it names no user, so that nobody is accepted; add lines name=password";
+        problems.push(Problem::warning(file.place(), "no-users", text));
+    }
+    problems
+}

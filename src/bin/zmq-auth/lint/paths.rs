@@ -1,0 +1,128 @@
+//! What the given paths are: directories, certificates, password files.
+
+use std::collections::HashSet;
+use std::fs::{self, DirEntry};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::access;
+use super::problem::Problem;
+
+/// A file to be checked.
+pub(super) struct File {
+    pub(super) path: PathBuf,
+    pub(super) kind: Kind,
+    /// The place of the path that was given.
+    pub(super) order: usize,
+    /// It was found in a directory, the owner of which may own it.
+    pub(super) directory_owner: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// `NAME.key`.
+    Public,
+    /// `NAME.key_secret`.
+    Secret,
+    Passwords,
+    /// To be seen by its content.
+    Unknown,
+}
+
+pub(super) struct Listed {
+    pub(super) files: Vec<File>,
+    /// Of directories, and of names that aren't read.
+    pub(super) problems: Vec<Problem>,
+}
+
+impl File {
+    pub(super) fn place(&self) -> (&Path, usize) {
+        (&self.path, self.order)
+    }
+}
+
+/// Lists the files in the order of the paths, each once.
+pub(super) fn list(paths: &[PathBuf], passwords: &[PathBuf]) -> Listed {
+    let mut listed = Listed { files: Vec::new(), problems: Vec::new() };
+    let mut order = 0..;
+    for (path, order) in paths.iter().zip(&mut order) {
+        if path.is_dir() {
+            listed.directory(path, order);
+        } else {
+            let kind = kind(path).unwrap_or(Kind::Unknown);
+            listed.files.push(File { path: path.clone(), kind, order, directory_owner: None });
+        }
+    }
+    for (path, order) in passwords.iter().zip(order) {
+        listed.files.push(File { path: path.clone(), kind: Kind::Passwords, order, directory_owner: None });
+    }
+    let mut seen = HashSet::new();
+    listed.files.retain(|file| seen.insert((file.path.clone(), file.kind == Kind::Passwords)));
+    listed
+}
+
+impl Listed {
+    fn directory(&mut self, directory: &Path, order: usize) {
+        let place = (directory, order);
+        let unreadable = |error: std::io::Error| {
+            Problem::error(place, "unreadable", format!("cannot list: {error}; check the path and its permissions"))
+        };
+        let owner = match fs::metadata(directory) {
+            Ok(metadata) => {
+                self.problems.extend(access::of_directory(place, &metadata, false));
+                metadata.uid()
+            }
+            Err(error) => return self.problems.push(unreadable(error)),
+        };
+        let entries = match fs::read_dir(directory).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
+            Ok(entries) => entries,
+            Err(error) => return self.problems.push(unreadable(error)),
+        };
+        let before = self.files.len();
+        for entry in entries {
+            match kind_in_directory(&entry) {
+                Ok(kind) => self.files.push(File { path: entry.path(), kind, order, directory_owner: Some(owner) }),
+                Err((code, text)) => self.problems.push(Problem::warning((&entry.path(), order), code, text)),
+            }
+        }
+        let found = &mut self.files[before..];
+        found.sort_unstable_by(|one, other| one.path.cmp(&other.path));
+        if !found.iter().any(|file| file.kind == Kind::Public) {
+            let text = "no file is named NAME.key: a server that reads this directory accepts nobody; put the clients' public \
+                        certificates here";
+            self.problems.push(Problem::warning(place, "no-certificates", text));
+        }
+    }
+}
+
+/// By the name alone.
+fn kind(path: &Path) -> Option<Kind> {
+    let name = path.file_name()?.as_bytes();
+    if name.ends_with(b".key") {
+        Some(Kind::Public)
+    } else if name.ends_with(b".key_secret") {
+        Some(Kind::Secret)
+    } else {
+        None
+    }
+}
+
+/// A file that is checked, or the code and text of a name that a server doesn't read.
+fn kind_in_directory(entry: &DirEntry) -> Result<Kind, (&'static str, &'static str)> {
+    let name = entry.file_name();
+    let name = name.as_bytes();
+    if name.starts_with(b".") {
+        return Err(("hidden", "hidden files are not read; rename it to NAME.key, or remove it"));
+    }
+    if let Some(kind) = kind(&entry.path()) {
+        return Ok(kind);
+    }
+    if entry.path().is_dir() {
+        return Err(("subdirectory", "subdirectories are not read; move its certificates up, or lint it by itself"));
+    }
+    if name.ends_with(b".pub") || name.ends_with(b".public") {
+        return Err(("other-name", "only files named NAME.key are read, not .pub; rename it to NAME.key"));
+    }
+    Err(("other-name", "only files named NAME.key are read; rename it to NAME.key, or move it away"))
+}
