@@ -4,6 +4,7 @@ mod certificates;
 mod directories;
 mod many;
 mod password_files;
+mod policies;
 mod usage;
 
 use std::fs::{self, Permissions};

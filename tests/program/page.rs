@@ -51,7 +51,7 @@ fn every_command_does_what_the_page_says() {
     assert!(ping.contains("authenticated (CURVE"), "{ping}");
     assert_eq!(rotate.matches("authenticated (CURVE").count(), 2, "both keys: {rotate}");
     assert!(rotate.contains("alice.until-") && rotate.contains("valid until"), "{rotate}");
-    assert!(find.contains("alice.key ") && find.contains("revoked: "), "{find}");
+    assert!(find.contains("alice.key ") && find.contains("revoked: ") && find.contains("denied (400)"), "{find}");
     assert!(revoke.contains("denied (400)") && revoke.trim_end().ends_with(": unknown key"), "{revoke}");
     let log = std::fs::read_to_string(directory.path().join("server/decisions.log")).unwrap();
     assert_eq!(log.matches(" Allowed CURVE in domain \"lab\" from 127.0.0.1").count(), 3, "{log}");

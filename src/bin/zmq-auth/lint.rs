@@ -1,10 +1,11 @@
-//! `zmq-auth lint`: every problem of certificates, directories of them, and password files.
+//! `zmq-auth lint`: every problem of certificates, directories of them, password files and policy files.
 
 mod access;
 mod certificate;
 mod compare;
 mod passwords;
 mod paths;
+mod policy;
 mod problem;
 
 use std::io::{self, IsTerminal, Write};
@@ -22,19 +23,17 @@ use certificate::Checked;
 use paths::{Kind, Listed};
 use problem::{Level, Problem};
 
-/// Check certificates, directories of them and password files, and list every problem
+/// Check certificates, directories of them, password files and policy files, and list every problem
 ///
 /// A directory is checked as a server's directory of client certificates: its files NAME.key are read, and the others are
-/// warned about. A file is a certificate if it is named NAME.key or NAME.key_secret, or if it can be read as one; any other
-/// is a password file, with lines name=password. Where NAME.key and NAME.key_secret are both among the files, in one
+/// warned about. A file NAME.toml is a policy file, and what it names is checked, too. A file is a certificate if it is named
+/// NAME.key or NAME.key_secret, or if it can be read as one; any other is a password file, with lines name=password. Where NAME.key and NAME.key_secret are both among the files, in one
 /// directory or in several, their keys are compared. The content of a file is never shown.
 #[derive(Args)]
-#[command(
-    after_help = "Example:\n  zmq-auth lint /etc/shop/clients /etc/shop/server.key_secret --passwords /etc/shop/users\n\n\
-                        Exit codes: 0 no errors (there may be warnings), 1 errors."
-)]
+#[command(after_help = "Example:\n  zmq-auth lint /etc/shop/policy.toml /etc/shop/server.key_secret\n\n\
+                        Exit codes: 0 no errors (there may be warnings), 1 errors.")]
 pub(crate) struct Lint {
-    /// Directories of certificates, certificates and password files
+    /// Policy files, directories of certificates, certificates and password files
     #[arg(value_name = "PATH", required_unless_present = "passwords")]
     paths: Vec<PathBuf>,
     /// A password file, whatever its name and content
@@ -118,6 +117,7 @@ fn check_file(file: &paths::File, times: Times) -> Checked {
     match file.kind {
         Kind::Public | Kind::Secret => certificate::check(file, times),
         Kind::Passwords => Checked::of(passwords::check(file)),
+        Kind::Policy => Checked::of(policy::check(file)),
         Kind::Unknown => certificate::check_unknown(file, times).unwrap_or_else(|| Checked::of(passwords::check(file))),
     }
 }

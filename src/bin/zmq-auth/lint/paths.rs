@@ -1,4 +1,4 @@
-//! What the given paths are: directories, certificates, password files.
+//! What the given paths are: directories, certificates, password files, policy files.
 
 use std::collections::HashSet;
 use std::fs::{self, DirEntry};
@@ -6,8 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::access;
 use super::problem::Problem;
+use super::{access, policy};
 
 /// A file to be checked.
 pub(super) struct File {
@@ -26,6 +26,8 @@ pub(super) enum Kind {
     /// `NAME.key_secret`.
     Secret,
     Passwords,
+    /// `*.toml`.
+    Policy,
     /// To be seen by its content.
     Unknown,
 }
@@ -46,12 +48,24 @@ impl File {
 pub(super) fn list(paths: &[PathBuf], passwords: &[PathBuf]) -> Listed {
     let mut listed = Listed { files: Vec::new(), problems: Vec::new() };
     let mut order = 0..;
+    let mut directories = HashSet::new();
     for (path, order) in paths.iter().zip(&mut order) {
         if path.is_dir() {
-            listed.directory(path, order);
-        } else {
-            let kind = kind(path).unwrap_or(Kind::Unknown);
-            listed.files.push(File { path: path.clone(), kind, order, directory_owner: None });
+            if directories.insert(canonical(path)) {
+                listed.directory(path, order);
+            }
+            continue;
+        }
+        let kind = kind(path).unwrap_or(Kind::Unknown);
+        let file = File { path: path.clone(), kind, order, directory_owner: None };
+        let stores = if kind == Kind::Policy { policy::stores(&file) } else { Vec::new() };
+        listed.files.push(file);
+        for store in stores {
+            if !store.is_dir() {
+                listed.files.push(File { path: store, kind: Kind::Passwords, order, directory_owner: None });
+            } else if directories.insert(canonical(&store)) {
+                listed.directory(&store, order);
+            }
         }
     }
     for (path, order) in passwords.iter().zip(order) {
@@ -96,6 +110,11 @@ impl Listed {
     }
 }
 
+/// The same for all ways to write a path, where there is something.
+fn canonical(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+}
+
 /// By the name alone.
 fn kind(path: &Path) -> Option<Kind> {
     let name = path.file_name()?.as_bytes();
@@ -103,6 +122,8 @@ fn kind(path: &Path) -> Option<Kind> {
         Some(Kind::Public)
     } else if name.ends_with(b".key_secret") {
         Some(Kind::Secret)
+    } else if name.ends_with(b".toml") {
+        Some(Kind::Policy)
     } else {
         None
     }
@@ -115,7 +136,7 @@ fn kind_in_directory(entry: &DirEntry) -> Result<Kind, (&'static str, &'static s
     if name.starts_with(b".") {
         return Err(("hidden", "hidden files are not read; rename it to NAME.key, or remove it"));
     }
-    if let Some(kind) = kind(&entry.path()) {
+    if let Some(kind @ (Kind::Public | Kind::Secret)) = kind(&entry.path()) {
         return Ok(kind);
     }
     if entry.path().is_dir() {
