@@ -109,15 +109,12 @@ impl Concerns {
     }
 }
 
-/// Loads one file after the other into one buffer, which is wiped in the end and never grows: growing would leave parts of
-/// a secret behind.
+/// Loads one file after the other into one buffer, which is wiped in the end. For a file that has no room in it there is a
+/// new one: a buffer that grew would leave parts of a secret behind.
+///
+/// It is no larger than it has to be, because wiping 64 KiB takes longer than reading a certificate.
+#[derive(Default)]
 pub(crate) struct Reader(Zeroizing<Vec<u8>>);
-
-impl Default for Reader {
-    fn default() -> Self {
-        Reader(Zeroizing::new(vec![0; MAX_FILE + 1]))
-    }
-}
 
 impl Reader {
     /// Loads a file. `is_file` tells that it was a regular file a moment ago.
@@ -134,6 +131,11 @@ impl Reader {
 
     fn read(&mut self, file: &File, path: &Path, metadata: &Metadata, ending: &mut Ending) -> Result<Certificate> {
         let failed = |source| Error::Io { path: path.to_owned(), action: "read", source };
+        let size = usize::try_from(metadata.len()).unwrap_or(MAX_FILE).min(MAX_FILE);
+        // One byte more shows a file that is larger than the system said.
+        if self.0.len() <= size {
+            self.0 = Zeroizing::new(vec![0; (size + 1).next_power_of_two().clamp(4 * 1024, MAX_FILE + 1)]);
+        }
         let length = regular_file::fill(file, &mut self.0, metadata.len()).map_err(failed)?;
         if !regular_file::is_unchanged(file, metadata).map_err(failed)? {
             *ending = Ending::Changing;
@@ -141,6 +143,10 @@ impl Reader {
         }
         if self.0.get(..length).is_some_and(|content| !content.ends_with(b"\n")) {
             *ending = Ending::NoLineFeed;
+        }
+        if length == self.0.len() && length <= MAX_FILE {
+            *ending = Ending::Changing;
+            return Err(refused(path, "was changed while it was read"));
         }
         parse_content(&self.0[..length], path)
     }
