@@ -1,7 +1,5 @@
 //! `zmq-auth completions`: what a shell completes.
 
-use std::io::Write;
-
 use clap::{Args, Command};
 use clap_complete::{Shell, generate};
 
