@@ -14,7 +14,7 @@ use crate::regular_file;
 /// Loads a file, and warns of what is wrong with its mode or its pair.
 pub(super) fn load(path: &Path) -> Result<Certificate> {
     let (file, metadata) = open(path, false)?;
-    let mut reader = Reader::for_one(&metadata);
+    let mut reader = Reader::default();
     let content = reader.content(&file, path, &metadata, &mut Ending::LineFeed)?;
     let certificate = parse(content).map_err(|error| error.in_file(path))?;
     Concerns::of(&metadata, &certificate).without(Concerns::SECRET).warn(path);
@@ -32,7 +32,7 @@ pub(super) fn parse_content(content: &[u8], path: &Path) -> Result<Certificate> 
 /// Every error of a file, in the order of its lines; the first is that of [`load`].
 pub(super) fn problems(path: &Path) -> Vec<Error> {
     let of_content = |(file, metadata): (File, Metadata)| -> Result<Vec<Error>> {
-        let mut reader = Reader::for_one(&metadata);
+        let mut reader = Reader::default();
         let content = reader.content(&file, path, &metadata, &mut Ending::LineFeed)?;
         Ok(errors(content).into_iter().map(|error| error.in_file(path)).collect())
     };
@@ -119,25 +119,14 @@ impl Concerns {
     }
 }
 
-/// Loads one file after the other into one buffer, which is wiped in the end and never grows: growing would leave parts of
-/// a secret behind.
+/// Loads one file after the other into one buffer, which is wiped in the end. For a file that has no room in it there is a
+/// new one: a buffer that grew would leave parts of a secret behind.
+///
+/// It is no larger than it has to be, because wiping 64 KiB takes longer than reading a certificate.
+#[derive(Default)]
 pub(crate) struct Reader(Zeroizing<Vec<u8>>);
 
-impl Default for Reader {
-    fn default() -> Self {
-        Reader(Zeroizing::new(vec![0; MAX_FILE + 1]))
-    }
-}
-
 impl Reader {
-    /// For a file of this size alone: most of 64 KiB needs no wiping then.
-    fn for_one(metadata: &Metadata) -> Self {
-        let size = usize::try_from(metadata.len()).unwrap_or(MAX_FILE).min(MAX_FILE);
-        // Some file systems name no size.
-        let size = if size == 0 { MAX_FILE } else { size };
-        Reader(Zeroizing::new(vec![0; size + 1]))
-    }
-
     /// Loads a file. `is_file` tells that it was a regular file a moment ago.
     pub(crate) fn load(&mut self, path: &Path, is_file: bool) -> Loaded {
         match open(path, is_file) {
@@ -153,6 +142,11 @@ impl Reader {
 
     fn content(&mut self, file: &File, path: &Path, metadata: &Metadata, ending: &mut Ending) -> Result<&[u8]> {
         let failed = |source| Error::Io { path: path.to_owned(), action: "read", source };
+        let size = usize::try_from(metadata.len()).unwrap_or(MAX_FILE).min(MAX_FILE);
+        // One byte more shows a file that is larger than the system said.
+        if self.0.len() <= size {
+            self.0 = Zeroizing::new(vec![0; (size + 1).next_power_of_two().clamp(4 * 1024, MAX_FILE + 1)]);
+        }
         let length = regular_file::fill(file, &mut self.0, metadata.len()).map_err(failed)?;
         if !regular_file::is_unchanged(file, metadata).map_err(failed)? {
             *ending = Ending::Changing;
@@ -166,6 +160,7 @@ impl Reader {
         }
         // There may be more than there was room for.
         if length == self.0.len() {
+            *ending = Ending::Changing;
             return Err(refused(path, "was changed while it was read"));
         }
         Ok(&self.0[..length])

@@ -1,11 +1,22 @@
 //! Each command of `zmq-auth`, by running the built program.
 
+mod add;
+mod colors;
 mod completions;
+mod convert;
 mod explain;
+mod files;
+mod help;
+mod keygen;
 mod lint;
+mod ls;
 mod page;
+mod passwd;
 mod ping;
 mod policy;
 #[path = "../harness/python.rs"]
 mod python;
+mod revoke;
+mod rotate;
 mod run;
+mod show;

@@ -106,7 +106,10 @@ impl Add {
             if let Some(old) = &added.replaced {
                 writeln!(out, "The certificate that it replaces is kept: {}", escape::path(old))?;
             }
-            writeln!(out, "A server that watches the directory accepts it at once, another one at its next reload.")?;
+            writeln!(
+                out,
+                "A server that watches the directory accepts it within a second, another one at its next reload."
+            )?;
             writeln!(out, "Undo: {undo}")
         })?;
         Ok(Exit::Done)

@@ -109,10 +109,10 @@ pub(crate) fn reason(error: &Error) -> String {
 pub(crate) fn check_name(name: &str) -> Result<(), Failure> {
     let problem = if name.is_empty() {
         "is empty"
-    } else if name.starts_with('.') {
-        "starts with a dot: a server reads no hidden files"
     } else if name.contains(['/', '\\']) {
         "has a separator: give the directory apart from the name"
+    } else if name.starts_with('.') {
+        "starts with a dot: a server reads no hidden files"
     } else if name.contains(char::is_control) {
         "has a control character"
     } else {

@@ -80,13 +80,15 @@ fn content(mut source: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
     Ok(buffer)
 }
 
-/// By the length: no two formats have the same.
+/// No two formats of a key have the same length.
 fn format(content: &[u8]) -> Option<Format> {
+    let is_certificate = content.windows(10).any(|part| part == b"public-key" || part == b"secret-key");
     match trimmed(content).len() {
+        _ if is_certificate => Some(Format::Pyzmq),
         40 => Some(Format::Z85),
         64 => Some(Format::Hex),
         43 | 44 => Some(Format::Base64),
-        _ => content.windows(10).any(|part| part == b"public-key").then_some(Format::Pyzmq),
+        _ => None,
     }
 }
 

@@ -105,9 +105,7 @@ impl Listen {
         let mut message = zmq::Message::new();
         loop {
             print(&events, output)?;
-            if server.poll(zmq::POLLIN, 50).map_err(zmq_auth::Error::from)? > 0 {
-                while server.recv(&mut message, zmq::DONTWAIT).is_ok() {}
-            }
+            while server.recv(&mut message, zmq::DONTWAIT).is_ok() {}
         }
     }
 
@@ -140,9 +138,9 @@ impl Listen {
 const HINT: &str = "Is something else listening there? Endpoints are tcp://ADDRESS:PORT or ipc://PATH; tcp://*:PORT is every \
                     address of this machine.";
 
-/// Prints what has happened.
+/// Prints what happens, until nothing does for a moment.
 fn print(events: &Events, output: &Output) -> Result<(), Failure> {
-    while let Some(event) = events.next_timeout(Duration::ZERO) {
+    while let Some(event) = events.next_timeout(Duration::from_millis(50)) {
         let time = Timestamp::try_from(event.time).unwrap_or_default();
         let text = format!("{time:.3} {event}");
         output.line(&line(time, event), &text)?;

@@ -63,7 +63,8 @@ impl Revoke {
             }
             writeln!(
                 out,
-                "A server that watches the directory refuses new handshakes at once, another one after its next reload.\n\
+                "A server that watches the directory refuses new handshakes within a second, another one after its\n\
+                 next reload.\n\
                  A client that is connected stays until the server looks again (is_still_allowed) or ends the connection\n\
                  (Connection::disconnect)."
             )?;

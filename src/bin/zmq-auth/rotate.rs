@@ -68,6 +68,16 @@ struct Key {
     not_after: Option<String>,
 }
 
+/// What is to be written.
+struct Plan {
+    old_name: String,
+    new_name: String,
+    old_key: PublicKey,
+    /// The old public file, with its end.
+    old_text: String,
+    new: Certificate,
+}
+
 /// What was done already, to be taken back if the rest can't be done.
 #[derive(Default)]
 struct Steps {
@@ -101,7 +111,7 @@ impl Rotate {
         let new_name = self.new_name.clone().unwrap_or_else(|| self.name.clone());
         let ending = old.clone().with_metadata(NOT_AFTER, validity::rfc_3339(end))?;
         let new = self.renewed(&old, now)?;
-        let (old_text, new_text) = (ending.public_text()?, new.public_text()?);
+        let plan = Plan { old_name, new_name, old_key: old.public_key(), old_text: ending.public_text()?, new };
 
         let mut steps = Steps::default();
         let done = file::uninterrupted(|| {
@@ -109,7 +119,7 @@ impl Rotate {
             let kept = directory::keep_copy(tidy(&self.directory), &file)
                 .map_err(|error| Failure::new(format!("{}: cannot keep a copy: {error}", escape::path(&old_path))))?;
             steps.made.push(kept.clone());
-            let done = self.put_in_place(&mut steps, &old_name, &new_name, &old, &old_text, &new, &new_text);
+            let done = self.put_in_place(&mut steps, &plan);
             if done.is_err() {
                 steps.take_back();
             }
@@ -117,19 +127,20 @@ impl Rotate {
         });
         let (secret_file, kept) = done?;
         let mut undo = vec![shell_move(&kept, &old_path)];
-        let unwanted = if self.new_name.is_some() { &new_name } else { &old_name };
+        let Plan { old_name, new_name, new, .. } = &plan;
+        let unwanted = if self.new_name.is_some() { new_name } else { old_name };
         undo.push(format!("rm {}", escape::shell(&self.public(unwanted))));
         undo.extend(steps.renamed.iter().map(|(from, to)| shell_move(to, from)));
         let old_secret_file = steps.renamed.iter().map(|(_, to)| to).find(|to| is_secret(to)).cloned();
         let rotated = Rotated {
-            new: key(&new, self.public(&new_name)),
-            old: key(&ending, self.public(&old_name)),
+            new: key(new, self.public(new_name)),
+            old: key(&ending, self.public(old_name)),
             secret_file,
             old_secret_file,
             kept,
             undo,
         };
-        self.write(output, &rotated, &old_name, &new_name)?;
+        self.write(output, &rotated, old_name, new_name)?;
         Ok(Exit::Done)
     }
 
@@ -176,17 +187,9 @@ impl Rotate {
     }
 
     /// The old public file is there in one form or the other at every moment.
-    #[allow(clippy::too_many_arguments)]
-    fn put_in_place(
-        &self,
-        steps: &mut Steps,
-        old_name: &str,
-        new_name: &str,
-        old: &Certificate,
-        old_text: &str,
-        new: &Certificate,
-        new_text: &str,
-    ) -> Result<PathBuf, Failure> {
+    fn put_in_place(&self, steps: &mut Steps, plan: &Plan) -> Result<PathBuf, Failure> {
+        let Plan { old_name, new_name, old_key, old_text, new } = plan;
+        let new_text = new.public_text()?;
         let same_directory = same(&self.directory, &self.output_directory);
         let output = tidy(&self.output_directory);
         if self.new_name.is_none() {
@@ -195,7 +198,7 @@ impl Rotate {
             let ours = if same_directory { &["key_secret"][..] } else { &["key_secret", "key"] };
             for ending in ours {
                 let from = output.join(format!("{new_name}.{ending}"));
-                if has_key(&from, &old.public_key()) {
+                if has_key(&from, old_key) {
                     steps.rename(from, output.join(format!("{old_name}.{ending}")))?;
                 }
             }
@@ -220,7 +223,7 @@ impl Rotate {
         steps.made.extend([public_file, secret_file.clone()]);
         if self.new_name.is_some() {
             if !same_directory {
-                steps.make(&self.public(new_name), new_text)?;
+                steps.make(&self.public(new_name), &new_text)?;
             }
             file::replace(&self.public(old_name), old_text.as_bytes(), 0o644)?;
         } else {

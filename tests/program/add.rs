@@ -1,0 +1,122 @@
+//! `zmq-auth add`.
+
+use std::fs;
+
+use zmq_auth::{Certificate, KeyDirectory};
+
+use crate::files::{OTHER, PUBLIC, SECRET, all, certificate, keygen, mode, names};
+use crate::run::run;
+
+/// A directory `clients`, and `alice.key` with its metadata beside it.
+fn alice() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("clients")).unwrap();
+    fs::write(dir.path().join("alice.key"), certificate(PUBLIC, &["name = Alice"])).unwrap();
+    dir
+}
+
+#[test]
+fn a_certificate_is_added_and_its_undo_is_said() {
+    let dir = alice();
+    let outcome = run(dir.path(), &["add", "clients", "alice.key"]).ok();
+    assert!(outcome.starts_with(&format!("clients/alice.key: {PUBLIC}\n")), "{outcome}");
+    assert!(outcome.ends_with("Undo: zmq-auth revoke clients alice\n"), "{outcome}");
+    let added = dir.path().join("clients/alice.key");
+    assert_eq!(mode(&added) & 0o133, 0);
+    let certificate = Certificate::load(&added).unwrap();
+    assert_eq!(
+        (certificate.public_key().to_string().as_str(), certificate.metadata().get("name")),
+        (PUBLIC, Some("Alice"))
+    );
+    assert_eq!(KeyDirectory::open(dir.path().join("clients")).unwrap().status().entries, 1);
+    assert_eq!(names(&dir.path().join("clients")), ["alice.key"]);
+
+    // The undo, as it is typed.
+    run(dir.path(), &["revoke", "clients", "alice"]).ok();
+    assert_eq!(KeyDirectory::open(dir.path().join("clients")).unwrap().status().entries, 0);
+}
+
+#[test]
+fn czmqs_name_and_a_given_one() {
+    let dir = alice();
+    fs::rename(dir.path().join("alice.key"), dir.path().join("alice")).unwrap();
+    run(dir.path(), &["add", "clients", "alice"]).ok();
+    let value = run(dir.path(), &["add", "clients", "alice", "--name", "b c.key", "--force", "--json"]).json();
+    let expected = serde_json::json!({
+        "file": "clients/b c.key", "public_key": PUBLIC, "replaced": null, "same_key": ["alice.key"],
+    });
+    assert_eq!(value, expected);
+    assert_eq!(names(&dir.path().join("clients")), ["alice.key", "b c.key"]);
+}
+
+#[test]
+fn refused_files_change_nothing() {
+    let dir = alice();
+    let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+    write("secret.key", &format!("curve\n    public-key = \"{PUBLIC}\"\n    secret-key = \"{SECRET}\"\n"));
+    write("bad.key", "curve\n    public-key = \"short\"\n");
+    write("time.key", &certificate(OTHER, &["not-after = tomorrow"]));
+    write(
+        "turned.key",
+        &certificate(OTHER, &["not-before = 2027-01-01T00:00:00Z", "not-after = 2026-01-01T00:00:00Z"]),
+    );
+    let before = all(dir.path());
+    for (arguments, text) in [
+        (&["secret.key"][..], "secret.key holds a secret key, which no server may have"),
+        (&["secret.key", "--force"], "--to pyzmq -o NAME.key"),
+        (&["bad.key"], "bad.key:2: "),
+        (&["time.key"], "time.key: not-after is no RFC 3339 time"),
+        (&["turned.key"], "not-after is before not-before"),
+        (&["missing.key"], "missing.key: cannot open"),
+        (&["alice.key", "--name", ".hidden"], "starts with a dot"),
+        (&["alice.key", "--name", "../alice"], "has a separator"),
+    ] {
+        let outcome = run(dir.path(), &[&["add", "clients"], arguments].concat());
+        assert!(outcome.code > 0 && outcome.stdout.is_empty(), "{arguments:?}");
+        assert!(outcome.stderr.contains(text), "{arguments:?}: {}", outcome.stderr);
+        assert!(!outcome.stderr.contains(SECRET));
+        assert_eq!(all(dir.path()), before);
+    }
+    let outcome = run(dir.path(), &["add", "nowhere", "alice.key"]);
+    assert!(outcome.code == 1 && outcome.stderr.contains("mkdir nowhere"), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_name_or_key_that_is_there_needs_force() {
+    let dir = alice();
+    let clients = dir.path().join("clients");
+    let old = certificate(OTHER, &["name = Old", "# a comment"]);
+    fs::write(clients.join("alice.key"), &old).unwrap();
+    fs::write(clients.join("other.key"), certificate(PUBLIC, &[])).unwrap();
+    let before = all(dir.path());
+    let outcome = run(dir.path(), &["add", "clients", "alice.key"]);
+    assert!(outcome.code == 1 && outcome.stderr.contains("clients/alice.key: exists already"), "{}", outcome.stderr);
+    let outcome = run(dir.path(), &["add", "clients", "alice.key", "--name", "new"]);
+    assert!(
+        outcome.code == 1 && outcome.stderr.contains("this key is there already, as other.key"),
+        "{}",
+        outcome.stderr
+    );
+    assert_eq!(all(dir.path()), before);
+
+    let outcome = run(dir.path(), &["add", "clients", "alice.key", "--force"]).ok();
+    assert!(outcome.contains("The same key is there as other.key."), "{outcome}");
+    assert!(outcome.ends_with("Undo: mv clients/revoked/alice.key clients/alice.key\n"), "{outcome}");
+    assert_eq!(fs::read_to_string(clients.join("revoked/alice.key")).unwrap(), old);
+    assert_eq!(Certificate::load(clients.join("alice.key")).unwrap().public_key().to_string(), PUBLIC);
+    // What is kept isn't read.
+    assert_eq!(KeyDirectory::open(&clients).unwrap().status().entries, 1);
+    // A second one doesn't take its place.
+    run(dir.path(), &["add", "clients", "alice.key", "--force"]).ok();
+    assert_eq!(names(&clients.join("revoked")), ["alice.key", "alice.key.2"]);
+    assert_eq!(fs::read_to_string(clients.join("revoked/alice.key")).unwrap(), old);
+}
+
+#[test]
+fn what_keygen_makes_can_be_added() {
+    let dir = alice();
+    let key = keygen(dir.path(), &["bob", "-m", "name=Bob", "--not-after", "30d"]);
+    assert!(run(dir.path(), &["add", "clients", "bob.key"]).ok().contains(&key));
+    let added = Certificate::load(dir.path().join("clients/bob.key")).unwrap();
+    assert_eq!(added.metadata(), Certificate::load(dir.path().join("bob.key")).unwrap().metadata());
+}

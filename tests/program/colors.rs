@@ -1,0 +1,38 @@
+//! Colours: on a terminal alone, and not where `NO_COLOR` is set.
+
+use std::process::Command;
+
+use rexpect::session::{Options, spawn_with_options};
+
+use crate::run::{program, run};
+
+fn at_a_terminal(environment: &[(&str, &str)]) -> String {
+    let mut command = Command::new(program());
+    command.args(["show", "missing"]).env_remove("NO_COLOR").env("TERM", "xterm").envs(environment.iter().copied());
+    let options = Options { timeout_ms: Some(20_000), ..Options::default() };
+    let mut session = spawn_with_options(command, options).unwrap();
+    let text = session.exp_eof().unwrap();
+    assert!(text.contains("missing: cannot open"), "{text}");
+    text
+}
+
+#[test]
+fn colours_are_for_terminals() {
+    assert!(at_a_terminal(&[]).contains("\x1b["));
+    assert!(!at_a_terminal(&[("NO_COLOR", "1")]).contains("\x1b["));
+    assert!(!at_a_terminal(&[("TERM", "dumb")]).contains("\x1b["));
+    let dir = tempfile::tempdir().unwrap();
+    let outcome = run(dir.path(), &["show", "missing"]);
+    assert!(outcome.code == 1 && !outcome.stderr.contains('\x1b'), "{}", outcome.stderr);
+}
+
+#[test]
+fn nothing_to_read_at_a_terminal_is_said() {
+    let mut command = Command::new(program());
+    command.arg("pubkey");
+    let options = Options { timeout_ms: Some(20_000), ..Options::default() };
+    let mut session = spawn_with_options(command, options).unwrap();
+    assert!(session.exp_eof().unwrap().contains("there is nothing on standard input, which is a terminal"));
+    let status = session.process().wait().unwrap();
+    assert!(format!("{status:?}").contains(", 2)"), "{status:?}");
+}

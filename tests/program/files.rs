@@ -1,0 +1,48 @@
+//! What the tests of several commands do with files.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use crate::run::run;
+
+/// The key pair of the server in libzmq's own CURVE documentation.
+pub(crate) const PUBLIC: &str = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7";
+pub(crate) const SECRET: &str = "JTKVSB%%)wK0E.X)V>+}o?pNmC{O&4W4b!Ni{Lh6";
+/// The public key of the client there.
+pub(crate) const OTHER: &str = "Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID";
+
+pub(crate) fn mode(file: &Path) -> u32 {
+    fs::metadata(file).unwrap().permissions().mode() & 0o7777
+}
+
+/// Every file below a directory, hidden ones too, with its content and mode.
+pub(crate) fn all(directory: &Path) -> BTreeMap<String, (Vec<u8>, u32)> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() {
+            found.extend(all(&path).into_iter().map(|(below, file)| (format!("{name}/{below}"), file)));
+        } else {
+            found.insert(name, (fs::read(&path).unwrap_or_default(), mode(&path)));
+        }
+    }
+    found
+}
+
+pub(crate) fn names(directory: &Path) -> Vec<String> {
+    all(directory).into_keys().collect()
+}
+
+/// Makes a pair with `keygen`, and returns its public key.
+pub(crate) fn keygen(directory: &Path, arguments: &[&str]) -> String {
+    run(directory, &[&["keygen"], arguments].concat()).ok().trim_end().to_owned()
+}
+
+/// A public certificate with these lines of metadata.
+pub(crate) fn certificate(key: &str, metadata: &[&str]) -> String {
+    let lines: String = metadata.iter().map(|line| format!("    {line}\n")).collect();
+    format!("metadata\n{lines}curve\n    public-key = \"{key}\"\n")
+}

@@ -1,0 +1,106 @@
+//! `zmq-auth revoke`.
+
+use std::fs;
+use std::process::Command;
+
+use zmq_auth::KeyDirectory;
+
+use crate::files::{OTHER, PUBLIC, all, certificate, names};
+use crate::run::run;
+
+/// `clients` has alice's key in two files, a hard link to one of them, and another client's.
+fn clients() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let clients = dir.path().join("clients");
+    fs::create_dir(&clients).unwrap();
+    fs::write(clients.join("alice.key"), certificate(PUBLIC, &["name = Alice"])).unwrap();
+    fs::write(clients.join("alice laptop.key"), certificate(PUBLIC, &[])).unwrap();
+    fs::hard_link(clients.join("alice.key"), clients.join("a.key")).unwrap();
+    fs::write(clients.join("bob.key"), certificate(OTHER, &[])).unwrap();
+    dir
+}
+
+#[test]
+fn no_file_has_the_key_any_more_however_it_is_named() {
+    for name in ["alice", "alice.key", "alice laptop", PUBLIC] {
+        let dir = clients();
+        let store = KeyDirectory::open(dir.path().join("clients")).unwrap();
+        let outcome = run(dir.path(), &["revoke", "clients", name]).ok();
+        assert!(outcome.starts_with(&format!("revoked: {PUBLIC}\n")), "{outcome}");
+        assert!(outcome.contains("is_still_allowed") && outcome.contains("Connection::disconnect"), "{outcome}");
+        // The server sees it.
+        assert_eq!((store.status().entries, store.reload().unwrap().removed, store.status().entries), (2, 3, 1));
+        let expected = ["bob.key", "revoked/a.key", "revoked/alice laptop.key", "revoked/alice.key"];
+        assert_eq!(names(&dir.path().join("clients")), expected);
+    }
+}
+
+#[test]
+fn the_undo_that_is_printed_brings_all_back() {
+    let dir = clients();
+    let before = all(dir.path());
+    let outcome = run(dir.path(), &["revoke", "clients", "alice"]).ok();
+    let undo: Vec<_> = outcome.lines().filter_map(|line| line.strip_prefix("Undo: ")).collect();
+    assert_eq!(undo.len(), 3);
+    assert!(undo.contains(&"mv 'clients/revoked/alice laptop.key' 'clients/alice laptop.key'"), "{outcome}");
+    assert!(Command::new("sh").args(["-ec", &undo.join("\n")]).current_dir(dir.path()).status().unwrap().success());
+    assert_eq!(all(dir.path()), before);
+}
+
+#[test]
+fn json_says_what_was_moved() {
+    let dir = clients();
+    let outcome = run(dir.path(), &["revoke", "clients", "bob", "--json"]);
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""));
+    let expected = serde_json::json!({
+        "public_key": OTHER,
+        "moved": [{"from": "clients/bob.key", "to": "clients/revoked/bob.key"}],
+        "unreadable": [],
+    });
+    assert_eq!(outcome.json(), expected);
+    // Another bob, later: the first one stays where it is.
+    fs::write(dir.path().join("clients/bob.key"), certificate(OTHER, &["name = Second"])).unwrap();
+    let moved = run(dir.path(), &["revoke", "clients", "bob", "--json"]).json();
+    assert_eq!(moved["moved"][0]["to"], "clients/revoked/bob.key.2");
+}
+
+#[test]
+fn what_is_not_there_changes_nothing() {
+    let dir = clients();
+    let before = all(dir.path());
+    let unknown = zmq_auth::PublicKey::from([7; 32]).to_string();
+    for name in ["mallory", "", ".", "../clients/alice", "ALICE", &unknown] {
+        let outcome = run(dir.path(), &["revoke", "clients", name]);
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (1, ""), "{name}");
+        assert!(outcome.stderr.contains("zmq-auth ls clients"), "{}", outcome.stderr);
+    }
+    assert_eq!(run(dir.path(), &["revoke", "nowhere", "alice"]).code, 1);
+    assert_eq!(all(dir.path()), before);
+}
+
+#[test]
+fn files_that_can_not_be_read_are_said_and_can_be_moved() {
+    let dir = clients();
+    fs::write(dir.path().join("clients/half.key"), "curve\n    public-k").unwrap();
+    let outcome = run(dir.path(), &["revoke", "clients", "bob"]);
+    assert_eq!(outcome.code, 1, "{}", outcome.stdout);
+    assert!(
+        outcome.stderr.contains("may still accept the keys") && outcome.stderr.contains("half.key"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(!dir.path().join("clients/bob.key").exists());
+    let outcome = run(dir.path(), &["revoke", "clients", "half"]);
+    assert!(outcome.code == 1 && outcome.stdout.contains("its key can't be read"), "{}", outcome.stdout);
+    assert!(dir.path().join("clients/revoked/half.key").exists());
+}
+
+#[test]
+fn where_it_can_not_be_moved_all_stays() {
+    let dir = clients();
+    fs::write(dir.path().join("clients/revoked"), "a file in the way").unwrap();
+    let before = all(dir.path());
+    let outcome = run(dir.path(), &["revoke", "clients", "alice"]);
+    assert!(outcome.code == 1 && outcome.stderr.contains("Nothing was changed"), "{}", outcome.stderr);
+    assert_eq!(all(dir.path()), before);
+}

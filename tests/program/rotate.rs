@@ -1,0 +1,219 @@
+//! `zmq-auth rotate`.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use zmq_auth::{Authenticator, Certificate, KeyDirectory, UserId};
+
+use crate::files::{OTHER, all, certificate, keygen, mode, names};
+use crate::run::run;
+
+/// `clients/alice.key`, and the pair in `alice`.
+fn alice(metadata: &[&str]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["clients", "alice"] {
+        fs::create_dir(dir.path().join(name)).unwrap();
+    }
+    let metadata: Vec<_> = metadata.iter().flat_map(|entry| ["-m", entry]).collect();
+    keygen(dir.path(), &[&["alice", "-o", "alice"], &metadata[..]].concat());
+    run(dir.path(), &["add", "clients", "alice/alice.key"]).ok();
+    dir
+}
+
+/// Status and user id that a server with this directory answers.
+fn decided(directory: &Path, user_id: UserId, certificate: &Certificate) -> (String, String) {
+    let auth = Authenticator::new();
+    auth.curve_user_id_from(user_id);
+    auth.configure_curve_store("*", &KeyDirectory::open(directory).unwrap()).unwrap();
+    let key = certificate.public_key();
+    let request: [&[u8]; 7] = [b"1.0", b"1", b"lab", b"127.0.0.1", b"", b"CURVE", key.as_bytes()];
+    let reply = auth.handle_zap_message(&request).unwrap();
+    let text = |frame: &Vec<u8>| String::from_utf8(frame.clone()).unwrap();
+    (text(&reply[2]), text(&reply[4]))
+}
+
+fn seconds(time: &str) -> u64 {
+    let output = Command::new("date").args(["-u", "-d", time, "+%s"]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
+}
+
+#[test]
+fn both_keys_are_accepted_and_the_old_one_ends() {
+    let dir = alice(&["name=Alice", "role=reader"]);
+    let clients = dir.path().join("clients");
+    let old = Certificate::load(dir.path().join("alice/alice.key_secret")).unwrap();
+    let before = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let value =
+        run(dir.path(), &["rotate", "alice", "-d", "clients", "-o", "alice", "--overlap", "30d", "--json"]).json();
+    let until = value["old"]["not_after"].as_str().unwrap();
+    let end = seconds(until) - 30 * 24 * 3600;
+    assert!((before..before + 60).contains(&end), "{until}");
+
+    let old_name = format!("alice.until-{}", &until[..10]);
+    let file = |place: &str, name: &str| format!("{place}/{name}");
+    assert_eq!(value["new"]["file"], "clients/alice.key");
+    assert_eq!(value["old"]["file"], file("clients", &format!("{old_name}.key")));
+    assert_eq!(
+        (&value["secret_file"], &value["new"]["not_after"]),
+        (&"alice/alice.key_secret".into(), &serde_json::Value::Null)
+    );
+    let expected: Vec<_> = [
+        "alice/alice.key".to_owned(),
+        "alice/alice.key_secret".into(),
+        format!("alice/{old_name}.key"),
+        format!("alice/{old_name}.key_secret"),
+        "clients/alice.key".into(),
+        format!("clients/{old_name}.key"),
+        "clients/revoked/alice.key".into(),
+    ]
+    .into();
+    assert_eq!(names(dir.path()), expected);
+
+    let new = Certificate::load(dir.path().join("alice/alice.key_secret")).unwrap();
+    new.key_pair().unwrap().check().unwrap();
+    assert_eq!(mode(&dir.path().join("alice/alice.key_secret")), 0o600);
+    assert_ne!(new.public_key(), old.public_key());
+    assert_eq!(Certificate::load(dir.path().join(format!("alice/{old_name}.key_secret"))).unwrap(), old);
+    let ending = Certificate::load(clients.join(format!("{old_name}.key"))).unwrap();
+    let times = ["not-before", "not-after"];
+    for certificate in [&new, &ending, &Certificate::load(clients.join("alice.key")).unwrap()] {
+        let metadata: Vec<_> = certificate.metadata().iter().filter(|(name, _)| !times.contains(name)).collect();
+        assert_eq!(metadata, [("name", "Alice"), ("role", "reader")]);
+    }
+
+    let accepted = |user: &str| ("200".to_owned(), user.to_owned());
+    let by_name = UserId::Metadata("name".into());
+    assert_eq!(decided(&clients, by_name.clone(), &new), accepted("Alice"));
+    assert_eq!(decided(&clients, by_name, &old), accepted("Alice"));
+    assert_eq!(decided(&clients, UserId::FileName, &new), accepted("alice"));
+    assert_eq!(decided(&clients, UserId::FileName, &old), accepted(&old_name));
+}
+
+#[test]
+fn the_text_says_what_to_copy_and_the_undo_undoes() {
+    for extra in [&[][..], &["--as", "alice-2"]] {
+        let dir = alice(&["name=Alice"]);
+        let before = all(dir.path());
+        let text = run(
+            dir.path(),
+            &[&["rotate", "alice", "-d", "clients", "-o", "alice", "--overlap", "12h"], extra].concat(),
+        )
+        .ok();
+        for part in
+            ["new: ", "old: ", "To the server's directory", "To the client, over a safe way: alice/alice", "User ids: "]
+        {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        let undo: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("Undo: ")).collect();
+        assert!(Command::new("sh").args(["-ec", &undo.join("\n")]).current_dir(dir.path()).status().unwrap().success());
+        let mut after = all(dir.path());
+        // The new pair stays where nothing of it is in force.
+        after.retain(|name, _| !name.starts_with("alice/alice-2."));
+        assert_eq!(after, before, "{text}");
+    }
+}
+
+#[test]
+fn with_as_the_old_files_keep_their_names() {
+    let dir = alice(&[]);
+    let clients = dir.path().join("clients");
+    let old = Certificate::load(dir.path().join("alice/alice.key_secret")).unwrap();
+    run(
+        dir.path(),
+        &[
+            "rotate",
+            "alice",
+            "-d",
+            "clients",
+            "-o",
+            "alice",
+            "--overlap",
+            "1d",
+            "--as",
+            "alice-2",
+            "--not-after",
+            "365d",
+        ],
+    )
+    .ok();
+    assert_eq!(
+        names(&dir.path().join("alice")),
+        ["alice-2.key", "alice-2.key_secret", "alice.key", "alice.key_secret"]
+    );
+    assert_eq!(names(&clients), ["alice-2.key", "alice.key", "revoked/alice.key"]);
+    let new = Certificate::load(dir.path().join("alice/alice-2.key_secret")).unwrap();
+    assert!(new.metadata().get("not-after").is_some());
+    assert_eq!(decided(&clients, UserId::FileName, &old).1, "alice");
+    assert_eq!(decided(&clients, UserId::FileName, &new).1, "alice-2");
+    assert!(Certificate::load(clients.join("alice.key")).unwrap().metadata().get("not-after").is_some());
+}
+
+#[test]
+fn in_one_directory_the_old_pair_is_renamed() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = keygen(dir.path(), &["alice"]);
+    run(dir.path(), &["rotate", "alice", "--overlap", "1d"]).ok();
+    let names = names(dir.path());
+    assert!(names.len() == 5 && names[2].starts_with("alice.until-") && names[4] == "revoked/alice.key", "{names:?}");
+    let new = run(dir.path(), &["pubkey", "alice.key"]).ok();
+    assert_eq!(new, run(dir.path(), &["pubkey", "alice.key_secret"]).ok());
+    assert_ne!(new.trim(), key);
+    for old in [&names[2], &names[3]] {
+        assert_eq!(run(dir.path(), &["pubkey", old]).ok().trim(), key, "{old}");
+    }
+    // A second one on this day is told that there was one.
+    let before = all(dir.path());
+    let outcome = run(dir.path(), &["rotate", "alice", "--overlap", "1d"]);
+    assert!(outcome.code == 1 && outcome.stderr.contains("rotated today already"), "{}", outcome.stderr);
+    assert_eq!(all(dir.path()), before);
+}
+
+#[test]
+fn a_key_never_lasts_longer() {
+    let dir = tempfile::tempdir().unwrap();
+    let end = "2099-01-31T00:00:00Z";
+    fs::write(dir.path().join("alice.key"), certificate(OTHER, &[&format!("not-after = {end}")])).unwrap();
+    let value = run(dir.path(), &["rotate", "alice", "--overlap", "50000d", "--json"]).json();
+    assert_eq!(
+        (&value["old"]["not_after"], &value["old"]["file"]),
+        (&end.into(), &"alice.until-2099-01-31.key".into())
+    );
+    assert_eq!(value["new"]["not_after"], serde_json::Value::Null);
+}
+
+#[test]
+fn refused_rotations_change_nothing() {
+    let dir = alice(&[]);
+    let write = |name: &str, text: &str| fs::write(dir.path().join("clients").join(name), text).unwrap();
+    write("ended.key", &certificate(OTHER, &["not-after = 2020-01-01T00:00:00Z"]));
+    write("later.key", &certificate(OTHER, &["not-before = 2199-01-01T00:00:00Z"]));
+    write("time.key", &certificate(OTHER, &["not-after = tomorrow"]));
+    fs::copy(dir.path().join("alice/alice.key_secret"), dir.path().join("clients/secret.key")).unwrap();
+    fs::create_dir(dir.path().join("taken")).unwrap();
+    fs::write(dir.path().join("taken/alice.key_secret"), "another's").unwrap();
+    let before = all(dir.path());
+    for (arguments, code, text) in [
+        (&["ended", "-o", "alice"][..], 1, "is expired"),
+        (&["later", "-o", "alice"], 1, "is not valid yet"),
+        (&["time", "-o", "alice"], 1, "is no RFC 3339 time"),
+        (&["secret", "-o", "alice"], 1, "holds a secret key"),
+        (&["nobody", "-o", "alice"], 1, "Name the server's directory with -d."),
+        (&["alice", "-o", "taken"], 1, "taken/alice.key_secret: exists already"),
+        (&["alice", "-o", "nowhere"], 1, "mkdir nowhere"),
+        (&["alice", "--as", "alice"], 2, "--as is the old name"),
+        (&["alice", "--as", "a/b"], 2, "has a separator"),
+        (&["alice", "--as", "time"], 1, "clients/time.key: exists already"),
+        (&["alice", "--not-after", "2020-01-01"], 2, "in the past"),
+    ] {
+        let outcome = run(dir.path(), &[&["rotate", "-d", "clients", "--overlap", "30d"], arguments].concat());
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (code, ""), "{arguments:?}: {}", outcome.stderr);
+        assert!(outcome.stderr.contains(text), "{arguments:?}: {}", outcome.stderr);
+        assert_eq!(all(dir.path()), before, "{arguments:?}");
+    }
+    for overlap in [&[][..], &["--overlap", "-1d"], &["--overlap", "soon"]] {
+        assert_eq!(run(dir.path(), &[&["rotate", "alice", "-d", "clients"], overlap].concat()).code, 2, "{overlap:?}");
+    }
+    assert_eq!(all(dir.path()), before);
+}
