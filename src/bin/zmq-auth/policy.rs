@@ -6,6 +6,7 @@ use crate::output::{Exit, Failure, Output};
 
 /// Print the JSON schema of policy files
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  zmq-auth policy schema > policy.schema.json")]
 pub(crate) struct Policy {
     #[command(subcommand)]
     command: Command,
