@@ -6,7 +6,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
-use zmq_auth::{Authenticator, KeyPair, PasswordFile, SocketExt};
+use zmq_auth::{Authenticator, KeyDirectory, KeyPair, PasswordFile, SocketExt};
 
 use crate::harness::system::{give_back_free_memory, limit_descriptors};
 use crate::harness::usage::{descriptors, resident};
@@ -20,6 +20,9 @@ pub(crate) const PASSWORD: &str = "zanzibar hostile";
 /// For "password": 64 MiB a guess.
 pub(crate) const HASHED: &str =
     "alice=$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc\n";
+
+/// The certificate of the rightful client, in the directory `keys`.
+pub(crate) const CLIENT: &str = "client.key";
 
 /// Panics at every hundredth record.
 struct Panicky(AtomicU64);
@@ -55,7 +58,12 @@ pub(crate) fn serve(on_tokio: bool, dir: &Path) {
     auth.configure_plain_callback("stuck", |_, _, _| loop_for_ever()).unwrap();
     auth.configure_plain_file("file", &file).unwrap();
     auth.configure_plain_callback("code", |user, password, _| user == USER && password == PASSWORD).unwrap();
-    auth.configure_curve_keys("keys", [client.public]).unwrap();
+    let keys = dir.join("keys");
+    std::fs::create_dir(&keys).unwrap();
+    zmq_auth::save_certificate(keys.join(CLIENT), &client.public, None).unwrap();
+    let keys = KeyDirectory::open(keys).unwrap();
+    keys.watch().unwrap();
+    auth.configure_curve_store("keys", &keys).unwrap();
     let context = zmq::Context::new();
     // Without the harness, which has a logger of its own.
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -98,8 +106,7 @@ pub(crate) fn serve(on_tokio: bool, dir: &Path) {
             }
             "descriptors?" => descriptors(pid).to_string(),
             "replaced?" => counters.calls_replaced.to_string(),
-            "revoke" => auth.remove_curve_key("keys", &client.public).unwrap().to_string(),
-            "admit" => auth.add_curve_key("keys", client.public).map(|()| "ok".to_owned()).unwrap(),
+            "keys?" => keys.status().entries.to_string(),
             // What is open may go on; nothing new is opened but for a few.
             "exhaust" => limit_descriptors(descriptors(pid) as u64 + 8).to_string(),
             limit => limit_descriptors(limit.parse().unwrap()).to_string(),
