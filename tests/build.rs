@@ -13,8 +13,9 @@ mod names;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
-use cargo::{cargo, cargo_in, host, out_dir, root, run, shared_target, stderr, stdout, succeed, target};
+use cargo::{bare_cargo, cargo, cargo_in, host, out_dir, root, run, shared_target, stderr, stdout, succeed, target};
 use libzmq::{against_fake, overridden, pkg_config, program, warns, with_sources, with_system_libzmq};
 use names::exported;
 
@@ -66,6 +67,21 @@ fn the_program_of_the_readme_runs_as_shown() {
     fs::write(directory.join("src/main.rs"), block("rust", 1)).expect("write main.rs");
     let run = succeed(cargo_in(&directory, "run", &shared_target()));
     assert_eq!(stdout(&run), "hello from alice\n");
+}
+
+/// As the README shows it, but from this checkout.
+#[test]
+fn the_program_is_installed_by_the_line_of_the_readme() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("read README.md");
+    let line = readme.lines().find(|line| line.starts_with("cargo install ")).expect("the line");
+    let line = line.replace("--git <the URL of this repository>", "--path .");
+    let words: Vec<&str> = line.split(' ').skip(2).collect();
+    let installed = tempfile::tempdir().expect("a directory");
+    let mut install = bare_cargo("install", &target("install"));
+    succeed(install.args(words).arg("--root").arg(installed.path()));
+    let mut keygen = Command::new(installed.path().join("bin/zmq-auth"));
+    let made = succeed(keygen.args(["keygen", "alice"]).current_dir(installed.path()));
+    assert_eq!(stdout(&made).trim_end().len(), 40, "a key: it has CURVE");
 }
 
 #[test]

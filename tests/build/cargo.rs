@@ -29,8 +29,15 @@ pub(crate) fn cargo(subcommand: &str, consumer: &str, target: &Path) -> Command 
 
 /// The same for a package that is not of this repository.
 pub(crate) fn cargo_in(package: &Path, subcommand: &str, target: &Path) -> Command {
+    let mut cargo = bare_cargo(subcommand, target);
+    cargo.arg("--manifest-path").arg(package.join("Cargo.toml"));
+    cargo
+}
+
+/// Cargo in this checkout.
+pub(crate) fn bare_cargo(subcommand: &str, target: &Path) -> Command {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.arg(subcommand).arg("--manifest-path").arg(package.join("Cargo.toml")).current_dir(root());
+    cargo.arg(subcommand).current_dir(root());
     cargo.env("CARGO_TARGET_DIR", target).env("CARGO_TERM_COLOR", "never");
     for name in [
         "CARGO_BUILD_TARGET",
