@@ -101,9 +101,13 @@ fn the_text_says_what_to_copy_and_the_undo_undoes() {
             &[&["rotate", "alice", "-d", "clients", "-o", "alice", "--overlap", "12h"], extra].concat(),
         )
         .ok();
-        for part in
-            ["new: ", "old: ", "To the server's directory", "To the client, over a safe way: alice/alice", "User ids: "]
-        {
+        for part in [
+            "new: ",
+            "old: ",
+            "To the server's directory",
+            "To the client, over a secure channel: alice/alice",
+            "User ids: ",
+        ] {
             assert!(text.contains(part), "{part}: {text}");
         }
         let undo: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("Undo: ")).collect();

@@ -33,10 +33,12 @@ pub(crate) struct Add {
 #[derive(Serialize)]
 struct Added {
     /// The file in the directory.
+    #[serde(serialize_with = "escape::json")]
     file: PathBuf,
     /// Z85.
     public_key: String,
     /// Where the certificate is now that had this name, if there was one.
+    #[serde(serialize_with = "escape::json_option")]
     replaced: Option<PathBuf>,
     /// Other files of the directory with this key.
     same_key: Vec<String>,

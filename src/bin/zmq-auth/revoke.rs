@@ -36,7 +36,9 @@ struct Revoked {
 
 #[derive(Serialize)]
 struct Moved {
+    #[serde(serialize_with = "escape::json")]
     from: PathBuf,
+    #[serde(serialize_with = "escape::json")]
     to: PathBuf,
 }
 

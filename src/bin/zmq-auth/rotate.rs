@@ -47,10 +47,13 @@ struct Rotated {
     new: Key,
     old: Key,
     /// The client's secret file.
+    #[serde(serialize_with = "escape::json")]
     secret_file: PathBuf,
     /// Where the old secret file is now, if it was beside the new one and had to be renamed.
+    #[serde(serialize_with = "escape::json_option")]
     old_secret_file: Option<PathBuf>,
     /// The old public file as it was.
+    #[serde(serialize_with = "escape::json")]
     kept: PathBuf,
     /// Shell commands that take all of it back.
     undo: Vec<String>,
@@ -61,6 +64,7 @@ struct Key {
     /// Z85.
     public_key: String,
     /// The public file for the server.
+    #[serde(serialize_with = "escape::json")]
     file: PathBuf,
     /// RFC 3339.
     not_before: Option<String>,
@@ -242,7 +246,7 @@ impl Rotate {
             writeln!(out)?;
             let (new_file, old_file) = (escape::path(&new.file), escape::path(&old.file));
             writeln!(out, "To the server's directory, unless it is this one: {new_file} and {old_file}")?;
-            writeln!(out, "To the client, over a safe way: {}", escape::path(&rotated.secret_file))?;
+            writeln!(out, "To the client, over a secure channel: {}", escape::path(&rotated.secret_file))?;
             if let Some(old_secret) = &rotated.old_secret_file {
                 writeln!(out, "The client's old secret file is now {}", escape::path(old_secret))?;
             }
