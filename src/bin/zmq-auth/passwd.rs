@@ -219,8 +219,7 @@ fn unusable(error: &zmq_auth::Error, shown: &Path) -> Failure {
     let shown = escape::path(shown);
     match error {
         zmq_auth::Error::PasswordFile { line: Some(line), problem, .. } => {
-            Failure::new(format!("{shown}:{line}: {problem}"))
-                .hint("Mend that line first. The file was not changed.")
+            Failure::new(format!("{shown}:{line}: {problem}")).hint("Mend that line first. The file was not changed.")
         }
         zmq_auth::Error::PasswordFile { line: None, problem, .. } => Failure::new(format!("{shown}: {problem}")),
         zmq_auth::Error::Io { action, source, .. } => Failure::new(format!("{shown}: cannot {action}: {source}")),

@@ -103,6 +103,7 @@ impl Rotate {
         let now = Timestamp::now();
         let old_path = self.public(&self.name);
         let old = self.load(&old_path, now)?;
+        self.require_alone(&old.public_key())?;
         let end = now.checked_add(self.overlap).map_err(|_| Failure::usage("the overlap ends after the year 9999"))?;
         // A rotation never makes a key last longer.
         let end = Validity::of(old.metadata()).map_err(Failure::new)?.not_after.map_or(end, |until| until.min(end));
@@ -172,6 +173,19 @@ impl Rotate {
                     .hint("Make a new pair with keygen."))
             }
         }
+    }
+
+    /// Another file with the old key would keep it in force after the overlap.
+    fn require_alone(&self, key: &PublicKey) -> Result<(), Failure> {
+        let file = format!("{}.key", self.name);
+        let others = directory::read(&self.directory)?;
+        let others = others.iter().filter(|entry| entry.file != *file && entry.has_key(key));
+        let names: Vec<_> = others.map(directory::Entry::name).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let message = format!("the key of {} is in other files too: {}", escape::text(&file), names.join(", "));
+        Err(Failure::new(message).hint("It would not end with the overlap. Remove those files first."))
     }
 
     /// A new pair that says of its owner what the old certificate says.
