@@ -19,6 +19,7 @@ use crate::{directory, escape, file};
 #[command(after_help = "Example:\n  zmq-auth add clients alice.key")]
 pub(crate) struct Add {
     /// The server's directory of clients
+    #[arg(value_name = "DIR")]
     directory: PathBuf,
     /// The client's public certificate
     file: PathBuf,

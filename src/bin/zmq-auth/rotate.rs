@@ -13,15 +13,22 @@ use crate::output::{Exit, Failure, Output};
 use crate::validity::{self, NOT_AFTER, NOT_BEFORE, State, Validity};
 use crate::{directory, escape, file, time};
 
+const AFTER_HELP: &str = "\
+Example:
+  zmq-auth rotate alice -d clients -o for-alice --overlap 30d
+
+User ids:
+  A server that takes the user id from the metadata calls both keys the same. One that takes it from
+  the file's name calls the new key NAME and the old one NAME.until-DATE. Where programs know users
+  by that name, use --as, and rename the files when the client has changed its key.";
+
 /// Make a new key pair for a user, and let the old key end by itself
 ///
 /// The new pair has the old certificate's metadata and is valid from now on. It takes the name NAME. The old public file
 /// becomes NAME.until-DATE.key and ends after the overlap; an old secret file beside the new pair becomes
 /// NAME.until-DATE.key_secret. With --as, the old files keep their names and the new pair gets the other one.
 #[derive(Args)]
-#[command(
-    after_help = "Example:\n  zmq-auth rotate alice -d clients -o for-alice --overlap 30d\n\nUser ids:\n  A server that takes the user id from the metadata calls both keys the same. One that takes it from\n  the file's name calls the new key NAME and the old one NAME.until-DATE: where programs know users\n  by that name, use --as, and rename the files when the client has changed its key."
-)]
+#[command(after_help = AFTER_HELP)]
 pub(crate) struct Rotate {
     /// The user's certificate, NAME.key
     name: String,
