@@ -184,7 +184,16 @@ fn wrong_uses() {
     }
     let outcome = run(dir.path(), &["convert", "server.key", "--to", "hex", "-o", "nowhere/x"]);
     assert!(outcome.code == 1 && outcome.stderr.contains("nowhere/x: cannot write"), "{}", outcome.stderr);
+    // The last copy of a secret key is never replaced by its public half.
+    for name in ["server.key_secret", "./server.key_secret"] {
+        let outcome = run(dir.path(), &["convert", "server.key_secret", "--to", "hex", "-o", name, "--force"]);
+        assert!(outcome.code == 2 && outcome.stderr.contains("its secret key would be lost"), "{}", outcome.stderr);
+        assert!(Certificate::load(dir.path().join("server.key_secret")).unwrap().key_pair().is_some());
+    }
     assert_eq!(names(dir.path()), ["server.key", "server.key_secret"]);
+    let arguments = ["convert", "server.key_secret", "--to", "czmq", "-o", "server.key_secret", "--force", "--secret"];
+    run(dir.path(), &arguments).ok();
+    assert!(Certificate::load(dir.path().join("server.key_secret")).unwrap().key_pair().is_some());
 }
 
 #[test]

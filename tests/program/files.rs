@@ -36,6 +36,11 @@ pub(crate) fn names(directory: &Path) -> Vec<String> {
     all(directory).into_keys().collect()
 }
 
+/// The names in a directory, hidden ones too, without a look at the files.
+pub(crate) fn listed(directory: &Path) -> Vec<String> {
+    fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
 /// Makes a pair with `keygen`, and returns its public key.
 pub(crate) fn keygen(directory: &Path, arguments: &[&str]) -> String {
     run(directory, &[&["keygen"], arguments].concat()).ok().trim_end().to_owned()

@@ -126,7 +126,7 @@ fn a_file_with_an_error_is_not_touched() {
         for arguments in [&["--stdin"][..], &["--delete"], &["--verify", "--stdin"]] {
             let outcome = run_with_input(dir.path(), &[&["passwd", "users", "alice"], arguments].concat(), b"new\n");
             assert_eq!((outcome.code, outcome.stdout.as_str()), (1, ""), "{text:?}");
-            assert!(outcome.stderr.contains(&format!("users:{line}: ")), "{text:?}: {}", outcome.stderr);
+            assert!(outcome.stderr.starts_with(&format!("error: users:{line}: ")), "{text:?}: {}", outcome.stderr);
             assert!(!outcome.stderr.contains("$abc"), "{}", outcome.stderr);
             assert_eq!(all(dir.path()), before);
         }

@@ -1,6 +1,7 @@
 //! `zmq-auth revoke`.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 
 use zmq_auth::KeyDirectory;
@@ -103,4 +104,39 @@ fn where_it_can_not_be_moved_all_stays() {
     let outcome = run(dir.path(), &["revoke", "clients", "alice"]);
     assert!(outcome.code == 1 && outcome.stderr.contains("Nothing was changed"), "{}", outcome.stderr);
     assert_eq!(all(dir.path()), before);
+}
+
+#[test]
+fn where_one_of_several_can_not_be_moved_all_stay() {
+    let dir = clients();
+    // Its place is taken, and the next name is too long.
+    let long = format!("{}.key", "z".repeat(251));
+    fs::write(dir.path().join("clients").join(&long), certificate(PUBLIC, &[])).unwrap();
+    fs::create_dir(dir.path().join("clients/revoked")).unwrap();
+    fs::write(dir.path().join("clients/revoked").join(&long), "an older one").unwrap();
+    let before = all(dir.path());
+    let outcome = run(dir.path(), &["revoke", "clients", "alice"]);
+    assert!(outcome.code == 1 && outcome.stderr.contains("Nothing was changed"), "{}", outcome.stderr);
+    assert_eq!(all(dir.path()), before);
+}
+
+#[test]
+fn a_key_may_begin_with_a_dash() {
+    let dir = clients();
+    let keys = (0..=255).map(|byte| zmq_auth::PublicKey::from([byte; 32]).to_string());
+    let key = keys.into_iter().find(|key| key.starts_with('-')).unwrap();
+    fs::write(dir.path().join("clients/dash.key"), certificate(&key, &[])).unwrap();
+    assert!(run(dir.path(), &["revoke", "clients", &key]).ok().contains("clients/dash.key is now"));
+}
+
+#[test]
+fn a_name_that_is_no_utf_8_is_moved_and_said() {
+    let dir = clients();
+    let name = std::ffi::OsStr::from_bytes(b"caf\xe9\n.key");
+    fs::rename(dir.path().join("clients/bob.key"), dir.path().join("clients").join(name)).unwrap();
+    assert!(run(dir.path(), &["ls", "clients"]).ok().contains("caf\u{fffd}\\n.key"));
+    let outcome = run(dir.path(), &["revoke", "clients", OTHER, "--json"]);
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    assert_eq!(outcome.json()["moved"][0]["to"], "clients/revoked/caf\u{fffd}\n.key");
+    assert!(dir.path().join("clients/revoked").join(name).exists());
 }

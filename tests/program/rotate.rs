@@ -3,11 +3,10 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use zmq_auth::{Authenticator, Certificate, KeyDirectory, UserId};
 
-use crate::files::{OTHER, all, certificate, keygen, mode, names};
+use crate::files::{OTHER, PUBLIC, all, certificate, keygen, mode, names};
 use crate::run::run;
 
 /// `clients/alice.key`, and the pair in `alice`.
@@ -34,9 +33,8 @@ fn decided(directory: &Path, user_id: UserId, certificate: &Certificate) -> (Str
     (text(&reply[2]), text(&reply[4]))
 }
 
-fn seconds(time: &str) -> u64 {
-    let output = Command::new("date").args(["-u", "-d", time, "+%s"]).output().unwrap();
-    String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
+fn seconds(time: &str) -> i64 {
+    time.parse::<jiff::Timestamp>().unwrap().as_second()
 }
 
 #[test]
@@ -44,7 +42,7 @@ fn both_keys_are_accepted_and_the_old_one_ends() {
     let dir = alice(&["name=Alice", "role=reader"]);
     let clients = dir.path().join("clients");
     let old = Certificate::load(dir.path().join("alice/alice.key_secret")).unwrap();
-    let before = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let before = jiff::Timestamp::now().as_second();
     let value =
         run(dir.path(), &["rotate", "alice", "-d", "clients", "-o", "alice", "--overlap", "30d", "--json"]).json();
     let until = value["old"]["not_after"].as_str().unwrap();
@@ -101,9 +99,13 @@ fn the_text_says_what_to_copy_and_the_undo_undoes() {
             &[&["rotate", "alice", "-d", "clients", "-o", "alice", "--overlap", "12h"], extra].concat(),
         )
         .ok();
-        for part in
-            ["new: ", "old: ", "To the server's directory", "To the client, over a safe way: alice/alice", "User ids: "]
-        {
+        for part in [
+            "new: ",
+            "old: ",
+            "To the server's directory",
+            "To the client, over a secure channel: alice/alice",
+            "User ids: ",
+        ] {
             assert!(text.contains(part), "{part}: {text}");
         }
         let undo: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("Undo: ")).collect();
@@ -187,10 +189,15 @@ fn a_key_never_lasts_longer() {
 fn refused_rotations_change_nothing() {
     let dir = alice(&[]);
     let write = |name: &str, text: &str| fs::write(dir.path().join("clients").join(name), text).unwrap();
-    write("ended.key", &certificate(OTHER, &["not-after = 2020-01-01T00:00:00Z"]));
-    write("later.key", &certificate(OTHER, &["not-before = 2199-01-01T00:00:00Z"]));
-    write("time.key", &certificate(OTHER, &["not-after = tomorrow"]));
-    fs::copy(dir.path().join("alice/alice.key_secret"), dir.path().join("clients/secret.key")).unwrap();
+    write("ended.key", &certificate(PUBLIC, &["not-after = 2020-01-01T00:00:00Z"]));
+    write("later.key", &certificate(PUBLIC, &["not-before = 2199-01-01T00:00:00Z"]));
+    write("time.key", &certificate(PUBLIC, &["not-after = tomorrow"]));
+    keygen(dir.path(), &["secret", "-o", "alice"]);
+    fs::copy(dir.path().join("alice/secret.key_secret"), dir.path().join("clients/secret.key")).unwrap();
+    write("twin.key", &certificate(&keygen(dir.path(), &["twin", "-o", "alice"]), &[]));
+    write("twin too.key", &fs::read_to_string(dir.path().join("clients/twin.key")).unwrap());
+    fs::copy(dir.path().join("clients/secret.key"), dir.path().join("clients/mixed.key_secret")).unwrap();
+    write("mixed.key", &certificate(OTHER, &[]));
     fs::create_dir(dir.path().join("taken")).unwrap();
     fs::write(dir.path().join("taken/alice.key_secret"), "another's").unwrap();
     let before = all(dir.path());
@@ -200,6 +207,8 @@ fn refused_rotations_change_nothing() {
         (&["time", "-o", "alice"], 1, "is no RFC 3339 time"),
         (&["secret", "-o", "alice"], 1, "holds a secret key"),
         (&["nobody", "-o", "alice"], 1, "Name the server's directory with -d."),
+        (&["twin", "-o", "alice"], 1, "in other files too: twin too.key"),
+        (&["mixed", "-o", "clients"], 1, "clients/mixed.key_secret: is in the way"),
         (&["alice", "-o", "taken"], 1, "taken/alice.key_secret: exists already"),
         (&["alice", "-o", "nowhere"], 1, "mkdir nowhere"),
         (&["alice", "--as", "alice"], 2, "--as is the old name"),

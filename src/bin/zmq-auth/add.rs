@@ -19,6 +19,7 @@ use crate::{directory, escape, file};
 #[command(after_help = "Example:\n  zmq-auth add clients alice.key")]
 pub(crate) struct Add {
     /// The server's directory of clients
+    #[arg(value_name = "DIR")]
     directory: PathBuf,
     /// The client's public certificate
     file: PathBuf,
@@ -33,10 +34,12 @@ pub(crate) struct Add {
 #[derive(Serialize)]
 struct Added {
     /// The file in the directory.
+    #[serde(serialize_with = "escape::json")]
     file: PathBuf,
     /// Z85.
     public_key: String,
     /// Where the certificate is now that had this name, if there was one.
+    #[serde(serialize_with = "escape::json_option")]
     replaced: Option<PathBuf>,
     /// Other files of the directory with this key.
     same_key: Vec<String>,

@@ -1,5 +1,6 @@
 //! `zmq-auth convert`: keys and certificates from one format to another.
 
+use std::fs;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -8,9 +9,9 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 use zmq_auth::{Certificate, KeyPair, PublicKey, SecretKey, zeroize};
 
-use crate::file;
 use crate::key_input::{self, Format, Input};
 use crate::output::{Exit, Failure, Output};
+use crate::{escape, file};
 
 /// Convert keys and certificates: pyzmq, czmq, Z85, hexadecimal digits, base64
 ///
@@ -46,6 +47,7 @@ struct Converted<'a> {
     /// Whether the secret key was written.
     secret: bool,
     /// The file that was written; null for standard output.
+    #[serde(serialize_with = "escape::json_option")]
     file: Option<&'a PathBuf>,
     /// What was written to standard output; null for a file.
     text: Option<&'a str>,
@@ -78,6 +80,11 @@ impl Convert {
         };
         if !self.force && path.symlink_metadata().is_ok() {
             return Err(file::exists(path));
+        }
+        let same = fs::canonicalize(path).ok().is_some_and(|to| fs::canonicalize(&self.file).ok() == Some(to));
+        if same && certificate.key_pair().is_some() && !self.secret {
+            return Err(Failure::usage(format!("{} is read, and its secret key would be lost", escape::path(path)))
+                .hint("Give another file with -o, or --secret."));
         }
         file::replace(path, text.as_bytes(), if self.secret { 0o600 } else { 0o644 })?;
         output.write(&converted, |out| writeln!(out, "{}", converted.public_key))?;

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde::{Serialize, Serializer};
+
 /// Without control characters, and without those that turn the direction of writing.
 pub(crate) fn text(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
@@ -31,4 +33,14 @@ pub(crate) fn shell(path: &Path) -> String {
     // What begins with a dash would be read as an option.
     let front = if word.starts_with('-') { "./" } else { "" };
     format!("'{front}{}'", word.replace('\'', r"'\''"))
+}
+
+/// A path in JSON, which has no bytes that aren't UTF-8.
+pub(crate) fn json<P: AsRef<Path>, S: Serializer>(path: &P, serializer: S) -> Result<S::Ok, S::Error> {
+    path.as_ref().to_string_lossy().serialize(serializer)
+}
+
+/// As [`json`].
+pub(crate) fn json_option<P: AsRef<Path>, S: Serializer>(path: &Option<P>, serializer: S) -> Result<S::Ok, S::Error> {
+    path.as_ref().map(|path| path.as_ref().to_string_lossy()).serialize(serializer)
 }

@@ -55,7 +55,9 @@ struct Pair {
     name: String,
     /// Z85.
     public_key: String,
+    #[serde(serialize_with = "escape::json")]
     public_file: PathBuf,
+    #[serde(serialize_with = "escape::json")]
     secret_file: PathBuf,
 }
 

@@ -22,6 +22,7 @@ use crate::{escape, file};
 #[command(after_help = "Example:\n  zmq-auth ls clients --key 'rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7'")]
 pub(crate) struct Ls {
     /// The server's directory of clients
+    #[arg(value_name = "DIR")]
     directory: PathBuf,
     /// Only the files with this public key (Z85): exit code 0, or 1 if there is none
     #[arg(long, value_parser = key, allow_hyphen_values = true)]

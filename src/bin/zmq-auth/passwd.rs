@@ -41,6 +41,7 @@ pub(crate) struct Passwd {
 
 #[derive(Serialize)]
 struct Changed {
+    #[serde(serialize_with = "escape::json")]
     file: PathBuf,
     user: String,
     /// `added`, `changed` or `deleted`.
@@ -49,6 +50,7 @@ struct Changed {
 
 #[derive(Serialize)]
 struct Verified {
+    #[serde(serialize_with = "escape::json")]
     file: PathBuf,
     user: String,
     /// Whether the password is right.
@@ -63,10 +65,11 @@ impl Passwd {
             return self.run_verify(output);
         }
         // A link stays one: what it leads to is replaced.
-        let path = match fs::canonicalize(&self.file) {
-            Ok(path) => path,
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.file.is_symlink() => self.file.clone(),
-            Err(error) => return Err(Failure::new(format!("{}: cannot open: {error}", escape::path(&self.file)))),
+        let path = if self.file.is_symlink() {
+            let failed = |error| Failure::new(format!("{}: cannot open: {error}", escape::path(&self.file)));
+            fs::canonicalize(&self.file).map_err(failed)?
+        } else {
+            self.file.clone()
         };
         // Before anything is asked for.
         Content::read(&path, &self.file, !self.delete)?;
@@ -110,7 +113,7 @@ impl Passwd {
     }
 
     fn run_verify(self, output: &Output) -> Result<Exit, Failure> {
-        let users = PasswordFile::open(&self.file)?;
+        let users = PasswordFile::open(&self.file).map_err(|error| unusable(&error, &self.file))?;
         let exists = Content::read(&self.file, &self.file, false)?.place(&self.user).is_some();
         let password = Password::from(self.password.read(&format!("Password of {}: ", escape::text(&self.user)))?);
         let authenticator = Authenticator::new();
@@ -151,11 +154,7 @@ impl Content {
                 file::require_directory(file::directory(path))?;
                 return Ok(Content { bytes: Zeroizing::new(Vec::new()), owner: None, mode: None });
             }
-            Err(error @ zmq_auth::Error::PasswordFile { .. }) => {
-                return Err(Failure::new(format!("{error}; nothing was changed"))
-                    .hint("Mend that line first; the command checks the whole file."));
-            }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(unusable(&error, shown)),
         }
         let failed = |error| Failure::new(format!("{}: cannot read: {error}", escape::path(shown)));
         let file = File::open(path).map_err(failed)?;
@@ -212,5 +211,18 @@ impl Content {
             }
         }
         new
+    }
+}
+
+/// With the name that the user typed, which the library makes absolute.
+fn unusable(error: &zmq_auth::Error, shown: &Path) -> Failure {
+    let shown = escape::path(shown);
+    match error {
+        zmq_auth::Error::PasswordFile { line: Some(line), problem, .. } => {
+            Failure::new(format!("{shown}:{line}: {problem}")).hint("Mend that line first. The file was not changed.")
+        }
+        zmq_auth::Error::PasswordFile { line: None, problem, .. } => Failure::new(format!("{shown}: {problem}")),
+        zmq_auth::Error::Io { action, source, .. } => Failure::new(format!("{shown}: cannot {action}: {source}")),
+        other => Failure::new(format!("{shown}: {other}")),
     }
 }

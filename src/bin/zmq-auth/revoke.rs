@@ -19,6 +19,7 @@ use crate::{escape, file};
 #[command(after_help = "Example:\n  zmq-auth revoke clients mallory")]
 pub(crate) struct Revoke {
     /// The server's directory of clients
+    #[arg(value_name = "DIR")]
     directory: PathBuf,
     /// The certificate's file, with or without .key; or its public key in Z85
     #[arg(allow_hyphen_values = true)]
@@ -36,7 +37,9 @@ struct Revoked {
 
 #[derive(Serialize)]
 struct Moved {
+    #[serde(serialize_with = "escape::json")]
     from: PathBuf,
+    #[serde(serialize_with = "escape::json")]
     to: PathBuf,
 }
 

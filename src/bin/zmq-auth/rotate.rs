@@ -13,15 +13,22 @@ use crate::output::{Exit, Failure, Output};
 use crate::validity::{self, NOT_AFTER, NOT_BEFORE, State, Validity};
 use crate::{directory, escape, file, time};
 
+const AFTER_HELP: &str = "\
+Example:
+  zmq-auth rotate alice -d clients -o for-alice --overlap 30d
+
+User ids:
+  A server that takes the user id from the metadata calls both keys the same. One that takes it from
+  the file's name calls the new key NAME and the old one NAME.until-DATE. Where programs know users
+  by that name, use --as, and rename the files when the client has changed its key.";
+
 /// Make a new key pair for a user, and let the old key end by itself
 ///
 /// The new pair has the old certificate's metadata and is valid from now on. It takes the name NAME. The old public file
 /// becomes NAME.until-DATE.key and ends after the overlap; an old secret file beside the new pair becomes
 /// NAME.until-DATE.key_secret. With --as, the old files keep their names and the new pair gets the other one.
 #[derive(Args)]
-#[command(
-    after_help = "Example:\n  zmq-auth rotate alice -d clients -o for-alice --overlap 30d\n\nUser ids:\n  A server that takes the user id from the metadata calls both keys the same. One that takes it from\n  the file's name calls the new key NAME and the old one NAME.until-DATE: where programs know users\n  by that name, use --as, and rename the files when the client has changed its key."
-)]
+#[command(after_help = AFTER_HELP)]
 pub(crate) struct Rotate {
     /// The user's certificate, NAME.key
     name: String,
@@ -47,10 +54,13 @@ struct Rotated {
     new: Key,
     old: Key,
     /// The client's secret file.
+    #[serde(serialize_with = "escape::json")]
     secret_file: PathBuf,
     /// Where the old secret file is now, if it was beside the new one and had to be renamed.
+    #[serde(serialize_with = "escape::json_option")]
     old_secret_file: Option<PathBuf>,
     /// The old public file as it was.
+    #[serde(serialize_with = "escape::json")]
     kept: PathBuf,
     /// Shell commands that take all of it back.
     undo: Vec<String>,
@@ -61,6 +71,7 @@ struct Key {
     /// Z85.
     public_key: String,
     /// The public file for the server.
+    #[serde(serialize_with = "escape::json")]
     file: PathBuf,
     /// RFC 3339.
     not_before: Option<String>,
@@ -99,6 +110,7 @@ impl Rotate {
         let now = Timestamp::now();
         let old_path = self.public(&self.name);
         let old = self.load(&old_path, now)?;
+        self.require_alone(&old.public_key())?;
         let end = now.checked_add(self.overlap).map_err(|_| Failure::usage("the overlap ends after the year 9999"))?;
         // A rotation never makes a key last longer.
         let end = Validity::of(old.metadata()).map_err(Failure::new)?.not_after.map_or(end, |until| until.min(end));
@@ -168,6 +180,19 @@ impl Rotate {
                     .hint("Make a new pair with keygen."))
             }
         }
+    }
+
+    /// Another file with the old key would keep it in force after the overlap.
+    fn require_alone(&self, key: &PublicKey) -> Result<(), Failure> {
+        let file = format!("{}.key", self.name);
+        let others = directory::read(&self.directory)?;
+        let others = others.iter().filter(|entry| entry.file != *file && entry.has_key(key));
+        let names: Vec<_> = others.map(directory::Entry::name).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let message = format!("the key of {} is in other files too: {}", escape::text(&file), names.join(", "));
+        Err(Failure::new(message).hint("It would not end with the overlap. Remove those files first."))
     }
 
     /// A new pair that says of its owner what the old certificate says.
@@ -242,7 +267,7 @@ impl Rotate {
             writeln!(out)?;
             let (new_file, old_file) = (escape::path(&new.file), escape::path(&old.file));
             writeln!(out, "To the server's directory, unless it is this one: {new_file} and {old_file}")?;
-            writeln!(out, "To the client, over a safe way: {}", escape::path(&rotated.secret_file))?;
+            writeln!(out, "To the client, over a secure channel: {}", escape::path(&rotated.secret_file))?;
             if let Some(old_secret) = &rotated.old_secret_file {
                 writeln!(out, "The client's old secret file is now {}", escape::path(old_secret))?;
             }

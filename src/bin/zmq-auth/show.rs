@@ -24,6 +24,7 @@ pub(crate) struct Show {
 
 #[derive(Serialize)]
 struct Shown {
+    #[serde(serialize_with = "escape::json")]
     file: PathBuf,
     /// Z85.
     public_key: String,
