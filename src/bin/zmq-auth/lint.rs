@@ -7,6 +7,7 @@ mod passwords;
 mod paths;
 mod problem;
 
+use std::collections::HashSet;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::thread;
@@ -74,6 +75,9 @@ impl Lint {
         problems.extend(compare::compare(&files, &checked));
         problems.extend(checked.into_iter().flat_map(|checked| checked.problems));
         problems.sort_by(Problem::compare);
+        // A directory is looked at for each file in it that was given.
+        let mut seen = HashSet::new();
+        problems.retain(|problem| seen.insert((problem.file.clone(), problem.line, problem.text.clone())));
 
         let errors = problems.iter().filter(|problem| problem.level == Level::Error).count();
         let report = Report { files: files.len(), errors, warnings: problems.len() - errors, problems };

@@ -212,7 +212,7 @@ impl Ping {
             let summary = "the connection was made, and the server kept silent";
             return (summary.to_owned(), causes::silent(mechanism, tried));
         }
-        match outcomes().last() {
+        match attempts.last().map(|attempt| attempt.outcome) {
             Some(AttemptOutcome::Violation(error)) => {
                 (format!("libzmq says: {error}"), causes::violation(mechanism, error, tried))
             }

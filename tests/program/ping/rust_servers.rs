@@ -145,6 +145,31 @@ fn one_type_alone_is_tried_where_one_is_given() {
 }
 
 #[test]
+fn a_null_client_of_the_wrong_type_hears_nothing() {
+    let context = zmq::Context::new();
+    let (_socket, endpoint) = server(&context, |_| {});
+    let started = std::time::Instant::now();
+    let report = ping(Path::new("."), &[&endpoint, "--null", "--type", "sub", "--timeout", SHORT], "", 4);
+    assert_causes(&report, &["socket-type", "no-handler", "put-off", "slow"]);
+    assert_eq!(report["attempts"][0]["outcome"], "silent", "{report}");
+    assert!(started.elapsed() >= Duration::from_millis(1_350), "most of the time is for the handshake");
+}
+
+#[test]
+fn an_ipv6_server_is_reached() {
+    // Not every machine has it.
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        return;
+    }
+    let context = zmq::Context::new();
+    let socket = context.socket(zmq::PULL).unwrap();
+    socket.set_ipv6(true).unwrap();
+    socket.bind("tcp://[::1]:*").unwrap();
+    let report = ping(Path::new("."), &[&socket.endpoint().unwrap(), "--null", "--timeout", TIMEOUT], "", 0);
+    assert_eq!(report["type"], "PUSH", "{report}");
+}
+
+#[test]
 fn a_password_comes_from_a_file_too() {
     let (directory, context) = (tempfile::tempdir().unwrap(), zmq::Context::new());
     let auth = ThreadAuthenticator::start(&context).unwrap();
