@@ -8,7 +8,7 @@ mod paths;
 mod problem;
 
 use std::collections::HashSet;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::thread;
 
@@ -126,9 +126,9 @@ fn check_file(file: &paths::File, times: Times) -> Checked {
     }
 }
 
-/// Shown on a terminal alone, and only where there is something to wait for.
+/// Only where there is something to wait for; indicatif shows it on a terminal alone.
 fn progress(files: usize) -> ProgressBar {
-    if files < 2_000 || !io::stderr().is_terminal() {
+    if files < 2_000 {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new(files as u64);

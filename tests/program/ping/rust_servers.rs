@@ -77,7 +77,7 @@ fn a_null_server_that_is_asked_with_curve_has_another_mechanism() {
 }
 
 #[test]
-fn a_client_that_is_put_off_hears_nothing() {
+fn a_client_that_is_put_off_is_told_that_it_may_be_so() {
     let (keys, context) = (Keys::new(), zmq::Context::new());
     let auth = Authenticator::new();
     auth.configure_curve_callback("lab", |_, _| Verdict::Retry).unwrap();
@@ -86,16 +86,19 @@ fn a_client_that_is_put_off_hears_nothing() {
     let (_curve, endpoint) = server(&context, |socket| socket.curve_server(&keys.server, "lab").unwrap());
     let arguments = [&endpoint, "--server", "server.key", "--key", "alice.key_secret", "--timeout", SHORT];
     let report = ping(keys.path(), &arguments, "", 4);
-    match report["attempts"][0]["outcome"].as_str() {
-        Some("silent") => assert_causes(&report, &["put-off", "no-handler", "slow"]),
-        _ => assert_causes(&report, &["server-key", "socket-type", "put-off", "no-handler", "lost"]),
+    // libzmq hangs up or keeps silent, as its threads happen to run.
+    let has_silent = |report: &serde_json::Value| {
+        report["attempts"].as_array().unwrap().iter().any(|attempt| attempt["outcome"] == "silent")
+    };
+    match has_silent(&report) {
+        true => assert_causes(&report, &["put-off", "no-handler", "slow"]),
+        false => assert_causes(&report, &["server-key", "socket-type", "put-off", "no-handler", "lost"]),
     }
     let (_plain, endpoint) = server(&context, |socket| socket.plain_server("lab").unwrap());
     let report = ping(keys.path(), &[&endpoint, "--plain", "alice", "--stdin", "--timeout", SHORT], "guess", 4);
-    // libzmq hangs up or keeps silent, as its threads happen to run.
-    match report["attempts"][0]["outcome"].as_str() {
-        Some("silent") => assert_causes(&report, &["put-off", "no-handler", "slow"]),
-        _ => assert_causes(&report, &["socket-type", "put-off", "no-handler", "lost"]),
+    match has_silent(&report) {
+        true => assert_causes(&report, &["put-off", "no-handler", "slow"]),
+        false => assert_causes(&report, &["socket-type", "put-off", "no-handler", "lost"]),
     }
 }
 
