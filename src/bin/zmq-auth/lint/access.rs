@@ -64,7 +64,7 @@ fn of_owner(place: (&Path, usize), owner: u32, directory_owner: Option<u32>) -> 
     let name =
         User::from_uid(Uid::from_raw(owner)).ok().flatten().map(|user| format!(" ({})", escape::text(&user.name)));
     let text = format!(
-        "it belongs to user {owner}{}, who may change it; run chown if that is not meant",
+        "it belongs to user {owner}{}, who may change it; if that is not intended, run chown",
         name.unwrap_or_default()
     );
     Some(Problem::warning(place, "other-owner", text))

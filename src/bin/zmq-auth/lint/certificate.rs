@@ -112,7 +112,7 @@ fn validity(file: &File, certificate: &Certificate, Times { now, soon }: Times) 
         let text = certificate.metadata().get(name)?;
         let time = text.parse::<Timestamp>();
         if time.is_err() {
-            let text = format!("{name} is no RFC 3339 time; write it as 2027-01-31T00:00:00Z");
+            let text = format!("{name} is not an RFC 3339 time; write it like 2027-01-31T00:00:00Z");
             problems.push(Problem::error(file.place(), "bad-time", text));
         }
         time.ok()
@@ -124,16 +124,16 @@ fn validity(file: &File, certificate: &Certificate, Times { now, soon }: Times) 
             problems.push(Problem::error(file.place(), "bad-time", text));
         }
         (_, Some(until)) if until < now => {
-            let text = format!("expired on {until}; give its owner a new certificate, and remove this one");
+            let text = format!("expired at {until}; give its owner a new certificate, and remove this one");
             problems.push(Problem::error(file.place(), "expired", text));
         }
         (_, Some(until)) if until <= soon => {
-            let text = format!("expires on {until}; give its owner a new certificate before");
+            let text = format!("expires at {until}; give its owner a new certificate before");
             problems.push(Problem::warning(file.place(), "expires-soon", text));
         }
         (Some(from), _) if from > now => {
             let text = format!(
-                "is valid from {from} on: until then its owner is refused; check the time if that is not meant"
+                "not valid before {from}: until then its owner is refused; correct not-before if that is not intended"
             );
             problems.push(Problem::warning(file.place(), "not-yet-valid", text));
         }
