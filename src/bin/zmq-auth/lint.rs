@@ -8,7 +8,8 @@ mod paths;
 mod policy;
 mod problem;
 
-use std::io::{self, IsTerminal, Write};
+use std::collections::HashSet;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::thread;
 
@@ -73,6 +74,9 @@ impl Lint {
         problems.extend(compare::compare(&files, &checked));
         problems.extend(checked.into_iter().flat_map(|checked| checked.problems));
         problems.sort_by(Problem::compare);
+        // A directory is looked at for each file in it that was given.
+        let mut seen = HashSet::new();
+        problems.retain(|problem| seen.insert((problem.file.clone(), problem.line, problem.text.clone())));
 
         let errors = problems.iter().filter(|problem| problem.level == Level::Error).count();
         let report = Report { files: files.len(), errors, warnings: problems.len() - errors, problems };
@@ -122,9 +126,9 @@ fn check_file(file: &paths::File, times: Times) -> Checked {
     }
 }
 
-/// Shown on a terminal alone, and only where there is something to wait for.
+/// Only where there is something to wait for; indicatif shows it on a terminal alone.
 fn progress(files: usize) -> ProgressBar {
-    if files < 2_000 || !io::stderr().is_terminal() {
+    if files < 2_000 {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new(files as u64);

@@ -77,7 +77,7 @@ struct Report {
     socket_type: Option<SocketType>,
     /// The outcome in a sentence.
     summary: String,
-    /// The likely causes, the likeliest first.
+    /// The likely causes, most likely first.
     causes: Vec<Cause>,
     /// What the outcome doesn't say, where there is something.
     note: Option<&'static str>,
@@ -131,7 +131,7 @@ impl Ping {
         let most = Duration::from_secs(24 * 60 * 60);
         match Duration::try_from(self.timeout) {
             Ok(timeout) if !timeout.is_zero() && timeout <= most => Ok(timeout),
-            _ => Err(Failure::usage("--timeout is more than 0 and at most 1d").hint("Write --timeout 5s.")),
+            _ => Err(Failure::usage("--timeout must be more than 0 and at most 1d").hint("Write --timeout 5s.")),
         }
     }
 
@@ -212,7 +212,7 @@ impl Ping {
             let summary = "the connection was made, and the server kept silent";
             return (summary.to_owned(), causes::silent(mechanism, tried));
         }
-        match outcomes().last() {
+        match attempts.last().map(|attempt| attempt.outcome) {
             Some(AttemptOutcome::Violation(error)) => {
                 (format!("libzmq says: {error}"), causes::violation(mechanism, error, tried))
             }
@@ -277,7 +277,7 @@ impl Report {
             writeln!(out, "{note}")?;
         }
         if !self.causes.is_empty() {
-            writeln!(out, "Likely causes, the likeliest first:")?;
+            writeln!(out, "Likely causes, most likely first:")?;
         }
         for (cause, number) in self.causes.iter().zip(1..) {
             writeln!(out, "  {number}. {}", cause.text)?;

@@ -55,6 +55,16 @@ fn modes_are_checked_by_what_is_in_the_file() {
 }
 
 #[test]
+fn the_directory_of_a_certificate_is_checked_once() {
+    let files = Files::new();
+    files.pair("etc", "server", &certificate());
+    files.chmod("etc", 0o777);
+    assert_eq!(files.codes(&["etc/server.key", "etc/server.key_secret"], 1), ["etc loose-mode"]);
+    files.chmod("etc", 0o1777);
+    assert!(files.codes(&["etc/server.key", "etc/server.key_secret"], 0).is_empty());
+}
+
+#[test]
 fn a_name_has_to_fit_the_content() {
     let files = Files::new();
     files.pair(".", "alice", &certificate());

@@ -1,10 +1,12 @@
 //! Directories of many certificates.
 
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use zmq_auth::{KeyDirectory, PublicKey};
 
+use crate::python;
 use crate::run::run;
 
 /// Certificates whose keys are numbers, in a directory of their own.
@@ -34,6 +36,20 @@ fn two_thousand_files_are_all_checked() {
     assert_eq!((&report["files"], &report["errors"]), (&2_000.into(), &3.into()), "{report}");
     let files: Vec<_> = report["problems"].as_array().unwrap().iter().map(|problem| problem["file"].clone()).collect();
     assert_eq!(files, ["./client000000.key", "./client000999.key", "./client001999.key"]);
+}
+
+/// Python is what gives it a terminal.
+#[test]
+fn progress_is_shown_on_a_terminal() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), 2_000);
+    let script = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]))";
+    let mut command = Command::new(python::python());
+    command.args(["-c", script]).arg(crate::run::program()).args(["lint", "."]).current_dir(directory.path());
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && shown.contains(" of 2,000 files"), "{shown}");
+    assert!(shown.contains("2000 files: 0 errors, 0 warnings"), "{shown}");
 }
 
 /// The figure of the docs: `cargo test -p zmq-auth-program many -- --ignored --nocapture`, in a RAM disk where there is one.

@@ -19,16 +19,16 @@ fn assert_refused(directory: &Path, arguments: &[&str], exit: i32, says: &[&str]
 fn an_endpoint_that_has_no_handshake_is_refused() {
     for (endpoint, says) in [
         ("inproc://a", "no security mechanism"),
-        ("5555", "is no endpoint"),
-        ("udp://127.0.0.1:5555", "no transport"),
+        ("5555", "is not an endpoint"),
+        ("udp://127.0.0.1:5555", "only tcp:// and ipc:// can be pinged"),
         ("tcp://127.0.0.1", "has no port"),
-        ("tcp://127.0.0.1:0", "no port from 1 to 65535"),
-        ("tcp://127.0.0.1:*", "no port from 1 to 65535"),
+        ("tcp://127.0.0.1:0", "the port is not a number from 1 to 65535"),
+        ("tcp://127.0.0.1:*", "the port is not a number from 1 to 65535"),
         ("tcp://:5555", "has no host"),
-        ("tcp://*:5555", "what a server binds"),
-        ("ipc://*", "what a server binds"),
+        ("tcp://*:5555", "only a server can bind"),
+        ("ipc://*", "only a server can bind"),
         ("ipc://", "has no path"),
-        ("a\x1b[2Jb", "a\\u{1b}[2Jb: is no endpoint"),
+        ("a\x1b[2Jb", "a\\u{1b}[2Jb: is not an endpoint"),
     ] {
         assert_refused(Path::new("."), &[endpoint, "--null"], 2, &[says]);
     }

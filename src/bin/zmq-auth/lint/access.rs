@@ -1,6 +1,6 @@
 //! Modes and owners: who else may read a secret, or change what a server trusts.
 
-use std::fs::Metadata;
+use std::fs::{self, Metadata};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
@@ -29,8 +29,16 @@ pub(super) fn of_file(file: &File, metadata: &Metadata, is_secret: bool) -> Vec<
     problems
 }
 
-/// Of a directory of certificates, or of one with a password file: there a sticky one (`/tmp`) is good enough, for nobody
-/// can replace that file.
+/// Of the directory that a file is in, which was given by itself. A sticky one (`/tmp`) is good enough, for nobody else can
+/// replace the file there.
+pub(super) fn of_parent(file: &File) -> Vec<Problem> {
+    let directory = file.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Where there is none, the file itself can't be opened.
+    let metadata = fs::metadata(directory);
+    metadata.map(|metadata| of_directory((directory, file.order), &metadata, true)).unwrap_or_default()
+}
+
+/// Of a directory.
 pub(super) fn of_directory(place: (&Path, usize), metadata: &Metadata, sticky_is_enough: bool) -> Vec<Problem> {
     let mode = metadata.permissions().mode() & 0o7777;
     let mut problems = Vec::new();
@@ -56,7 +64,7 @@ fn of_owner(place: (&Path, usize), owner: u32, directory_owner: Option<u32>) -> 
     let name =
         User::from_uid(Uid::from_raw(owner)).ok().flatten().map(|user| format!(" ({})", escape::text(&user.name)));
     let text = format!(
-        "it belongs to user {owner}{}, who may change it; run chown if that is not meant",
+        "it belongs to user {owner}{}, who may change it; if that is not intended, run chown",
         name.unwrap_or_default()
     );
     Some(Problem::warning(place, "other-owner", text))

@@ -1,6 +1,6 @@
 //! The check of one certificate file.
 
-use std::fs;
+use std::fs::{self, Metadata};
 
 use jiff::Timestamp;
 use zmq_auth::{Certificate, Error, PublicKey};
@@ -28,9 +28,10 @@ pub(super) fn check(file: &File, times: Times) -> Checked {
         Ok(certificate) => check_loaded(file, &certificate, times),
         Err(error) => {
             let mut problems = all(file, &error);
-            if let Ok(metadata) = fs::metadata(&file.path).map(|metadata| metadata.is_file().then_some(metadata)) {
-                let is_secret = file.kind == Kind::Secret;
-                problems.extend(metadata.iter().flat_map(|metadata| access::of_file(file, metadata, is_secret)));
+            if let Ok(metadata) = fs::metadata(&file.path)
+                && metadata.is_file()
+            {
+                problems.extend(of_access(file, &metadata, file.kind == Kind::Secret));
             }
             Checked::of(problems)
         }
@@ -49,18 +50,18 @@ pub(super) fn check_unknown(file: &File, times: Times) -> Option<Checked> {
 
 /// Every problem of a file that can't be loaded. (It may have changed since, so that there is none.)
 fn all(file: &File, first: &Error) -> Vec<Problem> {
-    let mut problems = Certificate::problems(&file.path);
+    let problems = Certificate::problems(&file.path);
     if problems.is_empty() {
         return vec![Problem::of(file.place(), first)];
     }
-    problems.drain(..).map(|error| Problem::of(file.place(), &error)).collect()
+    problems.iter().map(|error| Problem::of(file.place(), error)).collect()
 }
 
 fn check_loaded(file: &File, certificate: &Certificate, times: Times) -> Checked {
     let mut problems = Vec::new();
     let is_secret = certificate.key_pair().is_some();
     match fs::metadata(&file.path) {
-        Ok(metadata) => problems.extend(access::of_file(file, &metadata, is_secret)),
+        Ok(metadata) => problems.extend(of_access(file, &metadata, is_secret)),
         Err(error) => {
             let text = format!("cannot open: {error}; check the path and its permissions");
             problems.push(Problem::error(file.place(), "unreadable", text));
@@ -95,6 +96,15 @@ fn check_loaded(file: &File, certificate: &Certificate, times: Times) -> Checked
     Checked { problems, key: Some(certificate.public_key()) }
 }
 
+/// Of the file, and of its directory if that isn't checked by itself.
+fn of_access(file: &File, metadata: &Metadata, is_secret: bool) -> Vec<Problem> {
+    let mut problems = access::of_file(file, metadata, is_secret);
+    if file.directory_owner.is_none() {
+        problems.extend(access::of_parent(file));
+    }
+    problems
+}
+
 /// What the two times come to. A server refuses to load a file with one that can't be read.
 fn validity(file: &File, certificate: &Certificate, Times { now, soon }: Times) -> Vec<Problem> {
     let mut problems = Vec::new();
@@ -102,7 +112,7 @@ fn validity(file: &File, certificate: &Certificate, Times { now, soon }: Times) 
         let text = certificate.metadata().get(name)?;
         let time = text.parse::<Timestamp>();
         if time.is_err() {
-            let text = format!("{name} is no RFC 3339 time; write it as 2027-01-31T00:00:00Z");
+            let text = format!("{name} is not an RFC 3339 time; write it like 2027-01-31T00:00:00Z");
             problems.push(Problem::error(file.place(), "bad-time", text));
         }
         time.ok()
@@ -114,16 +124,16 @@ fn validity(file: &File, certificate: &Certificate, Times { now, soon }: Times) 
             problems.push(Problem::error(file.place(), "bad-time", text));
         }
         (_, Some(until)) if until < now => {
-            let text = format!("expired on {until}; give its owner a new certificate, and remove this one");
+            let text = format!("expired at {until}; give its owner a new certificate, and remove this one");
             problems.push(Problem::error(file.place(), "expired", text));
         }
         (_, Some(until)) if until <= soon => {
-            let text = format!("expires on {until}; give its owner a new certificate before");
+            let text = format!("expires at {until}; give its owner a new certificate before");
             problems.push(Problem::warning(file.place(), "expires-soon", text));
         }
         (Some(from), _) if from > now => {
             let text = format!(
-                "is valid from {from} on: until then its owner is refused; check the time if that is not meant"
+                "not valid before {from}: until then its owner is refused; correct not-before if that is not intended"
             );
             problems.push(Problem::warning(file.place(), "not-yet-valid", text));
         }

@@ -1,7 +1,6 @@
 //! The check of one password file.
 
 use std::fs;
-use std::path::Path;
 
 use zmq_auth::PasswordFile;
 
@@ -17,10 +16,7 @@ pub(super) fn check(file: &File) -> Vec<Problem> {
         return problems;
     }
     problems.extend(access::of_file(file, &metadata, true));
-    let directory = file.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if let Ok(metadata) = fs::metadata(directory) {
-        problems.extend(access::of_directory((directory, file.order), &metadata, true));
-    }
+    problems.extend(access::of_parent(file));
     if errors.is_empty() && PasswordFile::open(&file.path).is_ok_and(|users| users.status().entries == 0) {
         let text = "it names no user, so that nobody is accepted; add lines name=password";
         problems.push(Problem::warning(file.place(), "no-users", text));

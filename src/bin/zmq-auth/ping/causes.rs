@@ -1,4 +1,4 @@
-//! The likely causes of an outcome, the likeliest first, and what to check for each.
+//! The likely causes of an outcome, most likely first, and what to check for each.
 
 use std::path::Path;
 
@@ -153,7 +153,7 @@ pub(super) fn violation(mechanism: Mechanism, error: ProtocolError, tried: &str)
     }
     let other = cause(
         "other-library",
-        "The server is not libzmq and refused the client in words of its own. Check the credentials, and its log.",
+        "The server is not libzmq and refused the client in its own way. Check the credentials, and its log.",
     );
     match mechanism {
         Mechanism::Null => vec![socket_type(tried), other],
@@ -168,11 +168,11 @@ fn other_mechanism(mechanism: Mechanism, server: Option<&str>) -> Cause {
         }
         Some("PLAIN") => "The server's mechanism is PLAIN. Use --plain USER, or check its set-up.".to_owned(),
         Some("NULL") => {
-            "The server's mechanism is NULL: it has no role, or another one than you expect. Check its set-up."
+            "The server's mechanism is NULL: it was given no role, or not the one you expect. Check its set-up."
                 .to_owned()
         }
         Some(other) => {
-            format!("The server's mechanism is {}, which this program doesn't have.", escape::text(other))
+            format!("The server's mechanism is {}, which this program cannot use.", escape::text(other))
         }
         None => format!("The server's mechanism is not {}. Check its set-up.", mechanism.name()),
     };
@@ -221,7 +221,7 @@ pub(super) fn unreachable(target: &Target, reach: &Reach) -> Vec<Cause> {
         (Target::Tcp { .. }, _) => {
             vec![cause(
                 "network",
-                "The network has no way there. Check the address and the routes with: ip route get ADDRESS",
+                "There is no route to the host. Check the address, and the routes with: ip route get ADDRESS",
             )]
         }
         (Target::Ipc(_), _) => vec![cause("path", "Nothing can be connected to at this path. Check it.")],

@@ -21,32 +21,36 @@ pub(super) fn parse(endpoint: &str) -> Result<Target, Failure> {
     let usage = |problem: &str, hint: &str| Err(Failure::usage(format!("{shown}: {problem}")).hint(hint));
     const EXAMPLES: &str = "Write tcp://HOST:PORT or ipc://PATH.";
     let Some((transport, address)) = endpoint.split_once("://") else {
-        return usage("is no endpoint", EXAMPLES);
+        return usage("is not an endpoint", EXAMPLES);
     };
     match transport {
         "tcp" => {}
-        "ipc" if address == "*" => return usage("is what a server binds", "Write ipc:// and the path of its socket."),
+        "ipc" if address == "*" => {
+            return usage("only a server can bind *", "Write ipc:// and the path of its socket.");
+        }
         "ipc" if address.is_empty() || address.contains('\0') => return usage("has no path", EXAMPLES),
         // The longest that a socket address holds.
-        "ipc" if address.len() > 107 => return usage("has a path of more than 107 bytes", "No socket can be there."),
+        "ipc" if address.len() > 107 => {
+            return usage("the path has more than 107 bytes, the longest that a socket can have", EXAMPLES);
+        }
         "ipc" => return Ok(Target::Ipc(address.into())),
         "inproc" => {
             let problem = "inproc:// has no security mechanism and no handshake, and stays within one process";
             return usage(problem, "Give the server's tcp:// or ipc:// endpoint.");
         }
-        _ => return usage("has no transport that this program knows", EXAMPLES),
+        _ => return usage("only tcp:// and ipc:// can be pinged", EXAMPLES),
     }
     // Before a semicolon stands the address to connect from.
     let address = address.rsplit(';').next().unwrap_or_default();
     let Some((host, port)) = address.rsplit_once(':') else { return usage("has no port", EXAMPLES) };
     let port = match port.parse::<u16>() {
         Ok(port) if port > 0 => port,
-        _ => return usage("has no port from 1 to 65535", EXAMPLES),
+        _ => return usage("the port is not a number from 1 to 65535", EXAMPLES),
     };
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     match host {
         "" => usage("has no host", EXAMPLES),
-        "*" => usage("is what a server binds", "Write the server's host name or address instead of the *."),
+        "*" => usage("only a server can bind *", "Write the server's host name or address instead."),
         _ => Ok(Target::Tcp { host: host.to_owned(), port, addresses: Vec::new() }),
     }
 }

@@ -44,7 +44,7 @@ impl Greeting {
     pub(super) fn summary(&self) -> String {
         match self {
             Greeting::Mechanism(name) => format!("the server's mechanism is {}", escape::text(name)),
-            Greeting::OtherProtocol => "the other end is no ZeroMQ server".to_owned(),
+            Greeting::OtherProtocol => "the other end is not a ZeroMQ server".to_owned(),
             Greeting::Nothing => "the other end accepted the connection and sent no greeting".to_owned(),
         }
     }
