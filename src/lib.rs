@@ -44,6 +44,9 @@ pub mod operation {}
 #[doc = include_str!("performance.md")]
 pub mod performance {}
 
+#[doc = include_str!("program.md")]
+pub mod program {}
+
 #[macro_use]
 mod logging;
 

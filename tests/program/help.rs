@@ -53,6 +53,10 @@ fn each_help_is_as_it_stands_in_its_file() {
         assert!(text.contains("Example") || arguments.is_empty(), "{arguments:?} has no example");
     }
     assert!(known.len() >= 11, "{known:?}");
+    let page = include_str!("../../src/program.md");
+    for name in commands(&help(&[])) {
+        assert!(page.contains(&format!("\n# {name}\n")), "src/program.md has no {name}");
+    }
     for entry in fs::read_dir(&directory).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         assert!(known.contains(&name), "help/{name} is of no command");

@@ -17,7 +17,7 @@ Exit codes:
 /// How results are written.
 #[derive(clap::Args)]
 pub(crate) struct Output {
-    /// Write the result as JSON; the fields are in the program's page of the docs
+    /// Write the result as JSON (src/program.md has the fields)
     #[arg(long, global = true)]
     pub(crate) json: bool,
 }
