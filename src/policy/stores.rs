@@ -30,7 +30,8 @@ impl Stores {
     pub(super) fn reload(&self) -> Result<()> {
         let directories = self.directories.values().map(|directory| directory.reload().map(drop));
         let files = self.files.values().map(|file| file.reload().map(drop));
-        directories.chain(files).fold(Ok(()), |first, reload| first.and(reload))
+        let reloads: Vec<Result<()>> = directories.chain(files).collect();
+        reloads.into_iter().collect()
     }
 
     /// Each follows the disk from now on.
