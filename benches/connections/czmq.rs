@@ -66,7 +66,7 @@ pub(crate) fn serve(keys: &KeyPair, clients: &Path) -> Result<()> {
         set_server(socket, 1);
         set_public(socket, public.as_ptr());
         set_secret(socket, secret.as_ptr());
-        let port = zsock_bind(socket, c"tcp://127.0.0.1:*".as_ptr());
+        let port = zsock_bind(socket, CString::new(serve::endpoint())?.as_ptr());
         ensure!(port > 0, "czmq binds no port");
         serve::announce(&format!("tcp://127.0.0.1:{port}"))?;
         loop {

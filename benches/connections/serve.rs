@@ -7,8 +7,9 @@ use std::thread;
 use anyhow::{Context as _, Result};
 use zmq_auth::{Authenticator, Certificate, KeyPair, SocketExt};
 
-use super::server::{clients, server_certificate};
-use super::{Contestant, DOMAIN, czmq, floor};
+use super::contestants::Contestant;
+use super::server::{ENDPOINT, clients, server_certificate};
+use super::{DOMAIN, czmq, floor};
 
 pub(crate) fn run(contestant: &str, directory: &str) -> Result<()> {
     let contestant = Contestant::named(contestant).context("one of the contestants")?;
@@ -26,7 +27,7 @@ pub(crate) fn run(contestant: &str, directory: &str) -> Result<()> {
             let _serving = floor::start(&context)?;
             echo(&context, keys, DOMAIN)
         }
-        Contestant::Thread => {
+        Contestant::Thread | Contestant::NotReused | Contestant::System => {
             let _running = policy(directory)?.start(&context)?;
             echo(&context, keys, DOMAIN)
         }
@@ -36,8 +37,13 @@ pub(crate) fn run(contestant: &str, directory: &str) -> Result<()> {
             echo(&context, keys, DOMAIN)
         }
         Contestant::Czmq => czmq::serve(keys, &clients(directory)),
-        Contestant::Pyzmq => anyhow::bail!("a program in Python"),
+        Contestant::Pyzmq | Contestant::Omq => anyhow::bail!("a program of its own"),
     }
+}
+
+/// Where to bind: wherever there is room, unless the parent wants a certain endpoint.
+pub(crate) fn endpoint() -> String {
+    std::env::var(ENDPOINT).unwrap_or_else(|_| "tcp://127.0.0.1:*".into())
 }
 
 /// Tells the parent where the server is.
@@ -63,7 +69,7 @@ fn echo(context: &zmq::Context, keys: &KeyPair, domain: &str) -> Result<()> {
     }
     socket.set_linger(0)?;
     socket.set_backlog(1_000)?;
-    socket.bind("tcp://127.0.0.1:*")?;
+    socket.bind(&endpoint())?;
     announce(&socket.get_last_endpoint()?.expect("text"))?;
     loop {
         let client = socket.recv_msg(0)?;

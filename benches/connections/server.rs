@@ -10,14 +10,18 @@ use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
 use zmq_auth::{Certificate, KeyPair, PublicKey, save_certificate};
 
-use super::{Contestant, DOMAIN, KEYS};
+use super::KEYS;
+use super::contestants::{Available, Contestant};
 
 /// The argument that makes this program a server.
 pub(crate) const SERVE: &str = "serve";
 
+/// In the environment of a server: the endpoint to bind.
+pub(crate) const ENDPOINT: &str = "BENCH_ENDPOINT";
+
 /// The keys of a run, and the directory with their certificates.
 pub(crate) struct KeyFiles {
-    directory: TempDir,
+    pub(crate) directory: TempDir,
     /// What the clients know.
     pub(crate) client: KeyPair,
     pub(crate) server: PublicKey,
@@ -47,6 +51,15 @@ impl KeyFiles {
         }
         Ok(KeyFiles { directory, client, server: server.public_key() })
     }
+
+    /// For clients that are another process.
+    pub(crate) fn save_client(&self) -> Result<()> {
+        let file = self.directory.path().join("client.key_secret");
+        if !file.exists() {
+            save_certificate(file, &self.client.public, Some(&self.client.secret))?;
+        }
+        Ok(())
+    }
 }
 
 /// A running server; it ends when this is dropped.
@@ -57,20 +70,18 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn start(contestant: Contestant, files: &KeyFiles) -> Result<Self> {
-        let mut command = match contestant {
-            Contestant::Pyzmq => {
-                let mut command = Command::new(zmq_auth_benches::python());
-                command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("python/connections.py"));
-                command.args([DOMAIN.as_ref(), files.directory.path()]);
-                command
-            }
-            _ => {
-                let mut command = Command::new(std::env::current_exe()?);
-                command.args([SERVE, contestant.name()]).arg(files.directory.path());
-                command
-            }
-        };
+    pub(crate) fn start(contestant: &Available, files: &KeyFiles) -> Result<Self> {
+        Self::spawn(contestant.contestant, contestant.command(files))
+    }
+
+    /// At this endpoint, on this processor alone.
+    pub(crate) fn start_at(contestant: &Available, files: &KeyFiles, endpoint: &str, processor: usize) -> Result<Self> {
+        let mut command = on_processor(processor, &contestant.command(files));
+        command.env(ENDPOINT, endpoint);
+        Self::spawn(contestant.contestant, command)
+    }
+
+    fn spawn(contestant: Contestant, mut command: Command) -> Result<Self> {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut endpoint = String::new();
         let said = child.stdout.take().map(|stdout| BufReader::new(stdout).read_line(&mut endpoint));
@@ -107,4 +118,11 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The same command, on this processor alone.
+pub(crate) fn on_processor(processor: usize, command: &Command) -> Command {
+    let mut pinned = Command::new("taskset");
+    pinned.args(["--cpu-list", &processor.to_string()]).arg(command.get_program()).args(command.get_args());
+    pinned
 }

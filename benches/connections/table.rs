@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use zmq_auth_benches::report::{Better, Section};
 
+use super::Extent;
 use super::client::Timings;
-use super::{Contestant, Extent};
+use super::contestants::Contestant;
 
 const HOW: &str = "Connect, one message each way, close, over TCP on one machine, with CURVE. Each server is a process of its own \
      (one ROUTER socket that echoes, one I/O thread) with a handler that has a directory of 100 keys; `no ZAP` has none, \
-     `floor` answers 200 to all through raw calls of libzmq. The clients are threads of another process with two I/O \
+     `floor` answers 200 to all through raw calls of libzmq, omq-tokio has a callback with a set of keys. The clients are threads of another process with two I/O \
      threads. Processor time is that of all threads of the server's process. Ratios are to the floor.";
 
 pub(crate) struct Tables {
@@ -20,9 +21,9 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
-    /// `missing` says why a contestant is not there.
-    pub(crate) fn new(missing: Option<&str>) -> Self {
-        let how = [HOW, missing.unwrap_or_default()].join(" ").trim_end().to_owned();
+    /// `missing` says why contestants are not there.
+    pub(crate) fn new(missing: &[String]) -> Self {
+        let how = [&[HOW.to_owned()], missing].concat().join(" ");
         let section = |key, title: &str, unit, better| {
             let baseline = Some(Contestant::Floor.name());
             Section { key, title: title.into(), how: how.clone(), unit, better, baseline, records: Vec::new() }

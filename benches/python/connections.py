@@ -1,7 +1,7 @@
 """pyzmq's server of the benchmark connections: see benches/connections.
 
 Arguments: the domain, and a directory with server.key_secret and clients/*.key. Prints the endpoint, then echoes until
-its input ends.
+its input ends. The endpoint to bind is in BENCH_ENDPOINT, where a certain one is wanted.
 """
 
 import os
@@ -30,7 +30,7 @@ def main():
     socket.zap_domain = domain.encode()
     socket.curve_publickey, socket.curve_secretkey = zmq.auth.load_certificate(os.path.join(directory, "server.key_secret"))
     socket.curve_server = True
-    socket.bind("tcp://127.0.0.1:*")
+    socket.bind(os.environ.get("BENCH_ENDPOINT", "tcp://127.0.0.1:*"))
     print(socket.last_endpoint.decode(), flush=True)
     while True:
         socket.send_multipart(socket.recv_multipart())

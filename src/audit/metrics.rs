@@ -4,32 +4,11 @@
 
 use crate::zap::Status;
 
-/// Counts an answer. A label's values are bounded: domains come from the server's sockets, and of more than
-/// [`MOST_DOMAINS`] the later ones are counted as `other`.
+/// Counts an answer, by status, mechanism and domain.
 #[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nothing is counted"))]
 pub(super) fn answered(status: Status, mechanism: &[u8], domain: &[u8]) {
     #[cfg(feature = "metrics")]
-    count(|| {
-        let status = match status {
-            Status::Success => "200",
-            Status::Retry => "300",
-            Status::Denied => "400",
-            Status::Fault => "500",
-        };
-        let mechanism = match mechanism {
-            b"NULL" => "NULL",
-            b"PLAIN" => "PLAIN",
-            b"CURVE" => "CURVE",
-            b"GSSAPI" => "GSSAPI",
-            _ => "other",
-        };
-        let labels = [
-            metrics::Label::from_static_parts("status", status),
-            metrics::Label::from_static_parts("mechanism", mechanism),
-            metrics::Label::new("domain", domain_label(domain)),
-        ];
-        metrics::counter!("zmq_auth_answers_total", labels.iter()).increment(1);
-    });
+    count(|| keys::count_answer(status, mechanism, domain));
 }
 
 pub(super) fn dropped() {
@@ -100,30 +79,72 @@ impl Drop for CallGauges {
     }
 }
 
-/// So many domains have a label of their own.
-#[cfg(feature = "metrics")]
-const MOST_DOMAINS: usize = 100;
-
-#[cfg(feature = "metrics")]
-fn domain_label(domain: &[u8]) -> std::sync::Arc<str> {
-    use std::collections::BTreeSet;
-    use std::sync::{Arc, Mutex, PoisonError};
-
-    static KNOWN: Mutex<BTreeSet<Arc<str>>> = Mutex::new(BTreeSet::new());
-    let domain = String::from_utf8_lossy(domain);
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(label) = known.get(&*domain) {
-        return label.clone();
-    }
-    if known.len() >= MOST_DOMAINS {
-        return Arc::from("other");
-    }
-    let label: Arc<str> = Arc::from(domain);
-    known.insert(label.clone());
-    label
-}
-
 #[cfg(feature = "metrics")]
 fn count(record: impl FnOnce()) {
     let _ = crate::foreign_code::contain(record);
+}
+
+/// The keys of `zmq_auth_answers_total`, made once for each domain: a decision allocates nothing.
+#[cfg(feature = "metrics")]
+mod keys {
+    use std::collections::HashMap;
+    use std::sync::{PoisonError, RwLock};
+
+    use metrics::{Key, Label, Level, Metadata};
+
+    use crate::zap::Status;
+
+    /// So many domains have a label of their own; later ones are counted as `other`. They come from the server's sockets, so
+    /// mostly there are a few.
+    const MOST_DOMAINS: usize = 100;
+    const STATUSES: [&str; 4] = ["200", "300", "400", "500"];
+    const MECHANISMS: [&str; 5] = ["NULL", "PLAIN", "CURVE", "GSSAPI", "other"];
+
+    type DomainKeys = [[Key; MECHANISMS.len()]; STATUSES.len()];
+
+    static KNOWN: RwLock<Option<HashMap<Box<[u8]>, &'static DomainKeys>>> = RwLock::new(None);
+
+    pub(super) fn count_answer(status: Status, mechanism: &[u8], domain: &[u8]) {
+        const METADATA: Metadata<'_> = Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
+        let status = match status {
+            Status::Success => 0,
+            Status::Retry => 1,
+            Status::Denied => 2,
+            Status::Fault => 3,
+        };
+        let known = MECHANISMS.iter().position(|name| name.as_bytes() == mechanism);
+        let key = &keys_of(domain)[status][known.unwrap_or(MECHANISMS.len() - 1)];
+        metrics::with_recorder(|recorder| recorder.register_counter(key, &METADATA).increment(1));
+    }
+
+    fn keys_of(domain: &[u8]) -> &'static DomainKeys {
+        if let Some(keys) =
+            KNOWN.read().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(|known| known.get(domain))
+        {
+            return keys;
+        }
+        let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
+        let known = known.get_or_insert_with(HashMap::new);
+        let (name, label) = match known.len() < MOST_DOMAINS {
+            true => (domain, String::from_utf8_lossy(domain).into_owned()),
+            // No domain of a socket is that long.
+            false => (&[0; 256][..], "other".to_owned()),
+        };
+        if let Some(keys) = known.get(name) {
+            return keys;
+        }
+        let key = |status, mechanism| {
+            let labels = vec![
+                Label::from_static_parts("status", status),
+                Label::from_static_parts("mechanism", mechanism),
+                Label::new("domain", label.clone()),
+            ];
+            Key::from_parts("zmq_auth_answers_total", labels)
+        };
+        // Never freed: there are at most `MOST_DOMAINS` and one.
+        let keys: &'static DomainKeys =
+            Box::leak(Box::new(STATUSES.map(|status| MECHANISMS.map(|mechanism| key(status, mechanism)))));
+        known.insert(name.into(), keys);
+        keys
+    }
 }

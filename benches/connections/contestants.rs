@@ -1,0 +1,162 @@
+//! The contestants: who answers the server's ZAP requests, and how their programs are had.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::server::{KeyFiles, SERVE};
+use super::{DOMAIN, czmq};
+use zmq_auth_benches::report;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Contestant {
+    /// Nobody: CURVE lets everyone in.
+    NoZap,
+    /// The least that a handler can do: raw calls of libzmq, and 200 to all.
+    Floor,
+    Thread,
+    Tokio,
+    /// As `Thread`, on the bundled libzmq that doesn't use the memory of secrets again.
+    NotReused,
+    /// As `Thread`, on the system's libzmq.
+    System,
+    Pyzmq,
+    Czmq,
+    /// omq-tokio: another implementation of ZMTP, in Rust, without libsodium.
+    Omq,
+}
+
+const ALL: [Contestant; 9] = [
+    Contestant::NoZap,
+    Contestant::Floor,
+    Contestant::Thread,
+    Contestant::Tokio,
+    Contestant::NotReused,
+    Contestant::System,
+    Contestant::Pyzmq,
+    Contestant::Czmq,
+    Contestant::Omq,
+];
+
+impl Contestant {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Contestant::NoZap => "no ZAP",
+            Contestant::Floor => "floor",
+            Contestant::Thread => "zmq-auth thread",
+            Contestant::Tokio => "zmq-auth tokio",
+            Contestant::NotReused => "thread, secrets not reused",
+            Contestant::System => "thread, system's libzmq",
+            Contestant::Pyzmq => "pyzmq",
+            Contestant::Czmq => "czmq",
+            Contestant::Omq => "omq-tokio",
+        }
+    }
+
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        ALL.into_iter().find(|contestant| contestant.name() == name)
+    }
+}
+
+/// A contestant whose program is there.
+pub(crate) struct Available {
+    pub(crate) contestant: Contestant,
+    program: PathBuf,
+}
+
+impl Available {
+    /// Starts its server for these keys.
+    pub(crate) fn command(&self, files: &KeyFiles) -> Command {
+        let mut command = Command::new(&self.program);
+        match self.contestant {
+            Contestant::Pyzmq => {
+                command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("python/connections.py")).arg(DOMAIN)
+            }
+            Contestant::Omq => &mut command,
+            _ => command.args([SERVE, self.contestant.name()]),
+        };
+        command.arg(files.directory.path());
+        command
+    }
+}
+
+/// Those that are there, and why the others are not. Builds what needs a build of its own, for a benchmark alone.
+pub(crate) fn find() -> (Vec<Available>, Vec<String>) {
+    let (mut here, mut missing) = (Vec::new(), Vec::new());
+    for contestant in ALL {
+        match program(contestant) {
+            Ok(program) => here.push(Available { contestant, program }),
+            Err(why) => missing.push(format!("{} is not measured: {why:#}.", contestant.name())),
+        }
+    }
+    (here, missing)
+}
+
+fn program(contestant: Contestant) -> Result<PathBuf> {
+    let here = std::env::current_exe()?;
+    match contestant {
+        Contestant::NoZap | Contestant::Floor | Contestant::Thread | Contestant::Tokio => Ok(here),
+        Contestant::Pyzmq => Ok(zmq_auth_benches::python().into()),
+        Contestant::Czmq => match czmq::missing() {
+            None => Ok(here),
+            Some(why) => Err(anyhow::anyhow!(why)),
+        },
+        Contestant::NotReused | Contestant::System | Contestant::Omq => {
+            ensure!(report::is_benchmark(), "its build takes minutes");
+            match contestant {
+                Contestant::NotReused => build_variant("not-reused", ("ZMQ_SYS_RECYCLE_SECRETS", "0")),
+                Contestant::System => {
+                    let found = Command::new("pkg-config").args(["--exists", "libzmq"]).status();
+                    ensure!(
+                        found.is_ok_and(|found| found.success()),
+                        "no libzmq.pc (Debian: apt-get install libzmq3-dev)"
+                    );
+                    build_variant("system", ("ZMQ_SYS_USE_PKG_CONFIG", "1"))
+                }
+                _ => build_omq(),
+            }
+        }
+    }
+}
+
+/// This program in another build, which lasts.
+fn build_variant(name: &str, variable: (&str, &str)) -> Result<PathBuf> {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args([
+        "bench",
+        "--locked",
+        "--no-run",
+        "-p",
+        "zmq-auth-benches",
+        "--bench",
+        "connections",
+        "--message-format=json",
+    ]);
+    cargo.env("CARGO_TARGET_DIR", contestants_directory().join(name)).env(variable.0, variable.1);
+    built(cargo, "\"kind\":[\"bench\"]")
+}
+
+fn build_omq() -> Result<PathBuf> {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("omq/Cargo.toml");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--locked", "--release", "--message-format=json", "--manifest-path"]).arg(manifest);
+    cargo.env("CARGO_TARGET_DIR", contestants_directory().join("omq"));
+    built(cargo, "\"kind\":[\"bin\"]")
+}
+
+fn contestants_directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench/contestants")
+}
+
+/// The program that Cargo has built.
+fn built(mut cargo: Command, kind: &str) -> Result<PathBuf> {
+    let output = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).stderr(Stdio::inherit()).output()?;
+    ensure!(output.status.success(), "{cargo:?} fails");
+    let messages = String::from_utf8(output.stdout)?;
+    let program = messages.lines().filter(|line| line.contains(kind)).find_map(|line| {
+        let (_, rest) = line.split_once("\"executable\":\"")?;
+        Some(PathBuf::from(rest.split('"').next()?))
+    });
+    program.with_context(|| format!("{cargo:?} names no program"))
+}
