@@ -41,7 +41,10 @@ pub(super) fn calls_abandoned(threads: usize) {
 #[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nothing is counted"))]
 pub(crate) fn store_behind(behind: bool) {
     #[cfg(feature = "metrics")]
-    count(|| metrics::gauge!("zmq_auth_stores_behind").increment(if behind { 1.0 } else { -1.0 }));
+    {
+        static BEHIND: Total = Total::new();
+        BEHIND.change(if behind { 1 } else { -1 }, |total| metrics::gauge!("zmq_auth_stores_behind").set(total));
+    }
 }
 
 /// One handler's part of the gauges of callbacks. It is taken back when dropped.
@@ -59,14 +62,15 @@ impl CallGauges {
     pub(crate) fn set(&mut self, under_way: usize, hung: usize) {
         #[cfg(feature = "metrics")]
         {
-            let change = |now: usize, before: usize| now as f64 - before as f64;
+            static UNDER_WAY: Total = Total::new();
+            static HUNG: Total = Total::new();
+            let change = |now: usize, before: usize| now as i64 - before as i64;
             if under_way != self.under_way {
-                let by = change(under_way, self.under_way);
-                count(|| metrics::gauge!("zmq_auth_calls_under_way").increment(by));
+                let set = |total| metrics::gauge!("zmq_auth_calls_under_way").set(total);
+                UNDER_WAY.change(change(under_way, self.under_way), set);
             }
             if hung != self.hung {
-                let by = change(hung, self.hung);
-                count(|| metrics::gauge!("zmq_auth_calls_hung").increment(by));
+                HUNG.change(change(hung, self.hung), |total| metrics::gauge!("zmq_auth_calls_hung").set(total));
             }
             (self.under_way, self.hung) = (under_way, hung);
         }
@@ -76,6 +80,25 @@ impl CallGauges {
 impl Drop for CallGauges {
     fn drop(&mut self) {
         self.set(0, 0);
+    }
+}
+
+/// What a gauge shows of the whole process. A recorder that is installed late, or panics once, shows the right number from
+/// the next change on.
+#[cfg(feature = "metrics")]
+struct Total(std::sync::Mutex<i64>);
+
+#[cfg(feature = "metrics")]
+impl Total {
+    const fn new() -> Self {
+        Total(std::sync::Mutex::new(0))
+    }
+
+    /// The lock is held while the gauge is set, so that the last number is the one that stays.
+    fn change(&self, by: i64, set: impl FnOnce(f64)) {
+        let mut total = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *total += by;
+        count(|| set(*total as f64));
     }
 }
 

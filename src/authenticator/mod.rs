@@ -34,7 +34,7 @@ pub(crate) use limits::CallLimits;
 #[cfg(feature = "policy")]
 pub(crate) use limits::{CallbackLimit, check_async_at_once};
 #[cfg(feature = "policy")]
-pub(crate) use replace::{Names, PolicyContent};
+pub(crate) use replace::{Names, PolicyContent, Replaced};
 use revocation::ConnectionTags;
 pub(crate) use throttle::Attempt;
 #[cfg(feature = "policy")]

@@ -50,6 +50,12 @@ enum Mechanism {
     Gssapi,
 }
 
+/// What was in force before.
+#[derive(Default)]
+pub(crate) struct Replaced {
+    _sources: Vec<Sources>,
+}
+
 impl PolicyContent {
     pub(crate) fn names(&self) -> Names {
         let sources = self.domains.iter().flat_map(|(domain, sources)| {
@@ -80,7 +86,9 @@ impl Authenticator {
     ///
     /// # Errors
     /// [`Error::Random`](crate::Error::Random); nothing was changed.
-    pub(crate) fn replace(&self, before: &Names, content: PolicyContent) -> Result<()> {
+    ///
+    /// The caller drops what is returned when it holds no lock: it may be a callback's value, whose code is the program's.
+    pub(crate) fn replace(&self, before: &Names, content: PolicyContent) -> Result<Replaced> {
         let tags = if content.mark_clients { Some(ConnectionTags::new()?) } else { None };
         let now = content.names();
         let ip_list = |named_before: bool, rules: Option<Vec<IpNet>>| -> Option<IpList> {
@@ -139,8 +147,9 @@ impl Authenticator {
         #[cfg(not(feature = "tokio"))]
         let _ = async_callbacks;
         drop(policy);
-        drop((replaced, lists, limiter));
-        Ok(())
+        // Ours alone.
+        drop((lists, limiter));
+        Ok(Replaced { _sources: replaced })
     }
 }
 

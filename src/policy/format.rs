@@ -89,9 +89,9 @@ enum SizeText {
 pub(super) struct Failures {
     /// How many wrong passwords.
     pub(super) count: u32,
-    /// Within which time, such as "1m": 1 s to 1 day.
+    /// Within which time, such as "1m": 1 s to 24h.
     pub(super) within: TimeSpan,
-    /// How long the pause is, such as "5m": 1 s to 1 day.
+    /// How long the pause is, such as "5m": 1 s to 24h.
     pub(super) pause: TimeSpan,
 }
 
@@ -132,6 +132,12 @@ pub(super) struct Domain {
     /// Whether GSSAPI clients are accepted, whom Kerberos has authenticated.
     #[serde(default)]
     pub(super) gssapi: bool,
+}
+
+impl Domain {
+    pub(super) fn names_a_mechanism(&self) -> bool {
+        self.null.is_some() || self.plain.is_some() || self.curve.is_some() || self.gssapi
+    }
 }
 
 #[derive(Deserialize, Hash, Clone, Copy)]

@@ -9,7 +9,7 @@ use std::hash::RandomState;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use crate::authenticator::{Authenticator, Names};
+use crate::authenticator::{Authenticator, Names, Replaced};
 use crate::error::{Error, Result};
 use crate::escape::EscapedPath;
 use crate::reload::{
@@ -58,7 +58,9 @@ use stores::Stores;
 /// say what is wrong with it. The key directories and password files that it names are reloaded with it, and each keeps
 /// what was good when it has a problem.
 ///
-/// The file is replaced by a rename, as described at [`PasswordFile`](crate::PasswordFile). When it has `clear_passwords`,
+/// Replace the file by a rename, not in place: a reload takes it as it finds it. Half of a file shows by a last line without a
+/// line feed, or by what it no longer names: a reload takes such a file only when it was replaced, or left alone for 2 s.
+/// A file that names nothing at all is an error. When it has `clear_passwords`,
 /// nobody but its owner should be able to read it; this is warned about. Clear passwords are meant for tests: the parser's
 /// copies of them aren't wiped from memory.
 ///
@@ -89,6 +91,8 @@ struct PolicySource {
     authenticator: Authenticator,
     hasher: RandomState,
     in_force: Mutex<InForce>,
+    /// What reloads have replaced, until they have ended.
+    replaced: Mutex<Vec<(Stores, Replaced)>>,
 }
 
 /// What the file said when it was last put in force.
@@ -121,7 +125,12 @@ impl PolicyFile {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let authenticator = Authenticator::new();
         let observer = authenticator.reload_observer();
-        let source = PolicySource { authenticator, hasher: RandomState::new(), in_force: Mutex::default() };
+        let source = PolicySource {
+            authenticator,
+            hasher: RandomState::new(),
+            in_force: Mutex::default(),
+            replaced: Mutex::default(),
+        };
         let store = Store::open(path.as_ref(), source, SingleFile::new())?;
         store.observe(Arc::downgrade(&observer));
         Ok(PolicyFile { store, _observer: observer })
@@ -157,7 +166,7 @@ impl PolicyFile {
     /// ```
     /// # let dir = tempfile::tempdir()?;
     /// # let path = dir.path().join("policy.toml");
-    /// # std::fs::write(&path, "")?;
+    /// # std::fs::write(&path, "[domain.lab]\nnull = \"deny\"\n")?;
     /// let policy = zmq_auth::PolicyFile::open(&path)?;
     /// policy.authenticator().configure_null_callback("health", |peer| peer.ip().is_some())?;
     /// # Ok::<(), anyhow::Error>(())
@@ -176,9 +185,9 @@ impl PolicyFile {
     /// ```
     /// # let dir = tempfile::tempdir()?;
     /// # let path = dir.path().join("policy.toml");
-    /// # std::fs::write(&path, "")?;
+    /// # std::fs::write(&path, "[domain.lab]\nnull = \"deny\"\n")?;
     /// let policy = zmq_auth::PolicyFile::open(&path)?;
-    /// std::fs::write(&path, "[domain.lab]\nnull = \"deny\"\n")?;
+    /// std::fs::write(&path, "[domain.lab]\nnull = \"deny\"\n[domain.shop]\nnull = \"allow\"\n")?;
     /// assert_eq!(policy.reload()?.added, 1);
     /// # Ok::<(), anyhow::Error>(())
     /// ```
@@ -242,7 +251,7 @@ impl PolicyFile {
     /// ```
     /// # let dir = tempfile::tempdir()?;
     /// # let path = dir.path().join("policy.toml");
-    /// # std::fs::write(&path, "")?;
+    /// # std::fs::write(&path, "[domain.lab]\nnull = \"deny\"\n")?;
     /// assert_eq!(zmq_auth::PolicyFile::open(&path)?.path(), path);
     /// # Ok::<(), anyhow::Error>(())
     /// ```
@@ -259,7 +268,7 @@ impl PolicyFile {
     /// ```
     /// # let dir = tempfile::tempdir()?;
     /// # let path = dir.path().join("policy.toml");
-    /// # std::fs::write(&path, "")?;
+    /// # std::fs::write(&path, "[domain.lab]\nnull = \"deny\"\n")?;
     /// let policy = zmq_auth::PolicyFile::open(&path)?;
     /// policy.watch()?;
     /// assert!(policy.status().watched);
@@ -288,9 +297,15 @@ impl PolicyFile {
 
 impl PolicySource {
     fn read(&self, path: &Path, seen: &mut SingleFile, reading: Reading) -> Result<ReloadSummary> {
-        let result = seen.compare(path, reading, fault, |content, unread| self.take(path, content, unread));
+        let mut mode = None;
+        let result = seen.compare(path, reading, fault, |content, unread| {
+            mode = Some(content.mode);
+            self.take(path, content, unread)
+        });
         if lock(&self.in_force).has_clear_passwords {
             seen.warn_of_mode(path);
+        } else if let Some(mode) = mode {
+            seen.warn_of_writable(path, mode);
         }
         result
     }
@@ -308,7 +323,7 @@ impl PolicySource {
         if summary.is_nothing() {
             return Ok(Some(summary));
         }
-        if !content.may_change {
+        if !content.may_change || (content.is_fresh_in_place && summary.removed > 0) {
             return Ok(None);
         }
         #[cfg(feature = "watch")]
@@ -316,7 +331,7 @@ impl PolicySource {
             read.stores.watch()?;
         }
         let names = read.content.names();
-        self.authenticator.replace(&in_force.names, read.content)?;
+        let replaced = self.authenticator.replace(&in_force.names, read.content)?;
         let now = InForce {
             names,
             tables: read.tables,
@@ -329,8 +344,9 @@ impl PolicySource {
         let before = std::mem::replace(&mut *in_force, now);
         let stores = in_force.stores.statuses();
         drop(in_force);
-        // The end of a store waits for the thread that watches it.
-        drop(before);
+        // A callback's value may call this file when it is dropped, and the end of a store waits for its thread: freed when
+        // no lock is held.
+        lock(&self.replaced).push((before.stores, replaced));
         for (store, _) in stores.iter().filter(|(_, status)| status.entries == 0) {
             log_warn!("{}: {} is empty: it accepts nobody", EscapedPath(path), EscapedPath(store));
         }
@@ -348,6 +364,11 @@ impl Source for PolicySource {
 
     fn open(&self, path: &Path, seen: &mut SingleFile) -> Result<ReloadSummary> {
         self.read(path, seen, Reading::First)
+    }
+
+    fn reload_ended(&self) {
+        let replaced = std::mem::take(&mut *lock(&self.replaced));
+        drop(replaced);
     }
 
     fn entries(&self) -> usize {

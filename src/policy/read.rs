@@ -19,6 +19,7 @@ use crate::authenticator::{
 };
 use crate::curve::{CurveSource, KeySet, UserId};
 use crate::error::{Error, Result};
+use crate::escape::Escaped;
 use crate::keys::PublicKey;
 use crate::null::{NullAccess, NullSource};
 use crate::plain::{PasswordTable, PlainSource};
@@ -69,6 +70,9 @@ pub(super) fn read(
         vec![Problem { place, text: grammar_problem(error.message()), unread: Unread::Nothing }]
     })?;
     let tables = tables(&parsed, hasher);
+    if tables.is_empty() {
+        return Err(vec![nowhere("names nothing, so only NULL clients would be accepted: is the rest of it missing?")]);
+    }
     let mut reader =
         Reader { text, directory, known: stores, used: Stores::default(), authenticator, problems: Vec::new() };
     let (content, message_size) = reader.policy(&parsed);
@@ -87,7 +91,7 @@ pub(super) fn read(
 fn grammar_problem(message: &str) -> String {
     let quotes_a_value = ["invalid type: ", "invalid value: ", "unknown variant "];
     if !quotes_a_value.iter().any(|start| message.starts_with(start)) {
-        return message.replace('\n', " ");
+        return Escaped(message.as_bytes()).to_string();
     }
     match message.rsplit_once(", expected ") {
         Some((_, expected)) => format!("this value can't stand here; expected {expected}"),
@@ -157,7 +161,7 @@ impl Reader<'_> {
                 continue;
             }
             let sources = self.domain(domain.get_ref());
-            if sources.is_empty() && self.problems.is_empty() {
+            if !domain.get_ref().names_a_mechanism() {
                 let what = "the domain names no mechanism, so \"*\" would decide: add null = \"deny\", or leave it out";
                 self.problem(name.span(), what);
             }
@@ -208,7 +212,7 @@ impl Reader<'_> {
         let size = limits.message_size.as_ref()?;
         let bytes = size.get_ref().as_u64();
         if !(MIN_MESSAGE_SIZE..=i64::MAX.unsigned_abs()).contains(&bytes) {
-            self.problem(size.span(), "must be at least 4 KiB: handshakes are messages too");
+            self.problem(size.span(), "must be 4 KiB (handshakes are messages too) to 8 EiB");
         }
         Some(bytes)
     }

@@ -1,7 +1,7 @@
 //! What is remembered of a source that is one file: when it has to be read again, and when it may be half-written.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -19,6 +19,8 @@ pub(crate) struct SingleFile {
     stamp: Stamp,
     /// It could not be used: to be read again even if it is still the same.
     failed: bool,
+    /// Device and inode.
+    file: Option<(u64, u64)>,
     pub(crate) unread: Unread,
     warned_of: u32,
     warned_of_directory: u32,
@@ -37,6 +39,12 @@ pub(crate) struct FileContent {
     /// Whether it may replace what is in force. A file without a line feed at its end that was changed a moment ago may
     /// be half of what it is to be.
     pub(crate) may_change: bool,
+    /// It is the very file that was read before, and was written to a moment ago: not replaced by a rename.
+    #[cfg_attr(not(feature = "policy"), expect(dead_code, reason = "only a policy file looks at it"))]
+    pub(crate) is_fresh_in_place: bool,
+    /// What others than the owner may do.
+    #[cfg_attr(not(feature = "policy"), expect(dead_code, reason = "only a policy file looks at it"))]
+    pub(crate) mode: u32,
 }
 
 /// The error for a file of this kind with a problem, on a line if one is to blame.
@@ -48,6 +56,7 @@ impl SingleFile {
             stamper: Stamper::new(),
             stamp: Stamp::NONE,
             failed: false,
+            file: None,
             unread: Unread::Nothing,
             warned_of: 0,
             warned_of_directory: 0,
@@ -96,11 +105,18 @@ impl SingleFile {
             && !bytes.is_empty()
             && !bytes.ends_with(b"\n")
             && self.stamper.is_fresh(&metadata);
-        let content = FileContent { bytes, may_change: !may_be_half };
+        let file = Some((metadata.dev(), metadata.ino()));
+        let is_fresh_in_place = reading == Reading::Again && self.file == file && self.stamper.is_fresh(&metadata);
+        self.file = file;
+        let mode = metadata.permissions().mode() & 0o777;
+        let content = FileContent { bytes, may_change: !may_be_half, is_fresh_in_place, mode };
         take(&content, &mut self.unread)?.ok_or_else(|| {
             (self.stamp, self.unread) = (Stamp::NONE, Unread::Something);
             let line = content.bytes.split(|byte| *byte == b'\n').count();
-            let problem = "has no line feed at its end, and the file was changed less than 2 s ago: half of it?";
+            let problem = match may_be_half {
+                true => "has no line feed at its end, and the file was changed less than 2 s ago: half of it?",
+                false => "ends here, without all that it named before, and was written in place less than 2 s ago: half of it?",
+            };
             fault(path, Some(line), problem)
         })
     }
@@ -113,6 +129,15 @@ impl SingleFile {
             Ok(metadata) => !self.stamp.is_still(self.stamper.stamp(&metadata)),
             Err(_) => !self.failed,
         }
+    }
+
+    /// Warns of a file that others may change, once for each mode.
+    #[cfg(feature = "policy")]
+    pub(crate) fn warn_of_writable(&mut self, path: &Path, mode: u32) {
+        if mode & 0o022 != 0 && self.warned_of != mode {
+            log_warn!("{path:?}: others than its owner may change it (mode {mode:03o}): chmod go-w");
+        }
+        self.warned_of = mode;
     }
 
     /// Warns of a file with passwords that others may read, once for each mode.

@@ -23,6 +23,9 @@ pub(crate) trait Source: Send + Sync + 'static {
     /// The first reading, where a problem of a single file is an error too.
     fn open(&self, path: &Path, seen: &mut Self::Seen) -> Result<ReloadSummary>;
 
+    /// Called after each reload, with no lock held.
+    fn reload_ended(&self) {}
+
     /// How many keys or users are accepted.
     fn entries(&self) -> usize;
 
@@ -155,6 +158,7 @@ impl<S: Source> Inner<S> {
             let outcome = result.as_ref().copied().map_err(|error| StoreProblem::new(error, &self.path));
             (self.record(&seen, outcome, unread), result)
         };
+        self.source.reload_ended();
         if let Some(event) = event {
             self.report.publish(&event);
         }

@@ -26,11 +26,28 @@ fn a_store_that_is_behind_the_disk_is_counted_until_it_has_caught_up_or_is_gone(
         assert_eq!(behind(), Some(1.0));
         fs::create_dir(&path).unwrap();
         keys.reload().unwrap();
-        assert_eq!(behind(), Some(-1.0));
+        assert_eq!(behind(), Some(0.0));
         fs::remove_dir(&path).unwrap();
         keys.reload().unwrap_err();
         assert_eq!(behind(), Some(1.0));
         drop(keys);
-        assert_eq!(behind(), Some(-1.0));
+        assert_eq!(behind(), Some(0.0));
+    });
+
+    // A recorder that comes when a store is behind already shows the truth at the next change.
+    let dir = tempfile::tempdir().unwrap();
+    let open = |name: &str| {
+        fs::create_dir(dir.path().join(name)).unwrap();
+        KeyDirectory::open(dir.path().join(name)).unwrap()
+    };
+    let [early, late] = ["early", "late"].map(open);
+    fs::remove_dir(dir.path().join("early")).unwrap();
+    early.reload().unwrap_err();
+    metrics::with_local_recorder(&recorder, || {
+        fs::remove_dir(dir.path().join("late")).unwrap();
+        late.reload().unwrap_err();
+        assert_eq!(behind(), Some(2.0));
+        drop(early);
+        assert_eq!(behind(), Some(1.0));
     });
 }

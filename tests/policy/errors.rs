@@ -25,7 +25,7 @@ fn each_problem_has_its_line_and_column() {
         ("[limits]\nfailures = { count = 5, within = \"25h\", pause = \"5m\" }\n", (2, 12), "must be 1 s to 1 day"),
         ("[limits]\ncallbacks = { at_once = 0 }\n", (2, 13), "must be 1 to 4,096"),
         ("[limits]\ncallbacks = { async_at_once = 0 }\n", (2, 13), "must be 1 to 1,000,000"),
-        ("[limits]\nmessage_size = 5\n", (2, 16), "at least 4 KiB"),
+        ("[limits]\nmessage_size = 5\n", (2, 16), "must be 4 KiB"),
         ("[domain.\"\"]\nnull = \"deny\"\n", (1, 9), "a ZAP domain has 1 to 255 bytes"),
         ("[domain.lab]\n", (1, 9), "the domain names no mechanism"),
         ("[domain.lab]\nnull = \"maybe\"\n", (2, 8), "expected `allow` or `deny`"),
@@ -41,6 +41,7 @@ fn each_problem_has_its_line_and_column() {
         ("[domain.lab]\ncurve = { directory = \"nowhere\" }\n", (2, 9), "nowhere: cannot"),
         ("[domain.lab]\nplain = { file = \"nowhere\" }\n", (2, 9), "nowhere: cannot open: No such file"),
         ("[domain.lab]\nnull = \"deny\"\n[domain.lab]\n", (3, 9), "duplicate key"),
+        ("[limits]\nmessage_size = \"16 EiB\"\n", (2, 16), "to 8 EiB"),
         ("[domain.lab\n", (1, 12), "unclosed table"),
     ];
     for (policy, expected, text) in cases {
@@ -51,7 +52,11 @@ fn each_problem_has_its_line_and_column() {
         let problems = PolicyFile::problems(fixture.path("policy.toml"));
         assert!(problems.len() == 1 && problems[0].to_string() == error.to_string(), "{problems:?}");
     }
-    let fixture = Fixture::new("");
+    let fixture = Fixture::new("[domain.a]\n[domain.b]\ngssapi = false\n[addresses]\ndeny = [\"x\"]\n");
+    assert_eq!(PolicyFile::problems(fixture.path("policy.toml")).len(), 3, "each domain without a mechanism, too");
+    let escaped = Fixture::new("\"\\u001b[31m\" = 1\n");
+    let error = PolicyFile::open(escaped.path("policy.toml")).unwrap_err().to_string();
+    assert!(error.contains("unknown field `\\x1b[31m`"), "{error}");
     fs::write(fixture.path("policy.toml"), b"# \xff\n").unwrap();
     let error = PolicyFile::open(fixture.path("policy.toml")).unwrap_err();
     assert!(error.to_string().ends_with("policy.toml: is not UTF-8"), "{error}");

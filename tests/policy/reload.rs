@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use zmq_auth::{EventKind, NullAccess};
+use zmq_auth::{EventKind, NullAccess, PolicyFile};
 
 use crate::fixture::{Fixture, curve, null, plain};
-use crate::harness::log;
+use crate::harness::{log, wait_until};
 
 const LAB: &str =
     "[addresses]\ndeny = [\"192.0.2.1\"]\n[domain.lab]\nnull = \"deny\"\ncurve = { directory = \"clients\" }\n";
@@ -79,7 +79,7 @@ fn only_what_the_file_names_is_replaced() {
     policy.reload().unwrap();
     assert_eq!((null(auth, "mine", "127.0.0.1"), null(auth, "x", "198.51.100.1")), (200, 200));
     assert_eq!(plain(auth, "lab", "alice", "correct horse"), 200);
-    fixture.write("");
+    fixture.write("[revocation]\nchecks = false\n");
     policy.reload().unwrap();
     assert_eq!(null(auth, "mine", "127.0.0.1"), 200);
     // Nothing has changed, nothing is replaced.
@@ -147,10 +147,57 @@ fn half_a_file_is_not_taken() {
     assert!(error.contains(":2:") && error.contains("no line feed"), "{error}");
     assert_eq!(null(policy.authenticator(), "lab", "127.0.0.1"), 400);
     assert!(policy.status().behind_since.is_some());
-    fs::write(fixture.path("policy.toml"), "[domain.lab]\nnull = \"allow\"\n").unwrap();
+    fixture.write("[domain.lab]\nnull = \"allow\"\n");
     policy.reload().unwrap();
     assert_eq!(null(policy.authenticator(), "lab", "127.0.0.1"), 200);
     assert!(policy.status().behind_since.is_none());
+}
+
+#[test]
+fn a_file_that_is_cut_off_opens_nothing() {
+    let fixture = Fixture::new("[addresses]\ndeny = [\"127.0.0.0/8\"]\n[domain.lab]\nnull = \"deny\"\n");
+    let policy = fixture.open();
+    let auth = policy.authenticator();
+    let path = fixture.path("policy.toml");
+    // Written in place: nothing is left of it, or what happens to be whole lines.
+    for cut in ["", "# nothing\n", "[addresses]\ndeny = [\"127.0.0.0/8\"]\n"] {
+        fs::write(&path, cut).unwrap();
+        policy.reload().unwrap_err();
+        assert_eq!((null(auth, "lab", "192.0.2.1"), null(auth, "x", "127.0.0.1")), (400, 400), "{cut:?}");
+        assert!(policy.status().problems.len() == 1, "{cut:?}");
+    }
+    // Left alone, it is what it is meant to be.
+    wait_until("the rest is taken", || policy.reload().is_ok());
+    assert_eq!((null(auth, "lab", "192.0.2.1"), null(auth, "x", "127.0.0.1")), (200, 400));
+    // Nothing at all is never meant.
+    fixture.write("");
+    policy.reload().unwrap_err();
+    assert_eq!(null(auth, "x", "127.0.0.1"), 400);
+    assert!(zmq_auth::PolicyFile::open(&path).unwrap_err().to_string().contains("names nothing"));
+}
+
+/// A value that uses the file when it is dropped.
+struct UsesThePolicy(PolicyFile);
+
+impl Drop for UsesThePolicy {
+    fn drop(&mut self) {
+        assert_eq!(self.0.stores().len(), 0);
+        let _ = self.0.reload();
+    }
+}
+
+#[test]
+fn a_replaced_callback_may_use_the_file_when_it_is_dropped() {
+    let fixture = Fixture::new("[domain.lab]\nnull = \"deny\"\n");
+    let policy = fixture.open();
+    let captured = UsesThePolicy(policy.clone());
+    policy.authenticator().configure_null_callback("mine", move |_| captured.0.path().exists()).unwrap();
+    fixture.write("[domain.mine]\nnull = \"deny\"\n");
+    let reloading = policy.clone();
+    let reload = std::thread::spawn(move || reloading.reload().map(|summary| summary.added));
+    wait_until("it has ended", || reload.is_finished());
+    assert_eq!(reload.join().unwrap().unwrap(), 1);
+    assert_eq!(null(policy.authenticator(), "mine", "127.0.0.1"), 400);
 }
 
 /// Decisions while the file is reloaded: each by the old policy or by the new one.
