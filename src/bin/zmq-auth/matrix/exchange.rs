@@ -134,7 +134,7 @@ fn exchange(
         _ => "tcp://127.0.0.1:*".to_owned(),
     };
     let mut line = json!({
-        "case": id, "mechanism": cell.mechanism, "endpoint": endpoint, "domain": DOMAIN, "allow": [], "deny": [],
+        "case": id, "mechanism": cell.mechanism, "endpoint": endpoint, "domain": DOMAIN,
     });
     match cell.mechanism {
         Mechanism::Null => {}
@@ -196,6 +196,13 @@ fn exchange(
     case.process.tell(&json!({ "end": id })).map_err(failed("server"))?;
     case.until("done")?;
     seen.server = case.said;
+    if let Some((before, _)) = &mut seen.before {
+        // A stack may tell of a handshake after the request that came by it.
+        let late = |handshake: &Handshake| handshake.outcome == "succeeded" && before.handshakes.is_empty();
+        if let Some(at) = seen.server.handshakes.iter().position(late) {
+            before.handshakes.push(seen.server.handshakes.remove(at));
+        }
+    }
     Ok(seen)
 }
 

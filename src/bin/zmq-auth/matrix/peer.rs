@@ -147,7 +147,7 @@ impl Peer {
         }
     }
 
-    /// Runs its install command; an error is what that printed.
+    /// Runs its install command; an error is the last line that it printed.
     pub(crate) fn install(&self) -> Result<(), String> {
         let Some(install) = &self.install else { return Ok(()) };
         let mut command = Command::new("sh");
@@ -156,8 +156,10 @@ impl Peer {
         if output.status.success() {
             return Ok(());
         }
-        let printed = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).trim().to_owned();
-        Err(if printed.is_empty() { output.status.to_string() } else { printed })
+        let printed = [output.stdout, output.stderr].concat();
+        let printed = String::from_utf8_lossy(&printed);
+        let last = printed.lines().rfind(|line| !line.trim().is_empty());
+        Err(last.map_or_else(|| output.status.to_string(), |line| line.trim().to_owned()))
     }
 
     /// Starts and ends it in each of its roles: an error says why it can't run.

@@ -8,7 +8,7 @@ import sys
 import venv
 
 directory = pathlib.Path(sys.argv[1])
-requirements = pathlib.Path(__file__).parents[3] / "python" / "requirements.txt"
+requirements = pathlib.Path(__file__).resolve().parents[3] / "python" / "requirements.txt"
 done = directory / "requirements.done"
 
 directory.parent.mkdir(parents=True, exist_ok=True)

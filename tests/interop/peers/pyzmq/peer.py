@@ -111,17 +111,18 @@ def serve(context, case, lines, reload):
     while not ended:
         try:
             line = lines.get_nowait()
-            ended = line is None or "end" in line
-            if not ended:
-                reload()
-                say("reloaded")
         except queue.Empty:
-            pass
+            line = {}
+        # What happened before a line came is told before what the line brings about.
         handshakes(monitor)
-        while socket.poll(0 if ended else 5):
+        while socket.poll(5):
             request = socket.recv(copy=False)
             say("request", body=request.bytes.decode(), user_id=of(request, "User-Id"), address=of(request, "Peer-Address"))
             socket.send(b"world")
+        ended = line is None or "end" in line
+        if line and not ended:
+            reload()
+            say("reloaded")
     close(socket, monitor)
 
 
