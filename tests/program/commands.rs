@@ -10,6 +10,7 @@ mod help;
 mod keygen;
 mod lint;
 mod ls;
+mod matrix;
 mod page;
 mod passwd;
 mod ping;

@@ -12,6 +12,7 @@ mod keygen;
 mod lint;
 mod listen;
 mod ls;
+mod matrix;
 mod output;
 mod passwd;
 mod password;
@@ -56,6 +57,7 @@ enum Command {
     Convert(convert::Convert),
     Policy(policy::Policy),
     Listen(listen::Listen),
+    Matrix(matrix::Matrix),
     Completions(completions::Completions),
 }
 
@@ -76,6 +78,7 @@ fn main() -> ExitCode {
         Command::Convert(command) => command.run(&output),
         Command::Policy(command) => command.run(&output),
         Command::Listen(command) => command.run(&output),
+        Command::Matrix(command) => command.run(&output),
         Command::Completions(command) => command.run(CommandLine::command(), &output),
     };
     match result {

@@ -1,0 +1,213 @@
+//! Peers: programs in any language that speak the matrix's protocol, each described by a `peer.toml`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+use super::process::Process;
+use crate::escape;
+use crate::output::Failure;
+
+/// How long a peer has to start and to end again, when it is tried out; a Java machine needs some seconds.
+const START: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Deserialize, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Mechanism {
+    Null,
+    Plain,
+    Curve,
+}
+
+impl Mechanism {
+    pub(crate) const ALL: [Mechanism; 3] = [Mechanism::Null, Mechanism::Plain, Mechanism::Curve];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Mechanism::Null => "null",
+            Mechanism::Plain => "plain",
+            Mechanism::Curve => "curve",
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Role {
+    Server,
+    Client,
+}
+
+impl Role {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Role::Server => "server",
+            Role::Client => "client",
+        }
+    }
+}
+
+/// What a peer's stack reports about a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Report {
+    ServerHandshake,
+    ClientHandshake,
+    UserId,
+    Address,
+}
+
+/// What a peer can do beside accepting and refusing clients by their credentials over TCP.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Ability {
+    Ipc,
+    Reload,
+    AddressRules,
+    Certificates,
+    PutOff,
+}
+
+/// One peer, as its `peer.toml` describes it.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Peer {
+    pub(crate) name: String,
+    /// The implementation of ZMTP.
+    pub(crate) stack: String,
+    /// The versions that were tried.
+    pub(crate) version: String,
+    pub(crate) roles: Vec<Role>,
+    pub(crate) mechanisms: Vec<Mechanism>,
+    #[serde(default)]
+    pub(crate) reports: Vec<Report>,
+    #[serde(default)]
+    pub(crate) can: Vec<Ability>,
+    /// The program and its first arguments; the role follows.
+    command: Vec<String>,
+    /// A shell command, run in the peer's directory, that makes the peer ready to run; it may be repeated.
+    install: Option<String>,
+    /// What a person types where that isn't enough.
+    hint: Option<String>,
+    #[serde(default)]
+    pub(crate) needs_root: bool,
+    #[serde(skip)]
+    here: PathBuf,
+    #[serde(skip)]
+    root: PathBuf,
+}
+
+impl Peer {
+    /// A peer of which the command line alone is known: it says itself what it can't do.
+    pub(crate) fn from_command(name: &str, command: &str) -> Self {
+        let words = ["sh", "-c", &format!("exec {command} \"$@\""), "peer"];
+        Peer {
+            name: name.to_owned(),
+            stack: "unknown".to_owned(),
+            version: "given by --peer".to_owned(),
+            roles: vec![Role::Server, Role::Client],
+            mechanisms: Mechanism::ALL.to_vec(),
+            reports: Vec::new(),
+            can: vec![Ability::Ipc, Ability::Reload, Ability::AddressRules],
+            command: words.map(str::to_owned).to_vec(),
+            install: None,
+            hint: None,
+            needs_root: false,
+            here: PathBuf::new(),
+            root: PathBuf::new(),
+        }
+    }
+
+    pub(crate) fn can(&self, ability: Ability) -> bool {
+        self.can.contains(&ability)
+    }
+
+    pub(crate) fn reports(&self, report: Report) -> bool {
+        self.reports.contains(&report)
+    }
+
+    /// The command that starts it with these arguments.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut words = self.command.iter().map(|word| self.filled(word));
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words).args(arguments);
+        command
+    }
+
+    /// What a person types to have it.
+    pub(crate) fn hint(&self) -> String {
+        match (&self.hint, &self.install) {
+            (Some(hint), _) => hint.clone(),
+            (None, Some(_)) => format!("zmq-auth matrix --install --only {}", self.name),
+            (None, None) => "it has no install command".to_owned(),
+        }
+    }
+
+    /// Runs its install command; an error is the last line that it printed.
+    pub(crate) fn install(&self) -> Result<(), String> {
+        let Some(install) = &self.install else { return Ok(()) };
+        let mut command = Command::new("sh");
+        command.args(["-c", &self.filled(install)]).current_dir(&self.here).stdin(Stdio::null());
+        let output = command.output().map_err(|error| format!("sh: {error}"))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let printed = [output.stdout, output.stderr].concat();
+        let printed = String::from_utf8_lossy(&printed);
+        let last = printed.lines().rfind(|line| !line.trim().is_empty());
+        Err(last.map_or_else(|| output.status.to_string(), |line| line.trim().to_owned()))
+    }
+
+    /// Starts and ends it in each of its roles: an error says why it can't run.
+    pub(crate) fn try_out(&self) -> Result<(), String> {
+        for role in &self.roles {
+            Process::start(self.command(&[role.name()]))?.end(START)?;
+        }
+        Ok(())
+    }
+
+    fn filled(&self, word: &str) -> String {
+        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+        let target = self.root.join(target);
+        [("{here}", &self.here), ("{root}", &self.root), ("{target}", &target)]
+            .iter()
+            .fold(word.to_owned(), |word, (name, path)| word.replace(name, &path.to_string_lossy()))
+    }
+}
+
+/// The directory with the peers, looked for from the current directory upward.
+pub(crate) fn find_directory() -> Result<PathBuf, Failure> {
+    let here = std::env::current_dir().map_err(|error| Failure::new(format!("no current directory: {error}")))?;
+    let found = here.ancestors().map(|directory| directory.join("tests/interop/peers")).find(|path| path.is_dir());
+    found.ok_or_else(|| {
+        Failure::new("there is no tests/interop/peers here or above")
+            .hint("Run it in a clone of the repository, or name the directory with --peers DIRECTORY.")
+    })
+}
+
+/// Reads `*/peer.toml` of a directory, in the order of the names; `rust`, which others are compared with, is the first.
+pub(crate) fn read(directory: &Path) -> Result<Vec<Peer>, Failure> {
+    let cannot = |path: &Path, error: &dyn std::fmt::Display| Failure::new(format!("{}: {error}", escape::path(path)));
+    let directory = directory.canonicalize().map_err(|error| cannot(directory, &error))?;
+    let root = directory.ancestors().find(|path| path.join("Cargo.lock").exists()).unwrap_or(&directory);
+    let mut peers = Vec::new();
+    for entry in fs::read_dir(&directory).map_err(|error| cannot(&directory, &error))? {
+        let here = entry.map_err(|error| cannot(&directory, &error))?.path();
+        let file = here.join("peer.toml");
+        if !file.exists() {
+            continue;
+        }
+        let text = fs::read_to_string(&file).map_err(|error| cannot(&file, &error))?;
+        let peer: Peer = toml::from_str(&text).map_err(|error| cannot(&file, &error))?;
+        if peer.command.is_empty() || !here.ends_with(&peer.name) {
+            return Err(cannot(&file, &"it needs a command, and the name of its directory"));
+        }
+        peers.push(Peer { here, root: root.to_owned(), ..peer });
+    }
+    peers.sort_by_key(|peer| (peer.name != super::REFERENCE, peer.name.clone()));
+    Ok(peers)
+}

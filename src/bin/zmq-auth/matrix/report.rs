@@ -1,0 +1,375 @@
+//! What the matrix reports: for people, as Markdown, and as JSON.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+
+use super::exchange::{ClientSaid, ServerSaid};
+use super::expected::words;
+use super::peer::Mechanism;
+use crate::escape;
+
+/// What `--json` writes.
+#[derive(Serialize)]
+pub(crate) struct Report {
+    /// The peers, the one that others are compared with first.
+    pub(crate) peers: Vec<PeerState>,
+    /// The cells that were run.
+    pub(crate) cells: Vec<CellReport>,
+    /// Certificates: each maker × each reader.
+    pub(crate) certificates: Vec<CertificateReport>,
+    /// How many cells are left out: cases that are run against one peer alone.
+    pub(crate) left_out: usize,
+    /// How many cells a peer couldn't do.
+    pub(crate) unsupported: usize,
+    /// Cells and certificates that aren't as expected and in no list of known differences.
+    pub(crate) unexpected: Vec<String>,
+    /// Known differences that should be there and aren't.
+    pub(crate) gone: Vec<String>,
+    /// The known differences that were seen.
+    pub(crate) known: Vec<Known>,
+    /// How long it took.
+    pub(crate) seconds: f64,
+}
+
+#[derive(Serialize)]
+pub(crate) struct PeerState {
+    pub(crate) name: String,
+    /// The implementation of ZMTP.
+    pub(crate) stack: String,
+    /// The versions that were tried.
+    pub(crate) version: String,
+    /// Why it can't run; null for one that ran.
+    pub(crate) missing: Option<String>,
+    /// What to type to have it; null for one that ran.
+    pub(crate) hint: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct CellReport {
+    pub(crate) server: String,
+    pub(crate) client: String,
+    pub(crate) mechanism: Mechanism,
+    /// The case, such as `allowed` or `wrong credential`.
+    pub(crate) case: String,
+    /// `accepted` or `refused`.
+    pub(crate) expected: &'static str,
+    /// `accepted`, `refused`, `unsupported` or `failed`.
+    pub(crate) outcome: &'static str,
+    /// Why it is unsupported, or what failed.
+    pub(crate) why: Option<String>,
+    /// What the server said; null where the cell has no outcome.
+    pub(crate) server_said: Option<ServerSaid>,
+    /// What the client said; null where the cell has no outcome.
+    pub(crate) client_said: Option<ClientSaid>,
+    /// In what it differs from what is expected.
+    pub(crate) differences: Vec<String>,
+    /// The names of the known differences among them.
+    pub(crate) known: Vec<String>,
+    /// Whether all of it is expected or known.
+    pub(crate) is_explained: bool,
+    /// How long it took.
+    pub(crate) milliseconds: u64,
+}
+
+#[derive(Serialize)]
+pub(crate) struct CertificateReport {
+    pub(crate) maker: String,
+    /// Null for what is about the maker alone.
+    pub(crate) reader: Option<String>,
+    /// Which certificate.
+    pub(crate) case: String,
+    /// In what it differs from what is expected.
+    pub(crate) differences: Vec<String>,
+    /// The names of the known differences among them.
+    pub(crate) known: Vec<String>,
+    /// Whether all of it is expected or known.
+    pub(crate) is_explained: bool,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Known {
+    /// Its name in the list.
+    pub(crate) name: String,
+    /// In what the cells differ.
+    pub(crate) says: String,
+    /// Why it is so.
+    pub(crate) reason: String,
+    /// In how many cells and certificates it was seen.
+    pub(crate) seen: usize,
+}
+
+/// One table: its title, and rows of which the first is the head.
+struct Table {
+    title: String,
+    rows: Vec<Vec<String>>,
+}
+
+const OK: &str = "ok";
+const KNOWN: &str = "known";
+const WRONG: &str = "WRONG";
+const UNSUPPORTED: &str = "can't";
+const NOT_RUN: &str = "";
+
+const LEGEND: &str = "ok: as expected; known: as expected but for a known difference; WRONG: not as expected; can't: one end says \
+                      that it can't; empty: not run, because one end doesn't have the role, the mechanism or the ability.";
+
+impl Report {
+    pub(crate) fn is_as_expected(&self) -> bool {
+        self.unexpected.is_empty() && self.gone.is_empty()
+    }
+
+    /// For people.
+    pub(crate) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        for table in self.tables() {
+            let bold = Style::new().bold();
+            writeln!(out, "{bold}{}{bold:#}", table.title)?;
+            let width = |column: usize| {
+                table.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
+            };
+            for row in &table.rows {
+                let mut line = String::new();
+                for (column, cell) in row.iter().enumerate() {
+                    let width = width(column).unwrap_or_default();
+                    let color = match cell.as_str() {
+                        OK => AnsiColor::Green.on_default(),
+                        KNOWN => AnsiColor::Yellow.on_default(),
+                        WRONG => AnsiColor::Red.on_default().bold(),
+                        _ => Style::new(),
+                    };
+                    // Blanks outside of the colour, so that they can be cut off at the end.
+                    let blanks = " ".repeat(width - cell.chars().count());
+                    let _ = write!(line, "  {color}{cell}{color:#}{blanks}");
+                }
+                writeln!(out, "{}", line.trim_end())?;
+            }
+            writeln!(out)?;
+        }
+        writeln!(out, "{LEGEND}\n")?;
+        self.write_lists(out, "")?;
+        writeln!(out, "{}", self.summary())
+    }
+
+    /// As [`write`](Self::write), for a page of the docs.
+    pub(crate) fn write_markdown(&self, out: &mut dyn Write) -> io::Result<()> {
+        for table in self.tables() {
+            writeln!(out, "**{}**\n", table.title)?;
+            for (number, row) in table.rows.iter().enumerate() {
+                let cells: Vec<String> = row.iter().map(|cell| cell.replace('|', "\\|")).collect();
+                writeln!(out, "| {} |", cells.join(" | "))?;
+                if number == 0 {
+                    writeln!(out, "|{}", "---|".repeat(row.len()))?;
+                }
+            }
+            writeln!(out)?;
+        }
+        writeln!(out, "{LEGEND}\n")?;
+        self.write_lists(out, "- ")?;
+        writeln!(out, "{}", self.summary())
+    }
+
+    fn write_lists(&self, out: &mut dyn Write, dash: &str) -> io::Result<()> {
+        let indent = if dash.is_empty() { "  " } else { dash };
+        let missing: Vec<String> = self
+            .peers
+            .iter()
+            .filter_map(|peer| {
+                let why = peer.missing.as_ref()?;
+                let hint = peer.hint.as_deref().unwrap_or_default();
+                Some(format!("{}: {} (to have it: {})", peer.name, escape::text(why), escape::text(hint)))
+            })
+            .collect();
+        let known: Vec<String> = self
+            .known
+            .iter()
+            .map(|known| format!("{} ({} times): {}. {}", known.name, known.seen, known.says, known.reason))
+            .collect();
+        let lists = [
+            ("Missing peers:", &missing),
+            ("Known differences:", &known),
+            ("Known differences that are gone:", &self.gone),
+            ("Not as expected:", &self.unexpected),
+        ];
+        for (title, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
+            writeln!(out, "{title}\n")?;
+            for line in list {
+                writeln!(out, "{indent}{line}")?;
+            }
+            writeln!(out)?;
+        }
+        Ok(())
+    }
+
+    fn summary(&self) -> String {
+        let wrong = self.unexpected.len() + self.gone.len();
+        let result =
+            if wrong == 0 { "all as expected or known".to_owned() } else { format!("{wrong} not as expected") };
+        let ran = self.peers.iter().filter(|peer| peer.missing.is_none());
+        let mut stacks: Vec<&str> = ran.clone().map(|peer| peer.stack.as_str()).collect();
+        stacks.sort_unstable();
+        stacks.dedup();
+        format!(
+            "{} peers of {} stacks, {} cells and {} certificates in {:.0} s: {result}. {} cells are left out, because they are \
+             run against {} alone; {} can't be done.",
+            ran.count(),
+            stacks.len(),
+            self.cells.len(),
+            self.certificates.len(),
+            self.seconds,
+            self.left_out,
+            super::REFERENCE,
+            self.unsupported,
+        )
+    }
+
+    fn tables(&self) -> Vec<Table> {
+        let mut tables = Vec::new();
+        for mechanism in Mechanism::ALL {
+            for case in ["allowed", "wrong credential", "denied address"] {
+                if case != "denied address" || mechanism == Mechanism::Null {
+                    tables.extend(self.pairs(mechanism, case));
+                }
+            }
+        }
+        tables.extend(Mechanism::ALL.into_iter().filter_map(|mechanism| self.other_cases(mechanism)));
+        tables.extend(self.certificate_table());
+        tables.extend(self.words_for_a_refusal());
+        tables
+    }
+
+    fn pairs(&self, mechanism: Mechanism, case: &str) -> Option<Table> {
+        let cells: Vec<&CellReport> =
+            self.cells.iter().filter(|cell| cell.mechanism == mechanism && cell.case == case).collect();
+        let (mut servers, mut clients) = (Vec::new(), Vec::new());
+        for cell in &cells {
+            add(&mut servers, &cell.server);
+            add(&mut clients, &cell.client);
+        }
+        let head = [&["server \\ client".to_owned()][..], &clients].concat();
+        let rows = servers.iter().map(|server| {
+            let of = |client: &String| {
+                let cell = cells.iter().find(|cell| cell.server == *server && cell.client == *client);
+                cell.map_or(NOT_RUN, |cell| cell.word()).to_owned()
+            };
+            [&[server.clone()][..], &clients.iter().map(of).collect::<Vec<_>>()].concat()
+        });
+        let title = format!("{} {case}", mechanism.name().to_uppercase());
+        (!cells.is_empty()).then(|| Table { title, rows: [head].into_iter().chain(rows).collect() })
+    }
+
+    /// The cases of a mechanism that are run against one peer alone: a row for each peer as server, and as client.
+    fn other_cases(&self, mechanism: Mechanism) -> Option<Table> {
+        let is_pair = |case: &str| match case {
+            "allowed" | "wrong credential" => true,
+            "denied address" => mechanism == Mechanism::Null,
+            _ => false,
+        };
+        let cells: Vec<&CellReport> =
+            self.cells.iter().filter(|cell| cell.mechanism == mechanism && !is_pair(&cell.case)).collect();
+        let mut cases = Vec::new();
+        cells.iter().for_each(|cell| add(&mut cases, &cell.case));
+        let mut rows = vec![[&["".to_owned()][..], &cases].concat()];
+        let present = self.peers.iter().filter(|peer| peer.missing.is_none()).map(|peer| peer.name.as_str());
+        let ends = present
+            .flat_map(|name| [(name, "server", name, super::REFERENCE), (name, "client", super::REFERENCE, name)]);
+        for (name, role, server, client) in ends {
+            let words = cases.iter().map(|case| {
+                let cell =
+                    cells.iter().find(|cell| cell.case == *case && cell.server == server && cell.client == client);
+                cell.map_or(NOT_RUN, |cell| cell.word()).to_owned()
+            });
+            let row: Vec<String> = [format!("{name} {role}")].into_iter().chain(words).collect();
+            // As a client of itself it has been a row already.
+            let is_again = role == "client" && name == super::REFERENCE;
+            if !is_again && row[1..].iter().any(|word| word != NOT_RUN) {
+                rows.push(row);
+            }
+        }
+        let title = format!("{}, other cases, against {}", mechanism.name().to_uppercase(), super::REFERENCE);
+        (!cells.is_empty()).then_some(Table { title, rows })
+    }
+
+    fn certificate_table(&self) -> Option<Table> {
+        let (mut makers, mut readers) = (Vec::new(), Vec::new());
+        for certificate in &self.certificates {
+            add(&mut makers, &certificate.maker);
+            certificate.reader.iter().for_each(|reader| add(&mut readers, reader));
+        }
+        let head = [&["maker \\ reader".to_owned(), "made".to_owned()][..], &readers].concat();
+        let word = |maker: &String, reader: Option<&String>| {
+            let of =
+                |certificate: &&CertificateReport| certificate.maker == *maker && certificate.reader.as_ref() == reader;
+            let all: Vec<&CertificateReport> = self.certificates.iter().filter(of).collect();
+            let worst = |is: fn(&CertificateReport) -> bool| all.iter().any(|certificate| is(certificate));
+            if worst(|certificate| !certificate.is_explained) {
+                WRONG
+            } else if worst(|certificate| !certificate.differences.is_empty()) {
+                KNOWN
+            } else if all.is_empty() {
+                NOT_RUN
+            } else {
+                OK
+            }
+        };
+        let rows = makers.iter().map(|maker| {
+            let readers = readers.iter().map(|reader| word(maker, Some(reader)).to_owned());
+            [maker.clone(), word(maker, None).to_owned()].into_iter().chain(readers).collect()
+        });
+        let title = "Certificates".to_owned();
+        (!makers.is_empty()).then(|| Table { title, rows: [head].into_iter().chain(rows).collect() })
+    }
+
+    /// What each stack says of a refusal: its own end, against the peer that others are compared with.
+    fn words_for_a_refusal(&self) -> Option<Table> {
+        let head = ["refusal", "PLAIN server", "PLAIN client", "CURVE server", "CURVE client"].map(str::to_owned);
+        let rows = self.peers.iter().filter(|peer| peer.missing.is_none()).map(|peer| {
+            let mut row = vec![peer.name.clone()];
+            for mechanism in [Mechanism::Plain, Mechanism::Curve] {
+                let find = |server: &str, client: &str| {
+                    self.cells.iter().find(|cell| {
+                        cell.mechanism == mechanism
+                            && cell.case == "wrong credential"
+                            && cell.server == server
+                            && cell.client == client
+                    })
+                };
+                let server = find(&peer.name, super::REFERENCE).and_then(|cell| cell.server_said.as_ref());
+                let client = find(super::REFERENCE, &peer.name).and_then(|cell| cell.client_said.as_ref());
+                row.push(server.map_or(String::new(), |said| list(said.handshakes.iter().map(words), "nothing")));
+                row.push(client.map_or(String::new(), |said| {
+                    let end = said.no_reply.as_deref().unwrap_or("a reply");
+                    list(said.handshakes.iter().map(words).chain([end.to_owned()]), "nothing")
+                }));
+            }
+            row
+        });
+        let rows: Vec<Vec<String>> = [head.to_vec()].into_iter().chain(rows).collect();
+        let has_cells = self.cells.iter().any(|cell| cell.case == "wrong credential");
+        has_cells.then(|| Table { title: "What each end says of a wrong credential".to_owned(), rows })
+    }
+}
+
+impl CellReport {
+    fn word(&self) -> &'static str {
+        match self.outcome {
+            _ if !self.is_explained => WRONG,
+            "unsupported" => UNSUPPORTED,
+            _ if self.differences.is_empty() => OK,
+            _ => KNOWN,
+        }
+    }
+}
+
+fn add(list: &mut Vec<String>, name: &String) {
+    if !list.contains(name) {
+        list.push(name.clone());
+    }
+}
+
+fn list(words: impl Iterator<Item = String>, none: &str) -> String {
+    let mut words: Vec<String> = words.collect();
+    words.dedup();
+    if words.is_empty() { none.to_owned() } else { words.join(", ") }
+}
