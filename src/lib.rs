@@ -47,6 +47,9 @@ pub mod performance {}
 #[doc = include_str!("program.md")]
 pub mod program {}
 
+#[doc = include_str!("harness.md")]
+pub mod harness {}
+
 #[macro_use]
 mod logging;
 

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::harness::python::python;
+
 /// What every machine has that can run these tests. CI requires more of them.
 const PEERS: &str = "rust,pyzmq,pyzmq-asyncio,c";
 
@@ -16,6 +18,26 @@ fn every_cell_is_as_expected() {
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     let summary = text.lines().last().unwrap_or_default();
     assert!(summary.starts_with("4 peers of 1 stacks") && summary.contains("all as expected"), "{text}");
+}
+
+/// `src/harness.md` has a whole peer.
+#[test]
+fn the_peer_of_the_page_runs_as_shown() {
+    let page = include_str!("../../src/harness.md");
+    let peer = page.split("```python\n").nth(1).unwrap().split("```").next().unwrap();
+    let lines = peer.lines().filter(|line| !line.is_empty()).count();
+    assert!(lines < 60, "{lines} lines");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("my_peer.py");
+    std::fs::write(&file, peer).unwrap();
+    let mut matrix = Command::new(program());
+    let mine = format!("mine={} {}", python().display(), file.display());
+    matrix.args(["matrix", "--install", "--only", "rust,mine", "--require", "rust,mine", "--peer", &mine]);
+    matrix.current_dir(env!("CARGO_MANIFEST_DIR")).env("CARGO_TARGET_DIR", target());
+    let output = matrix.output().unwrap_or_else(|error| panic!("{matrix:?}: {error}"));
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("all as expected"), "{text}");
 }
 
 fn target() -> PathBuf {
