@@ -156,6 +156,7 @@ int main(int count, char **arguments) {
     bool serves = count > 1 && streq(arguments[1], "server");
     setvbuf(stdin, NULL, _IONBF, 0);
     for (json_t *test; (test = line()); json_decref(test)) {
+        if (!get(test, "case")) continue;
         if (has(test, "null") || has(test, "plain") || has(test, "curve"))
             serves ? server(test) : client(test);
         else say(json_pack("{ss ss}", "event", "unsupported", "why", "no such mechanism here"));

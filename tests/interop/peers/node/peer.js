@@ -89,6 +89,7 @@ async function main(run) {
   const lines = readline.createInterface({ input: process.stdin })[Symbol.asyncIterator]()
   const line = async () => JSON.parse((await lines.next()).value ?? "null")
   for (let test; (test = await line());) {
+    if (!test.case) continue
     if (["null", "plain", "curve"].includes(test.mechanism)) {
       await run(test, line).catch((error) => say("error", { what: `${error}` }))
     } else say("unsupported", { why: "no such mechanism here" })
