@@ -72,20 +72,20 @@ async function client(test) {
   if (test.mechanism == "plain") Object.assign(socket, { plainUsername: test.user, plainPassword: test.password })
   if (test.mechanism == "curve") Object.assign(socket, { curveSecretKey: key(test.own, "secret"),
     curvePublicKey: key(test.own, "public"), curveServerKey: key(test.server, "public") })
-  const timers = []
-  const refusal = new Promise((done) => {
-    const after = (milliseconds, why) => timers.push(setTimeout(done, milliseconds, { "no-reply": why }))
-    after(test.timeout_ms, "timeout")
-    timers.events = handshakes(socket, (why) => after(test.quiet_ms, why))
-  })
-  socket.connect(test.endpoint)
-  const exchange = socket.send("hello").then(() => socket.receive()).then(([body]) => ({ body: `${body}` }))
-  const result = await Promise.race([exchange, refusal])
-  exchange.catch(() => {})
-  say(..."body" in result ? ["reply", result] : ["no-reply", { why: result["no-reply"] }])
+  let finish
+  const timers = [], ending = new Promise((resolve) => { finish = resolve })
+  const after = (milliseconds, why) => timers.push(setTimeout(finish, milliseconds, ["no-reply", { why }]))
+  const events = handshakes(socket, (why) => after(test.quiet_ms, why))
+  after(test.timeout_ms, "timeout")
+  const exchange = async () => {
+    socket.connect(test.endpoint)
+    await socket.send("hello")
+    return ["reply", { body: `${await socket.receive()}` }]
+  }
+  say(...await Promise.race([exchange().catch((error) => ["no-reply", { why: `error: ${error}` }]), ending]))
   timers.forEach(clearTimeout)
   socket.close()
-  await timers.events
+  await events
 }
 
 async function main(run) {
