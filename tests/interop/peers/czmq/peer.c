@@ -97,7 +97,7 @@ static void server(json_t *test) {
         if (ready == monitor) handshake(monitor);
         else if (ready == socket) {
             zframe_t *frame = zframe_recv(socket);
-            say(json_pack("{ss ss% ss* ss*}", "event", "request", "body", zframe_data(frame), zframe_size(frame),
+            say(json_pack("{ss ss% ss? ss?}", "event", "request", "body", zframe_data(frame), zframe_size(frame),
                           "user_id", zframe_meta(frame, "User-Id"), "address", zframe_meta(frame, "Peer-Address")));
             zframe_destroy(&frame);
             zstr_send(socket, "world");
