@@ -97,7 +97,7 @@ static void server(json_t *test) {
         if (ready == monitor) handshake(monitor);
         else if (ready == socket) {
             zframe_t *frame = zframe_recv(socket);
-            say(json_pack("{ss ss% ss* ss*}", "event", "request", "body", zframe_data(frame), zframe_size(frame),
+            say(json_pack("{ss ss% ss? ss?}", "event", "request", "body", zframe_data(frame), zframe_size(frame),
                           "user_id", zframe_meta(frame, "User-Id"), "address", zframe_meta(frame, "Peer-Address")));
             zframe_destroy(&frame);
             zstr_send(socket, "world");
@@ -190,6 +190,7 @@ int main(int count, char **arguments) {
     bool serves = count > 1 && streq(arguments[1], "server");
     setvbuf(stdin, NULL, _IONBF, 0);
     for (json_t *test; (test = line()); json_decref(test)) {
+        if (!get(test, "case")) continue;
         if (has(test, "null") || has(test, "plain") || has(test, "curve"))
             serves ? server(test) : client(test);
         else say(json_pack("{ss ss}", "event", "unsupported", "why", "no such mechanism here"));

@@ -30,8 +30,11 @@ function user(test, keys, [domain, address, , mechanism, ...credentials]) {
   return keys.has(client) ? client : undefined
 }
 
+// A context that is collected as garbage ends its sockets, and their events never come to an end.
+let context
+
 async function server(test, line) {
-  const context = new zmq.Context()
+  context = new zmq.Context()
   let keys = test.mechanism == "curve" ? accepted(test.clients) : new Set()
   // Each with options of its own: the constructor removes `context` from them, and without ZAP in its context libzmq
   // accepts every NULL and CURVE client.
@@ -65,30 +68,31 @@ async function server(test, line) {
 }
 
 async function client(test) {
-  const socket = new zmq.Request({ context: new zmq.Context(), linger: 0 })
+  const socket = new zmq.Request({ linger: 0 })
   if (test.mechanism == "plain") Object.assign(socket, { plainUsername: test.user, plainPassword: test.password })
   if (test.mechanism == "curve") Object.assign(socket, { curveSecretKey: key(test.own, "secret"),
     curvePublicKey: key(test.own, "public"), curveServerKey: key(test.server, "public") })
-  const timers = []
-  const refusal = new Promise((done) => {
-    const after = (milliseconds, why) => timers.push(setTimeout(done, milliseconds, { "no-reply": why }))
-    after(test.timeout_ms, "timeout")
-    timers.events = handshakes(socket, (why) => after(test.quiet_ms, why))
-  })
-  socket.connect(test.endpoint)
-  const exchange = socket.send("hello").then(() => socket.receive()).then(([body]) => ({ body: `${body}` }))
-  const result = await Promise.race([exchange, refusal])
-  exchange.catch(() => {})
-  say(..."body" in result ? ["reply", result] : ["no-reply", { why: result["no-reply"] }])
+  let finish
+  const timers = [], ending = new Promise((resolve) => { finish = resolve })
+  const after = (milliseconds, why) => timers.push(setTimeout(finish, milliseconds, ["no-reply", { why }]))
+  const events = handshakes(socket, (why) => after(test.quiet_ms, why))
+  after(test.timeout_ms, "timeout")
+  const exchange = async () => {
+    socket.connect(test.endpoint)
+    await socket.send("hello")
+    return ["reply", { body: `${await socket.receive()}` }]
+  }
+  say(...await Promise.race([exchange().catch((error) => ["no-reply", { why: `error: ${error}` }]), ending]))
   timers.forEach(clearTimeout)
   socket.close()
-  await timers.events
+  await events
 }
 
 async function main(run) {
   const lines = readline.createInterface({ input: process.stdin })[Symbol.asyncIterator]()
   const line = async () => JSON.parse((await lines.next()).value ?? "null")
   for (let test; (test = await line());) {
+    if (!test.case) continue
     if (["null", "plain", "curve"].includes(test.mechanism)) {
       await run(test, line).catch((error) => say("error", { what: `${error}` }))
     } else say("unsupported", { why: "no such mechanism here" })
