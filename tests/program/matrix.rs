@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rexpect::session::{Options, spawn_with_options};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -144,6 +145,18 @@ fn the_tables_are_for_people_and_for_pages() {
     let table = "**PLAIN allowed**\n\n| server \\ client | rust | alpha |\n|---|---|---|\n| rust | ok | ok |\n| alpha | ok | ok |\n";
     assert!(markdown.contains(table), "{markdown}");
     assert!(markdown.contains("| alpha | denied 400 | denied 400, denied |"), "{markdown}");
+}
+
+#[test]
+fn a_terminal_has_colours_and_a_progress_bar() {
+    let place = Place::new(&[("rust", "")]);
+    let mut command = Command::new(program());
+    command.args(["matrix", "--mechanism", "null"]).current_dir(&place.directory);
+    command.env("TERM", "xterm").env_remove("NO_COLOR");
+    let options = Options { timeout_ms: Some(60_000), ..Options::default() };
+    let text = spawn_with_options(command, options).unwrap().exp_eof().unwrap();
+    assert!(text.contains("\x1b[32mok\x1b[0m"), "{text}");
+    assert!(text.contains("/2 "), "of two cells: {text}");
 }
 
 #[test]

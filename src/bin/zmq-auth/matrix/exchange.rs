@@ -46,7 +46,7 @@ pub(crate) struct Handshake {
 /// What the server printed.
 #[derive(Serialize, Default, Clone)]
 pub(crate) struct ServerSaid {
-    /// The handshakes that its stack reported; the same one after another stands once.
+    /// The handshakes that its stack reported, each outcome once.
     pub(crate) handshakes: Vec<Handshake>,
     /// How many requests reached it.
     pub(crate) requests: usize,
@@ -59,7 +59,7 @@ pub(crate) struct ServerSaid {
 /// What the client printed.
 #[derive(Serialize, Default, Clone)]
 pub(crate) struct ClientSaid {
-    /// The handshakes that its stack reported; the same one after another stands once.
+    /// The handshakes that its stack reported, each outcome once.
     pub(crate) handshakes: Vec<Handshake>,
     /// The body of the reply.
     pub(crate) reply: Option<String>,
@@ -281,7 +281,7 @@ fn run_client(process: &mut Process, line: &Value) -> Result<ClientSaid, Stopped
 
 fn add_handshake(handshakes: &mut Vec<Handshake>, event: &Value) {
     let handshake = Handshake { outcome: text(event, "outcome"), code: event["code"].as_u64() };
-    if handshakes.last() != Some(&handshake) {
+    if !handshakes.contains(&handshake) {
         handshakes.push(handshake);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -14,6 +14,9 @@ use super::peer::{Peer, Role};
 
 /// As much of a peer's log is kept, its end.
 const LOG: usize = 2_000;
+
+/// So many events can wait to be read; a peer that prints more of them has to wait itself.
+const EVENTS: usize = 1_000;
 
 /// A line longer than this is no event.
 const LINE: u64 = 1 << 20;
@@ -31,7 +34,7 @@ impl Process {
         let program = command.get_program().to_string_lossy().into_owned();
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| format!("{program}: {error}"))?;
-        let (sender, events) = channel();
+        let (sender, events) = sync_channel(EVENTS);
         if let Some(stdout) = child.stdout.take() {
             thread::spawn(move || {
                 let mut stdout = BufReader::new(stdout);
