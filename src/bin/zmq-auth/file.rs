@@ -1,11 +1,13 @@
 //! Files: replaced whole, and never half-written, whenever the program is interrupted.
 
 use std::fs::{self, Permissions, TryLockError};
-use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use zeroize::Zeroizing;
+use zmq_auth::zeroize;
 
 use crate::escape;
 use crate::output::Failure;
@@ -51,6 +53,26 @@ pub(crate) fn replace_owned(path: &Path, content: &[u8], mode: u32, owner: Optio
         Ok(())
     };
     uninterrupted(write).map_err(|error| Failure::new(format!("{}: cannot write: {error}", escape::path(path))))
+}
+
+/// Reads a regular file of at most so many bytes. Never waits for a writer, as a FIFO would make it do.
+pub(crate) fn read_regular(path: &Path, most: u64) -> io::Result<Zeroizing<Vec<u8>>> {
+    // Before it is opened: opening a device can have effects.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let file = fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    if metadata.len() > most {
+        return Err(io::Error::other(format!("it has more than {most} bytes")));
+    }
+    // Of the right size from the start: a buffer that grew would leave secrets behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default() + 1));
+    file.take(metadata.len()).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The directory that holds the file.
