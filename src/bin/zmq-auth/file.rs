@@ -4,6 +4,7 @@ use std::fs::{self, Permissions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use zeroize::Zeroizing;
@@ -12,12 +13,31 @@ use zmq_auth::zeroize;
 use crate::escape;
 use crate::output::Failure;
 
+/// How many changes are being made: one within another counts.
+static CHANGES: Mutex<usize> = Mutex::new(0);
+static CHANGE_ENDED: Condvar = Condvar::new();
+
+/// Ends the program as soon as no change is being made, and lets none begin.
+pub(crate) fn exit_after_change(code: i32) -> ! {
+    let none = CHANGE_ENDED.wait_while(changes(), |changes| *changes > 0);
+    let _none = none.unwrap_or_else(PoisonError::into_inner);
+    std::process::exit(code)
+}
+
+fn changes() -> MutexGuard<'static, usize> {
+    CHANGES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Runs with the signals that end the program held back, so that what belongs together is done together. One that came
 /// meanwhile ends the program afterwards.
 pub(crate) fn uninterrupted<T>(change: impl FnOnce() -> T) -> T {
     let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
     let before = signals.thread_swap_mask(SigmaskHow::SIG_BLOCK);
+    // After a prompt for a password, signals are taken by a thread, which no mask of this one holds back.
+    *changes() += 1;
     let result = change();
+    *changes() -= 1;
+    CHANGE_ENDED.notify_all();
     if let Ok(before) = before {
         // What was allowed before is allowed again: it can't be refused.
         let _ = before.thread_set_mask();

@@ -21,6 +21,7 @@ mod pubkey;
 mod revoke;
 mod rotate;
 mod show;
+mod terminal;
 mod time;
 mod validity;
 
