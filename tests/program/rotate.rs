@@ -6,7 +6,7 @@ use std::process::Command;
 
 use zmq_auth::{Authenticator, Certificate, KeyDirectory, UserId};
 
-use crate::files::{OTHER, PUBLIC, all, certificate, keygen, mode, names};
+use crate::files::{OTHER, PUBLIC, all, certificate, keygen, listed, mode, names};
 use crate::run::run;
 
 /// `clients/alice.key`, and the pair in `alice`.
@@ -225,4 +225,22 @@ fn refused_rotations_change_nothing() {
         assert_eq!(run(dir.path(), &[&["rotate", "alice", "-d", "clients"], overlap].concat()).code, 2, "{overlap:?}");
     }
     assert_eq!(all(dir.path()), before);
+}
+
+#[test]
+fn the_owner_of_the_files_is_kept() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    for extra in [&["-o", "alice"][..], &["-o", "alice", "--as", "alice-2"], &["-o", "clients"]] {
+        let dir = alice(&[]);
+        let clients = dir.path().join("clients");
+        // Only root can give files away.
+        if chown(clients.join("alice.key"), Some(12_345), Some(54_321)).is_err() {
+            return;
+        }
+        run(dir.path(), &[&["rotate", "alice", "-d", "clients", "--overlap", "1d"], extra].concat()).ok();
+        let public = listed(&clients).into_iter().filter(|name| name.ends_with(".key"));
+        let owners: Vec<_> =
+            public.map(|name| fs::metadata(clients.join(name)).map(|file| (file.uid(), file.gid())).unwrap()).collect();
+        assert_eq!(owners, [(12_345, 54_321); 2], "{extra:?}");
+    }
 }

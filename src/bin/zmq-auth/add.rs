@@ -86,7 +86,12 @@ impl Add {
             let replaced = is_there.then(keep).transpose().map_err(|error| {
                 Failure::new(format!("{}: cannot keep the old certificate: {error}", escape::path(&path)))
             })?;
-            file::replace(&path, text.as_bytes(), 0o644).inspect_err(|_| {
+            let put = if self.force {
+                file::replace(&path, text.as_bytes(), 0o644)
+            } else {
+                file::create(&path, text.as_bytes(), 0o644, None)
+            };
+            put.inspect_err(|_| {
                 if let Some(copy) = &replaced {
                     let _ = std::fs::remove_file(copy);
                 }

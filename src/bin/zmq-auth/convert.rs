@@ -86,7 +86,17 @@ impl Convert {
             return Err(Failure::usage(format!("{} is read, and its secret key would be lost", escape::path(path)))
                 .hint("Give another file with -o, or --secret."));
         }
-        file::replace(path, text.as_bytes(), if self.secret { 0o600 } else { 0o644 })?;
+        let mode = if self.secret { 0o600 } else { 0o644 };
+        if self.force {
+            // By a rename: `/dev/stdout` itself would be replaced.
+            if path.is_symlink() {
+                return Err(Failure::new(format!("{}: is a link; nothing was changed", escape::path(path)))
+                    .hint("Give the file that it leads to."));
+            }
+            file::replace(path, text.as_bytes(), mode)?;
+        } else {
+            file::create(path, text.as_bytes(), mode, None)?;
+        }
         output.write(&converted, |out| writeln!(out, "{}", converted.public_key))?;
         Ok(Exit::Done)
     }

@@ -5,6 +5,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use zeroize::Zeroizing;
@@ -45,13 +47,34 @@ pub(crate) fn uninterrupted<T>(change: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Writes a file whole, by a rename, with this mode from its creation; what was there is replaced.
+/// The user and the group that a file belongs to.
+pub(crate) type Owner = (u32, u32);
+
+/// Writes a file whole, by a rename, with this mode whatever the umask is. A regular file that was there is replaced.
 pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), Failure> {
     replace_owned(path, content, mode, None)
 }
 
 /// As [`replace`], and the file belongs to this user and group afterwards, whoever runs this.
-pub(crate) fn replace_owned(path: &Path, content: &[u8], mode: u32, owner: Option<(u32, u32)>) -> Result<(), Failure> {
+pub(crate) fn replace_owned(path: &Path, content: &[u8], mode: u32, owner: Option<Owner>) -> Result<(), Failure> {
+    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(Failure::new(format!("{}: is not a regular file; nothing was changed", escape::path(path)))
+            .hint("Choose another name."));
+    }
+    put(path, content, mode, owner, true)
+}
+
+/// As [`replace_owned`], but fails where there is anything of this name, even if it has come only now.
+pub(crate) fn create(path: &Path, content: &[u8], mode: u32, owner: Option<Owner>) -> Result<(), Failure> {
+    put(path, content, mode, owner, false)
+}
+
+/// Of the file that is there, or that a link leads to.
+pub(crate) fn owner(path: &Path) -> Option<Owner> {
+    fs::metadata(path).ok().map(|metadata| (metadata.uid(), metadata.gid()))
+}
+
+fn put(path: &Path, content: &[u8], mode: u32, owner: Option<Owner>, replaces: bool) -> Result<(), Failure> {
     let directory = directory(path);
     let write = || -> io::Result<()> {
         let mut builder = tempfile::Builder::new();
@@ -65,14 +88,20 @@ pub(crate) fn replace_owned(path: &Path, content: &[u8], mode: u32, owner: Optio
                 let _ = fchown(file.as_file(), None, Some(group));
             }
         }
+        // The umask has taken what a server needs from the mode of its creation. (Last: a change of the owner may, too.)
+        file.as_file().set_permissions(Permissions::from_mode(mode))?;
         file.write_all(content)?;
         file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
+        let persisted = if replaces { file.persist(path) } else { file.persist_noclobber(path) };
+        persisted.map_err(|error| error.error)?;
         // So that the new name survives a power cut; not every file system can.
         let _ = fs::File::open(directory).and_then(|directory| directory.sync_all());
         Ok(())
     };
-    uninterrupted(write).map_err(|error| Failure::new(format!("{}: cannot write: {error}", escape::path(path))))
+    uninterrupted(write).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists if !replaces => exists(path),
+        _ => Failure::new(format!("{}: cannot write: {error}", escape::path(path))),
+    })
 }
 
 /// Reads a regular file of at most so many bytes. Never waits for a writer, as a FIFO would make it do.
@@ -100,22 +129,35 @@ pub(crate) fn directory(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// How long another program may hold the lock. A run of this one holds it for much less.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+
 /// Waits until no other run of this program changes files of the directory, and keeps others waiting while the handle
 /// lives. The lock is on the directory itself: a file is replaced by another one, and a lock on it with it.
+///
+/// Everybody who may read the directory can take the lock, so the wait has an end.
 pub(crate) fn lock(directory: &Path) -> Result<fs::File, Failure> {
-    let lock = || -> io::Result<fs::File> {
-        let handle = fs::File::open(directory)?;
+    let shown = escape::path(directory);
+    let failed = |error| Failure::new(format!("{shown}: cannot lock: {error}"));
+    let handle = fs::File::open(directory).map_err(failed)?;
+    let mut end = None;
+    loop {
         match handle.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                eprintln!("waiting for another program that changes {}", escape::path(directory));
-                handle.lock()?;
-            }
-            Err(TryLockError::Error(error)) => return Err(error),
+            Ok(()) => return Ok(handle),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        Ok(handle)
-    };
-    lock().map_err(|error| Failure::new(format!("{}: cannot lock: {error}", escape::path(directory))))
+        let end = *end.get_or_insert_with(|| {
+            eprintln!("waiting for another program that changes {shown}");
+            Instant::now() + LOCK_WAIT
+        });
+        if Instant::now() >= end {
+            let which = format!("fuser {} shows which", escape::shell(directory));
+            return Err(Failure::new(format!("{shown}: is held by another program ({which})")));
+        }
+        // A lock with a deadline is nothing that the system has.
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Fails where there is no such directory.

@@ -1,5 +1,6 @@
 //! What the program writes: results to standard output, errors with the next step to standard error, and exit codes.
 
+use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -70,6 +71,13 @@ impl Failure {
             anstream::eprintln!("{hint}");
         }
         ExitCode::from(self.exit)
+    }
+}
+
+/// What happened, without the hint.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
     }
 }
 

@@ -46,7 +46,9 @@ struct Moved {
 impl Revoke {
     pub(crate) fn run(self, output: &Output) -> Result<Exit, Failure> {
         file::require_directory(&self.directory)?;
-        let _lock = file::lock(&self.directory)?;
+        // Whoever can read the directory can hold the lock, and must not hold up a revocation.
+        let _lock = file::lock(&self.directory)
+            .inspect_err(|failure| eprintln!("note: {failure}; the key is revoked without waiting any longer"));
         let entries = directory::read(&self.directory)?;
         let (key, files) = self.meant(&entries)?;
         let moved = file::uninterrupted(|| self.move_out(&files))?;
