@@ -120,3 +120,29 @@ fn what_keygen_makes_can_be_added() {
     let added = Certificate::load(dir.path().join("clients/bob.key")).unwrap();
     assert_eq!(added.metadata(), Certificate::load(dir.path().join("bob.key")).unwrap().metadata());
 }
+
+#[test]
+fn the_undo_of_a_second_name_leaves_the_first() {
+    let dir = alice();
+    run(dir.path(), &["add", "clients", "alice.key"]).ok();
+    let before = all(dir.path());
+    let outcome = run(dir.path(), &["add", "clients", "alice.key", "--name", "second", "--force"]).ok();
+    let undo = outcome.lines().last().unwrap().strip_prefix("Undo: ").unwrap();
+    assert_eq!(undo, "rm clients/second.key");
+    assert!(std::process::Command::new("sh").args(["-c", undo]).current_dir(dir.path()).status().unwrap().success());
+    assert_eq!(all(dir.path()), before);
+}
+
+#[test]
+fn the_state_of_a_certificate_is_said() {
+    let dir = alice();
+    fs::write(dir.path().join("old.key"), certificate(OTHER, &["not-after = 2020-01-01T00:00:00Z"])).unwrap();
+    let outcome = run(dir.path(), &["add", "clients", "old.key"]);
+    assert!(outcome.code == 1 && outcome.stderr.contains("old.key: expired 2020-01-01T00:00:00Z"), "{}", outcome.stderr);
+    assert!(names(&dir.path().join("clients")).is_empty());
+    assert!(run(dir.path(), &["add", "clients", "old.key", "--force"]).ok().contains("\nIt is expired 2020-01-01"));
+    fs::write(dir.path().join("new.key"), certificate(PUBLIC, &["not-before = 2199-01-01T00:00:00Z"])).unwrap();
+    let text = run(dir.path(), &["add", "clients", "new.key"]).ok();
+    assert!(text.contains("\nIt is not valid yet: from 2199-01-01T00:00:00Z.\n"), "{text}");
+    assert!(!text.contains("accepts it"), "{text}");
+}

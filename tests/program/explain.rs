@@ -154,6 +154,7 @@ fn wrong_use() {
         (&[], 2, "--curve <KEY|FILE>|--plain <USER>|--null"),
         (&["--null", "--plain", "carol"], 2, "cannot be used with"),
         (&["--curve", "nowhere.key"], 2, "no file, and no CURVE key"),
+        (&["--curve", "-0000-0000"], 2, "-0000-0000: no file, and"),
         (&["--null", "--stdin"], 2, "Add --plain USER"),
         (&["--plain", "carol", "--password-file", "nowhere"], 1, "nowhere: cannot read the password"),
     ];

@@ -35,7 +35,7 @@ pub(crate) struct Explain {
 #[group(required = true, multiple = false)]
 struct Client {
     /// A CURVE client with this key: its Z85 text, or a certificate file
-    #[arg(long, value_name = "KEY|FILE")]
+    #[arg(long, value_name = "KEY|FILE", allow_hyphen_values = true)]
     curve: Option<String>,
     /// A PLAIN client with this user name; its password by --stdin or --password-file, or left open
     #[arg(long, value_name = "USER")]

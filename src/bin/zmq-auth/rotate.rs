@@ -153,7 +153,13 @@ impl Rotate {
         let mut undo = vec![shell_move(&kept, &old_path)];
         let Plan { old_name, new_name, new, .. } = &plan;
         let unwanted = if self.new_name.is_some() { new_name } else { old_name };
-        undo.push(format!("rm {}", escape::shell(&self.public(unwanted))));
+        // The new pair goes, too: its secret key is of no use to anybody then.
+        let mut new_files = vec![self.public(unwanted), secret_file.clone()];
+        if !same(&self.directory, &self.output_directory) {
+            new_files.push(secret_file.with_extension("key"));
+        }
+        let new_files: Vec<_> = new_files.iter().map(|file| escape::shell(file)).collect();
+        undo.push(format!("rm {}", new_files.join(" ")));
         undo.extend(steps.renamed.iter().map(|(from, to)| shell_move(to, from)));
         let old_secret_file = steps.renamed.iter().map(|(_, to)| to).find(|to| is_secret(to)).cloned();
         let rotated = Rotated {
