@@ -43,7 +43,7 @@ fn czmqs_name_and_a_given_one() {
     run(dir.path(), &["add", "clients", "alice"]).ok();
     let value = run(dir.path(), &["add", "clients", "alice", "--name", "b c.key", "--force", "--json"]).json();
     let expected = serde_json::json!({
-        "file": "clients/b c.key", "public_key": PUBLIC, "replaced": null, "same_key": ["alice.key"],
+        "file": "clients/b c.key", "public_key": PUBLIC, "state": "valid", "replaced": null, "same_key": ["alice.key"],
     });
     assert_eq!(value, expected);
     assert_eq!(names(&dir.path().join("clients")), ["alice.key", "b c.key"]);
@@ -138,7 +138,11 @@ fn the_state_of_a_certificate_is_said() {
     let dir = alice();
     fs::write(dir.path().join("old.key"), certificate(OTHER, &["not-after = 2020-01-01T00:00:00Z"])).unwrap();
     let outcome = run(dir.path(), &["add", "clients", "old.key"]);
-    assert!(outcome.code == 1 && outcome.stderr.contains("old.key: expired 2020-01-01T00:00:00Z"), "{}", outcome.stderr);
+    assert!(
+        outcome.code == 1 && outcome.stderr.contains("old.key: expired 2020-01-01T00:00:00Z"),
+        "{}",
+        outcome.stderr
+    );
     assert!(names(&dir.path().join("clients")).is_empty());
     assert!(run(dir.path(), &["add", "clients", "old.key", "--force"]).ok().contains("\nIt is expired 2020-01-01"));
     fs::write(dir.path().join("new.key"), certificate(PUBLIC, &["not-before = 2199-01-01T00:00:00Z"])).unwrap();

@@ -95,11 +95,9 @@ fn the_text_says_what_to_copy_and_the_undo_undoes() {
         let dir = alice(&["name=Alice"]);
         fs::create_dir(dir.path().join("new")).unwrap();
         let before = all(dir.path());
-        let text = run(
-            dir.path(),
-            &[&["rotate", "alice", "-d", "clients", "-o", output, "--overlap", "12h"], extra].concat(),
-        )
-        .ok();
+        let text =
+            run(dir.path(), &[&["rotate", "alice", "-d", "clients", "-o", output, "--overlap", "12h"], extra].concat())
+                .ok();
         let to_the_client = format!("To the client, over a secure channel: {output}/alice");
         for part in ["new: ", "old: ", "To the server's directory", &to_the_client, "User ids: "] {
             assert!(text.contains(part), "{part}: {text}");

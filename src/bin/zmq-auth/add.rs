@@ -39,6 +39,8 @@ struct Added {
     file: PathBuf,
     /// Z85.
     public_key: String,
+    /// `valid`, `not-yet-valid` or `expired`.
+    state: State,
     /// Where the certificate is now that had this name, if there was one.
     #[serde(serialize_with = "escape::json_option")]
     replaced: Option<PathBuf>,
@@ -106,7 +108,7 @@ impl Add {
             Ok::<_, Failure>(replaced)
         })?;
 
-        let added = Added { file: path, public_key: key.to_string(), replaced, same_key };
+        let added = Added { file: path, public_key: key.to_string(), state, replaced, same_key };
         let undo = match &added.replaced {
             Some(old) => format!("mv {} {}", escape::shell(old), escape::shell(&added.file)),
             // To revoke the key would take it out under its other names, too.

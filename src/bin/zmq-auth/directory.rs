@@ -10,9 +10,9 @@ use std::thread;
 
 use zmq_auth::{Certificate, Error, PublicKey};
 
-use crate::{escape, file};
 use crate::output::Failure;
 use crate::validity::Validity;
+use crate::{escape, file};
 
 /// Where certificates go that are taken out of a directory: a server reads no directories below.
 pub(crate) const REVOKED: &str = "revoked";

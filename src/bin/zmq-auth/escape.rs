@@ -41,6 +41,11 @@ pub(crate) fn json<P: AsRef<Path>, S: Serializer>(path: &P, serializer: S) -> Re
 }
 
 /// As [`json`].
+pub(crate) fn json_all<P: AsRef<Path>, S: Serializer>(paths: &[P], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(paths.iter().map(|path| path.as_ref().to_string_lossy()))
+}
+
+/// As [`json`].
 pub(crate) fn json_option<P: AsRef<Path>, S: Serializer>(path: &Option<P>, serializer: S) -> Result<S::Ok, S::Error> {
     path.as_ref().map(|path| path.as_ref().to_string_lossy()).serialize(serializer)
 }
