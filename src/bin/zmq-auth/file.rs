@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use zmq_auth::zeroize;
 
 use crate::escape;
-use crate::output::Failure;
+use crate::output::{Failure, note};
 
 /// How many changes are being made: one within another counts.
 static CHANGES: Mutex<usize> = Mutex::new(0);
@@ -148,7 +148,7 @@ pub(crate) fn lock(directory: &Path) -> Result<fs::File, Failure> {
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
         let end = *end.get_or_insert_with(|| {
-            eprintln!("waiting for another program that changes {shown}");
+            note(format_args!("waiting for another program that changes {shown}"));
             Instant::now() + LOCK_WAIT
         });
         if Instant::now() >= end {

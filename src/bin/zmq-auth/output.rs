@@ -66,9 +66,9 @@ impl Failure {
 
     pub(crate) fn report(self) -> ExitCode {
         let red = anstyle::AnsiColor::Red.on_default().bold();
-        anstream::eprintln!("{red}error{red:#}: {}", self.message);
+        note(format_args!("{red}error{red:#}: {}", self.message));
         if let Some(hint) = self.hint {
-            anstream::eprintln!("{hint}");
+            note(hint);
         }
         ExitCode::from(self.exit)
     }
@@ -120,6 +120,11 @@ impl Output {
         };
         written.and_then(|()| stdout.flush()).map_err(not_written)
     }
+}
+
+/// Writes a line to standard error. Where it can't be written, nobody reads it, and the exit code still says what came of it.
+pub(crate) fn note(text: impl fmt::Display) {
+    let _ = writeln!(anstream::stderr(), "{text}");
 }
 
 fn not_written(error: io::Error) -> Failure {
