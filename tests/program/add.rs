@@ -65,7 +65,7 @@ fn refused_files_change_nothing() {
         (&["secret.key"][..], "secret.key holds a secret key, which no server may have"),
         (&["secret.key", "--force"], "--to pyzmq -o NAME.key"),
         (&["bad.key"], "bad.key:2: "),
-        (&["time.key"], "time.key: not-after is no RFC 3339 time"),
+        (&["time.key"], "time.key: not-after is not an RFC 3339 time"),
         (&["turned.key"], "not-after is before not-before"),
         (&["missing.key"], "missing.key: cannot open"),
         (&["alice.key", "--name", ".hidden"], "starts with a dot"),

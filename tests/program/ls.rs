@@ -45,7 +45,7 @@ fn one_line_for_each_file_says_what_it_is() {
         ("link.key", "problem: cannot open: "),
         ("open.key", r"name=\u{1b}[31m\u{202e}x  problem: others than its owner may change it (mode 666): chmod go-w"),
         ("secret.key", "problem: has a secret key, which no server may have"),
-        ("time.key", "problem: not-after is no RFC 3339 time"),
+        ("time.key", "problem: not-after is not an RFC 3339 time"),
     ];
     assert_eq!(lines.len(), expected.len(), "{text}");
     for (line, (file, what)) in lines.iter().zip(expected) {

@@ -195,7 +195,7 @@ fn refused_rotations_change_nothing() {
     for (arguments, code, text) in [
         (&["ended", "-o", "alice"][..], 1, "is expired"),
         (&["later", "-o", "alice"], 1, "is not valid yet"),
-        (&["time", "-o", "alice"], 1, "is no RFC 3339 time"),
+        (&["time", "-o", "alice"], 1, "is not an RFC 3339 time"),
         (&["secret", "-o", "alice"], 1, "holds a secret key"),
         (&["nobody", "-o", "alice"], 1, "Name the server's directory with -d."),
         (&["twin", "-o", "alice"], 1, "in other files too: twin too.key"),

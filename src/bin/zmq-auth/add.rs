@@ -143,7 +143,7 @@ impl Add {
         let name = match &self.name {
             Some(name) => name.as_str(),
             None => self.file.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
-                Failure::usage(format!("the name of {} is no UTF-8", escape::path(&self.file)))
+                Failure::usage(format!("the name of {} is not valid UTF-8", escape::path(&self.file)))
                     .hint("Give one with --name.")
             })?,
         };

@@ -35,7 +35,7 @@ pub(crate) struct Keygen {
     /// The certificate is valid until then
     #[arg(long, value_name = "TIME", value_parser = time::point)]
     not_after: Option<Timestamp>,
-    /// Make so many pairs: NAME-1 and so on, with zeros in front so that all names have the same length
+    /// Make N pairs: NAME-1 and so on, with zeros in front so that all names have the same length
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     count: Option<u32>,
     /// Replace files that are there
@@ -51,7 +51,7 @@ struct Made {
 
 #[derive(Serialize)]
 struct Pair {
-    /// The files' name, without what is behind the dot.
+    /// The files' name, without the extension.
     name: String,
     /// Z85.
     public_key: String,

@@ -4,6 +4,7 @@ mod add;
 mod completions;
 mod convert;
 mod directory;
+mod endpoint;
 mod escape;
 mod explain;
 mod file;
