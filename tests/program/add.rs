@@ -43,7 +43,7 @@ fn czmqs_name_and_a_given_one() {
     run(dir.path(), &["add", "clients", "alice"]).ok();
     let value = run(dir.path(), &["add", "clients", "alice", "--name", "b c.key", "--force", "--json"]).json();
     let expected = serde_json::json!({
-        "file": "clients/b c.key", "public_key": PUBLIC, "replaced": null, "same_key": ["alice.key"],
+        "file": "clients/b c.key", "public_key": PUBLIC, "state": "valid", "replaced": null, "same_key": ["alice.key"],
     });
     assert_eq!(value, expected);
     assert_eq!(names(&dir.path().join("clients")), ["alice.key", "b c.key"]);
@@ -65,7 +65,7 @@ fn refused_files_change_nothing() {
         (&["secret.key"][..], "secret.key holds a secret key, which no server may have"),
         (&["secret.key", "--force"], "--to pyzmq -o NAME.key"),
         (&["bad.key"], "bad.key:2: "),
-        (&["time.key"], "time.key: not-after is no RFC 3339 time"),
+        (&["time.key"], "time.key: not-after is not an RFC 3339 time"),
         (&["turned.key"], "not-after is before not-before"),
         (&["missing.key"], "missing.key: cannot open"),
         (&["alice.key", "--name", ".hidden"], "starts with a dot"),
@@ -119,4 +119,34 @@ fn what_keygen_makes_can_be_added() {
     assert!(run(dir.path(), &["add", "clients", "bob.key"]).ok().contains(&key));
     let added = Certificate::load(dir.path().join("clients/bob.key")).unwrap();
     assert_eq!(added.metadata(), Certificate::load(dir.path().join("bob.key")).unwrap().metadata());
+}
+
+#[test]
+fn the_undo_of_a_second_name_leaves_the_first() {
+    let dir = alice();
+    run(dir.path(), &["add", "clients", "alice.key"]).ok();
+    let before = all(dir.path());
+    let outcome = run(dir.path(), &["add", "clients", "alice.key", "--name", "second", "--force"]).ok();
+    let undo = outcome.lines().last().unwrap().strip_prefix("Undo: ").unwrap();
+    assert_eq!(undo, "rm clients/second.key");
+    assert!(std::process::Command::new("sh").args(["-c", undo]).current_dir(dir.path()).status().unwrap().success());
+    assert_eq!(all(dir.path()), before);
+}
+
+#[test]
+fn the_state_of_a_certificate_is_said() {
+    let dir = alice();
+    fs::write(dir.path().join("old.key"), certificate(OTHER, &["not-after = 2020-01-01T00:00:00Z"])).unwrap();
+    let outcome = run(dir.path(), &["add", "clients", "old.key"]);
+    assert!(
+        outcome.code == 1 && outcome.stderr.contains("old.key: expired 2020-01-01T00:00:00Z"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(names(&dir.path().join("clients")).is_empty());
+    assert!(run(dir.path(), &["add", "clients", "old.key", "--force"]).ok().contains("\nIt is expired 2020-01-01"));
+    fs::write(dir.path().join("new.key"), certificate(PUBLIC, &["not-before = 2199-01-01T00:00:00Z"])).unwrap();
+    let text = run(dir.path(), &["add", "clients", "new.key"]).ok();
+    assert!(text.contains("\nIt is not valid yet: from 2199-01-01T00:00:00Z.\n"), "{text}");
+    assert!(!text.contains("accepts it"), "{text}");
 }

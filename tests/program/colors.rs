@@ -36,3 +36,14 @@ fn nothing_to_read_at_a_terminal_is_said() {
     let status = session.process().wait().unwrap();
     assert!(format!("{status:?}").contains(", 2)"), "{status:?}");
 }
+
+#[test]
+fn standard_error_that_is_closed_changes_no_exit_code() {
+    let dir = tempfile::tempdir().unwrap();
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    for (arguments, code) in [(&["keygen", "alice"][..], 0), (&["show", "nowhere.key"], 1), (&["ls", "nowhere"], 1)] {
+        let mut command = std::process::Command::new(crate::run::program());
+        command.args(arguments).current_dir(dir.path()).stderr(full());
+        assert_eq!(command.output().unwrap().status.code(), Some(code), "{arguments:?}");
+    }
+}

@@ -9,6 +9,7 @@ mod files;
 mod help;
 mod keygen;
 mod lint;
+mod listen;
 mod ls;
 mod matrix;
 mod page;

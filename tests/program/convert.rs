@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use zmq_auth::{Certificate, KeyPair};
 
-use crate::files::{OTHER, PUBLIC, SECRET, all, mode, names};
+use crate::files::{OTHER, PUBLIC, SECRET, all, mode, names, run_with_umask};
 use crate::python;
 use crate::run::{program, run, run_with_input};
 
@@ -219,4 +219,35 @@ fn a_reader_that_is_gone_is_no_failure() {
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()));
+}
+
+#[test]
+fn the_umask_does_not_change_the_mode() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("key"), SECRET).unwrap();
+    for umask in ["077", "000"] {
+        for (secret, wanted) in [(&[][..], 0o644), (&["--secret"], 0o600)] {
+            let arguments = [&["convert", "key", "--to", "pyzmq", "-o", "out", "--force"], secret].concat();
+            run_with_umask(dir.path(), umask, &arguments);
+            assert_eq!(mode(&dir.path().join("out")), wanted, "{umask} {secret:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_regular_file_is_not_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("key"), PUBLIC).unwrap();
+    fs::create_dir(dir.path().join("directory")).unwrap();
+    let fifo = dir.path().join("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    std::os::unix::fs::symlink("key", dir.path().join("link")).unwrap();
+    for (name, says) in [("fifo", "regular file"), ("directory", "regular file"), ("link", "the file that it leads to")]
+    {
+        let outcome = run(dir.path(), &["convert", "key", "--to", "hex", "-o", name, "--force"]);
+        assert!(outcome.code == 1 && outcome.stderr.contains(says), "{}", outcome.stderr);
+    }
+    use std::os::unix::fs::FileTypeExt;
+    assert!(fs::symlink_metadata(&fifo).unwrap().file_type().is_fifo());
+    assert!(dir.path().join("link").is_symlink());
 }

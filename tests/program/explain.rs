@@ -42,7 +42,7 @@ fn curve_clients_rule_by_rule() {
     let expected = format!(
         "address    10.0.0.7: accepted by \"allow 10.0.0.0/8\"\n\
          domain     [domain.\"lab\"] decides about CURVE\n\
-         source     a live store: {0}\n\
+         source     a directory: {0}\n\
          key        {0}/alice.key\n\
          outcome    accepted (200), user id \"alice\"\n",
         clients.display()
@@ -92,7 +92,11 @@ fn plain_clients_with_and_without_a_password() {
     let directory = set_up();
     let at = directory.path();
     let carol = explain(at, "lab", "10.0.0.7", &["--plain", "carol"]).ok();
-    assert!(carol.contains("passwords\nuser       there is such a user\n"), "{carol}");
+    assert!(
+        carol.contains("source     a password file: ")
+            && carol.contains("passwords\nuser       there is such a user\n"),
+        "{carol}"
+    );
     assert!(carol.contains("outcome    accepted with the right password"), "{carol}");
     let nobody = explain(at, "lab", "10.0.0.7", &["--plain", "nobody"]);
     assert!(nobody.code == 3 && nobody.stdout.contains("there is no such user"), "{}", nobody.stdout);
@@ -134,7 +138,7 @@ fn json_has_the_same() {
         ("outcome", "refused"),
         ("address_rule", "allow 10.0.0.0/8"),
         ("domain", "lab"),
-        ("source", "a live store"),
+        ("source", "a directory"),
         ("not_after", "2020-01-01T00:00:00Z"),
     ] {
         assert_eq!(json[field], value, "{json:#}");
@@ -154,6 +158,7 @@ fn wrong_use() {
         (&[], 2, "--curve <KEY|FILE>|--plain <USER>|--null"),
         (&["--null", "--plain", "carol"], 2, "cannot be used with"),
         (&["--curve", "nowhere.key"], 2, "no file, and no CURVE key"),
+        (&["--curve", "-0000-0000"], 2, "-0000-0000: no file, and"),
         (&["--null", "--stdin"], 2, "Add --plain USER"),
         (&["--plain", "carol", "--password-file", "nowhere"], 1, "nowhere: cannot read the password"),
     ];
@@ -171,4 +176,50 @@ fn wrong_use() {
     let bad = explain(at, "lab", "10.0.0.7", &["--null"]);
     assert!(bad.code == 1 && bad.stderr.contains("policy.toml:2:1: unknown field `foo`"), "{}", bad.stderr);
     assert!(bad.stderr.contains("zmq-auth lint policy.toml"), "{}", bad.stderr);
+}
+
+#[test]
+fn what_no_server_would_ask_is_wrong_use() {
+    let directory = set_up();
+    let at = directory.path();
+    let long = "d".repeat(256);
+    for (domain, address, says) in [
+        ("", "10.0.0.7", "--domain must have 1 to 255 bytes"),
+        (&long, "10.0.0.7", "--domain must have 1 to 255 bytes"),
+        ("lab", "", "is not an address"),
+        ("lab", "10.0.0.300", "is not an address"),
+        ("lab", "10.0.0.7:5555", "is not an address"),
+        ("lab", "10.0.0.7%eth0", "is not an address"),
+        ("lab", "example.org", "is not an address"),
+        ("lab", "localhost", "is not an address"),
+        ("lab", "localhost:1:2:", "is not an address"),
+    ] {
+        let outcome = explain(at, domain, address, &["--null"]);
+        assert!(outcome.code == 2 && outcome.stderr.contains(says), "{address:?}: {} {}", outcome.code, outcome.stderr);
+    }
+    fs::write(at.join("policy.toml"), "").unwrap();
+    for address in ["10.0.0.7", "fd00::7", "fe80::7%eth0", "::ffff:10.0.0.7", "localhost:1000:1000:77"] {
+        assert_eq!(explain(at, &long[1..], address, &["--null"]).code, 0, "{address}");
+    }
+}
+
+#[test]
+fn a_refused_address_is_not_called_accepted() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("policy.toml"), "[addresses]\ndeny = [\"10.0.0.66\"]\n").unwrap();
+    let outcome = explain(directory.path(), "lab", "10.0.0.66", &["--null"]);
+    assert_eq!(outcome.code, 3);
+    assert!(outcome.stdout.contains("domain     no table for NULL in \"lab\" or \"*\"\n"), "{}", outcome.stdout);
+    assert!(!outcome.stdout.contains("accepted"), "{}", outcome.stdout);
+}
+
+#[test]
+fn a_path_that_is_not_utf_8_is_in_the_json() {
+    use std::os::unix::ffi::OsStrExt;
+    let directory = set_up();
+    let from = directory.path().join("clients/alice.key");
+    fs::rename(from, directory.path().join("clients").join(std::ffi::OsStr::from_bytes(b"\xff.key"))).unwrap();
+    let json = explain(directory.path(), "lab", "10.0.0.7", &["--curve", "alice.key", "--json"]).json();
+    assert!(json["files"][0].as_str().unwrap().ends_with("clients/\u{fffd}.key"), "{json:#}");
+    assert!(json.get("problems").is_none(), "{json:#}");
 }

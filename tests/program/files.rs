@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::run::run;
+use crate::run::{program, run};
 
 /// The key pair of the server in libzmq's own CURVE documentation.
 pub(crate) const PUBLIC: &str = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7";
@@ -15,6 +15,14 @@ pub(crate) const OTHER: &str = "Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID";
 
 pub(crate) fn mode(file: &Path) -> u32 {
     fs::metadata(file).unwrap().permissions().mode() & 0o7777
+}
+
+/// Runs the program with this umask, in a shell.
+pub(crate) fn run_with_umask(directory: &Path, umask: &str, arguments: &[&str]) {
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "umask \"$0\"; exec \"$@\"", umask]).arg(program()).args(arguments);
+    let output = command.current_dir(directory).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
 }
 
 /// Every file below a directory, hidden ones too, with its content and mode.

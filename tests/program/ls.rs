@@ -45,7 +45,7 @@ fn one_line_for_each_file_says_what_it_is() {
         ("link.key", "problem: cannot open: "),
         ("open.key", r"name=\u{1b}[31m\u{202e}x  problem: others than its owner may change it (mode 666): chmod go-w"),
         ("secret.key", "problem: has a secret key, which no server may have"),
-        ("time.key", "problem: not-after is no RFC 3339 time"),
+        ("time.key", "problem: not-after is not an RFC 3339 time"),
     ];
     assert_eq!(lines.len(), expected.len(), "{text}");
     for (line, (file, what)) in lines.iter().zip(expected) {
@@ -124,4 +124,16 @@ fn many_files_are_listed_in_order_and_in_time() {
     }
     let found = run(dir.path(), &["ls", ".", "--key", &key(4321)]).ok();
     assert!(found.starts_with("client-4321.key "), "{found}");
+}
+
+#[test]
+fn characters_that_turn_or_end_a_line_are_escaped() {
+    let dir = tempfile::tempdir().unwrap();
+    for character in ['\u{61c}', '\u{2028}', '\u{2029}', '\u{202e}'] {
+        let name = format!("a{character}b");
+        let wanted = format!("a\\u{{{:x}}}b", character as u32);
+        let outcome = run(dir.path(), &["passwd", "users", "alice", "--password-file", &name]);
+        assert!(outcome.code == 1 && outcome.stderr.contains(&wanted), "{}", outcome.stderr);
+        assert!(!outcome.stderr.contains(character), "{}", outcome.stderr);
+    }
 }

@@ -283,5 +283,42 @@ fn ctrl_c_at_the_prompt_changes_nothing() {
     let begin = std::time::Instant::now();
     let _ = session.exp_eof();
     assert!(begin.elapsed() < Duration::from_secs(20), "it didn't end");
+    assert!(format!("{:?}", session.process().wait().unwrap()).contains(", 130)"));
+    assert!(names(dir.path()).is_empty());
+}
+
+/// In a shell on a terminal, which shows the settings before and after.
+#[test]
+fn a_signal_at_the_prompt_leaves_the_echo_as_it_was() {
+    use nix::sys::signal::{Signal, kill};
+    let dir = tempfile::tempdir().unwrap();
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        let mut command = Command::new("sh");
+        let script = "stty echo; stty -a; trap : INT; sh -c 'echo \"pid $$.\"; exec \"$0\" passwd users alice' \"$0\"; \
+                      echo \"exit $?.\"; stty -a; echo end";
+        command.args(["-c", script]).arg(program()).current_dir(dir.path());
+        let options = Options { timeout_ms: Some(20_000), ..Options::default() };
+        let mut session = spawn_with_options(command, options).unwrap();
+        let before = session.exp_string("pid ").unwrap();
+        let pid: i32 = session.exp_string(".").unwrap().parse().unwrap();
+        session.exp_string("New password for alice: ").unwrap();
+        // The prompt is written before the echo is turned off.
+        let begin = std::time::Instant::now();
+        let is_off = || {
+            let terminal = fs::File::open(format!("/proc/{pid}/fd/0")).unwrap();
+            let settings = nix::sys::termios::tcgetattr(terminal).unwrap();
+            !settings.local_flags.contains(nix::sys::termios::LocalFlags::ECHO)
+        };
+        while !is_off() {
+            assert!(begin.elapsed() < Duration::from_secs(20), "the echo stays on");
+            std::thread::yield_now();
+        }
+        kill(nix::unistd::Pid::from_raw(pid), signal).unwrap();
+        session.exp_string("exit ").unwrap();
+        let code = session.exp_string(".").unwrap();
+        let after = session.exp_string("end").unwrap();
+        assert_eq!(code, "130", "{signal}");
+        assert!(before.contains(" echo ") && after.contains(" echo "), "{signal}: {before} {after}");
+    }
     assert!(names(dir.path()).is_empty());
 }

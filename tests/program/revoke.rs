@@ -6,7 +6,7 @@ use std::process::Command;
 
 use zmq_auth::KeyDirectory;
 
-use crate::files::{OTHER, PUBLIC, all, certificate, names};
+use crate::files::{OTHER, PUBLIC, all, certificate, keygen, names};
 use crate::run::run;
 
 /// `clients` has alice's key in two files, a hard link to one of them, and another client's.
@@ -139,4 +139,32 @@ fn a_name_that_is_no_utf_8_is_moved_and_said() {
     assert_eq!(outcome.code, 0, "{}", outcome.stderr);
     assert_eq!(outcome.json()["moved"][0]["to"], "clients/revoked/caf\u{fffd}\n.key");
     assert!(dir.path().join("clients/revoked").join(name).exists());
+}
+
+/// Another program holds the lock for longer than this one waits.
+#[test]
+fn nobody_holds_up_a_revocation() {
+    let dir = tempfile::tempdir().unwrap();
+    let clients = dir.path().join("clients");
+    fs::create_dir(&clients).unwrap();
+    keygen(dir.path(), &["alice", "-o", "clients"]);
+    keygen(dir.path(), &["bob"]);
+    let lock = fs::File::open(&clients).unwrap();
+    lock.lock().unwrap();
+    let begin = std::time::Instant::now();
+    let add = std::thread::scope(|scope| {
+        let add = scope.spawn(|| run(dir.path(), &["add", "clients", "bob.key"]));
+        let revoke = run(dir.path(), &["revoke", "clients", "alice"]);
+        assert_eq!(revoke.code, 0, "{}", revoke.stderr);
+        assert!(revoke.stderr.contains("is revoked without waiting any longer"), "{}", revoke.stderr);
+        add.join().unwrap()
+    });
+    assert!(
+        add.code == 1 && add.stderr.contains("held by another program (fuser clients shows which)"),
+        "{}",
+        add.stderr
+    );
+    assert!(begin.elapsed() < std::time::Duration::from_secs(60));
+    drop(lock);
+    assert!(!clients.join("alice.key").exists() && !clients.join("bob.key").exists());
 }

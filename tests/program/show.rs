@@ -52,7 +52,7 @@ fn problems_are_named() {
     assert!(problems(&pair(PUBLIC), 0o600).is_empty());
     let cases = [
         (certificate(PUBLIC, &[]), 0o664, "others than its owner may change it (mode 664)"),
-        (certificate(PUBLIC, &["not-after = soon"]), 0o644, "not-after is no RFC 3339 time"),
+        (certificate(PUBLIC, &["not-after = soon"]), 0o644, "not-after is not an RFC 3339 time"),
         (pair(PUBLIC), 0o640, "has a secret key, and others than its owner may read it (mode 640): chmod 600"),
         (pair(OTHER), 0o600, "are not a pair"),
     ];

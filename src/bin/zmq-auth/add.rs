@@ -4,11 +4,12 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
+use jiff::Timestamp;
 use serde::Serialize;
 use zmq_auth::Certificate;
 
 use crate::output::{Exit, Failure, Output};
-use crate::validity::Validity;
+use crate::validity::{State, Validity};
 use crate::{directory, escape, file};
 
 /// Add a client's public certificate to a server's directory
@@ -26,7 +27,7 @@ pub(crate) struct Add {
     /// The name in the directory: NAME.key; without it, that of FILE
     #[arg(long)]
     name: Option<String>,
-    /// Replace a certificate of that name, or add a key that is there already under another name
+    /// Replace a certificate of that name; add a key that is there already under another name, or one that has expired
     #[arg(long)]
     force: bool,
 }
@@ -38,6 +39,8 @@ struct Added {
     file: PathBuf,
     /// Z85.
     public_key: String,
+    /// `valid`, `not-yet-valid` or `expired`.
+    state: State,
     /// Where the certificate is now that had this name, if there was one.
     #[serde(serialize_with = "escape::json_option")]
     replaced: Option<PathBuf>,
@@ -57,9 +60,15 @@ impl Add {
                 escape::shell(&self.file)
             )));
         }
-        Validity::of(certificate.metadata()).map_err(|problem| {
+        let validity = Validity::of(certificate.metadata()).map_err(|problem| {
             Failure::new(format!("{shown}: {problem}")).hint("A server refuses it. Mend the file first.")
         })?;
+        let now = Timestamp::now();
+        let state = validity.state(now);
+        if state == State::Expired && !self.force {
+            return Err(Failure::new(format!("{shown}: {}; no server accepts it", validity.words(now)))
+                .hint("Get a new certificate from its owner. With --force, it is added nevertheless."));
+        }
         file::require_directory(&self.directory)?;
         let name = self.certificate_name()?;
         let file_name = OsString::from(format!("{name}.key"));
@@ -86,7 +95,12 @@ impl Add {
             let replaced = is_there.then(keep).transpose().map_err(|error| {
                 Failure::new(format!("{}: cannot keep the old certificate: {error}", escape::path(&path)))
             })?;
-            file::replace(&path, text.as_bytes(), 0o644).inspect_err(|_| {
+            let put = if self.force {
+                file::replace(&path, text.as_bytes(), 0o644)
+            } else {
+                file::create(&path, text.as_bytes(), 0o644, None)
+            };
+            put.inspect_err(|_| {
                 if let Some(copy) = &replaced {
                     let _ = std::fs::remove_file(copy);
                 }
@@ -94,24 +108,30 @@ impl Add {
             Ok::<_, Failure>(replaced)
         })?;
 
-        let added = Added { file: path, public_key: key.to_string(), replaced, same_key };
+        let added = Added { file: path, public_key: key.to_string(), state, replaced, same_key };
         let undo = match &added.replaced {
             Some(old) => format!("mv {} {}", escape::shell(old), escape::shell(&added.file)),
+            // To revoke the key would take it out under its other names, too.
+            None if !added.same_key.is_empty() => format!("rm {}", escape::shell(&added.file)),
             None => {
                 format!("zmq-auth revoke {} {}", escape::shell(&self.directory), escape::shell(name.as_ref()))
             }
         };
         output.write(&added, |out| {
             writeln!(out, "{}: {}", escape::path(&added.file), added.public_key)?;
+            if state != State::Valid {
+                writeln!(out, "It is {}.", validity.words(now))?;
+            }
             if !added.same_key.is_empty() {
                 writeln!(out, "The same key is there as {}.", added.same_key.join(", "))?;
             }
             if let Some(old) = &added.replaced {
                 writeln!(out, "The certificate that it replaces is kept: {}", escape::path(old))?;
             }
+            let reads = if state == State::Valid { "accepts" } else { "reads" };
             writeln!(
                 out,
-                "A server that watches the directory accepts it within a second, another one at its next reload."
+                "A server that watches the directory {reads} it within a second, another one at its next reload."
             )?;
             writeln!(out, "Undo: {undo}")
         })?;
@@ -123,7 +143,7 @@ impl Add {
         let name = match &self.name {
             Some(name) => name.as_str(),
             None => self.file.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
-                Failure::usage(format!("the name of {} is no UTF-8", escape::path(&self.file)))
+                Failure::usage(format!("the name of {} is not valid UTF-8", escape::path(&self.file)))
                     .hint("Give one with --name.")
             })?,
         };

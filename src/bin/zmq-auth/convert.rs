@@ -15,8 +15,9 @@ use crate::{escape, file};
 
 /// Convert keys and certificates: pyzmq, czmq, Z85, hexadecimal digits, base64
 ///
-/// Without --secret, the public key alone is written, whatever is read. A key that is no certificate doesn't say what it
-/// is: it is a public key, and with --secret a secret one. Metadata is kept where the format has it.
+/// Without --secret, of a certificate the public key alone is written. A raw key doesn't say which kind it is: it is taken
+/// for a public one unless --secret is given, so a raw secret key is written out as it is. Metadata is kept where the
+/// format has it.
 #[derive(Args)]
 #[command(after_help = "Example:\n  zmq-auth convert alice.key_secret --to czmq --secret -o alice_secret")]
 pub(crate) struct Convert {
@@ -86,7 +87,17 @@ impl Convert {
             return Err(Failure::usage(format!("{} is read, and its secret key would be lost", escape::path(path)))
                 .hint("Give another file with -o, or --secret."));
         }
-        file::replace(path, text.as_bytes(), if self.secret { 0o600 } else { 0o644 })?;
+        let mode = if self.secret { 0o600 } else { 0o644 };
+        if self.force {
+            // By a rename: `/dev/stdout` itself would be replaced.
+            if path.is_symlink() {
+                return Err(Failure::new(format!("{}: is a link; nothing was changed", escape::path(path)))
+                    .hint("Give the file that it leads to."));
+            }
+            file::replace(path, text.as_bytes(), mode)?;
+        } else {
+            file::create(path, text.as_bytes(), mode, None)?;
+        }
         output.write(&converted, |out| writeln!(out, "{}", converted.public_key))?;
         Ok(Exit::Done)
     }

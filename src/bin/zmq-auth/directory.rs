@@ -4,15 +4,15 @@ use std::ffi::OsString;
 use std::fs;
 use std::num::NonZero;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::thread;
 
 use zmq_auth::{Certificate, Error, PublicKey};
 
-use crate::escape;
 use crate::output::Failure;
 use crate::validity::Validity;
+use crate::{escape, file};
 
 /// Where certificates go that are taken out of a directory: a server reads no directories below.
 pub(crate) const REVOKED: &str = "revoked";
@@ -131,7 +131,12 @@ pub(crate) fn move_out(directory: &Path, file: &OsString) -> std::io::Result<Pat
 /// Copies a file of the directory, its name stays taken.
 pub(crate) fn keep_copy(directory: &Path, file: &OsString) -> std::io::Result<PathBuf> {
     let place = free_place(directory, file)?;
-    fs::copy(directory.join(file), &place).inspect_err(|_| drop(fs::remove_file(&place)))?;
+    let old = directory.join(file);
+    fs::copy(&old, &place).inspect_err(|_| drop(fs::remove_file(&place)))?;
+    if let Some((user, group)) = file::owner(&old) {
+        // For whoever puts it back.
+        let _ = chown(&place, Some(user), Some(group));
+    }
     Ok(place)
 }
 

@@ -4,12 +4,16 @@ use std::path::Path;
 
 use serde::{Serialize, Serializer};
 
-/// Without control characters, and without those that turn the direction of writing.
+/// Without control characters, without those that turn the direction of writing, and without those that end a line.
 pub(crate) fn text(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
-        let turns = matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if character.is_control() || turns {
+        let turns = matches!(
+            character,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        );
+        let ends_a_line = matches!(character, '\u{2028}' | '\u{2029}');
+        if character.is_control() || turns || ends_a_line {
             shown.extend(character.escape_default());
         } else {
             shown.push(character);
@@ -38,6 +42,11 @@ pub(crate) fn shell(path: &Path) -> String {
 /// A path in JSON, which has no bytes that aren't UTF-8.
 pub(crate) fn json<P: AsRef<Path>, S: Serializer>(path: &P, serializer: S) -> Result<S::Ok, S::Error> {
     path.as_ref().to_string_lossy().serialize(serializer)
+}
+
+/// As [`json`].
+pub(crate) fn json_all<P: AsRef<Path>, S: Serializer>(paths: &[P], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(paths.iter().map(|path| path.as_ref().to_string_lossy()))
 }
 
 /// As [`json`].

@@ -1,5 +1,6 @@
 //! `zmq-auth explain`: how a policy file decides about a client, rule by rule, without a server.
 
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -10,6 +11,8 @@ use crate::password::PasswordSource;
 use crate::{directory, escape};
 
 /// Say how a policy file decides about a client, rule by rule, without a server
+///
+/// All files that the policy names must be good, as for a server that starts.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
         zmq-auth explain policy.toml --domain lab --address 10.0.0.7 --curve alice.key\n  \
@@ -35,7 +38,7 @@ pub(crate) struct Explain {
 #[group(required = true, multiple = false)]
 struct Client {
     /// A CURVE client with this key: its Z85 text, or a certificate file
-    #[arg(long, value_name = "KEY|FILE")]
+    #[arg(long, value_name = "KEY|FILE", allow_hyphen_values = true)]
     curve: Option<String>,
     /// A PLAIN client with this user name; its password by --stdin or --password-file, or left open
     #[arg(long, value_name = "USER")]
@@ -65,17 +68,17 @@ struct Explained {
     /// What the source is.
     source: Option<&'static str>,
     /// The directory or file of the source.
+    #[serde(serialize_with = "escape::json_option")]
     store: Option<PathBuf>,
     /// Whether the source has the key or the user; null where it has no list.
     listed: Option<bool>,
     /// The certificate files with the key.
+    #[serde(serialize_with = "escape::json_all")]
     files: Vec<PathBuf>,
     /// From when on the certificate is valid, where it says so.
     not_before: Option<String>,
     /// Until when.
     not_after: Option<String>,
-    /// What is wrong with the stores that the policy names.
-    problems: Vec<String>,
 }
 
 impl Explain {
@@ -83,15 +86,31 @@ impl Explain {
         if self.password.is_given() && self.client.plain.is_none() {
             return Err(Failure::usage("a password is for a PLAIN client").hint("Add --plain USER."));
         }
+        self.check_request()?;
         let policy = PolicyFile::open(&self.policy).map_err(|error| {
             Failure::from(error).hint(format!("All problems: zmq-auth lint {}", escape::shell(&self.policy)))
         })?;
         let auth = policy.authenticator();
         let (mechanism, credentials) = self.credentials()?;
         let credentials: Vec<&[u8]> = credentials.iter().map(Password::as_bytes).collect();
-        let explained = self.explain(auth, mechanism, &credentials, &policy)?;
+        let explained = self.explain(auth, mechanism, &credentials)?;
         output.write(&explained, |out| write!(out, "{}", self.text(mechanism, &explained)))?;
         Ok(if explained.outcome == REFUSED { Exit::Denied } else { Exit::Done })
+    }
+
+    /// What no server would ask about is a slip, and its answer would mislead.
+    fn check_request(&self) -> Result<(), Failure> {
+        // A socket without a domain asks about nobody, and RFC 27 has no longer ones.
+        if !(1..=255).contains(&self.domain.len()) {
+            return Err(
+                Failure::usage("--domain must have 1 to 255 bytes").hint("Write it as the server's socket has it.")
+            );
+        }
+        if !is_address(&self.address) {
+            return Err(Failure::usage(format!("--address {}: is not an address", escape::text(&self.address)))
+                .hint("Write 10.0.0.7, fd00::7, fe80::7%eth0, or localhost:UID:GID:PID for ipc."));
+        }
+        Ok(())
     }
 
     /// The mechanism, and the frames that go with it; the password is empty where it is left open.
@@ -106,13 +125,7 @@ impl Explain {
         }
     }
 
-    fn explain(
-        &self,
-        auth: &Authenticator,
-        mechanism: &str,
-        credentials: &[&[u8]],
-        policy: &PolicyFile,
-    ) -> Result<Explained, Failure> {
+    fn explain(&self, auth: &Authenticator, mechanism: &str, credentials: &[&[u8]]) -> Result<Explained, Failure> {
         let mut frames: Vec<&[u8]> = vec![b"1.0", b"1", self.domain.as_bytes(), self.address.as_bytes(), b""];
         frames.push(mechanism.as_bytes());
         frames.extend(credentials);
@@ -156,18 +169,12 @@ impl Explain {
                 MatchedDomain::Exact => self.domain.clone(),
                 MatchedDomain::Any => "*".to_owned(),
             }),
-            source: found.source,
+            source: found.source.map(|source| source_words(source, mechanism)),
             store: found.store,
             listed: found.listed,
             not_before: metadata("not-before"),
             not_after: metadata("not-after"),
             files: certificates.into_iter().map(|(path, _)| path).collect(),
-            problems: policy
-                .stores()
-                .iter()
-                .flat_map(|(_, status)| &status.problems)
-                .map(ToString::to_string)
-                .collect(),
         })
     }
 
@@ -181,6 +188,8 @@ impl Explain {
         };
         lines.push(("address", format!("{}: {address}", self.address.escape_debug())));
         let domain = match explained.domain.as_deref() {
+            // Without a table, NULL clients are accepted: but not from this address.
+            None if explained.address_refused => format!("no table for {mechanism} in {:?} or \"*\"", self.domain),
             None if mechanism == "NULL" => format!("no table for NULL in {:?} or \"*\": accepted", self.domain),
             None => format!("no table for {mechanism} in {:?} or \"*\": refused", self.domain),
             Some(domain) if domain == self.domain => format!("[domain.{domain:?}] decides about {mechanism}"),
@@ -207,7 +216,6 @@ impl Explain {
         lines.extend(
             times.into_iter().filter_map(|(name, time)| Some((name, time.as_ref()?.escape_debug().to_string()))),
         );
-        lines.extend(explained.problems.iter().map(|problem| ("problem", problem.clone())));
         let outcome = match (&explained.user_id, explained.status) {
             (Some(user), _) if !user.is_empty() => format!("accepted (200), user id {user:?}"),
             (_, Some(200)) => "accepted (200)".to_owned(),
@@ -220,6 +228,27 @@ impl Explain {
 }
 
 const REFUSED: &str = "refused";
+
+/// As libzmq tells it to a handler: an IP address, or who has connected by ipc.
+fn is_address(text: &str) -> bool {
+    if let Some(ids) = text.strip_prefix("localhost:") {
+        let ids: Vec<_> = ids.split(':').collect();
+        return ids.len() == 3 && ids.iter().all(|id| id.bytes().all(|byte| byte.is_ascii_digit()) && !id.is_empty());
+    }
+    match text.split_once('%') {
+        Some((address, zone)) => address.parse::<Ipv6Addr>().is_ok() && !zone.is_empty() && !zone.contains('%'),
+        None => text.parse::<IpAddr>().is_ok(),
+    }
+}
+
+/// The library's name for what follows the disk, as operators call it.
+fn source_words(source: &'static str, mechanism: &str) -> &'static str {
+    match (source, mechanism) {
+        ("a live store", "PLAIN") => "a password file",
+        ("a live store", _) => "a directory",
+        (other, _) => other,
+    }
+}
 
 /// The key that is meant by a Z85 text or by a certificate file.
 fn key_of(text: &str) -> Result<PublicKey, Failure> {

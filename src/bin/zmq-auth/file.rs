@@ -1,21 +1,45 @@
 //! Files: replaced whole, and never half-written, whenever the program is interrupted.
 
 use std::fs::{self, Permissions, TryLockError};
-use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use zeroize::Zeroizing;
+use zmq_auth::zeroize;
 
 use crate::escape;
-use crate::output::Failure;
+use crate::output::{Failure, note};
+
+/// How many changes are being made: one within another counts.
+static CHANGES: Mutex<usize> = Mutex::new(0);
+static CHANGE_ENDED: Condvar = Condvar::new();
+
+/// Ends the program as soon as no change is being made, and lets none begin.
+pub(crate) fn exit_after_change(code: i32) -> ! {
+    let none = CHANGE_ENDED.wait_while(changes(), |changes| *changes > 0);
+    let _none = none.unwrap_or_else(PoisonError::into_inner);
+    std::process::exit(code)
+}
+
+fn changes() -> MutexGuard<'static, usize> {
+    CHANGES.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Runs with the signals that end the program held back, so that what belongs together is done together. One that came
 /// meanwhile ends the program afterwards.
 pub(crate) fn uninterrupted<T>(change: impl FnOnce() -> T) -> T {
     let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
     let before = signals.thread_swap_mask(SigmaskHow::SIG_BLOCK);
+    // After a prompt for a password, signals are taken by a thread, which no mask of this one holds back.
+    *changes() += 1;
     let result = change();
+    *changes() -= 1;
+    CHANGE_ENDED.notify_all();
     if let Ok(before) = before {
         // What was allowed before is allowed again: it can't be refused.
         let _ = before.thread_set_mask();
@@ -23,13 +47,34 @@ pub(crate) fn uninterrupted<T>(change: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Writes a file whole, by a rename, with this mode from its creation; what was there is replaced.
+/// The user and the group that a file belongs to.
+pub(crate) type Owner = (u32, u32);
+
+/// Writes a file whole, by a rename, with this mode whatever the umask is. A regular file that was there is replaced.
 pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), Failure> {
     replace_owned(path, content, mode, None)
 }
 
 /// As [`replace`], and the file belongs to this user and group afterwards, whoever runs this.
-pub(crate) fn replace_owned(path: &Path, content: &[u8], mode: u32, owner: Option<(u32, u32)>) -> Result<(), Failure> {
+pub(crate) fn replace_owned(path: &Path, content: &[u8], mode: u32, owner: Option<Owner>) -> Result<(), Failure> {
+    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(Failure::new(format!("{}: is not a regular file; nothing was changed", escape::path(path)))
+            .hint("Choose another name."));
+    }
+    put(path, content, mode, owner, true)
+}
+
+/// As [`replace_owned`], but fails where there is anything of this name, even if it has come only now.
+pub(crate) fn create(path: &Path, content: &[u8], mode: u32, owner: Option<Owner>) -> Result<(), Failure> {
+    put(path, content, mode, owner, false)
+}
+
+/// Of the file that is there, or that a link leads to.
+pub(crate) fn owner(path: &Path) -> Option<Owner> {
+    fs::metadata(path).ok().map(|metadata| (metadata.uid(), metadata.gid()))
+}
+
+fn put(path: &Path, content: &[u8], mode: u32, owner: Option<Owner>, replaces: bool) -> Result<(), Failure> {
     let directory = directory(path);
     let write = || -> io::Result<()> {
         let mut builder = tempfile::Builder::new();
@@ -43,14 +88,40 @@ pub(crate) fn replace_owned(path: &Path, content: &[u8], mode: u32, owner: Optio
                 let _ = fchown(file.as_file(), None, Some(group));
             }
         }
+        // The umask has taken what a server needs from the mode of its creation. (Last: a change of the owner may, too.)
+        file.as_file().set_permissions(Permissions::from_mode(mode))?;
         file.write_all(content)?;
         file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
+        let persisted = if replaces { file.persist(path) } else { file.persist_noclobber(path) };
+        persisted.map_err(|error| error.error)?;
         // So that the new name survives a power cut; not every file system can.
         let _ = fs::File::open(directory).and_then(|directory| directory.sync_all());
         Ok(())
     };
-    uninterrupted(write).map_err(|error| Failure::new(format!("{}: cannot write: {error}", escape::path(path))))
+    uninterrupted(write).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists if !replaces => exists(path),
+        _ => Failure::new(format!("{}: cannot write: {error}", escape::path(path))),
+    })
+}
+
+/// Reads a regular file of at most so many bytes. Never waits for a writer, as a FIFO would make it do.
+pub(crate) fn read_regular(path: &Path, most: u64) -> io::Result<Zeroizing<Vec<u8>>> {
+    // Before it is opened: opening a device can have effects.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let file = fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    if metadata.len() > most {
+        return Err(io::Error::other(format!("it has more than {most} bytes")));
+    }
+    // Of the right size from the start: a buffer that grew would leave secrets behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default() + 1));
+    file.take(metadata.len()).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The directory that holds the file.
@@ -58,22 +129,35 @@ pub(crate) fn directory(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// How long another program may hold the lock. A run of this one holds it for much less.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+
 /// Waits until no other run of this program changes files of the directory, and keeps others waiting while the handle
 /// lives. The lock is on the directory itself: a file is replaced by another one, and a lock on it with it.
+///
+/// Everybody who may read the directory can take the lock, so the wait has an end.
 pub(crate) fn lock(directory: &Path) -> Result<fs::File, Failure> {
-    let lock = || -> io::Result<fs::File> {
-        let handle = fs::File::open(directory)?;
+    let shown = escape::path(directory);
+    let failed = |error| Failure::new(format!("{shown}: cannot lock: {error}"));
+    let handle = fs::File::open(directory).map_err(failed)?;
+    let mut end = None;
+    loop {
         match handle.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                eprintln!("waiting for another program that changes {}", escape::path(directory));
-                handle.lock()?;
-            }
-            Err(TryLockError::Error(error)) => return Err(error),
+            Ok(()) => return Ok(handle),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        Ok(handle)
-    };
-    lock().map_err(|error| Failure::new(format!("{}: cannot lock: {error}", escape::path(directory))))
+        let end = *end.get_or_insert_with(|| {
+            note(format_args!("waiting for another program that changes {shown}"));
+            Instant::now() + LOCK_WAIT
+        });
+        if Instant::now() >= end {
+            let which = format!("fuser {} shows which", escape::shell(directory));
+            return Err(Failure::new(format!("{shown}: is held by another program ({which})")));
+        }
+        // A lock with a deadline is nothing that the system has.
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Fails where there is no such directory.

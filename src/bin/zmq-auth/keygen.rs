@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use zmq_auth::{Certificate, Metadata};
 
-use crate::output::{Exit, Failure, Output};
+use crate::output::{Exit, Failure, Output, note};
 use crate::validity::{self, NOT_AFTER, NOT_BEFORE, State, Validity};
 use crate::{directory, escape, file, time};
 
@@ -35,7 +35,7 @@ pub(crate) struct Keygen {
     /// The certificate is valid until then
     #[arg(long, value_name = "TIME", value_parser = time::point)]
     not_after: Option<Timestamp>,
-    /// Make so many pairs: NAME-1 and so on, with zeros in front so that all names have the same length
+    /// Make N pairs: NAME-1 and so on, with zeros in front so that all names have the same length
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     count: Option<u32>,
     /// Replace files that are there
@@ -51,7 +51,7 @@ struct Made {
 
 #[derive(Serialize)]
 struct Pair {
-    /// The files' name, without what is behind the dot.
+    /// The files' name, without the extension.
     name: String,
     /// Z85.
     public_key: String,
@@ -89,7 +89,7 @@ impl Keygen {
             && !output.json
         {
             let (public, secret) = (escape::path(&pair.public_file), escape::path(&pair.secret_file));
-            eprintln!("{public}: for the other side. {secret}: for the owner of the key alone.");
+            note(format_args!("{public}: for the other side. {secret}: for the owner of the key alone."));
         }
         Ok(Exit::Done)
     }
@@ -105,9 +105,9 @@ impl Keygen {
                 return Err(Failure::usage(format!("-m {name}=… is there twice")));
             }
             if Metadata::default().insert(name.clone(), value.clone()).is_err() {
-                eprintln!(
+                note(format_args!(
                     "note: the metadata name {name:?} has a meaning of its own in ZeroMQ: no server passes it on"
-                );
+                ));
             }
         }
         let validity = Validity { not_before: self.not_before, not_after: self.not_after };
@@ -115,7 +115,7 @@ impl Keygen {
             return Err(Failure::usage("--not-after is before --not-before"));
         }
         if validity.state(Timestamp::now()) == State::Expired {
-            eprintln!("note: --not-after is in the past: no server accepts this certificate");
+            note("note: --not-after is in the past: no server accepts this certificate");
         }
         let times = [(NOT_BEFORE, self.not_before), (NOT_AFTER, self.not_after)];
         let times = times.into_iter().filter_map(|(name, time)| Some((name.to_owned(), validity::rfc_3339(time?))));

@@ -10,7 +10,7 @@ use serde::Serialize;
 use zmq_auth::{Certificate, PublicKey};
 
 use crate::directory::{self, Entry};
-use crate::output::{Exit, Failure, Output};
+use crate::output::{Exit, Failure, Output, note};
 use crate::validity::{NOT_AFTER, NOT_BEFORE, State, Validity};
 use crate::{escape, file};
 
@@ -70,7 +70,7 @@ impl Ls {
         let width = listing.certificates.iter().map(|listed| listed.file.chars().count()).max().unwrap_or(0).min(40);
         output.write(&listing, |out| listing.certificates.iter().try_for_each(|listed| listed.write(out, width)))?;
         if !found {
-            eprintln!("no certificate in {} has this key", escape::path(&self.directory));
+            note(format_args!("no certificate in {} has this key", escape::path(&self.directory)));
         }
         Ok(if found { Exit::Done } else { Exit::Found })
     }

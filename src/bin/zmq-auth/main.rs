@@ -4,6 +4,7 @@ mod add;
 mod completions;
 mod convert;
 mod directory;
+mod endpoint;
 mod escape;
 mod explain;
 mod file;
@@ -22,6 +23,7 @@ mod pubkey;
 mod revoke;
 mod rotate;
 mod show;
+mod terminal;
 mod time;
 mod validity;
 

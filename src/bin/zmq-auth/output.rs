@@ -1,5 +1,6 @@
 //! What the program writes: results to standard output, errors with the next step to standard error, and exit codes.
 
+use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -65,11 +66,18 @@ impl Failure {
 
     pub(crate) fn report(self) -> ExitCode {
         let red = anstyle::AnsiColor::Red.on_default().bold();
-        anstream::eprintln!("{red}error{red:#}: {}", self.message);
+        note(format_args!("{red}error{red:#}: {}", self.message));
         if let Some(hint) = self.hint {
-            anstream::eprintln!("{hint}");
+            note(hint);
         }
         ExitCode::from(self.exit)
+    }
+}
+
+/// What happened, without the hint.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
     }
 }
 
@@ -112,6 +120,11 @@ impl Output {
         };
         written.and_then(|()| stdout.flush()).map_err(not_written)
     }
+}
+
+/// Writes a line to standard error. Where it can't be written, nobody reads it, and the exit code still says what came of it.
+pub(crate) fn note(text: impl fmt::Display) {
+    let _ = writeln!(anstream::stderr(), "{text}");
 }
 
 fn not_written(error: io::Error) -> Failure {

@@ -10,7 +10,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 use zmq_auth::{Authenticator, Password, PasswordFile, zeroize};
 
-use crate::output::{Exit, Failure, Output};
+use crate::output::{Exit, Failure, Output, note};
 use crate::password::PasswordSource;
 use crate::{escape, file};
 
@@ -94,7 +94,7 @@ impl Passwd {
             }
         })?;
         if let Some(mode) = old.mode.filter(|mode| *mode != 0o600) {
-            eprintln!("note: the file's mode was {mode:03o}, and is 600 now: only its owner may read it");
+            note(format_args!("note: the file's mode was {mode:03o}, and is 600 now: only its owner may read it"));
         }
         Ok(Exit::Done)
     }

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 use zmq_auth::zeroize;
 
 use crate::output::Failure;
+use crate::{escape, terminal};
 
 /// Where a password comes from; without either, it is asked for at the terminal.
 #[derive(clap::Args)]
@@ -27,7 +28,7 @@ impl PasswordSource {
 
     pub(crate) fn read(&self, prompt: &str) -> Result<Zeroizing<String>, Failure> {
         if let Some(file) = &self.password_file {
-            let failed = |error| Failure::new(format!("{}: cannot read the password: {error}", file.display()));
+            let failed = |error| Failure::new(format!("{}: cannot read the password: {error}", escape::path(file)));
             return first_line(std::fs::File::open(file).map_err(failed)?).map_err(failed);
         }
         if self.stdin {
@@ -38,7 +39,7 @@ impl PasswordSource {
             return Err(Failure::usage("a password is wanted, and there is no terminal to ask at")
                 .hint("Give it with --stdin or --password-file FILE."));
         }
-        let typed = rpassword::prompt_password(prompt);
+        let typed = terminal::with_echo_restored(|| rpassword::prompt_password(prompt));
         typed.map(Zeroizing::new).map_err(|error| Failure::new(format!("cannot read the password: {error}")))
     }
 

@@ -68,7 +68,7 @@ struct Report {
     mechanism: Mechanism,
     /// `authenticated`, `denied`, `no-handshake` or `unreachable`.
     outcome: Outcome,
-    /// The ZAP status of a client that is denied: 400 or 500. Null for every other outcome.
+    /// The ZAP status of a client that is denied: 300, 400 or 500. Null for every other outcome.
     code: Option<u32>,
     /// libzmq's number of the violation of the protocol (`ZMQ_PROTOCOL_ERROR_*` of zmq.h), where it names one.
     protocol_error: Option<u32>,
@@ -164,7 +164,8 @@ impl Ping {
         let (outcome, summary, causes) = match (decided.map(|attempt| attempt.outcome), reach) {
             (Some(AttemptOutcome::Denied(status)), _) => {
                 code = Some(status);
-                let summary = format!("denied ({status}): the server's ZAP handler refused the client");
+                let did = if status == 300 { "put the client off" } else { "refused the client" };
+                let summary = format!("denied ({status}): the server's ZAP handler {did}");
                 (Outcome::Denied, summary, causes::denied(mechanism, status))
             }
             (Some(_), _) => (Outcome::Authenticated, "authenticated".to_owned(), Vec::new()),

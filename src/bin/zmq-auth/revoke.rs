@@ -9,7 +9,7 @@ use serde::Serialize;
 use zmq_auth::PublicKey;
 
 use crate::directory::{self, Entry, REVOKED};
-use crate::output::{Exit, Failure, Output};
+use crate::output::{Exit, Failure, Output, note};
 use crate::{escape, file};
 
 /// Take a client's certificate out of a server's directory
@@ -46,7 +46,10 @@ struct Moved {
 impl Revoke {
     pub(crate) fn run(self, output: &Output) -> Result<Exit, Failure> {
         file::require_directory(&self.directory)?;
-        let _lock = file::lock(&self.directory)?;
+        // Whoever can read the directory can hold the lock, and must not hold up a revocation.
+        let _lock = file::lock(&self.directory).inspect_err(|failure| {
+            note(format_args!("note: {failure}; the key is revoked without waiting any longer"))
+        });
         let entries = directory::read(&self.directory)?;
         let (key, files) = self.meant(&entries)?;
         let moved = file::uninterrupted(|| self.move_out(&files))?;
@@ -77,11 +80,11 @@ impl Revoke {
             Ok(())
         })?;
         if !revoked.unreadable.is_empty() {
-            eprintln!(
+            note(format_args!(
                 "warning: these files can't be read; a server that read them before may still accept the keys that they \
                  had: {}",
                 revoked.unreadable.join(", ")
-            );
+            ));
         }
         Ok(if revoked.unreadable.is_empty() && revoked.public_key.is_some() { Exit::Done } else { Exit::Found })
     }

@@ -1,7 +1,8 @@
 //! `zmq-auth rotate`: a new key pair for a user, beside the old key for a while.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -9,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use zmq_auth::{Certificate, Error, PublicKey};
 
+use crate::file::Owner;
 use crate::output::{Exit, Failure, Output};
 use crate::validity::{self, NOT_AFTER, NOT_BEFORE, State, Validity};
 use crate::{directory, escape, file, time};
@@ -86,6 +88,8 @@ struct Plan {
     old_key: PublicKey,
     /// The old public file, with its end.
     old_text: String,
+    /// Who owns the old public file, and will own both.
+    owner: Option<Owner>,
     new: Certificate,
 }
 
@@ -123,7 +127,8 @@ impl Rotate {
         let new_name = self.new_name.clone().unwrap_or_else(|| self.name.clone());
         let ending = old.clone().with_metadata(NOT_AFTER, validity::rfc_3339(end))?;
         let new = self.renewed(&old, now)?;
-        let plan = Plan { old_name, new_name, old_key: old.public_key(), old_text: ending.public_text()?, new };
+        let owner = file::owner(&old_path);
+        let plan = Plan { old_name, new_name, old_key: old.public_key(), old_text: ending.public_text()?, owner, new };
 
         let mut steps = Steps::default();
         let done = file::uninterrupted(|| {
@@ -135,13 +140,26 @@ impl Rotate {
             if done.is_err() {
                 steps.take_back();
             }
-            done.map(|secret_file| (secret_file, kept))
+            done.map(|secret_file| {
+                let old_secret = steps.renamed.iter().map(|(_, to)| to).find(|to| is_secret(to));
+                if let Some((user, group)) = old_secret.and_then(|old| file::owner(old)) {
+                    // Where that isn't allowed, it stays with who runs this.
+                    let _ = chown(&secret_file, Some(user), Some(group));
+                }
+                (secret_file, kept)
+            })
         });
         let (secret_file, kept) = done?;
         let mut undo = vec![shell_move(&kept, &old_path)];
         let Plan { old_name, new_name, new, .. } = &plan;
         let unwanted = if self.new_name.is_some() { new_name } else { old_name };
-        undo.push(format!("rm {}", escape::shell(&self.public(unwanted))));
+        // The new pair goes, too: its secret key is of no use to anybody then.
+        let mut new_files = vec![self.public(unwanted), secret_file.clone()];
+        if !same(&self.directory, &self.output_directory) {
+            new_files.push(secret_file.with_extension("key"));
+        }
+        let new_files: Vec<_> = new_files.iter().map(|file| escape::shell(file)).collect();
+        undo.push(format!("rm {}", new_files.join(" ")));
         undo.extend(steps.renamed.iter().map(|(from, to)| shell_move(to, from)));
         let old_secret_file = steps.renamed.iter().map(|(_, to)| to).find(|to| is_secret(to)).cloned();
         let rotated = Rotated {
@@ -213,7 +231,7 @@ impl Rotate {
 
     /// The old public file is there in one form or the other at every moment.
     fn put_in_place(&self, steps: &mut Steps, plan: &Plan) -> Result<PathBuf, Failure> {
-        let Plan { old_name, new_name, old_key, old_text, new } = plan;
+        let Plan { old_name, new_name, old_key, old_text, owner, new } = plan;
         let new_text = new.public_text()?;
         let same_directory = same(&self.directory, &self.output_directory);
         let output = tidy(&self.output_directory);
@@ -227,7 +245,7 @@ impl Rotate {
                     steps.rename(from, output.join(format!("{old_name}.{ending}")))?;
                 }
             }
-            steps.make(&self.public(old_name), old_text)?;
+            steps.make(&self.public(old_name), old_text, *owner)?;
         }
         if same_directory && self.new_name.is_none() {
             // Only the public file is replaced: the secret one has been renamed, or wasn't there.
@@ -236,7 +254,13 @@ impl Rotate {
                 return Err(Failure::new(format!("{}: is in the way; nothing was changed", escape::path(&secret)))
                     .hint("It has another key. Give another directory for the new pair with -o."));
             }
-            return Ok(new.replace_full_pair(output, new_name)?.1);
+            let (public_file, secret_file) = new.replace_full_pair(output, new_name)?;
+            // The old public file already has this owner: this can't fail now, and must not, for the pair is in place.
+            let _ = fs::set_permissions(&public_file, Permissions::from_mode(0o644));
+            if let Some((user, group)) = *owner {
+                let _ = chown(&public_file, Some(user), Some(group));
+            }
+            return Ok(secret_file);
         }
         let (public_file, secret_file) = new.save_full_pair(output, new_name).map_err(|error| match error {
             Error::Exists { path } => {
@@ -248,11 +272,11 @@ impl Rotate {
         steps.made.extend([public_file, secret_file.clone()]);
         if self.new_name.is_some() {
             if !same_directory {
-                steps.make(&self.public(new_name), &new_text)?;
+                steps.make(&self.public(new_name), &new_text, *owner)?;
             }
-            file::replace(&self.public(old_name), old_text.as_bytes(), 0o644)?;
+            file::replace_owned(&self.public(old_name), old_text.as_bytes(), 0o644, *owner)?;
         } else {
-            file::replace(&self.public(new_name), new_text.as_bytes(), 0o644)?;
+            file::replace_owned(&self.public(new_name), new_text.as_bytes(), 0o644, *owner)?;
         }
         Ok(secret_file)
     }
@@ -284,9 +308,9 @@ impl Rotate {
 }
 
 impl Steps {
-    fn make(&mut self, path: &Path, text: &str) -> Result<(), Failure> {
+    fn make(&mut self, path: &Path, text: &str, owner: Option<Owner>) -> Result<(), Failure> {
         require_free(path)?;
-        file::replace(path, text.as_bytes(), 0o644)?;
+        file::create(path, text.as_bytes(), 0o644, owner)?;
         self.made.push(path.to_owned());
         Ok(())
     }

@@ -32,7 +32,7 @@ impl Validity {
             Some(text) => text
                 .parse::<Timestamp>()
                 .map(Some)
-                .map_err(|_| format!("{name} is no RFC 3339 time, such as 2026-01-31T00:00:00Z")),
+                .map_err(|_| format!("{name} is not an RFC 3339 time, such as 2026-01-31T00:00:00Z")),
         };
         let (not_before, not_after) = (time(NOT_BEFORE)?, time(NOT_AFTER)?);
         if not_before.zip(not_after).is_some_and(|(from, until)| from > until) {

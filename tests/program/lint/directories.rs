@@ -13,6 +13,8 @@ fn names_that_are_not_read_are_warned_about() {
     files.write("clients/carol.pub", read("alice.key"), 0o644);
     files.write("clients/dora", read("alice.key"), 0o644);
     files.write("clients/more/erna.key", read("alice.key"), 0o644);
+    // Where `revoke` puts them.
+    files.write("clients/revoked/fred.key", read("alice.key"), 0o644);
     let expected = [
         "clients/.bob.key hidden?",
         "clients/carol.pub other-name?",

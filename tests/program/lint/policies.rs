@@ -59,3 +59,45 @@ fn clear_passwords_that_others_can_read_are_errors() {
     files.chmod("policy.toml", 0o600);
     assert_eq!(crate::run::run(files.path(), &["lint", "policy.toml"]).code, 0);
 }
+
+#[test]
+fn a_directory_that_others_may_change_is_an_error_for_a_policy() {
+    let files = Files::new();
+    files.write("etc/policy.toml", "[domain.\"*\"]\nnull = \"deny\"\n", 0o644);
+    files.chmod("etc", 0o777);
+    assert_eq!(files.codes(&["etc/policy.toml"], 1), ["etc loose-mode"]);
+    files.chmod("etc", 0o755);
+    assert!(files.codes(&["etc/policy.toml"], 0).is_empty());
+}
+
+#[test]
+fn null_in_unnamed_domains_is_warned_about() {
+    let files = Files::new();
+    let deny = "null = \"deny\"\n";
+    for (policy, is_open) in [
+        (String::new(), true),
+        (format!("[domain.lab]\n{deny}"), true),
+        (format!("[addresses]\nallow = [\"10.0.0.0/8\"]\n[domain.lab]\n{deny}"), true),
+        (format!("[domain.\"*\"]\n{deny}"), false),
+    ] {
+        files.write("policy.toml", &policy, 0o644);
+        let found = files.lint(&["policy.toml"], 0);
+        let codes: Vec<_> = found.iter().map(super::Found::shown).collect();
+        assert_eq!(codes, if is_open { &["policy.toml null-open?"][..] } else { &[] }, "{policy}");
+        assert!(found.iter().all(|problem| problem.text.ends_with("add null = \"deny\" to [domain.\"*\"]")));
+    }
+}
+
+/// A FIFO without a writer: opening it to read would wait for ever.
+#[test]
+fn a_fifo_is_not_read() {
+    let files = Files::new();
+    let fifo = files.path().join("policy.toml");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let run = std::process::Command::new("timeout")
+        .args(["20".as_ref(), crate::run::program().as_os_str(), "lint".as_ref(), fifo.as_os_str()])
+        .output()
+        .unwrap();
+    assert_eq!(run.status.code(), Some(1), "{run:?}");
+    assert!(String::from_utf8_lossy(&run.stdout).contains("policy.toml: error: "), "{run:?}");
+}

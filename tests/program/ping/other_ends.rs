@@ -66,6 +66,45 @@ fn what_accepts_and_never_speaks_is_silent() {
     assert!(report["milliseconds"].as_u64().unwrap() < 3_000, "{report}");
 }
 
+/// One byte after the other: the connection was made, so the end can be reached.
+#[test]
+fn a_slow_greeting_is_no_handshake() {
+    use std::io::Write;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
+    // They end with the test program, or with the client.
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let Ok(mut client) = client else { continue };
+            std::thread::spawn(move || {
+                for byte in [0xFF, 0, 0, 0, 0, 0, 0, 0, 1, 0x7F, 3].into_iter().chain([0; 53]) {
+                    if client.write_all(&[byte]).is_err() {
+                        return;
+                    }
+                    // It is slow: that is what is tested.
+                    std::thread::sleep(std::time::Duration::from_millis(100));
+                }
+            });
+        }
+    });
+    let report = ping(Path::new("."), &[&endpoint, "--null", "--timeout", SHORT], "", 4);
+    assert_causes(&report, &["slow"]);
+}
+
+/// A server of another library than libzmq tells a client that it is put off.
+#[test]
+fn status_300_is_no_refusal() {
+    let mut greeting = vec![0; 64];
+    greeting[..12].copy_from_slice(&[0xFF, 0, 0, 0, 0, 0, 0, 0, 1, 0x7F, 3, 0]);
+    greeting[12..16].copy_from_slice(b"NULL");
+    greeting.extend(b"\x04\x0a\x05ERROR\x03300");
+    let endpoint = listener(greeting.leak(), false);
+    let report = ping(Path::new("."), &null(&endpoint), "", 3);
+    assert_causes(&report, &["put-off"]);
+    assert_eq!(report["code"], 300, "{report}");
+    assert!(report["summary"].as_str().unwrap().contains("put the client off"), "{report}");
+}
+
 #[test]
 fn another_protocol_is_no_handshake() {
     let keys = &Keys::new();

@@ -20,7 +20,7 @@ fn an_endpoint_that_has_no_handshake_is_refused() {
     for (endpoint, says) in [
         ("inproc://a", "no security mechanism"),
         ("5555", "is not an endpoint"),
-        ("udp://127.0.0.1:5555", "only tcp:// and ipc:// can be pinged"),
+        ("udp://127.0.0.1:5555", "only tcp:// and ipc:// have a handshake"),
         ("tcp://127.0.0.1", "has no port"),
         ("tcp://127.0.0.1:0", "the port is not a number from 1 to 65535"),
         ("tcp://127.0.0.1:*", "the port is not a number from 1 to 65535"),

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::problem::Problem;
 use super::{access, policy};
+use crate::directory::REVOKED;
 
 /// A file to be checked.
 pub(super) struct File {
@@ -95,6 +96,9 @@ impl Listed {
         };
         let before = self.files.len();
         for entry in entries {
+            if is_for_revoked(&entry) {
+                continue;
+            }
             match kind_in_directory(&entry) {
                 Ok(kind) => self.files.push(File { path: entry.path(), kind, order, directory_owner: Some(owner) }),
                 Err((code, text)) => self.problems.push(Problem::warning((&entry.path(), order), code, text)),
@@ -127,6 +131,11 @@ fn kind(path: &Path) -> Option<Kind> {
     } else {
         None
     }
+}
+
+/// Where `revoke` and `rotate` put certificates: no server is meant to read it.
+fn is_for_revoked(entry: &DirEntry) -> bool {
+    entry.file_name() == REVOKED && entry.file_type().is_ok_and(|kind| kind.is_dir())
 }
 
 /// A file that is checked, or the code and text of a name that a server doesn't read.

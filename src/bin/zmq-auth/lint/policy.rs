@@ -8,15 +8,39 @@ use zmq_auth::{Error, PolicyFile};
 use super::access;
 use super::paths::File;
 use super::problem::Problem;
+use crate::file;
+
+/// What the library reads of such a file.
+const MAX_FILE: u64 = 16 * 1024 * 1024;
 
 /// All that is wrong with the file itself. What it names is checked apart where the file is good.
 pub(super) fn check(file: &File) -> Vec<Problem> {
     let mut problems: Vec<_> = PolicyFile::problems(&file.path).iter().map(|error| problem(file, error)).collect();
     let Ok(metadata) = fs::metadata(&file.path) else { return problems };
+    if !metadata.is_file() {
+        return problems;
+    }
     // Good enough for a warning: the word stands in a comment at worst.
-    let has_passwords = fs::read(&file.path).is_ok_and(|text| text.windows(15).any(|word| word == b"clear_passwords"));
+    let has_passwords = file::read_regular(&file.path, MAX_FILE)
+        .is_ok_and(|text| text.windows(15).any(|word| word == b"clear_passwords"));
     problems.extend(access::of_file(file, &metadata, has_passwords));
+    problems.extend(access::of_parent(file));
+    if PolicyFile::open(&file.path).is_ok_and(|policy| accepts_null_elsewhere(&policy)) {
+        let text = "NULL clients are accepted in every domain that isn't named with null; add null = \"deny\" to \
+                    [domain.\"*\"]";
+        problems.push(Problem::warning(file.place(), "null-open", text));
+    }
     problems
+}
+
+/// Whether a NULL client is accepted in a domain that the file doesn't name.
+fn accepts_null_elsewhere(policy: &PolicyFile) -> bool {
+    // TOML has no such name: it isn't UTF-8.
+    const NOT_NAMED: &[u8] = b"\xFF";
+    let request = [b"1.0", &b"1"[..], NOT_NAMED, b"127.0.0.1", b"", b"NULL"];
+    // Address rules that refuse this address accept another one.
+    let explanation = policy.authenticator().explain(&request);
+    explanation.is_some_and(|why| why.domain.is_none() && (why.status == Some(200) || why.address_refused))
 }
 
 fn problem(file: &File, error: &Error) -> Problem {

@@ -12,7 +12,7 @@ use crate::escape;
 /// A problem, and what to do about it.
 #[derive(Serialize)]
 pub(super) struct Problem {
-    /// The file or directory. Bytes that are no UTF-8 are U+FFFD.
+    /// The file or directory. Bytes that are not valid UTF-8 are U+FFFD.
     #[serde(serialize_with = "as_text")]
     pub(super) file: PathBuf,
     /// The line, counted from 1; null where none is to blame.

@@ -57,6 +57,9 @@ pub(super) fn what_authenticated_means(mechanism: Mechanism) -> &'static str {
 }
 
 pub(super) fn denied(mechanism: Mechanism, status: u32) -> Vec<Cause> {
+    if status == 300 {
+        return vec![put_off()];
+    }
     let mut causes = Vec::new();
     let address =
         cause("address", "The server's address rules refuse this client's address. Check them on the server.");
@@ -101,6 +104,11 @@ pub(super) fn greeted(mechanism: Mechanism, greeting: &Greeting) -> Option<Cause
             "not-zeromq",
             "The other end speaks another protocol, or one of ZeroMQ before version 3, which has no authentication. Check the \
              port.",
+        )),
+        Greeting::Unfinished => Some(cause(
+            "slow",
+            "The other end's greeting was not complete in time. Try again with a longer --timeout; if that doesn't help, the \
+             process or a proxy before it hangs.",
         )),
         Greeting::Nothing => Some(cause(
             "not-zeromq",

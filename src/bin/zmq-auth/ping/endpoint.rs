@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::reach::{Reach, within};
+use crate::endpoint::{self, Transport};
 use crate::escape;
 use crate::output::Failure;
 
@@ -15,31 +16,16 @@ pub(super) enum Target {
     Ipc(PathBuf),
 }
 
-/// Reads an endpoint to connect to. What libzmq would take as well, but has no handshake, is an error.
+/// Reads an endpoint to connect to.
 pub(super) fn parse(endpoint: &str) -> Result<Target, Failure> {
     let shown = escape::text(endpoint);
     let usage = |problem: &str, hint: &str| Err(Failure::usage(format!("{shown}: {problem}")).hint(hint));
     const EXAMPLES: &str = "Write tcp://HOST:PORT or ipc://PATH.";
-    let Some((transport, address)) = endpoint.split_once("://") else {
-        return usage("is not an endpoint", EXAMPLES);
+    let address = match endpoint::parse(endpoint, EXAMPLES)? {
+        (Transport::Ipc, "*") => return usage("only a server can bind *", "Write ipc:// and the path of its socket."),
+        (Transport::Ipc, path) => return Ok(Target::Ipc(path.into())),
+        (Transport::Tcp, address) => address,
     };
-    match transport {
-        "tcp" => {}
-        "ipc" if address == "*" => {
-            return usage("only a server can bind *", "Write ipc:// and the path of its socket.");
-        }
-        "ipc" if address.is_empty() || address.contains('\0') => return usage("has no path", EXAMPLES),
-        // The longest that a socket address holds.
-        "ipc" if address.len() > 107 => {
-            return usage("the path has more than 107 bytes, the longest that a socket can have", EXAMPLES);
-        }
-        "ipc" => return Ok(Target::Ipc(address.into())),
-        "inproc" => {
-            let problem = "inproc:// has no security mechanism and no handshake, and stays within one process";
-            return usage(problem, "Give the server's tcp:// or ipc:// endpoint.");
-        }
-        _ => return usage("only tcp:// and ipc:// can be pinged", EXAMPLES),
-    }
     // Before a semicolon stands the address to connect from.
     let address = address.rsplit(';').next().unwrap_or_default();
     let Some((host, port)) = address.rsplit_once(':') else { return usage("has no port", EXAMPLES) };

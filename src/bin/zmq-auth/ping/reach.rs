@@ -5,7 +5,8 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -38,6 +39,8 @@ pub(super) enum Greeting {
     OtherProtocol,
     /// Nothing, or the connection was closed.
     Nothing,
+    /// The time was over before all of it had come.
+    Unfinished,
 }
 
 impl Greeting {
@@ -45,6 +48,7 @@ impl Greeting {
         match self {
             Greeting::Mechanism(name) => format!("the server's mechanism is {}", escape::text(name)),
             Greeting::OtherProtocol => "the other end is not a ZeroMQ server".to_owned(),
+            Greeting::Unfinished => "the connection was made, and its greeting was not complete in time".to_owned(),
             Greeting::Nothing => "the other end accepted the connection and sent no greeting".to_owned(),
         }
     }
@@ -68,22 +72,26 @@ impl Reach {
 pub(super) fn probe(target: &Target, end: Instant) -> Reach {
     let target = target.clone();
     let left = move || end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+    let is_connected = Arc::new(AtomicBool::new(false));
+    let connected = is_connected.clone();
     let connect = move || -> io::Result<Greeting> {
         match &target {
             Target::Tcp { addresses, .. } => {
                 let address = addresses.first().ok_or(ErrorKind::AddrNotAvailable)?;
                 let stream = TcpStream::connect_timeout(address, left())?;
-                stream.set_read_timeout(Some(left()))?;
-                Ok(greeting(stream))
+                connected.store(true, Ordering::Relaxed);
+                Ok(greeting(stream, |stream| stream.set_read_timeout(Some(left()))))
             }
             Target::Ipc(path) => {
                 let stream = connect_ipc(path)?;
-                stream.set_read_timeout(Some(left()))?;
-                Ok(greeting(stream))
+                connected.store(true, Ordering::Relaxed);
+                Ok(greeting(stream, |stream| stream.set_read_timeout(Some(left()))))
             }
         }
     };
     match within(end + Duration::from_millis(50), connect) {
+        // Whoever accepts a connection can be reached, however long the rest takes.
+        None if is_connected.load(Ordering::Relaxed) => Reach::Accepts(Greeting::Unfinished),
         None => Reach::NoAnswer,
         Some(Ok(greeting)) => Reach::Accepts(greeting),
         Some(Err(error)) => match error.kind() {
@@ -97,22 +105,31 @@ pub(super) fn probe(target: &Target, end: Instant) -> Reach {
 }
 
 /// The first bytes alone: a whole greeting with another mechanism would make the server hang up, perhaps before its own
-/// mechanism is written.
-fn greeting(mut stream: impl Read + Write) -> Greeting {
+/// mechanism is written. `limit` gives a read the time that is left.
+fn greeting<S: Read + Write>(mut stream: S, limit: impl Fn(&S) -> io::Result<()>) -> Greeting {
     const SIGNATURE_AND_VERSION: [u8; 11] = [0xFF, 0, 0, 0, 0, 0, 0, 0, 1, 0x7F, 3];
     /// Signature, version, and the mechanism in 20 bytes.
     const LENGTH: usize = 10 + 2 + 20;
     let mut bytes = [0; LENGTH];
     let mut length = 0;
     let _ = stream.write_all(&SIGNATURE_AND_VERSION);
-    while length < LENGTH {
+    let mut is_late = false;
+    while length < LENGTH && limit(&stream).is_ok() {
         match stream.read(&mut bytes[length..]) {
-            Ok(0) | Err(_) => break,
+            Ok(0) => break,
+            Err(error) => {
+                is_late = matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+                break;
+            }
             Ok(count) => length += count,
         }
     }
     if length == 0 {
         return Greeting::Nothing;
+    }
+    let is_a_beginning = bytes[0] == 0xFF && (length < 10 || bytes[9] == 0x7F) && (length < 11 || bytes[10] >= 3);
+    if length < LENGTH && is_late && is_a_beginning {
+        return Greeting::Unfinished;
     }
     if length < LENGTH || bytes[0] != 0xFF || bytes[9] != 0x7F || bytes[10] < 3 {
         return Greeting::OtherProtocol;

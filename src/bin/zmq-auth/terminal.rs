@@ -1,0 +1,45 @@
+//! The terminal's echo: as it was, however a prompt for a password ends.
+
+use std::fs::File;
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
+
+use crate::file;
+
+/// What a shell reports for a program that Ctrl-C has ended.
+const INTERRUPTED: i32 = 130;
+
+/// The terminal and its settings before the prompt that is shown now.
+static BEFORE_PROMPT: Mutex<Option<(File, Termios)>> = Mutex::new(None);
+
+/// Shows a prompt that turns the echo off. A signal that ends the program meanwhile turns it on again.
+pub(crate) fn with_echo_restored<T>(prompt: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    // Of a second prompt, the handler is there already.
+    let _ = ctrlc::try_set_handler(|| {
+        restore(&mut before_prompt());
+        file::exit_after_change(INTERRUPTED)
+    });
+    // Where there is no terminal, the prompt fails by itself.
+    let terminal = File::open("/dev/tty").ok();
+    *before_prompt() = terminal.and_then(|terminal| tcgetattr(&terminal).ok().map(|settings| (terminal, settings)));
+    let result = prompt();
+    *before_prompt() = None;
+    // Ctrl-C may come as a key instead of a signal.
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => file::exit_after_change(INTERRUPTED),
+        other => other,
+    }
+}
+
+fn before_prompt() -> MutexGuard<'static, Option<(File, Termios)>> {
+    BEFORE_PROMPT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn restore(before_prompt: &mut Option<(File, Termios)>) {
+    if let Some((terminal, settings)) = before_prompt.take() {
+        // Nothing can be done where the terminal is gone.
+        let _ = tcsetattr(&terminal, SetArg::TCSANOW, &settings);
+    }
+}
