@@ -48,6 +48,7 @@ pub mod performance {}
 pub mod program {}
 
 #[doc = include_str!("harness.md")]
+#[doc = include_str!("../tests/interop/last_run.md")]
 pub mod harness {}
 
 #[macro_use]

@@ -75,7 +75,7 @@ fn null_in_unnamed_domains_is_warned_about() {
     let files = Files::new();
     let deny = "null = \"deny\"\n";
     for (policy, is_open) in [
-        (String::new(), true),
+        ("[revocation]\nchecks = false\n".to_owned(), true),
         (format!("[domain.lab]\n{deny}"), true),
         (format!("[addresses]\nallow = [\"10.0.0.0/8\"]\n[domain.lab]\n{deny}"), true),
         (format!("[domain.\"*\"]\n{deny}"), false),
