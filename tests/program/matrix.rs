@@ -207,6 +207,24 @@ fn a_difference_is_listed_or_an_error_and_one_that_is_gone_too() {
     place.list(&format!("{other_user}{silent}sometimes = true\n"));
     place.json(&only, 0);
 
+    // A server that accepts everybody may be known, but it is seen.
+    let open = Place::new(&[("rust", ""), ("alpha", "accepts-all")]);
+    let entries = [
+        ("request", "server: a request of a refused client"),
+        ("reply", "client: a reply in spite of the refusal"),
+        ("server", "server: handshake succeeded"),
+        ("client", "client: handshake succeeded"),
+    ];
+    let entries = entries.map(|(name, says)| {
+        format!(
+            "[[difference]]\nname = \"{name}\"\nsays = \"{says}\"\nservers = [\"alpha\"]\n\
+             cases = [\"wrong credential\", \"denied address\"]\nreason = \"It was asked to.\"\n"
+        )
+    });
+    open.list(&entries.concat());
+    let text = open.run(&only).ok();
+    assert!(text.contains("alpha            accepted  accepted"), "{text}");
+
     // A list of one's own, in addition.
     let own = place.list(silent).with_file_name("own.toml");
     fs::write(&own, other_user).unwrap();

@@ -113,8 +113,9 @@ const WRONG: &str = "WRONG";
 const UNSUPPORTED: &str = "can't";
 const NOT_RUN: &str = "";
 
-const LEGEND: &str = "ok: as expected; known: as expected but for a known difference; WRONG: not as expected; can't: one end says \
-                      that it can't; empty: not run, because one end doesn't have the role, the mechanism or the ability.";
+const LEGEND: &str = "ok: as expected; known: as expected but for a known difference; accepted, refused: not as expected, by a \
+                      known difference; WRONG: not as expected; can't: one end says that it can't; empty: not run, because \
+                      one end doesn't have the role, the mechanism or the ability.";
 
 impl Report {
     pub(crate) fn is_as_expected(&self) -> bool {
@@ -135,7 +136,7 @@ impl Report {
                     let width = width(column).unwrap_or_default();
                     let color = match cell.as_str() {
                         OK => AnsiColor::Green.on_default(),
-                        KNOWN => AnsiColor::Yellow.on_default(),
+                        KNOWN | "accepted" | "refused" => AnsiColor::Yellow.on_default(),
                         WRONG => AnsiColor::Red.on_default().bold(),
                         _ => Style::new(),
                     };
@@ -357,6 +358,8 @@ impl CellReport {
             _ if !self.is_explained => WRONG,
             "unsupported" => UNSUPPORTED,
             _ if self.differences.is_empty() => OK,
+            // A stack that fails open is to be seen in the table.
+            outcome if outcome != self.expected => outcome,
             _ => KNOWN,
         }
     }
