@@ -13,7 +13,8 @@ Exit codes:
   2  wrong usage, or a password is wanted and there is no terminal to ask at
   3  denied (ping, explain)
   4  no handshake (ping)
-  5  unreachable (ping)";
+  5  unreachable (ping)
+  130  interrupted at a password prompt";
 
 /// How results are written.
 #[derive(clap::Args)]
