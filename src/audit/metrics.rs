@@ -125,7 +125,9 @@ mod keys {
 
     type DomainKeys = [[Key; MECHANISMS.len()]; STATUSES.len()];
 
-    static KNOWN: RwLock<Option<HashMap<Box<[u8]>, &'static DomainKeys>>> = RwLock::new(None);
+    type ByDomain = HashMap<Box<[u8]>, &'static DomainKeys>;
+
+    static KNOWN: RwLock<Option<ByDomain>> = RwLock::new(None);
 
     pub(super) fn count_answer(status: Status, mechanism: &[u8], domain: &[u8]) {
         const METADATA: Metadata<'_> = Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
