@@ -16,8 +16,8 @@ static BEFORE_PROMPT: Mutex<Option<(File, Termios)>> = Mutex::new(None);
 
 /// Shows a prompt that turns the echo off. A signal that ends the program meanwhile turns it on again.
 pub(crate) fn with_echo_restored<T>(prompt: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-    // Of a second prompt, the handler is there already.
-    let _ = ctrlc::try_set_handler(|| {
+    // Of a second prompt, the handler is there already. Signals that were ignored are taken, too: the echo matters more.
+    let _ = ctrlc::set_handler(|| {
         restore(&mut before_prompt());
         file::exit_after_change(INTERRUPTED)
     });
