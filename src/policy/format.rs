@@ -129,14 +129,14 @@ pub(super) struct Domain {
     /// CURVE clients.
     #[cfg_attr(feature = "cli", schemars(with = "Option<Curve>"))]
     pub(super) curve: Option<Spanned<Curve>>,
-    /// Whether GSSAPI clients are accepted, whom Kerberos has authenticated.
-    #[serde(default)]
-    pub(super) gssapi: bool,
+    /// true: accepts GSSAPI clients, whom Kerberos has authenticated. Leave it out otherwise.
+    #[cfg_attr(feature = "cli", schemars(with = "Option<bool>"))]
+    pub(super) gssapi: Option<Spanned<bool>>,
 }
 
 impl Domain {
     pub(super) fn names_a_mechanism(&self) -> bool {
-        self.null.is_some() || self.plain.is_some() || self.curve.is_some() || self.gssapi
+        self.null.is_some() || self.plain.is_some() || self.curve.is_some() || self.gssapi.is_some()
     }
 }
 

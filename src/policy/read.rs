@@ -226,8 +226,18 @@ impl Reader<'_> {
             null: domain.null.map(|text| NullSource::Access(access(text))),
             plain: domain.plain.as_ref().and_then(|plain| self.plain(plain)),
             curve: domain.curve.as_ref().and_then(|curve| self.curve(curve)),
-            gssapi: domain.gssapi.then_some(()),
+            gssapi: domain.gssapi.as_ref().and_then(|accepted| self.gssapi(accepted)),
         }
+    }
+
+    fn gssapi(&mut self, accepted: &Spanned<bool>) -> Option<()> {
+        if !accepted.get_ref() {
+            self.problem(
+                accepted.span(),
+                "gssapi = false refuses nobody: \"*\" decides where the domain names nothing; leave it out",
+            );
+        }
+        accepted.get_ref().then_some(())
     }
 
     fn plain(&mut self, plain: &Spanned<Plain>) -> Option<PlainSource> {

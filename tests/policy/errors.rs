@@ -28,6 +28,7 @@ fn each_problem_has_its_line_and_column() {
         ("[limits]\nmessage_size = 5\n", (2, 16), "must be 4 KiB"),
         ("[domain.\"\"]\nnull = \"deny\"\n", (1, 9), "a ZAP domain has 1 to 255 bytes"),
         ("[domain.lab]\n", (1, 9), "the domain names no mechanism"),
+        ("[domain.lab]\nnull = \"deny\"\ngssapi = false\n[domain.\"*\"]\ngssapi = true\n", (3, 10), "refuses nobody"),
         ("[domain.lab]\nnull = \"maybe\"\n", (2, 8), "expected `allow` or `deny`"),
         ("[domain.lab]\nplain = {}\n", (2, 9), "must name one of file and clear_passwords"),
         ("[domain.lab]\ncurve = {}\n", (2, 9), "must name one of directory, keys and any = true"),

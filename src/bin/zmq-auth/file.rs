@@ -108,12 +108,12 @@ fn put(path: &Path, content: &[u8], mode: u32, owner: Option<Owner>, replaces: b
 pub(crate) fn read_regular(path: &Path, most: u64) -> io::Result<Zeroizing<Vec<u8>>> {
     // Before it is opened: opening a device can have effects.
     if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
+        return Err(io::Error::other("it is not a regular file"));
     }
     let file = fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
-        return Err(io::Error::other("it is no regular file"));
+        return Err(io::Error::other("it is not a regular file"));
     }
     if metadata.len() > most {
         return Err(io::Error::other(format!("it has more than {most} bytes")));

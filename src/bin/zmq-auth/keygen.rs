@@ -98,7 +98,7 @@ impl Keygen {
         let mut all = self.metadata.clone();
         for (place, (name, value)) in self.metadata.iter().enumerate() {
             if name == NOT_BEFORE || name == NOT_AFTER {
-                return Err(Failure::usage(format!("-m {name}=… is no way to give a time"))
+                return Err(Failure::usage(format!("-m {name}=… does not set a time"))
                     .hint(format!("Type --{name} {value:?}.")));
             }
             if self.metadata[..place].iter().any(|(other, _)| other == name) {
