@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ use crate::certificate::{Concerns, KeyInfo};
 use crate::error::{Error, Result};
 use crate::escape::EscapedPath;
 use crate::keys::PublicKey;
-use crate::reload::{ReloadSummary, Stamp, Stamper, StoreProblem, Unread, warn_of_directory};
+use crate::reload::{ReloadSummary, Stamp, Stamper, StoreProblem, Unread, identity, warn_of_directory};
 
 /// The files of one directory, in the order of their names.
 pub(super) struct Files {
@@ -99,7 +98,8 @@ impl Files {
         self.stamper.start();
         self.unread = Unread::Nothing;
         warn_of_directory(directory, false, &mut self.warned_of_mode);
-        let listed_in = identity(directory);
+        let directory_now = || std::fs::metadata(directory).ok().as_ref().map(identity);
+        let listed_in = directory_now();
         let listing = Listing::read(directory, &self.stamper, !self.files.is_empty());
         let list = |source| Error::Io { path: directory.to_owned(), action: "list", source };
         let Listing { names, files: listed, others } = listing.map_err(list)?;
@@ -112,7 +112,7 @@ impl Files {
         pass.summary.read = to_read.len();
         let mut outcomes = read::read(directory, &names, &to_read, &self.stamper);
         // Files that are missing in another directory than the listed one were not removed from that one.
-        if outcomes.iter().any(|outcome| matches!(outcome, ReadResult::Gone)) && identity(directory) != listed_in {
+        if outcomes.iter().any(|outcome| matches!(outcome, ReadResult::Gone)) && directory_now() != listed_in {
             outcomes.iter_mut().for_each(|outcome| outcome.gone_with(directory));
         }
         for (place, outcome) in std::mem::take(&mut pass.to_read).into_iter().zip(outcomes) {
@@ -292,12 +292,6 @@ impl Files {
         }
         Changes::Some(touched.iter().map(|key| (*key, wanted.remove(key))).collect())
     }
-}
-
-/// Tells a directory from another one of the same name; `None` where there is none.
-fn identity(directory: &Path) -> Option<(u64, u64)> {
-    let metadata = std::fs::metadata(directory).ok()?;
-    Some((metadata.dev(), metadata.ino()))
 }
 
 /// What is gathered on the way.

@@ -19,7 +19,7 @@ pub(crate) use report::{ReloadEvent, ReloadObserver};
 #[cfg(feature = "policy")]
 pub(crate) use single_file::FileContent;
 pub(crate) use single_file::{Reading, SingleFile, read_file};
-pub(crate) use stamp::{Stamp, Stamper};
+pub(crate) use stamp::{Identity, Stamp, Stamper, identity};
 pub(crate) use store::{Source, Store, Unread};
 pub(crate) use warnings::warn_of_directory;
 

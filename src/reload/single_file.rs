@@ -1,12 +1,12 @@
 //! What is remembered of a source that is one file: when it has to be read again, and when it may be half-written.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::{ReloadSummary, Stamp, Stamper, Unread, warn_of_directory};
+use super::{Identity, ReloadSummary, Stamp, Stamper, Unread, identity, warn_of_directory};
 use crate::error::{Error, Result};
 use crate::regular_file;
 
@@ -19,8 +19,8 @@ pub(crate) struct SingleFile {
     stamp: Stamp,
     /// It could not be used: to be read again even if it is still the same.
     failed: bool,
-    /// Device and inode.
-    file: Option<(u64, u64)>,
+    /// `None` before the first look, and after one that found no file.
+    file: Option<Identity>,
     pub(crate) unread: Unread,
     warned_of: u32,
     warned_of_directory: u32,
@@ -39,7 +39,8 @@ pub(crate) struct FileContent {
     /// Whether it may replace what is in force. A file without a line feed at its end that was changed a moment ago may
     /// be half of what it is to be.
     pub(crate) may_change: bool,
-    /// It is the very file that was read before, and was written to a moment ago: not replaced by a rename.
+    /// It was written to a moment ago, and has not replaced another by a rename: it is the very file that was read before,
+    /// or there was none.
     #[cfg_attr(not(feature = "policy"), expect(dead_code, reason = "only a policy file looks at it"))]
     pub(crate) is_fresh_in_place: bool,
     /// What others than the owner may do.
@@ -91,7 +92,10 @@ impl SingleFile {
     ) -> Result<ReloadSummary> {
         self.stamper.start();
         let opened = |source| Error::Io { path: path.to_owned(), action: "open", source };
-        let now = self.stamper.stamp(&fs::metadata(path).map_err(opened)?);
+        let before = self.file.take();
+        let now = fs::metadata(path).map_err(opened)?;
+        self.file = Some(identity(&now));
+        let now = self.stamper.stamp(&now);
         if !had_failed && self.stamp.is_still(now) {
             return Ok(ReloadSummary::default());
         }
@@ -105,9 +109,10 @@ impl SingleFile {
             && !bytes.is_empty()
             && !bytes.ends_with(b"\n")
             && self.stamper.is_fresh(&metadata);
-        let file = Some((metadata.dev(), metadata.ino()));
-        let is_fresh_in_place = reading == Reading::Again && self.file == file && self.stamper.is_fresh(&metadata);
-        self.file = file;
+        self.file = Some(identity(&metadata));
+        let is_fresh_in_place = reading == Reading::Again
+            && self.stamper.is_fresh(&metadata)
+            && before.is_none_or(|before| Some(before) == self.file);
         let mode = metadata.permissions().mode() & 0o777;
         let content = FileContent { bytes, may_change: !may_be_half, is_fresh_in_place, mode };
         take(&content, &mut self.unread)?.ok_or_else(|| {

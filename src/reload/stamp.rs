@@ -10,6 +10,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// in steps of up to 2 s.
 const YOUNG: Duration = Duration::from_secs(2);
 
+/// Tells a file or directory from another that had its name before: device, inode and birth, for the number of an inode
+/// that was removed is soon used again.
+pub(crate) type Identity = (u64, u64, Option<SystemTime>);
+
+pub(crate) fn identity(metadata: &Metadata) -> Identity {
+    (metadata.dev(), metadata.ino(), metadata.created().ok())
+}
+
 /// A file's state by its stat, or nothing that could be relied on. 8 bytes, for there is one for each file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Stamp(Option<NonZeroU64>);

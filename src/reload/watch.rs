@@ -151,8 +151,7 @@ struct WatchThread<W> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct DirectoryState {
-    /// Device, inode and birth: the number of an inode that was removed is soon used again.
-    identity: (u64, u64, Option<SystemTime>),
+    identity: Identity,
     /// Changes whenever a name in it does.
     changed: (i64, i64),
 }
@@ -160,8 +159,7 @@ struct DirectoryState {
 impl DirectoryState {
     fn at(directory: &Path) -> Option<Self> {
         let metadata = fs::metadata(directory).ok().filter(fs::Metadata::is_dir)?;
-        let identity = (metadata.dev(), metadata.ino(), metadata.created().ok());
-        Some(DirectoryState { identity, changed: (metadata.ctime(), metadata.ctime_nsec()) })
+        Some(DirectoryState { identity: identity(&metadata), changed: (metadata.ctime(), metadata.ctime_nsec()) })
     }
 }
 
@@ -232,9 +230,9 @@ impl<W: Watched> WatchThread<W> {
     /// Watches the directory of that name that is there now.
     fn check_directory(&mut self) {
         let now = DirectoryState::at(&self.directory);
-        let identity = |seen: Option<DirectoryState>| seen.map(|seen| seen.identity);
+        let which = |seen: Option<DirectoryState>| seen.map(|seen| seen.identity);
         let lost = self.signal.state.lost.swap(false, Ordering::AcqRel);
-        if !lost && self.watcher.is_some() && identity(now) == identity(self.seen) {
+        if !lost && self.watcher.is_some() && which(now) == which(self.seen) {
             self.seen = now;
             return;
         }

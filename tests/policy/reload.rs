@@ -42,8 +42,13 @@ fn a_bad_file_changes_nothing_and_is_reported() {
     fs::remove_file(fixture.path("policy.toml")).unwrap();
     assert!(policy.reload().is_err());
     is_as_it_was();
+    // Where there was none, nothing tells a file that is whole from one that is still being written.
     fixture.write("[domain.lab]\nnull = \"allow\"\n");
-    assert_eq!(policy.reload().unwrap().changed, 1);
+    assert!(policy.reload().unwrap_err().to_string().contains("half of it?"));
+    is_as_it_was();
+    let mut summary = None;
+    wait_until("it is taken", || policy.reload().is_ok_and(|found| summary.replace(found).is_none()));
+    assert_eq!(summary.unwrap().changed, 1);
     assert_eq!(
         (null(auth, "lab", "127.0.0.1"), curve(auth, "lab", &alice), null(auth, "x", "192.0.2.1")),
         (200, 400, 200)
