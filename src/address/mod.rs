@@ -2,14 +2,52 @@
 
 mod rules;
 
+use std::borrow::Cow;
+use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::Deref;
 
 pub use rules::IpcRule;
 pub(crate) use rules::{AddressList, AddressRefusal, AddressRules, Side, canonical, parse_rules};
 #[cfg(feature = "policy")]
 pub(crate) use rules::{IpList, parse_rule};
 
-/// The address frame of a request, as libzmq writes it.
+/// The address frame of a request. It is parsed when somebody first asks what it says, and not again.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct AddressFrame<'a> {
+    bytes: Cow<'a, [u8]>,
+    parsed: Cell<Option<PeerAddress>>,
+}
+
+impl AddressFrame<'_> {
+    pub(crate) fn peer(&self) -> PeerAddress {
+        self.parsed.get().unwrap_or_else(|| {
+            let peer = PeerAddress::parse(&self.bytes);
+            self.parsed.set(Some(peer));
+            peer
+        })
+    }
+
+    pub(crate) fn into_owned(self) -> AddressFrame<'static> {
+        AddressFrame { bytes: Cow::Owned(self.bytes.into_owned()), parsed: self.parsed }
+    }
+}
+
+impl<'a> From<&'a [u8]> for AddressFrame<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        AddressFrame { bytes: Cow::Borrowed(bytes), parsed: Cell::default() }
+    }
+}
+
+impl Deref for AddressFrame<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// What an address frame says, as libzmq writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PeerAddress {
     /// An IP address without port or zone; an IPv4-mapped one is its IPv4 address.
@@ -97,8 +135,8 @@ impl Origin {
         }
     }
 
-    pub(crate) fn of(address: &[u8], prefix: Ipv6Prefix) -> Self {
-        match PeerAddress::parse(address) {
+    pub(crate) fn of(address: &AddressFrame<'_>, prefix: Ipv6Prefix) -> Self {
+        match address.peer() {
             PeerAddress::Ip(IpAddr::V6(ip)) => {
                 let host_bits = 128 - prefix as u32;
                 Origin::Ip(Ipv6Addr::from_bits(ip.to_bits() >> host_bits << host_bits).into())

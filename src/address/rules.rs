@@ -8,7 +8,7 @@ use foldhash::fast::RandomState;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use prefix_trie::{Prefix, PrefixSet};
 
-use super::{IpcCredentials, PeerAddress};
+use super::{AddressFrame, IpcCredentials, PeerAddress};
 use crate::error::{Error, Result};
 use crate::in_place::fits_in_place;
 
@@ -104,11 +104,11 @@ impl AddressRules {
         }
     }
 
-    pub(crate) fn check(&self, address: &[u8]) -> Result<(), AddressRefusal> {
+    pub(crate) fn check(&self, address: &AddressFrame<'_>) -> Result<(), AddressRefusal> {
         if self.allow.is_empty() && self.deny.is_empty() {
             return Ok(());
         }
-        let address = PeerAddress::parse(address);
+        let address = address.peer();
         if address == PeerAddress::Other {
             return Err(AddressRefusal::Unreadable);
         }
@@ -124,8 +124,8 @@ impl AddressRules {
 
 impl AddressRules {
     /// The rule that decides about an address, in words; `None` where there is none.
-    pub(crate) fn explain(&self, address: &[u8]) -> Option<String> {
-        let address = PeerAddress::parse(address);
+    pub(crate) fn explain(&self, address: &AddressFrame<'_>) -> Option<String> {
+        let address = address.peer();
         if let Some(rule) = self.deny.covering(address) {
             return Some(format!("deny {rule}"));
         }

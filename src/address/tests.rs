@@ -111,11 +111,11 @@ fn bits_behind_the_prefix_do_not_count() {
 
 #[test]
 fn a_client_that_owns_a_subnet_is_one_origin() {
-    let site = |address: &str| Origin::of(address.as_bytes(), Ipv6Prefix::Site);
+    let site = |address: &str| Origin::of(&address.as_bytes().into(), Ipv6Prefix::Site);
     assert_eq!(site("2001:db8::1"), site("2001:db8::ffff:1"));
     assert_eq!(site("2001:db8::1"), site("2001:db8:0:1::1"));
     assert_ne!(site("2001:db8::1"), site("2001:db8:1::1"));
-    let subnet = |address: &str| Origin::of(address.as_bytes(), Ipv6Prefix::Subnet);
+    let subnet = |address: &str| Origin::of(&address.as_bytes().into(), Ipv6Prefix::Subnet);
     assert_eq!(subnet("2001:db8::1"), subnet("2001:db8::ffff:1"));
     assert_ne!(subnet("2001:db8::1"), subnet("2001:db8:0:1::1"));
     assert_eq!(subnet("::ffff:10.0.0.7"), subnet("10.0.0.7"));

@@ -121,7 +121,7 @@ mod tests {
     const NOTHING_LEFT_OUT: Option<LeftOut> = Some(LeftOut { here: 0, elsewhere: 0 });
 
     fn origin_of(address: &[u8]) -> Origin {
-        Origin::of(address, Ipv6Prefix::Site)
+        Origin::of(&address.into(), Ipv6Prefix::Site)
     }
 
     #[test]

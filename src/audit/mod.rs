@@ -12,7 +12,7 @@ use std::time::{Instant, SystemTime};
 pub use counters::Counters;
 pub use events::{Event, EventKind, Events};
 
-use crate::address::{Ipv6Prefix, Origin};
+use crate::address::{AddressFrame, Ipv6Prefix, Origin};
 use crate::escape::Escaped;
 use crate::reason::Reason;
 use crate::zap::{Client, Identity, Reply, Status};
@@ -58,7 +58,7 @@ impl Audit {
         const WHAT: &str = "a ZAP request without envelope or request id";
         self.counters.dropped();
         if log_enabled!(Warn)
-            && let Some(left_out) = admit(&self.refused_limiter, b"")
+            && let Some(left_out) = admit(&self.refused_limiter, &AddressFrame::default())
         {
             log_warn!("dropped {WHAT}{left_out}");
         }
@@ -114,7 +114,7 @@ impl Audit {
     }
 }
 
-fn admit(limiter: &Mutex<LogLimiter>, address: &[u8]) -> Option<LeftOut> {
+fn admit(limiter: &Mutex<LogLimiter>, address: &AddressFrame<'_>) -> Option<LeftOut> {
     lock(limiter).admit(Origin::of(address, Ipv6Prefix::Site), Instant::now())
 }
 

@@ -48,7 +48,7 @@ impl Policy {
     }
 
     fn look_up(&self, request: &Request<'_>, limit: Limit, attempt: &mut Option<Box<Attempt>>) -> Lookup {
-        if let Err(refusal) = self.addresses.check(request.address) {
+        if let Err(refusal) = self.addresses.check(&request.address) {
             return Lookup::Refuse(Reason::Address(refusal));
         }
         if let Some(failure_limiter) = &self.failure_limiter {

@@ -96,8 +96,8 @@ impl Authenticator {
 
     fn find_rules(&self, request: &Request<'_>, explanation: &mut Explanation) {
         let policy = self.read();
-        explanation.address_rule = policy.addresses.explain(request.address);
-        explanation.address_refused = policy.addresses.check(request.address).is_err();
+        explanation.address_rule = policy.addresses.explain(&request.address);
+        explanation.address_refused = policy.addresses.check(&request.address).is_err();
         explanation.request = format!("{} in domain \"{}\"", Escaped(request.mechanism), Escaped(request.domain));
         let domains = &policy.domains;
         match &request.credentials {

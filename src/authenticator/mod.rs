@@ -133,8 +133,9 @@ impl Authenticator {
             return None;
         };
         let mut reply = Reply::new();
+        let outcome = self.decide(&parsed.request, &mut reply);
         let client = parsed.request.as_ref().map_or_else(|_| Client::unknown(), Client::of);
-        match self.decide(&parsed.request, &mut reply) {
+        match outcome {
             Outcome::Decided(reason, attempt) => self.finalize(&client, reason, &mut reply, attempt),
             Outcome::Ask(call, attempt) => {
                 reply = self.finalize_call(&client, call.run(&self.claim(&client, Instant::now())), attempt)

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::address::{IpcCredentials, PeerAddress};
+use crate::address::{AddressFrame, IpcCredentials, PeerAddress};
 use crate::zap::Request;
 
 /// The client that a callback decides about: where it comes from, and which door it knocks at.
@@ -21,18 +21,20 @@ use crate::zap::Request;
 pub struct Peer {
     domain: String,
     address: String,
+    parsed: PeerAddress,
 }
 
 impl Peer {
     /// `None` when the domain or the address isn't UTF-8: no callback is asked about such a request.
     pub(crate) fn of(request: &Request<'_>) -> Option<Self> {
-        Peer::new(request.domain, request.address)
+        Peer::new(request.domain, &request.address)
     }
 
-    fn new(domain: &[u8], address: &[u8]) -> Option<Self> {
+    fn new(domain: &[u8], address: &AddressFrame<'_>) -> Option<Self> {
         Some(Peer {
             domain: str::from_utf8(domain).ok()?.to_owned(),
             address: str::from_utf8(address).ok()?.to_owned(),
+            parsed: address.peer(),
         })
     }
 
@@ -49,7 +51,7 @@ impl Peer {
 
     /// The client's IP, without zone and with IPv4-mapped addresses as IPv4; `None` for an ipc client.
     pub fn ip(&self) -> Option<IpAddr> {
-        match PeerAddress::parse(self.address.as_bytes()) {
+        match self.parsed {
             PeerAddress::Ip(ip) => Some(ip),
             PeerAddress::Ipc(_) | PeerAddress::Other => None,
         }
@@ -57,7 +59,7 @@ impl Peer {
 
     /// The client's process as the kernel told it; `None` for anything but an ipc client.
     pub fn ipc(&self) -> Option<IpcCredentials> {
-        match PeerAddress::parse(self.address.as_bytes()) {
+        match self.parsed {
             PeerAddress::Ipc(credentials) => Some(credentials),
             PeerAddress::Ip(_) | PeerAddress::Other => None,
         }
@@ -68,16 +70,20 @@ impl Peer {
 mod tests {
     use super::*;
 
+    fn peer_of(domain: &[u8], address: &[u8]) -> Option<Peer> {
+        Peer::new(domain, &address.into())
+    }
+
     #[test]
     fn what_a_callback_is_told() {
-        let peer = Peer::new(b"lab", b"::ffff:10.0.0.7").unwrap();
+        let peer = peer_of(b"lab", b"::ffff:10.0.0.7").unwrap();
         assert_eq!((peer.domain(), peer.address()), ("lab", "::ffff:10.0.0.7"));
         assert_eq!((peer.ip(), peer.ipc()), (Some(IpAddr::from([10, 0, 0, 7])), None));
-        let peer = Peer::new(b"", b"localhost:1000:27:4711").unwrap();
+        let peer = peer_of(b"", b"localhost:1000:27:4711").unwrap();
         assert_eq!((peer.domain(), peer.address()), ("", "localhost:1000:27:4711"));
         assert_eq!((peer.ip(), peer.ipc()), (None, Some(IpcCredentials { uid: 1000, gid: 27, pid: 4711 })));
-        let peer = Peer::new(b"", b"").unwrap();
+        let peer = peer_of(b"", b"").unwrap();
         assert_eq!((peer.ip(), peer.ipc()), (None, None));
-        assert!(Peer::new(b"\xff", b"").is_none() && Peer::new(b"", b"\xff").is_none());
+        assert!(peer_of(b"\xff", b"").is_none() && peer_of(b"", b"\xff").is_none());
     }
 }

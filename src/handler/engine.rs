@@ -83,8 +83,9 @@ impl<E> Engine<E> {
             self.authenticator.audit().dropped();
             return Action::Drop;
         };
+        let outcome = self.authenticator.decide(&parsed.request, &mut self.reply);
         let client = parsed.request.as_ref().map_or_else(|_| Client::unknown(), Client::of);
-        match self.authenticator.decide(&parsed.request, &mut self.reply) {
+        match outcome {
             Outcome::Decided(reason, attempt) => {
                 self.authenticator.finalize(&client, reason, &mut self.reply, attempt);
                 Action::SendReply

@@ -149,7 +149,7 @@ mod tests {
             let claim = Claim {
                 policy: PolicyId(1),
                 domain: Arc::from(domain.as_bytes()),
-                origin: Origin::of(address.as_bytes(), Ipv6Prefix::Subnet),
+                origin: Origin::of(&address.as_bytes().into(), Ipv6Prefix::Subnet),
                 deadline: self.now + DEADLINE,
             };
             NewCall { id: CallId(self.next), call: Call::new(|| Decision::refusal(Reason::CallbackDenied)), claim }

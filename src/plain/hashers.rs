@@ -150,7 +150,7 @@ mod tests {
     const WAIT: Duration = Duration::from_secs(10);
 
     fn claim(policy: usize, deadline: Duration) -> Claim {
-        let origin = Origin::of(b"10.0.0.7", crate::address::Ipv6Prefix::Subnet);
+        let origin = Origin::of(&b"10.0.0.7"[..].into(), crate::address::Ipv6Prefix::Subnet);
         Claim { policy: PolicyId(policy), domain: Arc::from(&b"d"[..]), origin, deadline: Instant::now() + deadline }
     }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::{Credentials, Request};
+use crate::address::AddressFrame;
 use crate::escape::Escaped;
 use crate::keys::PublicKey;
 
@@ -12,7 +13,7 @@ use crate::keys::PublicKey;
 pub(crate) struct Client<'a> {
     pub(crate) mechanism: Cow<'a, [u8]>,
     pub(crate) domain: Cow<'a, [u8]>,
-    pub(crate) address: Cow<'a, [u8]>,
+    pub(crate) address: AddressFrame<'a>,
     pub(crate) identity: Identity<'a>,
 }
 
@@ -30,7 +31,7 @@ impl<'a> Client<'a> {
         Client {
             mechanism: Cow::Borrowed(request.mechanism),
             domain: Cow::Borrowed(request.domain),
-            address: Cow::Borrowed(request.address),
+            address: request.address.clone(),
             identity: match &request.credentials {
                 Credentials::Null | Credentials::Unknown => Identity::Nobody,
                 Credentials::Plain { username, .. } => Identity::User(Cow::Borrowed(username)),
@@ -43,7 +44,12 @@ impl<'a> Client<'a> {
     /// The client of a request whose frames can't be told apart.
     pub(crate) fn unknown() -> Self {
         let nothing = Cow::Borrowed(&[][..]);
-        Client { mechanism: nothing.clone(), domain: nothing.clone(), address: nothing, identity: Identity::Nobody }
+        Client {
+            mechanism: nothing.clone(),
+            domain: nothing,
+            address: AddressFrame::default(),
+            identity: Identity::Nobody,
+        }
     }
 
     pub(crate) fn into_owned(self) -> Client<'static> {
@@ -51,7 +57,7 @@ impl<'a> Client<'a> {
         Client {
             mechanism: own(self.mechanism),
             domain: own(self.domain),
-            address: own(self.address),
+            address: self.address.into_owned(),
             identity: match self.identity {
                 Identity::Nobody => Identity::Nobody,
                 Identity::User(name) => Identity::User(own(name)),

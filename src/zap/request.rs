@@ -1,6 +1,7 @@
 //! The request. A `Credentials` exists only if its frames were right, so nothing behind this file checks lengths again.
 
 use super::VERSION;
+use crate::address::AddressFrame;
 use crate::keys::PublicKey;
 
 /// What a request's frames turned out to be.
@@ -16,7 +17,7 @@ pub(crate) struct Parsed<'a, B> {
 #[derive(Debug)]
 pub(crate) struct Request<'a> {
     pub(crate) domain: &'a [u8],
-    pub(crate) address: &'a [u8],
+    pub(crate) address: AddressFrame<'a>,
     pub(crate) mechanism: &'a [u8],
     pub(crate) credentials: Credentials<'a>,
 }
@@ -77,7 +78,7 @@ impl<'a> Request<'a> {
         let mechanism = mechanism.as_ref();
         Ok(Request {
             domain: domain.as_ref(),
-            address: address.as_ref(),
+            address: address.as_ref().into(),
             mechanism,
             credentials: Credentials::new(mechanism, credentials)?,
         })

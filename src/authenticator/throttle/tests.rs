@@ -2,6 +2,8 @@ use super::*;
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use crate::address::AddressFrame;
+
 const WINDOW: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_secs(300);
 
@@ -14,7 +16,8 @@ fn limiter(failures: u32) -> (Arc<FailureLimiter>, Instant) {
 fn client(address: &str, user: &str) -> Client<'static> {
     let own = |text: &str| Cow::Owned(text.as_bytes().to_vec());
     let identity = Identity::User(own(user));
-    Client { mechanism: own("PLAIN"), domain: own("d"), address: own(address), identity }
+    let address = AddressFrame::from(address.as_bytes()).into_owned();
+    Client { mechanism: own("PLAIN"), domain: own("d"), address, identity }
 }
 
 /// Tries once; whether the attempt was admitted.
