@@ -39,12 +39,13 @@ impl AsyncCalls {
         Ok(())
     }
 
-    /// Begins those that waited and may begin now.
-    pub(super) fn run_waiting(&mut self, at_once: usize) {
+    /// Begins a call that waited and may begin now. Returns whether there was one.
+    pub(super) fn run_next(&mut self, at_once: usize) -> bool {
         self.at_once = at_once;
-        while let Some(call) = self.schedule.next(at_once, Instant::now()) {
-            self.spawn(call);
-        }
+        let next = self.schedule.next(at_once, Instant::now());
+        let found = next.is_some();
+        next.into_iter().for_each(|call| self.spawn(call));
+        found
     }
 
     fn spawn(&mut self, call: NewCall) {
