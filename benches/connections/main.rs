@@ -8,7 +8,7 @@
 //! cargo bench -p zmq-auth-benches --bench connections
 //! ```
 //!
-//! Takes about ten minutes, and more the first time: it builds the contestants that need a build of their own. Without Cargo's `--bench`, as in `cargo test --benches`, it only runs through once, in seconds.
+//! `-- storm` behind it runs the storm alone. Takes about ten minutes, and more the first time: it builds the contestants that need a build of their own. Without Cargo's `--bench`, as in `cargo test --benches`, it only runs through once, in seconds.
 
 mod client;
 mod contestants;
@@ -20,6 +20,7 @@ mod storm;
 mod table;
 
 use anyhow::Result;
+use contestants::Available;
 use server::{KeyFiles, Server};
 use table::Tables;
 use zmq_auth_benches::report;
@@ -57,24 +58,35 @@ fn main() -> Result<()> {
 
     let files = KeyFiles::new()?;
     let (here, missing) = contestants::find();
-    // All of them are there all the time; whose turn it isn't sleeps.
-    let servers = here.iter().map(|contestant| Server::start(contestant, &files)).collect::<Result<Vec<_>>>()?;
-    for server in &servers {
-        client::run(&files, server.endpoint(), Extent { at_once: 1, connections: extents[0].connections.min(50) })?;
+    if !arguments.iter().any(|argument| argument == "storm") {
+        measure_connections(&here, &missing, &files, &extents, repetitions)?;
     }
-    let mut tables = Tables::new(&missing);
+    report::write(storm::measure(&here, &files, &missing, storm_clients, repetitions.min(3))?)
+}
+
+fn measure_connections(
+    here: &[Available],
+    missing: &[String],
+    files: &KeyFiles,
+    extents: &[Extent],
+    repetitions: usize,
+) -> Result<()> {
+    // All of them are there all the time; whose turn it isn't sleeps.
+    let servers = here.iter().map(|contestant| Server::start(contestant, files)).collect::<Result<Vec<_>>>()?;
+    for server in &servers {
+        client::run(files, server.endpoint(), Extent { at_once: 1, connections: extents[0].connections.min(50) })?;
+    }
+    let mut tables = Tables::new(missing);
     for repetition in 0..repetitions {
-        for &extent in &extents {
+        for &extent in extents {
             // Another one begins each time.
             for turn in 0..servers.len() {
                 let server = &servers[(repetition + turn) % servers.len()];
                 let before = server.cpu()?;
-                let timings = client::run(&files, server.endpoint(), extent)?;
+                let timings = client::run(files, server.endpoint(), extent)?;
                 tables.add(extent, server.contestant(), &timings, server.cpu()?.saturating_sub(before));
             }
         }
     }
-    tables.into_sections().into_iter().try_for_each(report::write)?;
-    drop(servers);
-    report::write(storm::measure(&here, &files, &missing, storm_clients, repetitions.min(3))?)
+    tables.into_sections().into_iter().try_for_each(report::write)
 }
