@@ -17,6 +17,10 @@ pub(crate) enum Contestant {
     Floor,
     Thread,
     Tokio,
+    /// As `Thread`, with two I/O threads of libzmq.
+    TwoIoThreads,
+    /// As `Thread`, with four.
+    FourIoThreads,
     /// As `Thread`, on the bundled libzmq that doesn't use the memory of secrets again.
     NotReused,
     /// As `Thread`, on the system's libzmq.
@@ -27,11 +31,13 @@ pub(crate) enum Contestant {
     Omq,
 }
 
-const ALL: [Contestant; 9] = [
+const ALL: [Contestant; 11] = [
     Contestant::NoZap,
     Contestant::Floor,
     Contestant::Thread,
     Contestant::Tokio,
+    Contestant::TwoIoThreads,
+    Contestant::FourIoThreads,
     Contestant::NotReused,
     Contestant::System,
     Contestant::Pyzmq,
@@ -46,12 +52,28 @@ impl Contestant {
             Contestant::Floor => "floor",
             Contestant::Thread => "zmq-auth thread",
             Contestant::Tokio => "zmq-auth tokio",
+            Contestant::TwoIoThreads => "thread, 2 I/O threads",
+            Contestant::FourIoThreads => "thread, 4 I/O threads",
             Contestant::NotReused => "thread, secrets not reused",
             Contestant::System => "thread, system's libzmq",
             Contestant::Pyzmq => "pyzmq",
             Contestant::Czmq => "czmq",
             Contestant::Omq => "omq-tokio",
         }
+    }
+
+    /// How many I/O threads its context has.
+    pub(crate) fn io_threads(self) -> i32 {
+        match self {
+            Contestant::TwoIoThreads => 2,
+            Contestant::FourIoThreads => 4,
+            _ => 1,
+        }
+    }
+
+    /// Whether it is in the reconnect storm, where its server has one processor.
+    pub(crate) fn meets_a_storm(self) -> bool {
+        self != Contestant::NoZap && self.io_threads() == 1
     }
 
     pub(crate) fn named(name: &str) -> Option<Self> {
@@ -96,7 +118,12 @@ pub(crate) fn find() -> (Vec<Available>, Vec<String>) {
 fn program(contestant: Contestant) -> Result<PathBuf> {
     let here = std::env::current_exe()?;
     match contestant {
-        Contestant::NoZap | Contestant::Floor | Contestant::Thread | Contestant::Tokio => Ok(here),
+        Contestant::NoZap
+        | Contestant::Floor
+        | Contestant::Thread
+        | Contestant::Tokio
+        | Contestant::TwoIoThreads
+        | Contestant::FourIoThreads => Ok(here),
         Contestant::Pyzmq => Ok(zmq_auth_benches::python().into()),
         Contestant::Czmq => match czmq::missing() {
             None => Ok(here),

@@ -21,13 +21,18 @@ pub(crate) fn run(contestant: &str, directory: &str) -> Result<()> {
     let certificate = Certificate::load(server_certificate(directory))?;
     let keys = certificate.key_pair().context("a server has a secret key")?;
     let context = zmq::Context::new();
+    context.set_io_threads(contestant.io_threads())?;
     match contestant {
         Contestant::NoZap => echo(&context, keys, ""),
         Contestant::Floor => {
             let _serving = floor::start(&context)?;
             echo(&context, keys, DOMAIN)
         }
-        Contestant::Thread | Contestant::NotReused | Contestant::System => {
+        Contestant::Thread
+        | Contestant::TwoIoThreads
+        | Contestant::FourIoThreads
+        | Contestant::NotReused
+        | Contestant::System => {
             let _running = policy(directory)?.start(&context)?;
             echo(&context, keys, DOMAIN)
         }

@@ -41,7 +41,7 @@ pub(crate) fn measure(
         records: Vec::new(),
     };
     let mut contestants: Vec<_> =
-        contestants.iter().filter(|contestant| contestant.contestant != Contestant::NoZap).collect();
+        contestants.iter().filter(|contestant| contestant.contestant.meets_a_storm()).collect();
     for _ in 0..repetitions {
         contestants.retain(|contestant| {
             let name = contestant.contestant.name();

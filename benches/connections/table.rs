@@ -9,7 +9,7 @@ use super::client::Timings;
 use super::contestants::Contestant;
 
 const HOW: &str = "Connect, one message each way, close, over TCP on one machine, with CURVE. Each server is a process of its own \
-     (one ROUTER socket that echoes, one I/O thread) with a handler that has a directory of 100 keys; `no ZAP` has none, \
+     (one ROUTER socket that echoes, one I/O thread unless it says otherwise) with a handler that has a directory of 100 keys; `no ZAP` has none, \
      `floor` answers 200 to all through raw calls of libzmq, omq-tokio has a callback with a set of keys. The clients are threads of another process with two I/O \
      threads. Processor time is that of all threads of the server's process. Ratios are to the floor.";
 
