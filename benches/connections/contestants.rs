@@ -21,6 +21,8 @@ pub(crate) enum Contestant {
     TwoIoThreads,
     /// As `Thread`, with four.
     FourIoThreads,
+    /// As `Thread`, with the listen backlog that libzmq has by itself.
+    Backlog100,
     /// As `Thread`, on the bundled libzmq that doesn't use the memory of secrets again.
     NotReused,
     /// As `Thread`, on the system's libzmq.
@@ -31,13 +33,14 @@ pub(crate) enum Contestant {
     Omq,
 }
 
-const ALL: [Contestant; 11] = [
+const ALL: [Contestant; 12] = [
     Contestant::NoZap,
     Contestant::Floor,
     Contestant::Thread,
     Contestant::Tokio,
     Contestant::TwoIoThreads,
     Contestant::FourIoThreads,
+    Contestant::Backlog100,
     Contestant::NotReused,
     Contestant::System,
     Contestant::Pyzmq,
@@ -54,6 +57,7 @@ impl Contestant {
             Contestant::Tokio => "zmq-auth tokio",
             Contestant::TwoIoThreads => "thread, 2 I/O threads",
             Contestant::FourIoThreads => "thread, 4 I/O threads",
+            Contestant::Backlog100 => "thread, backlog of 100",
             Contestant::NotReused => "thread, secrets not reused",
             Contestant::System => "thread, system's libzmq",
             Contestant::Pyzmq => "pyzmq",
@@ -69,6 +73,15 @@ impl Contestant {
             Contestant::FourIoThreads => 4,
             _ => 1,
         }
+    }
+
+    pub(crate) fn backlog(self) -> i32 {
+        if self == Contestant::Backlog100 { 100 } else { 1_000 }
+    }
+
+    /// Whether its connections are measured one by one.
+    pub(crate) fn is_in_the_tables(self) -> bool {
+        self != Contestant::Backlog100
     }
 
     /// Whether it is in the reconnect storm, where its server has one processor.
@@ -123,7 +136,8 @@ fn program(contestant: Contestant) -> Result<PathBuf> {
         | Contestant::Thread
         | Contestant::Tokio
         | Contestant::TwoIoThreads
-        | Contestant::FourIoThreads => Ok(here),
+        | Contestant::FourIoThreads
+        | Contestant::Backlog100 => Ok(here),
         Contestant::Pyzmq => Ok(zmq_auth_benches::python().into()),
         Contestant::Czmq => match czmq::missing() {
             None => Ok(here),

@@ -23,23 +23,24 @@ pub(crate) fn run(contestant: &str, directory: &str) -> Result<()> {
     let context = zmq::Context::new();
     context.set_io_threads(contestant.io_threads())?;
     match contestant {
-        Contestant::NoZap => echo(&context, keys, ""),
+        Contestant::NoZap => echo(&context, keys, "", contestant.backlog()),
         Contestant::Floor => {
             let _serving = floor::start(&context)?;
-            echo(&context, keys, DOMAIN)
+            echo(&context, keys, DOMAIN, contestant.backlog())
         }
         Contestant::Thread
         | Contestant::TwoIoThreads
         | Contestant::FourIoThreads
+        | Contestant::Backlog100
         | Contestant::NotReused
         | Contestant::System => {
             let _running = policy(directory)?.start(&context)?;
-            echo(&context, keys, DOMAIN)
+            echo(&context, keys, DOMAIN, contestant.backlog())
         }
         Contestant::Tokio => {
             let runtime = tokio::runtime::Runtime::new()?;
             let _running = runtime.block_on(policy(directory)?.start_async(&context))?;
-            echo(&context, keys, DOMAIN)
+            echo(&context, keys, DOMAIN, contestant.backlog())
         }
         Contestant::Czmq => czmq::serve(keys, &clients(directory)),
         Contestant::Pyzmq | Contestant::Omq => anyhow::bail!("a program of its own"),
@@ -64,7 +65,7 @@ fn policy(directory: &Path) -> Result<Authenticator> {
 }
 
 /// Sends back what comes; without a domain nobody is asked whether to let a client in.
-fn echo(context: &zmq::Context, keys: &KeyPair, domain: &str) -> Result<()> {
+fn echo(context: &zmq::Context, keys: &KeyPair, domain: &str, backlog: i32) -> Result<()> {
     let mut socket = context.socket(zmq::ROUTER)?;
     if domain.is_empty() {
         socket.set_curve_server(true)?;
@@ -73,7 +74,7 @@ fn echo(context: &zmq::Context, keys: &KeyPair, domain: &str) -> Result<()> {
         socket.curve_server(keys, domain)?;
     }
     socket.set_linger(0)?;
-    socket.set_backlog(1_000)?;
+    socket.set_backlog(backlog)?;
     socket.bind(&endpoint())?;
     announce(&socket.get_last_endpoint()?.expect("text"))?;
     loop {
