@@ -1,20 +1,12 @@
-//! Interoperability of this crate with pyzmq, every end a process of its own: `peer/` here, `tests/python/peer.py` there.
+//! Interoperability with other stacks.
 //!
-//! - [`matrix`]: who talks to whom, over what, with which mechanism and keys; both ends must report the same outcome.
-//! - [`clients`]: pyzmq clients of Rust servers, beyond the matrix.
-//! - [`decisions`]: one script of requests put to both policies; `differences.toml` has every difference, with its reason.
-//! - [`stacks`]: every ZeroMQ stack against every other, by `zmq-auth matrix`; its peers are in `peers/`.
-//!
-//! One cell alone: `cargo test --test interop matrix::pyzmq_server::rust_client::curve_with_rust_keys::denied_over_ipc`
+//! - [`stacks`]: every ZeroMQ stack against every other, by `zmq-auth matrix`; the peers, one process each, are in `peers/`.
+//! - [`decisions`]: what only a raw ZAP request can ask, and no client can send. One script of requests (`scenarios.txt`) is put
+//!   to this crate's policy and to pyzmq's; `differences.toml` has every difference, with its reason.
 
 #[path = "../harness/mod.rs"]
 mod harness;
 
-mod child;
-mod clients;
 mod decisions;
-mod differences;
-mod keys;
-mod language;
-mod matrix;
+mod ours;
 mod stacks;

@@ -93,14 +93,18 @@ fn peers_without_mistakes_are_as_expected() {
     let wanted = [
         ("null", "allowed", "accepted"),
         ("null", "denied address", "refused"),
+        ("null", "allowed address", "accepted"),
         ("plain", "allowed", "accepted"),
         ("plain", "wrong credential", "refused"),
         ("plain", "denied address", "refused"),
+        ("plain", "allowed address", "accepted"),
         ("plain", "put off", "unsupported"),
         ("curve", "allowed", "accepted"),
         ("curve", "wrong credential", "refused"),
         ("curve", "denied address", "refused"),
+        ("curve", "allowed address", "accepted"),
         ("curve", "wrong server key", "refused"),
+        ("curve", "added", "accepted"),
         ("curve", "revoked", "refused"),
         ("curve", "put off", "unsupported"),
         ("curve", "keys made by rust", "accepted"),
@@ -112,16 +116,16 @@ fn peers_without_mistakes_are_as_expected() {
         .map(|cell| <(_, _, _)>::from(["mechanism", "case", "outcome"].map(|field| cell[field].as_str().unwrap())))
         .collect();
     assert_eq!(seen, wanted);
-    // 4 pairs without rust, each with 2 cases of PLAIN and 7 of CURVE.
-    assert_eq!(report["left_out"], 36);
+    // 4 pairs without rust, each with a case of NULL, 3 of PLAIN and 9 of CURVE.
+    assert_eq!(report["left_out"], 52);
     // Put off: 5 pairs with rust, of PLAIN and CURVE.
     assert_eq!(report["unsupported"], 10);
 
-    let accepted = cells(&report, "alpha", "rust")[2];
+    let accepted = cells(&report, "alpha", "rust")[3];
     assert_eq!(accepted["server_said"]["user_id"], "alice", "{accepted}");
     assert_eq!(accepted["server_said"]["requests"], 1);
     assert_eq!(accepted["client_said"]["reply"], "world");
-    let refused = cells(&report, "alpha", "rust")[3];
+    let refused = cells(&report, "alpha", "rust")[4];
     assert_eq!(refused["server_said"]["handshakes"][0]["code"], 400, "{refused}");
     assert_eq!(refused["client_said"]["no_reply"], "denied");
 
@@ -156,7 +160,7 @@ fn a_terminal_has_colours_and_a_progress_bar() {
     let options = Options { timeout_ms: Some(60_000), ..Options::default() };
     let text = spawn_with_options(command, options).unwrap().exp_eof().unwrap();
     assert!(text.contains("\x1b[32mok\x1b[0m"), "{text}");
-    assert!(text.contains("/2 "), "of two cells: {text}");
+    assert!(text.contains("/3 "), "of three cells: {text}");
 }
 
 #[test]
@@ -181,6 +185,23 @@ fn a_server_that_accepts_everybody_is_found() {
 }
 
 #[test]
+fn a_server_that_goes_by_old_keys_is_found_and_so_is_one_that_makes_up_a_user() {
+    let place = Place::new(&[("rust", ""), ("alpha", "reloads-nothing"), ("beta", "other-user")]);
+    let unexpected = texts(&place.json(&["--mechanism", "curve,null"], 1), "unexpected");
+    for text in [
+        "alpha server, rust client, curve, added: server: no request",
+        "alpha server, rust client, curve, added: client: no reply (denied)",
+        "alpha server, rust client, curve, revoked: server: a request of a refused client",
+        "alpha server, rust client, curve, revoked: client: a reply in spite of the refusal",
+        "beta server, rust client, null, allowed: server: a user id that nobody has shown",
+        "beta server, rust client, curve, revoked: before the change: server: another user id",
+    ] {
+        assert!(unexpected.contains(&text.to_owned()), "{text}: {unexpected:#?}");
+    }
+    assert!(!unexpected.iter().any(|text| text.starts_with("rust server")), "{unexpected:#?}");
+}
+
+#[test]
 fn a_difference_is_listed_or_an_error_and_one_that_is_gone_too() {
     let place = Place::new(&[("rust", ""), ("alpha", "other-user"), ("beta", "says-nothing")]);
     let only = ["--mechanism", "plain"];
@@ -188,14 +209,14 @@ fn a_difference_is_listed_or_an_error_and_one_that_is_gone_too() {
     let wanted = ["server: another user id", "client: no handshake reported"];
     assert!(unexpected.iter().all(|text| wanted.iter().any(|wanted| text.ends_with(wanted))), "{unexpected:#?}");
 
-    let other_user = "[[difference]]\nname = \"other-user\"\nsays = \"server: another user id\"\nservers = [\"alpha\"]\n\
-                      mechanisms = [\"plain\"]\ncases = [\"allowed\"]\nreason = \"It was asked to.\"\n";
-    let silent = "[[difference]]\nname = \"silent\"\nsays = \"client: no handshake reported\"\nclients = [\"not:rust\"]\n\
-                  cases = [\"allowed\", \"wrong credential\", \"denied address\"]\nreason = \"It was asked to.\"\n";
+    let other_user = "[[difference]]\nname = \"other-user\"\nsays = [\"server: another user id\"]\nservers = [\"alpha\"]\n\
+                      mechanisms = [\"plain\"]\ncases = [\"allowed\", \"allowed address\"]\nreason = \"It was asked to.\"\n";
+    let silent = "[[difference]]\nname = \"silent\"\nsays = [\"client: no handshake reported\"]\nclients = [\"not:rust\"]\n\
+                  cases = [\"allowed\", \"wrong credential\", \"denied address\", \"allowed address\"]\nreason = \"It was asked to.\"\n";
     place.list(&format!("{other_user}{}", silent.replace("not:rust", "beta")));
     let report = place.json(&only, 0);
     assert_eq!(report["known"][0]["name"], "other-user", "{report}");
-    assert_eq!(report["known"][0]["seen"], 3);
+    assert_eq!(report["known"][0]["seen"], 4);
     let cell = cells(&report, "alpha", "rust")[0];
     assert!(cell["known"][0] == "other-user" && cell["is_explained"] == true, "{cell}");
 
@@ -209,19 +230,11 @@ fn a_difference_is_listed_or_an_error_and_one_that_is_gone_too() {
 
     // A server that accepts everybody may be known, but it is seen.
     let open = Place::new(&[("rust", ""), ("alpha", "accepts-all")]);
-    let entries = [
-        ("request", "server: a request of a refused client"),
-        ("reply", "client: a reply in spite of the refusal"),
-        ("server", "server: handshake succeeded"),
-        ("client", "client: handshake succeeded"),
-    ];
-    let entries = entries.map(|(name, says)| {
-        format!(
-            "[[difference]]\nname = \"{name}\"\nsays = \"{says}\"\nservers = [\"alpha\"]\n\
-             cases = [\"wrong credential\", \"denied address\"]\nreason = \"It was asked to.\"\n"
-        )
-    });
-    open.list(&entries.concat());
+    open.list(
+        "[[difference]]\nname = \"open\"\nsays = [\"server: a request of a refused client\", \"client: a reply in spite of \
+         the refusal\", \"server: handshake succeeded\", \"client: handshake succeeded\"]\nservers = [\"alpha\"]\n\
+         cases = [\"wrong credential\", \"denied address\"]\nreason = \"It was asked to.\"\n",
+    );
     let text = open.run(&only).ok();
     assert!(text.contains("alpha            accepted  accepted"), "{text}");
 
@@ -235,7 +248,7 @@ fn a_difference_is_listed_or_an_error_and_one_that_is_gone_too() {
 #[test]
 fn a_list_that_makes_no_sense_is_an_error() {
     let place = Place::new(&[("rust", "")]);
-    let entry = "[[difference]]\nname = \"one\"\nsays = \"client: an error\"\nreason = \"It is so.\"\n";
+    let entry = "[[difference]]\nname = \"one\"\nsays = [\"client: an error\"]\nreason = \"It is so.\"\n";
     for (text, error) in [
         (entry.replace("It is so.", " "), "needs what it says, and a reason"),
         (format!("{entry}servers = [\"alfa\"]\n"), "there is no peer \"alfa\""),

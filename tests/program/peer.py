@@ -11,7 +11,9 @@ import socket
 import sys
 import threading
 
-MISTAKES = ["accepts-all", "says-nothing", "other-user", "garbage", "dies", "no-reload", "readable-secrets"]
+MISTAKES = [
+    "accepts-all", "says-nothing", "other-user", "garbage", "dies", "no-reload", "reloads-nothing", "readable-secrets",
+]
 
 
 def say(event, **fields):
@@ -40,7 +42,7 @@ def server(case, lines, mistake):
         elif mistake == "no-reload":
             say("unsupported", why="it reads its keys once")
         else:
-            keys = accepted_keys(case)
+            keys = keys if mistake == "reloads-nothing" else accepted_keys(case)
             say("reloaded")
 
 
@@ -59,7 +61,7 @@ def answer(client, case, keys, mistake):
     if case["mechanism"] == "curve" and shown["server"] != public_key(case["own"]):
         return
     user = {"null": "", "plain": shown.get("user"), "curve": shown.get("key")}[case["mechanism"]]
-    accepted = "127.0.0.1" not in case.get("deny", []) and {
+    accepted = "127.0.0.1" not in case.get("deny", []) and "127.0.0.1" in case.get("allow", ["127.0.0.1"]) and {
         "null": True,
         "plain": shown.get("password") == case.get("users", {}).get(user),
         "curve": user in keys,

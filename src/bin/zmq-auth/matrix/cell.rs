@@ -7,12 +7,19 @@ pub(crate) enum Case {
     Allowed,
     WrongCredential,
     DeniedAddress,
+    /// The server has a list of addresses that it accepts.
+    AllowedAddress,
     WrongServerKey,
+    /// The client's key is added while the server runs.
+    Added,
+    /// It is removed while the server runs.
     Revoked,
     /// The server answers 300.
     PutOff,
     Ipc,
     IpcWrongCredential,
+    /// The server has a list of addresses that it accepts, and no ipc client can be in it.
+    IpcNotAllowed,
     /// All certificates were made by this peer.
     KeysBy(usize),
 }
@@ -31,18 +38,25 @@ impl Cell {
             Case::Allowed => "allowed".to_owned(),
             Case::WrongCredential => "wrong credential".to_owned(),
             Case::DeniedAddress => "denied address".to_owned(),
+            Case::AllowedAddress => "allowed address".to_owned(),
             Case::WrongServerKey => "wrong server key".to_owned(),
+            Case::Added => "added".to_owned(),
             Case::Revoked => "revoked".to_owned(),
             Case::PutOff => "put off".to_owned(),
             Case::Ipc => "ipc".to_owned(),
             Case::IpcWrongCredential => "ipc, wrong credential".to_owned(),
+            Case::IpcNotAllowed => "ipc, not allowed".to_owned(),
             Case::KeysBy(maker) => format!("keys made by {}", peers[maker].name),
         }
     }
 
-    /// Whether the client is to be accepted.
+    /// Whether the client is to be accepted, in the end.
     pub(crate) fn is_accepted(&self) -> bool {
-        matches!(self.case, Case::Allowed | Case::Ipc | Case::KeysBy(_))
+        matches!(self.case, Case::Allowed | Case::AllowedAddress | Case::Added | Case::Ipc | Case::KeysBy(_))
+    }
+
+    pub(crate) fn is_over_ipc(&self) -> bool {
+        matches!(self.case, Case::Ipc | Case::IpcWrongCredential | Case::IpcNotAllowed)
     }
 
     /// Whether it is run for every pair of a server and a client.
@@ -67,12 +81,13 @@ impl Cell {
             && match self.case {
                 Case::Allowed => true,
                 Case::WrongCredential => mechanism != Mechanism::Null,
-                Case::DeniedAddress => server.can(Ability::AddressRules),
+                Case::DeniedAddress | Case::AllowedAddress => server.can(Ability::AddressRules),
                 Case::WrongServerKey => mechanism == Mechanism::Curve,
-                Case::Revoked => mechanism == Mechanism::Curve && server.can(Ability::Reload),
+                Case::Added | Case::Revoked => mechanism == Mechanism::Curve && server.can(Ability::Reload),
                 Case::PutOff => mechanism != Mechanism::Null && server.can(Ability::PutOff),
                 Case::Ipc => both(Ability::Ipc),
                 Case::IpcWrongCredential => mechanism != Mechanism::Null && both(Ability::Ipc),
+                Case::IpcNotAllowed => both(Ability::Ipc) && server.can(Ability::AddressRules),
                 Case::KeysBy(_) => mechanism == Mechanism::Curve,
             }
     }
@@ -90,11 +105,14 @@ pub(crate) fn list(
         Case::Allowed,
         Case::WrongCredential,
         Case::DeniedAddress,
+        Case::AllowedAddress,
         Case::WrongServerKey,
+        Case::Added,
         Case::Revoked,
         Case::PutOff,
         Case::Ipc,
         Case::IpcWrongCredential,
+        Case::IpcNotAllowed,
     ];
     let makers = present.iter().filter(|peer| peers[**peer].can(Ability::Certificates));
     cases.extend(makers.map(|maker| Case::KeysBy(*maker)));

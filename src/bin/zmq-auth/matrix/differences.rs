@@ -21,8 +21,8 @@ struct File {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Difference {
     pub(crate) name: String,
-    /// What the report says of such a cell, word for word.
-    pub(crate) says: String,
+    /// What the report says of such a cell, word for word, all of it in each.
+    pub(crate) says: Vec<String>,
     pub(crate) reason: String,
     /// Names of peers, or `stack:NAME` for all peers of a stack, or `not:NAME` for all but one.
     servers: Option<Vec<String>>,
@@ -56,7 +56,7 @@ pub(crate) fn read(files: &[&Path], peers: &[Peer]) -> Result<Vec<Difference>, F
         let file: File = toml::from_str(&text).map_err(|error| cannot(error.to_string()))?;
         for difference in file.difference {
             let name = escape::text(&difference.name);
-            if difference.reason.trim().is_empty() || difference.says.trim().is_empty() {
+            if difference.reason.trim().is_empty() || difference.says.is_empty() {
                 return Err(cannot(format!("{name}: a difference needs what it says, and a reason")));
             }
             if all.iter().any(|other| other.name == difference.name) {
@@ -128,12 +128,14 @@ pub(crate) fn compare(known: &[Difference], place: &Place<'_>, seen: &[String]) 
     let mut compared = Compared::default();
     let covering: Vec<&Difference> = known.iter().filter(|difference| difference.covers(place)).collect();
     for text in seen {
-        match covering.iter().find(|difference| difference.says == *text) {
+        match covering.iter().find(|difference| difference.says.contains(text)) {
+            Some(difference) if compared.known.contains(&difference.name) => {}
             Some(difference) => compared.known.push(difference.name.clone()),
             None => compared.unexpected.push(text.clone()),
         }
     }
-    let is_gone = |difference: &&&Difference| !difference.sometimes && !seen.contains(&difference.says);
+    let is_gone =
+        |difference: &&&Difference| !difference.sometimes && !difference.says.iter().all(|text| seen.contains(text));
     compared.gone = covering.iter().filter(is_gone).map(|difference| difference.name.clone()).collect();
     compared
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use nix::unistd::{getegid, geteuid};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -23,6 +24,7 @@ const MARGIN: Duration = Duration::from_secs(30);
 
 const DOMAIN: &str = "lab";
 const USER: &str = "alice";
+const LOOPBACK: &str = "127.0.0.1";
 
 /// What all cells share.
 pub(crate) struct Setting<'a> {
@@ -67,15 +69,22 @@ pub(crate) struct ClientSaid {
     pub(crate) no_reply: Option<String>,
 }
 
+/// What the server is to know of an accepted client.
+#[derive(Default)]
+pub(crate) struct Identity {
+    /// Empty for NULL: such a client has shown nothing that would name it.
+    pub(crate) user_id: String,
+    pub(crate) address: String,
+}
+
 /// What came of a cell.
 #[derive(Default)]
 pub(crate) struct Seen {
     pub(crate) server: ServerSaid,
     pub(crate) client: ClientSaid,
-    /// What both said before the revocation, in the case `revoked`.
+    /// What both said before the keys were changed, in the cases `added` and `revoked`.
     pub(crate) before: Option<(ServerSaid, ClientSaid)>,
-    /// The user id that the client is to have at the server.
-    pub(crate) user_id: Option<String>,
+    pub(crate) identity: Identity,
 }
 
 /// Why a cell has no outcome.
@@ -118,9 +127,13 @@ fn exchange(
     };
     let id = number.to_string();
     let clients = match cell.case {
-        Case::Revoked => {
+        Case::Added | Case::Revoked => {
             let directory = setting.directory.join(format!("clients-{number}"));
-            credentials.copy_clients(&directory).map_err(here)?;
+            if cell.case == Case::Added {
+                std::fs::create_dir(&directory).map_err(here)?;
+            } else {
+                credentials.copy_clients(&directory).map_err(here)?;
+            }
             directory
         }
         _ => credentials.clients(),
@@ -129,9 +142,9 @@ fn exchange(
     let [right, wrong] = passwords;
     let (right, wrong) = (right?, wrong?);
 
-    let endpoint = match cell.case {
-        Case::Ipc | Case::IpcWrongCredential => format!("ipc://{}", setting.directory.join(&id).display()),
-        _ => "tcp://127.0.0.1:*".to_owned(),
+    let endpoint = match cell.is_over_ipc() {
+        true => format!("ipc://{}", setting.directory.join(&id).display()),
+        false => "tcp://127.0.0.1:*".to_owned(),
     };
     let mut line = json!({
         "case": id, "mechanism": cell.mechanism, "endpoint": endpoint, "domain": DOMAIN,
@@ -145,7 +158,8 @@ fn exchange(
         }
     }
     match cell.case {
-        Case::DeniedAddress => line["deny"] = json!(["127.0.0.1"]),
+        Case::DeniedAddress => line["deny"] = json!([LOOPBACK]),
+        Case::AllowedAddress | Case::IpcNotAllowed => line["allow"] = json!([LOOPBACK]),
         Case::PutOff => line["put_off"] = json!(true),
         _ => {}
     }
@@ -178,16 +192,29 @@ fn exchange(
         }
         line
     };
-    seen.user_id = match cell.mechanism {
-        Mechanism::Null => None,
-        Mechanism::Plain => Some(USER.to_owned()),
-        Mechanism::Curve => Some(credentials.alice.clone()),
+    seen.identity.user_id = match cell.mechanism {
+        Mechanism::Null => String::new(),
+        Mechanism::Plain => USER.to_owned(),
+        Mechanism::Curve => credentials.alice.clone(),
+    };
+    seen.identity.address = match cell.is_over_ipc() {
+        true => format!("localhost:{}:{}:{}", geteuid(), getegid(), client.id()),
+        false => LOOPBACK.to_owned(),
     };
 
-    if cell.case == Case::Revoked {
-        let said = run_client(client, &client_line(false, true)).inspect_err(|stopped| case.leave(&id, stopped))?;
-        std::fs::remove_file(clients.join("alice.key")).map_err(here)?;
-        case.revoke("alice.key").inspect_err(|stopped| case.leave(&id, stopped))?;
+    if matches!(cell.case, Case::Added | Case::Revoked) {
+        let is_revoked = cell.case == Case::Revoked;
+        let file = clients.join("alice.key");
+        let said =
+            run_client(client, &client_line(false, is_revoked)).inspect_err(|stopped| case.leave(&id, stopped))?;
+        let line = if is_revoked {
+            std::fs::remove_file(&file).map_err(here)?;
+            json!({ "revoke": "alice.key" })
+        } else {
+            std::fs::copy(credentials.public("alice"), &file).map_err(here)?;
+            json!({ "reload": true })
+        };
+        case.reload(&line).inspect_err(|stopped| case.leave(&id, stopped))?;
         seen.before = Some((std::mem::take(&mut case.said), said));
     }
     let is_wrong = matches!(cell.case, Case::WrongCredential | Case::IpcWrongCredential);
@@ -198,7 +225,8 @@ fn exchange(
     seen.server = case.said;
     if let Some((before, _)) = &mut seen.before {
         // A stack may tell of a handshake after the request that came by it.
-        let late = |handshake: &Handshake| handshake.outcome == "succeeded" && before.handshakes.is_empty();
+        let outcome = if cell.is_accepted() { "denied" } else { "succeeded" };
+        let late = |handshake: &Handshake| handshake.outcome == outcome && before.handshakes.is_empty();
         if let Some(at) = seen.server.handshakes.iter().position(late) {
             before.handshakes.push(seen.server.handshakes.remove(at));
         }
@@ -221,9 +249,9 @@ impl ServerCase<'_> {
         ready["endpoint"].as_str().map(str::to_owned).ok_or_else(no_endpoint)
     }
 
-    fn revoke(&mut self, file: &str) -> Result<(), Stopped> {
-        let told = self.process.tell(&json!({ "revoke": file }));
-        told.map_err(failed("server"))?;
+    /// Has it read the clients' keys again.
+    fn reload(&mut self, line: &Value) -> Result<(), Stopped> {
+        self.process.tell(line).map_err(failed("server"))?;
         self.until("reloaded").map(drop)
     }
 

@@ -1,31 +1,32 @@
 //! What is expected of a cell, and in what it differs from that.
 
 use super::cell::{Case, Cell};
-use super::exchange::{ClientSaid, Handshake, Seen, ServerSaid};
+use super::exchange::{ClientSaid, Handshake, Identity, Seen, ServerSaid};
 use super::peer::{Peer, Report};
 
 /// The differences between what both ends said and what is expected. The texts have no ports and keys in them: they stand
 /// in the list of known differences.
 pub(crate) fn differences(cell: &Cell, peers: &[Peer], seen: &Seen) -> Vec<String> {
     let (server, client) = (&peers[cell.server], &peers[cell.client]);
-    if cell.is_accepted() {
-        return accepted(cell, server, client, (&seen.server, &seen.client), seen.user_id.as_deref());
-    }
+    let compare = |is_accepted, server_said, client_said| match is_accepted {
+        true => accepted(server, client, server_said, client_said, &seen.identity),
+        false => refused(cell, server, client, server_said, client_said),
+    };
     let mut differences = Vec::new();
     if let Some((before_server, before_client)) = &seen.before {
-        let before = accepted(cell, server, client, (before_server, before_client), seen.user_id.as_deref());
-        differences.extend(before.into_iter().map(|text| format!("before the revocation: {text}")));
+        let before = compare(!cell.is_accepted(), before_server, before_client);
+        differences.extend(before.into_iter().map(|text| format!("before the change: {text}")));
     }
-    differences.extend(refused(cell, server, client, &seen.server, &seen.client));
+    differences.extend(compare(cell.is_accepted(), &seen.server, &seen.client));
     differences
 }
 
 fn accepted(
-    cell: &Cell,
     server: &Peer,
     client: &Peer,
-    (server_said, client_said): (&ServerSaid, &ClientSaid),
-    user_id: Option<&str>,
+    server_said: &ServerSaid,
+    client_said: &ClientSaid,
+    identity: &Identity,
 ) -> Vec<String> {
     let mut differences = Vec::new();
     match server_said.requests {
@@ -39,11 +40,13 @@ fn accepted(
         (None, why) => differences.push(format!("client: no reply ({})", why.as_deref().unwrap_or_default())),
     }
     if server_said.requests > 0 {
-        let expected = user_id.filter(|_| server.reports(Report::UserId));
-        differences.extend(property("user id", expected, server_said.user_id.as_deref()));
-        let is_tcp = !matches!(cell.case, Case::Ipc | Case::IpcWrongCredential);
-        let expected = Some("127.0.0.1").filter(|_| is_tcp && server.reports(Report::Address));
-        differences.extend(property("address", expected, server_said.address.as_deref()));
+        let properties = [
+            ("user id", Report::UserId, &identity.user_id, &server_said.user_id),
+            ("address", Report::Address, &identity.address, &server_said.address),
+        ];
+        for (name, _, expected, told) in properties.into_iter().filter(|(_, report, ..)| server.reports(*report)) {
+            differences.extend(property(name, expected, told.as_deref().unwrap_or_default()));
+        }
     }
     let expected = |handshake: &Handshake| handshake.outcome == "succeeded";
     let server_reports = server.reports(Report::ServerHandshake);
@@ -97,13 +100,13 @@ fn is(code: Option<u64>, expected: u64) -> bool {
     code.is_none_or(|code| code == expected)
 }
 
-fn property(name: &str, expected: Option<&str>, told: Option<&str>) -> Option<String> {
+/// Libraries leave out a property that is empty.
+fn property(name: &str, expected: &str, told: &str) -> Option<String> {
     match (expected, told) {
-        (Some(expected), Some(told)) if expected == told => None,
-        (Some(_), Some("")) => Some(format!("server: the {name} is empty")),
-        (Some(_), Some(_)) => Some(format!("server: another {name}")),
-        (Some(_), None) => Some(format!("server: no {name}")),
-        (None, _) => None,
+        _ if expected == told => None,
+        (_, "") => Some(format!("server: no {name}")),
+        ("", _) => Some(format!("server: a {name} that nobody has shown")),
+        _ => Some(format!("server: another {name}")),
     }
 }
 

@@ -66,6 +66,11 @@ impl Process {
         Ok(Process { child, stdin, events, log, log_reader })
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn tell(&mut self, line: &Value) -> Result<(), String> {
         let Some(stdin) = &mut self.stdin else { return Err("its standard input is closed".to_owned()) };
         writeln!(stdin, "{line}").and_then(|()| stdin.flush()).map_err(|_| self.gone())

@@ -94,7 +94,7 @@ pub(crate) struct Known {
     /// Its name in the list.
     pub(crate) name: String,
     /// In what the cells differ.
-    pub(crate) says: String,
+    pub(crate) says: Vec<String>,
     /// Why it is so.
     pub(crate) reason: String,
     /// In how many cells and certificates it was seen.
@@ -185,7 +185,7 @@ impl Report {
         let known: Vec<String> = self
             .known
             .iter()
-            .map(|known| format!("{} ({} times): {}. {}", known.name, known.seen, known.says, known.reason))
+            .map(|known| format!("{} ({} times): {}. {}", known.name, known.seen, known.says.join("; "), known.reason))
             .collect();
         let lists = [
             ("Missing peers:", &missing),
@@ -226,7 +226,7 @@ impl Report {
     }
 
     fn tables(&self) -> Vec<Table> {
-        let mut tables = Vec::new();
+        let mut tables = vec![self.peer_table()];
         for mechanism in Mechanism::ALL {
             for case in ["allowed", "wrong credential", "denied address"] {
                 if case != "denied address" || mechanism == Mechanism::Null {
@@ -238,6 +238,13 @@ impl Report {
         tables.extend(self.certificate_table());
         tables.extend(self.words_for_a_refusal());
         tables
+    }
+
+    fn peer_table(&self) -> Table {
+        let present = self.peers.iter().filter(|peer| peer.missing.is_none());
+        let rows = present.map(|peer| vec![peer.name.clone(), peer.stack.clone(), escape::text(&peer.version)]);
+        let head = ["peer", "stack", "version"].map(str::to_owned).to_vec();
+        Table { title: "Peers".to_owned(), rows: [head].into_iter().chain(rows).collect() }
     }
 
     fn pairs(&self, mechanism: Mechanism, case: &str) -> Option<Table> {
@@ -324,17 +331,25 @@ impl Report {
 
     /// What each stack says of a refusal: its own end, against the peer that others are compared with.
     fn words_for_a_refusal(&self) -> Option<Table> {
-        let head = ["refusal", "PLAIN server", "PLAIN client", "CURVE server", "CURVE client"].map(str::to_owned);
+        let cases = [
+            (Mechanism::Null, "denied address"),
+            (Mechanism::Plain, "wrong credential"),
+            (Mechanism::Curve, "wrong credential"),
+        ];
+        let refusals = cases.map(|(mechanism, case)| {
+            self.cells.iter().filter(|cell| cell.mechanism == mechanism && cell.case == case).collect::<Vec<_>>()
+        });
+        let refusals: Vec<_> = refusals.into_iter().filter(|cells| !cells.is_empty()).collect();
+        let columns = refusals.iter().flat_map(|cells| {
+            let mechanism = cells[0].mechanism.name().to_uppercase();
+            ["server", "client"].map(|end| format!("{mechanism} {end}"))
+        });
+        let head = ["peer".to_owned()].into_iter().chain(columns).collect();
         let rows = self.peers.iter().filter(|peer| peer.missing.is_none()).map(|peer| {
             let mut row = vec![peer.name.clone()];
-            for mechanism in [Mechanism::Plain, Mechanism::Curve] {
+            for cells in &refusals {
                 let find = |server: &str, client: &str| {
-                    self.cells.iter().find(|cell| {
-                        cell.mechanism == mechanism
-                            && cell.case == "wrong credential"
-                            && cell.server == server
-                            && cell.client == client
-                    })
+                    cells.iter().find(|cell| cell.server == server && cell.client == client)
                 };
                 let server = find(&peer.name, super::REFERENCE).and_then(|cell| cell.server_said.as_ref());
                 let client = find(super::REFERENCE, &peer.name).and_then(|cell| cell.client_said.as_ref());
@@ -346,9 +361,9 @@ impl Report {
             }
             row
         });
-        let rows: Vec<Vec<String>> = [head.to_vec()].into_iter().chain(rows).collect();
-        let has_cells = self.cells.iter().any(|cell| cell.case == "wrong credential");
-        has_cells.then(|| Table { title: "What each end says of a wrong credential".to_owned(), rows })
+        let rows = [head].into_iter().chain(rows).collect();
+        let title = "What each end says of a refusal".to_owned();
+        (!refusals.is_empty()).then_some(Table { title, rows })
     }
 }
 

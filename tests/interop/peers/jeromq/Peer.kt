@@ -1,6 +1,7 @@
-// A peer on JeroMQ: ZMTP and CURVE in Java alone, with its own authenticator (ZAuth) and certificates (ZConfig).
+// A peer on JeroMQ: ZMTP and CURVE in Java alone, with its own authenticator (ZAuth) and certificates (ZCert, ZCertStore).
 
 import java.nio.file.Files
+import java.nio.file.Path
 import java.util.Properties
 import java.util.concurrent.LinkedBlockingQueue
 import kotlin.concurrent.thread
@@ -110,7 +111,35 @@ fun client(test: JsonObject, context: ZContext) {
     monitor.close()
 }
 
+fun makeCertificate(directory: String, name: String, metadata: List<String>) {
+    val certificate = ZCert()
+    metadata.forEach { certificate.setMeta(it.substringBefore('='), it.substringAfter('=')) }
+    certificate.savePublic("$directory/$name.key")
+    certificate.saveSecret("$directory/$name.key_secret")
+    output.println(JsonObject(mapOf("public" to JsonPrimitive(certificate.publicKeyAsZ85))))
+}
+
+/** ZCert reads no files. ZCertStore reads a directory, metadata too; secret keys are had from ZConfig alone. */
+fun readCertificate(file: String) {
+    val config = ZConfig.load(file)
+    val public = config.getValue("curve/public-key")
+    val directory = Files.createTempDirectory("zmq-auth-peer")
+    try {
+        Files.copy(Path.of(file), directory.resolve("certificate"))
+        val store = ZCertStore(directory.toString())
+        check(store.containsPublicKey(public)) { "the store doesn't have it" }
+        val metadata = store.getMetadata(public)
+        output.println(JsonObject(mapOf("public" to JsonPrimitive(public),
+            "has_secret" to JsonPrimitive(config.getValue("curve/secret-key") != null),
+            "metadata" to JsonObject(metadata?.keySet().orEmpty().associateWith { JsonPrimitive(metadata.get(it)) }))))
+    } finally { directory.toFile().deleteRecursively() }
+}
+
 fun main(arguments: Array<String>) {
+    when (arguments[0]) {
+        "make-certificate" -> return makeCertificate(arguments[1], arguments[2], arguments.drop(3))
+        "read-certificate" -> return readCertificate(arguments[1])
+    }
     thread(isDaemon = true) {
         generateSequence(::readLine).forEach { lines.put(Json.parseToJsonElement(it).jsonObject) }
         lines.put(end)

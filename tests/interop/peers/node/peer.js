@@ -24,7 +24,7 @@ function user(test, keys, [domain, address, , mechanism, ...credentials]) {
   const [name, password] = credentials.map(String)
   if (test.deny?.includes(`${address}`) || test.allow && !test.allow.includes(`${address}`)) return
   if (`${domain}` != (test.domain ?? "") || `${mechanism}` != test.mechanism.toUpperCase()) return
-  if (mechanism == "NULL") return "anonymous"
+  if (mechanism == "NULL") return ""
   if (mechanism == "PLAIN") return Object.hasOwn(test.users, name) && test.users[name] === password ? name : undefined
   const client = z85(credentials[0])
   return keys.has(client) ? client : undefined

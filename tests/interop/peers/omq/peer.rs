@@ -63,7 +63,7 @@ fn user(test: &Value, keys: &RwLock<HashSet<String>>, peer: &MechanismPeerInfo) 
         return (test["users"][name] == *peer.password.as_ref()?).then(|| name.clone());
     }
     if test["mechanism"] == "null" {
-        return Some("anonymous".into());
+        return Some(String::new());
     }
     let key = CurvePublicKey::from_bytes(peer.public_key).to_z85();
     keys.read().unwrap().contains(&key).then_some(key)

@@ -13,7 +13,7 @@ done = directory / "requirements.done"
 
 directory.parent.mkdir(parents=True, exist_ok=True)
 with open(f"{directory}.lock", "w") as lock:
-    # Two peers use it, and both are installed at the same time.
+    # Two peers use it, and both are installed at the same time; so do the tests and the examples (examples/support/pyzmq.rs).
     fcntl.flock(lock, fcntl.LOCK_EX)
     if not done.exists() or done.read_text() != requirements.read_text():
         shutil.rmtree(directory, ignore_errors=True)
