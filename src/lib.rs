@@ -5,7 +5,7 @@
 //! - [`ThreadAuthenticator`] serves it: a thread that answers libzmq's questions while it lives.
 //! - [`SocketExt`] guards sockets, so that the door is closed where nobody answers.
 //! - [`KeyPair`], [`Certificate`] and the functions beside them make keys, and files that pyzmq reads and writes too.
-//! - [`KeyDirectory`] and [`PasswordFile`] are sources that follow the disk.
+//! - [`KeyDirectory`] and [`PasswordFile`] are sources that follow the disk, [`PushedCredentials`] one that a program feeds.
 //! - [`Sender`] says who sent a message, [`Connection`] cuts that client off, [`MonitoredSocket`] says how a handshake ended.
 //!
 //! ```
@@ -60,6 +60,7 @@ mod authenticator;
 mod callback;
 mod certificate;
 mod connection;
+mod contact;
 mod curve;
 mod error;
 mod escape;
@@ -75,6 +76,7 @@ mod null;
 mod plain;
 #[cfg(feature = "policy")]
 mod policy;
+mod pushed;
 mod reason;
 mod regular_file;
 mod reload;
@@ -89,6 +91,7 @@ pub use authenticator::{Authenticator, CURVE_ALLOW_ANY, Explanation, MatchedDoma
 pub use callback::{Peer, Verdict};
 pub use certificate::{Certificate, create_certificates, load_certificate, save_certificate};
 pub use connection::Connection;
+pub use contact::{Moment, OnStale};
 pub use curve::{KeyDirectory, UserId, load_certificates};
 pub use error::{Error, KeyProblem, Result};
 pub use ffi::Errno;
@@ -102,6 +105,7 @@ pub use null::NullAccess;
 pub use plain::{Password, PasswordFile};
 #[cfg(feature = "policy")]
 pub use policy::PolicyFile;
+pub use pushed::{PushedCredentials, PushedStatus};
 pub use reload::{ReloadSummary, StoreProblem, StoreStatus};
 pub use sender::{Received, Sender};
 pub use socket::{Endpoint, Role, SocketExt};
