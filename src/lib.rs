@@ -47,6 +47,10 @@ pub mod performance {}
 #[doc = include_str!("program.md")]
 pub mod program {}
 
+#[cfg(feature = "nats")]
+#[doc = include_str!("fleet.md")]
+pub mod fleet {}
+
 #[doc = include_str!("harness.md")]
 #[doc = include_str!("../tests/interop/last_run.md")]
 pub mod harness {}
@@ -72,6 +76,8 @@ mod in_place;
 mod keys;
 mod metadata;
 mod monitor;
+#[cfg(feature = "nats")]
+mod nats;
 mod null;
 mod plain;
 #[cfg(feature = "policy")]
@@ -101,6 +107,8 @@ pub use handler::ThreadAuthenticator;
 pub use keys::{KeyPair, PublicKey, SecretKey, curve_available, curve_keypair, curve_public};
 pub use metadata::Metadata;
 pub use monitor::{Handshake, HandshakeEvent, MonitoredSocket, ProtocolError};
+#[cfg(feature = "nats")]
+pub use nats::{BucketEntry, FollowingServer, NatsBucket, NatsFollower, NatsStatus, NatsWriter};
 pub use null::NullAccess;
 pub use plain::{Password, PasswordFile};
 #[cfg(feature = "policy")]

@@ -318,6 +318,26 @@ impl PushedCredentials {
         self.0.contact.name()
     }
 
+    #[cfg(feature = "nats")]
+    pub(crate) fn apply_keys(&self, changes: Vec<crate::curve::KeyChange>) {
+        self.told("keys", || self.0.keys.change(changes));
+    }
+
+    #[cfg(feature = "nats")]
+    pub(crate) fn swap_keys(&self, keys: KeyMap) {
+        self.told("keys", || self.0.keys.replace(keys));
+    }
+
+    #[cfg(feature = "nats")]
+    pub(crate) fn apply_users(&self, changes: Vec<UserChange>) {
+        self.told("users", || self.0.users.change(changes));
+    }
+
+    #[cfg(feature = "nats")]
+    pub(crate) fn swap_users(&self, users: Vec<UserChange>) {
+        self.told("users", || self.0.users.replace(users));
+    }
+
     pub(crate) fn keys(&self) -> &Arc<PushedKeys> {
         &self.0.keys
     }

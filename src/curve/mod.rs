@@ -27,6 +27,8 @@ pub use directory::KeyDirectory;
 pub(crate) use pushed::PushedKeys;
 use scan::Files;
 pub(crate) use table::KeyMap;
+#[cfg(feature = "nats")]
+pub(crate) use table::KeyChange;
 use table::NameMap;
 pub use user_id::UserId;
 pub(crate) use user_id::UserIdSource;

@@ -24,6 +24,8 @@ pub(crate) struct ReloadEvent {
     pub(crate) problems: Vec<StoreProblem>,
     /// The problems that are no more.
     solved: Vec<StoreProblem>,
+    /// What holds for whom the problems are about, for the log.
+    meanwhile: &'static str,
     /// It has fallen behind, or has caught up.
     standing: Option<Standing>,
 }
@@ -68,9 +70,16 @@ impl ReloadEvent {
         ReloadEvent { standing: Some(standing), ..Self::nothing(name) }
     }
 
+    /// An entry of what is pushed isn't understood.
+    #[cfg(feature = "nats")]
+    pub(crate) fn unreadable(name: &str, problem: StoreProblem) -> Self {
+        let meanwhile = "; whom it stands for is refused";
+        ReloadEvent { problems: vec![problem], meanwhile, ..Self::nothing(name) }
+    }
+
     fn nothing(name: &str) -> Self {
         let (name, outcome) = (Escaped(name.as_bytes()).to_string(), Ok(ReloadSummary::default()));
-        ReloadEvent { name, what: "", outcome, problems: vec![], solved: vec![], standing: None }
+        ReloadEvent { name, what: "", outcome, problems: vec![], solved: vec![], meanwhile: "", standing: None }
     }
 }
 
@@ -143,7 +152,8 @@ impl Report {
         standing.iter().for_each(|standing| metrics::store_behind(standing.is_behind));
         let nothing = outcome.as_ref().map_or(true, ReloadSummary::is_nothing);
         let name = EscapedPath(path).to_string();
-        let event = ReloadEvent { name, what, outcome, problems: new, solved, standing };
+        let meanwhile = "; what was in force before stays so";
+        let event = ReloadEvent { name, what, outcome, problems: new, solved, meanwhile, standing };
         let is_told = !nothing || !event.problems.is_empty() || !event.solved.is_empty() || standing.is_some();
         is_told.then_some(event)
     }
@@ -160,7 +170,7 @@ impl Observers {
     /// Logs the event and hands it to the observers. No lock may be held.
     pub(crate) fn publish(&self, event: &ReloadEvent) {
         for problem in event.problems.iter().take(LOGGED) {
-            log_error!("{problem}; what was in force before stays so");
+            log_error!("{problem}{}", event.meanwhile);
         }
         if event.problems.len() > LOGGED {
             let more = event.problems.len() - LOGGED;
