@@ -26,9 +26,9 @@ use crate::zap::{Reply, Request};
 pub use directory::KeyDirectory;
 pub(crate) use pushed::PushedKeys;
 use scan::Files;
-pub(crate) use table::KeyMap;
 #[cfg(feature = "nats")]
 pub(crate) use table::KeyChange;
+pub(crate) use table::KeyMap;
 use table::NameMap;
 pub use user_id::UserId;
 pub(crate) use user_id::UserIdSource;

@@ -3,6 +3,7 @@
 mod cluster;
 mod entries;
 mod following;
+mod model;
 mod node;
 mod raw;
 mod rights;
