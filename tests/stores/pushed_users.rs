@@ -51,6 +51,9 @@ fn a_user_is_accepted_as_soon_as_they_are_pushed_and_judged_by_the_password_of_n
     wait_until("the contact is too old", || credentials.status().is_stale);
     assert!(!auth.is_still_allowed(&mut message));
     assert_eq!(zap::plain(&auth, &domain, b"alice", new.as_bytes()), 300);
+    // Without a hash, which nobody could use.
+    let request = zap::request(&domain, "::1", "PLAIN", &[b"alice", new.as_bytes()]);
+    assert_eq!(auth.explain(&request).unwrap().status, Some(300));
     credentials.limit_age(SHORT, OnStale::KeepConnected).unwrap();
     assert!(auth.is_still_allowed(&mut message));
     assert!(credentials.remove_user("alice") && !credentials.remove_user("alice"));
