@@ -211,6 +211,22 @@ pub enum Error {
     /// There is no tokio runtime with I/O and time drivers here.
     #[error("cannot serve from here: {0}; call it in a tokio runtime built with enable_all()")]
     Runtime(String),
+    /// NATS can't be reached, or refuses what was asked of it. No password is in it.
+    #[cfg(feature = "nats")]
+    #[error("NATS: cannot {action}: {problem}")]
+    Nats {
+        /// What was tried, as a verb phrase.
+        action: &'static str,
+        /// What it or its client says.
+        problem: String,
+    },
+    /// An entry of a bucket was written by somebody else meanwhile, or exists already. Nothing was written.
+    #[cfg(feature = "nats")]
+    #[error("entry {name} exists, or has another revision now: look at it again")]
+    Conflict {
+        /// The entry's name.
+        name: String,
+    },
     /// A libzmq call failed.
     #[error("libzmq cannot {action}: {source}")]
     Zmq {
@@ -278,6 +294,10 @@ impl Error {
             Error::Pipe(_) => "Pipe",
             Error::Random(_) => "Random",
             Error::Runtime(_) => "Runtime",
+            #[cfg(feature = "nats")]
+            Error::Nats { .. } => "Nats",
+            #[cfg(feature = "nats")]
+            Error::Conflict { .. } => "Conflict",
             Error::Zmq { .. } => "Zmq",
         }
     }

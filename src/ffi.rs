@@ -8,7 +8,7 @@
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::fmt;
 use std::marker::PhantomData;
-use std::mem::ManuallyDrop;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ops::Deref;
 use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -168,6 +168,24 @@ pub(crate) fn check_descriptors() -> Result<(), Errno> {
         Ok(_) => Ok(()),
         Err(error) => Err(error.raw_os_error().map_or(Errno::TOO_MANY_FILES, Errno)),
     }
+}
+
+/// The clock that goes on while the machine is suspended. Elsewhere than on Linux, whether the monotonic one does is the
+/// system's choice; macOS's does.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const SINCE_BOOT: libc::clockid_t = libc::CLOCK_BOOTTIME;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const SINCE_BOOT: libc::clockid_t = libc::CLOCK_MONOTONIC;
+
+/// Nanoseconds since the machine has started; `None` where the system doesn't say.
+pub(crate) fn time_since_boot() -> Option<u64> {
+    let mut time = MaybeUninit::<libc::timespec>::uninit();
+    // SAFETY: the call writes one `timespec`, for which there is room.
+    check(unsafe { libc::clock_gettime(SINCE_BOOT, time.as_mut_ptr()) }).ok()?;
+    // SAFETY: the call has succeeded, and so has written it.
+    let time = unsafe { time.assume_init() };
+    let seconds = u64::try_from(time.tv_sec).ok()?;
+    seconds.checked_mul(1_000_000_000)?.checked_add(u64::try_from(time.tv_nsec).ok()?)
 }
 
 fn c_string(text: &str) -> Result<CString, Errno> {

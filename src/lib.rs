@@ -5,7 +5,7 @@
 //! - [`ThreadAuthenticator`] serves it: a thread that answers libzmq's questions while it lives.
 //! - [`SocketExt`] guards sockets, so that the door is closed where nobody answers.
 //! - [`KeyPair`], [`Certificate`] and the functions beside them make keys, and files that pyzmq reads and writes too.
-//! - [`KeyDirectory`] and [`PasswordFile`] are sources that follow the disk.
+//! - [`KeyDirectory`] and [`PasswordFile`] are sources that follow the disk, [`PushedCredentials`] one that a program feeds.
 //! - [`Sender`] says who sent a message, [`Connection`] cuts that client off, [`MonitoredSocket`] says how a handshake ended.
 //!
 //! ```
@@ -47,6 +47,10 @@ pub mod performance {}
 #[doc = include_str!("program.md")]
 pub mod program {}
 
+#[cfg(feature = "nats")]
+#[doc = include_str!("fleet.md")]
+pub mod fleet {}
+
 #[doc = include_str!("harness.md")]
 #[doc = include_str!("../tests/interop/last_run.md")]
 pub mod harness {}
@@ -60,6 +64,7 @@ mod authenticator;
 mod callback;
 mod certificate;
 mod connection;
+mod contact;
 mod curve;
 mod error;
 mod escape;
@@ -71,10 +76,13 @@ mod in_place;
 mod keys;
 mod metadata;
 mod monitor;
+#[cfg(feature = "nats")]
+mod nats;
 mod null;
 mod plain;
 #[cfg(feature = "policy")]
 mod policy;
+mod pushed;
 mod reason;
 mod regular_file;
 mod reload;
@@ -89,6 +97,7 @@ pub use authenticator::{Authenticator, CURVE_ALLOW_ANY, Explanation, MatchedDoma
 pub use callback::{Peer, Verdict};
 pub use certificate::{Certificate, create_certificates, load_certificate, save_certificate};
 pub use connection::Connection;
+pub use contact::{Moment, OnStale};
 pub use curve::{KeyDirectory, UserId, load_certificates};
 pub use error::{Error, KeyProblem, Result};
 pub use ffi::Errno;
@@ -98,10 +107,13 @@ pub use handler::ThreadAuthenticator;
 pub use keys::{KeyPair, PublicKey, SecretKey, curve_available, curve_keypair, curve_public};
 pub use metadata::Metadata;
 pub use monitor::{Handshake, HandshakeEvent, MonitoredSocket, ProtocolError};
+#[cfg(feature = "nats")]
+pub use nats::{BucketEntry, FollowingServer, NatsBucket, NatsFollower, NatsStatus, NatsWriter};
 pub use null::NullAccess;
 pub use plain::{Password, PasswordFile};
 #[cfg(feature = "policy")]
 pub use policy::PolicyFile;
+pub use pushed::{PushedCredentials, PushedStatus};
 pub use reload::{ReloadSummary, StoreProblem, StoreStatus};
 pub use sender::{Received, Sender};
 pub use socket::{Endpoint, Role, SocketExt};

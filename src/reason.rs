@@ -55,6 +55,8 @@ pub(crate) enum Reason {
     TimedOut,
     PolicyChanged,
     Stopping,
+    /// What pushes the credentials has not been heard of for too long.
+    Stale,
 }
 
 impl Reason {
@@ -98,6 +100,7 @@ impl Reason {
             Reason::TimedOut => (Retry, "callback did not answer in time"),
             Reason::PolicyChanged => (Retry, "the policy changed meanwhile"),
             Reason::Stopping => (Retry, "the handler is stopping"),
+            Reason::Stale => (Retry, "no contact with the source of the credentials"),
         }
     }
 
@@ -134,6 +137,14 @@ pub(crate) enum Evidence {
     Password(Fingerprint),
     /// The callback, where it is known: a connection's tag doesn't name it.
     Callback(Option<CallbackId>),
+}
+
+/// Whom a later check is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Recheck {
+    /// A client that is about to be accepted: its handshake isn't over.
+    Handshake,
+    Connected,
 }
 
 impl Evidence {

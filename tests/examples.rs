@@ -114,6 +114,11 @@ examples! {
         "Alice, removed behind the cache's back:", "then denied (400)", "when the database fails: denied (500)",
     ];
     #[cfg(feature = "tokio")]
+    polled_database: [
+        "The database was read: 2 keys", "Alice: authenticated", "the database has no more: denied (400)",
+        "while the database is locked: authenticated", "2s later: told to retry", "removed meanwhile: denied (400)",
+    ];
+    #[cfg(feature = "tokio")]
     tmq_server: [
         "Alice: authenticated", "good morning, alice", "Mallory: denied (400)", "Stopped.",
     ];

@@ -72,13 +72,14 @@ pub enum EventKind {
     Malformed,
     /// A request could not be answered at all.
     Dropped,
-    /// A store was read again.
+    /// A store was read again, or credentials were pushed.
     Reloaded,
     /// A store could not be read again, or not all of it: what was good before stays in force.
     ReloadFailed,
-    /// A store is behind the disk, which could not be read completely: what was removed there may still be in force.
+    /// A store is behind the disk, which could not be read completely: what was removed there may still be in force. Or
+    /// pushed credentials have had no contact for too long: handshakes are told to retry.
     StoreBehind,
-    /// A store that was behind the disk has caught up with it.
+    /// A store that was behind the disk has caught up with it, or pushed credentials are in contact again.
     StoreCaughtUp,
     /// A handler started.
     Started,

@@ -37,7 +37,7 @@ pub(super) fn calls_abandoned(threads: usize) {
     count(|| metrics::counter!("zmq_auth_calls_abandoned_total").increment(threads as u64));
 }
 
-/// A store has fallen behind the disk (`true`), or isn't any more.
+/// A store has fallen behind the disk, or pushed credentials have gone stale (`true`); or they aren't so any more.
 #[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nothing is counted"))]
 pub(crate) fn store_behind(behind: bool) {
     #[cfg(feature = "metrics")]

@@ -22,7 +22,7 @@ use crate::audit::Audit;
 use crate::callback::{Call, Decision};
 use crate::curve::UserIdSource;
 use crate::fair_queue::{Claim, PolicyId};
-use crate::reason::Reason;
+use crate::reason::{Reason, Recheck};
 use crate::zap::{Client, Malformed, Parsed, Reply, Request, Status};
 pub use configure::CURVE_ALLOW_ANY;
 use decide::Limit;
@@ -171,7 +171,7 @@ impl Authenticator {
     ) -> Reply {
         let Decision { mut reason, mut reply } = decision;
         if reply.status() == Status::Success
-            && let Err(changed) = self.read().recheck(client, reason.evidence())
+            && let Err(changed) = self.read().recheck(client, reason.evidence(), Recheck::Handshake)
         {
             reason = changed;
             reason.refuse(&mut reply);

@@ -8,7 +8,7 @@ use constant_time_eq::constant_time_eq;
 use super::{Authenticator, Policy};
 use crate::error::{Error, Result};
 use crate::metadata::TAG_PROPERTY;
-use crate::reason::{Evidence, Fingerprint, Reason};
+use crate::reason::{Evidence, Fingerprint, Reason, Recheck};
 use crate::sender::Sender;
 use crate::zap::{Client, Identity, Reply, Status};
 
@@ -136,13 +136,13 @@ impl Authenticator {
         let Some(tag) = sender.property(TAG_PROPERTY) else { return false };
         let policy = self.read();
         let client = policy.tags.as_ref().and_then(|tags| tags.read(tag, &address));
-        client.is_some_and(|(client, evidence)| policy.recheck(&client, evidence).is_ok())
+        client.is_some_and(|(client, evidence)| policy.recheck(&client, evidence, Recheck::Connected).is_ok())
     }
 }
 
 impl Policy {
     /// Whether the policy as it is now would accept this client on the evidence on which it was accepted.
-    pub(super) fn recheck(&self, client: &Client<'_>, evidence: Evidence) -> Result<(), Reason> {
+    pub(super) fn recheck(&self, client: &Client<'_>, evidence: Evidence, which: Recheck) -> Result<(), Reason> {
         self.addresses.check(&client.address).map_err(Reason::Address)?;
         let domain = &client.domain;
         match (&*client.mechanism, &client.identity) {
@@ -152,11 +152,11 @@ impl Policy {
             },
             (b"PLAIN", Identity::User(name)) => {
                 let source = self.domains.find(domain, |sources| sources.plain.as_ref());
-                source.ok_or(Reason::NotConfigured)?.recheck(name, evidence)
+                source.ok_or(Reason::NotConfigured)?.recheck(name, evidence, which)
             }
             (b"CURVE", Identity::Key(key)) => {
                 let source = self.domains.find(domain, |sources| sources.curve.as_ref());
-                source.ok_or(Reason::NotConfigured)?.recheck(key, evidence)
+                source.ok_or(Reason::NotConfigured)?.recheck(key, evidence, which)
             }
             (b"GSSAPI", _) => {
                 let source = self.domains.find(domain, |sources| sources.gssapi.as_ref());
@@ -196,7 +196,7 @@ mod tests {
         };
         let tag = format!("{} {mechanism} {} {} {evidence}", tags.secret, hex(b"d"), hex(identity));
         let read = tags.read(&tag, b"127.0.0.1");
-        read.is_some_and(|(client, evidence)| auth.read().recheck(&client, evidence).is_ok())
+        read.is_some_and(|(client, evidence)| auth.read().recheck(&client, evidence, Recheck::Connected).is_ok())
     }
 
     const CALLBACK: Evidence = Evidence::Callback(None);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::parse::{NOT_AFTER, NOT_BEFORE, equals_known};
 use super::validity::Validity;
 use crate::metadata::Metadata;
 
@@ -27,6 +28,22 @@ impl KeyInfo {
             }
             rest = after;
         }
+    }
+
+    /// As [`of`](Self::of), for metadata that is from no certificate: what its reader refuses is refused here, with its name.
+    pub(crate) fn of_unread(metadata: &Metadata) -> Result<Option<Arc<Self>>, (&str, &'static str)> {
+        for (name, _) in metadata.iter() {
+            if equals_known(name.as_bytes()).is_some_and(|known| known != name) {
+                return Err((
+                    name,
+                    "nearly not-before, not-after or the name of a key: write it so, or choose another",
+                ));
+            }
+        }
+        Self::of(metadata).map_err(|problem| {
+            let name = if problem.starts_with(NOT_BEFORE) { NOT_BEFORE } else { NOT_AFTER };
+            (name, problem)
+        })
     }
 
     /// `None` where there is nothing to say: most keys of a large store cost no allocation.

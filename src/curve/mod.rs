@@ -2,6 +2,7 @@
 
 mod directory;
 mod listing;
+mod pushed;
 mod read;
 mod scan;
 mod table;
@@ -19,12 +20,16 @@ use crate::certificate::KeyInfo;
 use crate::error::Result;
 use crate::in_place::fits_in_place;
 use crate::keys::PublicKey;
-use crate::reason::{Evidence, Reason};
+use crate::reason::{Evidence, Reason, Recheck};
 use crate::reload::ReloadObserver;
 use crate::zap::{Reply, Request};
 pub use directory::KeyDirectory;
+pub(crate) use pushed::PushedKeys;
 use scan::Files;
-use table::{KeyMap, NameMap};
+#[cfg(feature = "nats")]
+pub(crate) use table::KeyChange;
+pub(crate) use table::KeyMap;
+use table::NameMap;
 pub use user_id::UserId;
 pub(crate) use user_id::UserIdSource;
 
@@ -48,6 +53,11 @@ pub(crate) enum CurveSource {
         user_id: Option<UserIdSource>,
         _observer: Arc<ReloadObserver>,
     },
+    /// What a program pushes.
+    Pushed {
+        keys: Arc<PushedKeys>,
+        _observer: Arc<ReloadObserver>,
+    },
     Callback(Arc<CurveCallback>, CallbackId),
     #[cfg(feature = "tokio")]
     AsyncCallback(Arc<AsyncCurveCallback>, CallbackId),
@@ -64,6 +74,11 @@ enum Known {
 impl CurveSource {
     /// Decides about a key. `user_id` names the clients that are accepted.
     pub(crate) fn check(&self, request: &Request<'_>, key: &PublicKey, user_id: &UserIdSource) -> Lookup {
+        if let CurveSource::Pushed { keys, .. } = self
+            && let Err(stale) = keys.contact().check()
+        {
+            return Lookup::Refuse(stale);
+        }
         let (reason, info) = match self.look_up(key) {
             Known::No => return Lookup::Refuse(Reason::UnknownKey),
             Known::Any => (Reason::AnyKey, None),
@@ -108,7 +123,10 @@ impl CurveSource {
     }
 
     /// Whether a client that was accepted with this key and on this evidence would be accepted again.
-    pub(crate) fn recheck(&self, key: &PublicKey, evidence: Evidence) -> Result<(), Reason> {
+    pub(crate) fn recheck(&self, key: &PublicKey, evidence: Evidence, which: Recheck) -> Result<(), Reason> {
+        if let CurveSource::Pushed { keys, .. } = self {
+            keys.contact().recheck(which)?;
+        }
         match self.look_up(key) {
             Known::No => Err(Reason::UnknownKey),
             Known::Any => Ok(()),
@@ -124,6 +142,7 @@ impl CurveSource {
             CurveSource::Keys(_) => Known::No,
             CurveSource::Directory(keys, _) => keys.get(key).cloned().map_or(Known::No, Known::Listed),
             CurveSource::Store { keys, .. } => keys.look_up(key).map_or(Known::No, Known::Listed),
+            CurveSource::Pushed { keys, .. } => keys.look_up(key).map_or(Known::No, Known::Listed),
             CurveSource::Callback(_, id) => Known::CallbackDecides(*id),
             #[cfg(feature = "tokio")]
             CurveSource::AsyncCallback(_, id) => Known::CallbackDecides(*id),
@@ -215,6 +234,7 @@ impl CurveSource {
             CurveSource::Keys(_) => "a set of keys",
             CurveSource::Directory(..) => "a directory",
             CurveSource::Store { .. } => "a live store",
+            CurveSource::Pushed { .. } => "pushed credentials",
             CurveSource::Callback(..) => "a callback",
             #[cfg(feature = "tokio")]
             CurveSource::AsyncCallback(..) => "a callback",

@@ -24,7 +24,7 @@ pub(super) struct KeyTable {
 }
 
 /// What a key is from now on: `None` where it is let in no more.
-pub(super) type KeyChange = (PublicKey, Option<Option<Arc<KeyInfo>>>);
+pub(crate) type KeyChange = (PublicKey, Option<Option<Arc<KeyInfo>>>);
 
 impl KeyTable {
     pub(super) fn len(&self) -> usize {
@@ -73,7 +73,7 @@ impl KeyTable {
         drop(old);
     }
 
-    fn read<T>(&self, look: impl FnOnce(&KeyMap) -> T) -> T {
+    pub(super) fn read<T>(&self, look: impl FnOnce(&KeyMap) -> T) -> T {
         look(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 

@@ -274,3 +274,9 @@ fn a_copy_of_a_descriptor_is_the_same_socket() {
     assert_eq!(super::cookie(&no_socket).unwrap_err().raw_os_error(), Some(libc::ENOTSOCK));
     assert_eq!(super::peer_credentials(&no_socket).unwrap_err().raw_os_error(), Some(libc::ENOTSOCK));
 }
+
+#[test]
+fn the_time_since_boot_goes_on() {
+    let (first, second) = (super::time_since_boot().unwrap(), super::time_since_boot().unwrap());
+    assert!(0 < first && first <= second);
+}

@@ -72,7 +72,7 @@ pub struct PasswordFile {
 }
 
 /// The table in force.
-struct Users {
+pub(super) struct Users {
     table: RwLock<Arc<PasswordTable>>,
     // One for the life of the store: the cost charged to an unknown user doesn't change at a reload.
     hasher: RandomState,
@@ -95,9 +95,7 @@ impl PasswordFile {
     /// # Ok::<(), anyhow::Error>(())
     /// ```
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let table = PasswordTable::new(UserList::default(), RandomState::default());
-        let users = Users { table: RwLock::new(Arc::new(table)), hasher: RandomState::default() };
-        Ok(PasswordFile { store: Store::open(path.as_ref(), users, SingleFile::new())? })
+        Ok(PasswordFile { store: Store::open(path.as_ref(), Users::default(), SingleFile::new())? })
     }
 
     /// Compares with the disk, and puts in force what has changed, all at once. Clients that are connected stay connected.
@@ -211,13 +209,8 @@ impl PasswordFile {
     /// ```
     #[cfg(feature = "argon2")]
     pub fn line(user: &str, password: &super::Password) -> Result<String> {
-        let refused = |what, problem| Error::PlainCredentials { what, problem };
-        parse::check_name(user).map_err(|problem| refused("user name", problem))?;
-        if let Some(problem) = super::problem(password.as_bytes()) {
-            return Err(refused("password", problem));
-        }
-        let hash = super::hash::Phc::make(password).map_err(|problem| refused("password", problem))?;
-        Ok(format!("{user}={hash}"))
+        parse::check_name(user).map_err(|problem| Error::PlainCredentials { what: "user name", problem })?;
+        Ok(format!("{user}={}", password.hash()?))
     }
 
     pub(crate) fn observe(&self, observer: Weak<ReloadObserver>) {
@@ -227,6 +220,13 @@ impl PasswordFile {
     /// Looks into the table in force. The lock is never held for long.
     pub(super) fn read<T>(&self, look: impl FnOnce(&Arc<PasswordTable>) -> T) -> T {
         self.store.source().read(look)
+    }
+}
+
+impl Default for Users {
+    fn default() -> Self {
+        let table = PasswordTable::new(UserList::default(), RandomState::default());
+        Users { table: RwLock::new(Arc::new(table)), hasher: RandomState::default() }
     }
 }
 
@@ -278,14 +278,18 @@ impl Users {
             for (name, stored) in lines {
                 users.insert(&name, stored);
             }
-            Ok(self.replace(PasswordTable::new(users, self.hasher.clone()), content.may_change))
+            Ok(self.replace(self.table_of(users), content.may_change))
         });
         seen.warn_of_mode(path);
         result
     }
 
+    pub(super) fn table_of(&self, users: UserList) -> PasswordTable {
+        PasswordTable::new(users, self.hasher.clone())
+    }
+
     /// `None`, and nothing is replaced, where something has changed that may not be.
-    fn replace(&self, table: PasswordTable, may_change: bool) -> Option<ReloadSummary> {
+    pub(super) fn replace(&self, table: PasswordTable, may_change: bool) -> Option<ReloadSummary> {
         let old = self.read(Arc::clone);
         let mut reload = ReloadSummary { read: 1, ..ReloadSummary::default() };
         for name in table.names() {
@@ -306,7 +310,7 @@ impl Users {
         Some(reload)
     }
 
-    fn read<T>(&self, look: impl FnOnce(&Arc<PasswordTable>) -> T) -> T {
+    pub(super) fn read<T>(&self, look: impl FnOnce(&Arc<PasswordTable>) -> T) -> T {
         look(&self.table.read().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -10,6 +10,8 @@ mod index;
 mod padded;
 mod parse;
 mod password;
+#[cfg(feature = "argon2")]
+mod pushed;
 mod table;
 
 use std::hash::BuildHasher;
@@ -19,11 +21,13 @@ use std::sync::{Arc, OnceLock};
 use zeroize::Zeroizing;
 
 use crate::callback::{Call, CallbackId, Lookup, Peer, Verdict, conclude_plain};
-use crate::reason::{Evidence, Fingerprint, Reason};
+use crate::reason::{Evidence, Fingerprint, Reason, Recheck};
 use crate::reload::ReloadObserver;
 use crate::zap::Request;
 pub use file::PasswordFile;
 pub use password::Password;
+#[cfg(feature = "argon2")]
+pub(crate) use pushed::{PushedUsers, UserChange};
 pub(crate) use table::PasswordTable;
 
 pub(crate) type PlainCallback = dyn Fn(&str, &str, &Peer) -> Verdict + Send + Sync;
@@ -36,6 +40,12 @@ pub(crate) enum PlainSource {
     /// A file that may change.
     File {
         file: PasswordFile,
+        _observer: Arc<ReloadObserver>,
+    },
+    /// What a program pushes.
+    #[cfg(feature = "argon2")]
+    Pushed {
+        users: Arc<PushedUsers>,
         _observer: Arc<ReloadObserver>,
     },
     Callback(Arc<PlainCallback>, CallbackId),
@@ -59,6 +69,11 @@ impl PlainSource {
                 }
                 accept_if(table.holds(username, password))
             }),
+            #[cfg(feature = "argon2")]
+            PlainSource::Pushed { users, .. } => match users.contact().check() {
+                Ok(()) => Lookup::Ask(hashers::verify_call(users.read(Arc::clone), username, password)),
+                Err(stale) => Lookup::Refuse(stale),
+            },
             PlainSource::Callback(callback, id) => {
                 let Some((user, password, peer)) = arguments(request, username, password) else {
                     return Lookup::Refuse(Reason::UnreadableText);
@@ -84,7 +99,8 @@ impl PlainSource {
     }
 
     /// Whether a user who was accepted on this evidence would be accepted again.
-    pub(crate) fn recheck(&self, username: &[u8], evidence: Evidence) -> Result<(), Reason> {
+    #[cfg_attr(not(feature = "argon2"), expect(unused_variables, reason = "nothing is pushed"))]
+    pub(crate) fn recheck(&self, username: &[u8], evidence: Evidence, which: Recheck) -> Result<(), Reason> {
         let is_current = |table: &PasswordTable| {
             let fingerprint = table.fingerprint(username).ok_or(Reason::WrongPassword)?;
             if evidence == Evidence::Password(fingerprint) { Ok(()) } else { Err(Reason::WrongPassword) }
@@ -92,6 +108,11 @@ impl PlainSource {
         match self {
             PlainSource::Table(table) => is_current(table),
             PlainSource::File { file, .. } => file.read(|table| is_current(table)),
+            #[cfg(feature = "argon2")]
+            PlainSource::Pushed { users, .. } => {
+                users.contact().recheck(which)?;
+                users.read(|table| is_current(table))
+            }
             PlainSource::Callback(_, id) => evidence.holds_for(*id),
             #[cfg(feature = "tokio")]
             PlainSource::AsyncCallback(_, id) => evidence.holds_for(*id),
@@ -103,6 +124,8 @@ impl PlainSource {
         match self {
             PlainSource::Table(table) => Some(table.has(username)),
             PlainSource::File { file, .. } => Some(file.read(|table| table.has(username))),
+            #[cfg(feature = "argon2")]
+            PlainSource::Pushed { users, .. } => Some(users.read(|table| table.has(username))),
             _ => None,
         }
     }
@@ -120,6 +143,8 @@ impl PlainSource {
         match self {
             PlainSource::Table(_) => "a table of users",
             PlainSource::File { .. } => "a password file",
+            #[cfg(feature = "argon2")]
+            PlainSource::Pushed { .. } => "pushed credentials",
             PlainSource::Callback(..) => "a callback",
             #[cfg(feature = "tokio")]
             PlainSource::AsyncCallback(..) => "an async callback",

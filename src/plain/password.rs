@@ -7,6 +7,10 @@ use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use super::MAX_LENGTH;
 use super::padded::are_equal;
+#[cfg(feature = "argon2")]
+use super::{hash::Phc, problem};
+#[cfg(feature = "argon2")]
+use crate::error::{Error, Result};
 
 /// A password for PLAIN: bytes that are wiped when dropped, never printed, and compared in constant time.
 ///
@@ -33,6 +37,24 @@ impl Password {
     /// ```
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Hashes it, with argon2id, `m=19456` (19 MiB), `t=2`, `p=1` and a new salt from the system: a PHC string, which
+    /// [`PasswordFile`](crate::PasswordFile) and [`PushedCredentials`](crate::PushedCredentials) check passwords by.
+    ///
+    /// # Errors
+    /// [`Error::PlainCredentials`] for a password that no client can send, and where the system has no random numbers or no
+    /// memory.
+    ///
+    /// ```
+    /// let hash = zmq_auth::Password::from("correct horse battery staple").hash()?;
+    /// assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    #[cfg(feature = "argon2")]
+    pub fn hash(&self) -> Result<String> {
+        let made = problem(self.as_bytes()).map_or_else(|| Phc::make(self), Err);
+        made.map_err(|problem| Error::PlainCredentials { what: "password", problem })
     }
 }
 

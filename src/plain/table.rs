@@ -59,6 +59,11 @@ impl UserList {
     pub(crate) fn insert(&mut self, user: &[u8], password: StoredPassword) {
         self.0.insert(user.into(), password);
     }
+
+    #[cfg(feature = "argon2")]
+    pub(crate) fn remove(&mut self, user: &[u8]) {
+        self.0.swap_remove(user);
+    }
 }
 
 impl PasswordTable {
@@ -177,6 +182,18 @@ impl PasswordTable {
     #[cfg(feature = "argon2")]
     pub(crate) fn hashed(&self, username: &[u8]) -> Option<&Phc> {
         self.users.get(self.place(username)?)?.hashed.as_deref()
+    }
+
+    /// The users with hashed passwords.
+    #[cfg(feature = "argon2")]
+    pub(crate) fn hashed_users(&self) -> impl Iterator<Item = (&[u8], &Phc)> {
+        self.users.iter().filter_map(|user| Some((&*user.name, user.hashed.as_deref()?)))
+    }
+
+    /// Whether the user has another password than this hashed one; `None` is no user.
+    #[cfg(feature = "argon2")]
+    pub(crate) fn would_change(&self, username: &[u8], hashed: Option<&Phc>) -> bool {
+        self.has(username) != hashed.is_some() || self.hashed(username) != hashed
     }
 
     /// What a guess for a user without a hashed password is to cost: that of some user who has one, and always the same

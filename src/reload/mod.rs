@@ -1,4 +1,4 @@
-//! Reloading: sources of keys and passwords that follow the disk, and what they report.
+//! Reloading: sources of keys and passwords that follow the disk, and what they and pushed ones report.
 
 mod report;
 mod single_file;
@@ -15,7 +15,7 @@ use std::time::SystemTime;
 
 use crate::error::Error;
 use crate::escape::EscapedPath;
-pub(crate) use report::{ReloadEvent, ReloadObserver};
+pub(crate) use report::{Observers, ReloadEvent, ReloadObserver, Standing};
 #[cfg(feature = "policy")]
 pub(crate) use single_file::FileContent;
 pub(crate) use single_file::{Reading, SingleFile, read_file};
@@ -23,8 +23,8 @@ pub(crate) use stamp::{Identity, Stamp, Stamper, identity};
 pub(crate) use store::{Source, Store, Unread};
 pub(crate) use warnings::warn_of_directory;
 
-/// What a reload found. Files of a [`KeyDirectory`](crate::KeyDirectory), users of a
-/// [`PasswordFile`](crate::PasswordFile).
+/// What a reload found, or what was pushed. Files of a [`KeyDirectory`](crate::KeyDirectory), users of a
+/// [`PasswordFile`](crate::PasswordFile), keys or users of [`PushedCredentials`](crate::PushedCredentials).
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;

@@ -1,21 +1,21 @@
 //! Reporting of reloads to the log, `status()` and observers. A problem is reported once, not at each reload.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, Weak};
 use std::time::SystemTime;
 
 use super::{ReloadSummary, StoreProblem, StoreStatus, lock};
 use crate::audit::metrics;
-use crate::escape::EscapedPath;
+use crate::escape::{Escaped, EscapedPath};
 
 /// So many problems of one reload are written to the log; the others are counted there.
 const LOGGED: usize = 20;
 
-/// Something that came of a reload and wasn't so before.
+/// Something that came of a reload or was pushed, and wasn't so before.
 #[derive(Debug, Clone)]
 pub(crate) struct ReloadEvent {
-    /// The store's directory or file.
-    path: PathBuf,
+    /// The store's directory or file, or the name of what is pushed; escaped.
+    name: String,
     /// What it holds, in the plural.
     what: &'static str,
     /// What has changed; an `Err` where nothing of it could be read, and all stays as it was.
@@ -24,38 +24,76 @@ pub(crate) struct ReloadEvent {
     pub(crate) problems: Vec<StoreProblem>,
     /// The problems that are no more.
     solved: Vec<StoreProblem>,
-    /// It has fallen behind the disk (`true`), or has caught up.
-    behind: Option<bool>,
+    /// What holds for whom the problems are about, for the log.
+    meanwhile: &'static str,
+    /// It has fallen behind, or has caught up.
+    standing: Option<Standing>,
 }
+
+/// Whether a store is behind what it follows, in words.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Standing {
+    pub(crate) is_behind: bool,
+    pub(crate) words: &'static str,
+    /// What holds as long as it is so, for the log.
+    pub(crate) meanwhile: &'static str,
+}
+
+const BEHIND: Standing = Standing {
+    is_behind: true,
+    words: "behind the disk, which could not be read completely",
+    meanwhile: "; what was in force before stays so until it can be",
+};
+const CAUGHT_UP: Standing = Standing { is_behind: false, words: "caught up with the disk", meanwhile: "" };
 
 impl ReloadEvent {
     /// What changed, in words; `None` if nothing did.
     pub(crate) fn summary(&self) -> Option<String> {
         let ReloadSummary { added, changed, removed, .. } =
             self.outcome.as_ref().ok().filter(|reload| !reload.is_nothing())?;
-        let (path, what) = (EscapedPath(&self.path), self.what);
-        Some(format!("{path}: {added} {what} added, {changed} changed, {removed} removed"))
+        let (name, what) = (&self.name, self.what);
+        Some(format!("{name}: {added} {what} added, {changed} changed, {removed} removed"))
     }
-}
 
-impl ReloadEvent {
-    /// Whether the store has fallen behind the disk, or has caught up, in words; `None` where that is as it was.
+    /// Whether the store has fallen behind, or has caught up, in words; `None` where that is as it was.
     pub(crate) fn behind(&self) -> Option<(bool, String)> {
-        let path = EscapedPath(&self.path);
-        self.behind.map(|behind| match behind {
-            true => (true, format!("{path}: behind the disk, which could not be read completely")),
-            false => (false, format!("{path}: caught up with the disk")),
-        })
+        self.standing.map(|standing| (standing.is_behind, format!("{}: {}", self.name, standing.words)))
+    }
+
+    /// So many keys or users were pushed.
+    pub(crate) fn changed(name: &str, what: &'static str, summary: ReloadSummary) -> Self {
+        ReloadEvent { what, outcome: Ok(summary), ..Self::nothing(name) }
+    }
+
+    /// The standing of what is pushed is another now.
+    pub(crate) fn standing(name: &str, standing: Standing) -> Self {
+        ReloadEvent { standing: Some(standing), ..Self::nothing(name) }
+    }
+
+    /// An entry of what is pushed isn't understood.
+    #[cfg(feature = "nats")]
+    pub(crate) fn unreadable(name: &str, problem: StoreProblem) -> Self {
+        let meanwhile = "; whom it stands for is refused";
+        ReloadEvent { problems: vec![problem], meanwhile, ..Self::nothing(name) }
+    }
+
+    fn nothing(name: &str) -> Self {
+        let (name, outcome) = (Escaped(name.as_bytes()).to_string(), Ok(ReloadSummary::default()));
+        ReloadEvent { name, what: "", outcome, problems: vec![], solved: vec![], meanwhile: "", standing: None }
     }
 }
 
-/// Called in the thread that reloads, with no lock held.
+/// Called in the thread that reloads or pushes, with no lock held.
 pub(crate) type ReloadObserver = dyn Fn(&ReloadEvent) + Send + Sync;
+
+/// Whom events are published to, beside the log.
+#[derive(Default)]
+pub(crate) struct Observers(Mutex<Vec<Weak<ReloadObserver>>>);
 
 #[derive(Default)]
 pub(super) struct Report {
     status: Mutex<StoreStatus>,
-    observers: Mutex<Vec<Weak<ReloadObserver>>>,
+    pub(super) observers: Observers,
 }
 
 /// What a store found at a reload.
@@ -87,13 +125,6 @@ impl Report {
         lock(&self.status).behind_since.is_some()
     }
 
-    /// Calls the observer after every reload that changed something, for as long as it lives.
-    pub(super) fn observe(&self, observer: Weak<ReloadObserver>) {
-        let mut observers = lock(&self.observers);
-        observers.retain(|observer| observer.strong_count() > 0);
-        observers.push(observer);
-    }
-
     /// Records a reload and returns the event to publish, if anything changed. Must be called in reload order.
     pub(super) fn record(&self, path: &Path, result: ReloadResult) -> Option<ReloadEvent> {
         let ReloadResult { what, entries, files, outcome, mut problems, behind } = result;
@@ -117,22 +148,33 @@ impl Report {
             problems,
         };
         drop(status);
-        let behind = (behind != was_behind.is_some()).then_some(behind);
-        behind.into_iter().for_each(metrics::store_behind);
+        let standing = (behind != was_behind.is_some()).then_some(if behind { BEHIND } else { CAUGHT_UP });
+        standing.iter().for_each(|standing| metrics::store_behind(standing.is_behind));
         let nothing = outcome.as_ref().map_or(true, ReloadSummary::is_nothing);
-        let event = ReloadEvent { path: path.to_owned(), what, outcome, problems: new, solved, behind };
-        let is_told = !nothing || !event.problems.is_empty() || !event.solved.is_empty() || behind.is_some();
+        let name = EscapedPath(path).to_string();
+        let meanwhile = "; what was in force before stays so";
+        let event = ReloadEvent { name, what, outcome, problems: new, solved, meanwhile, standing };
+        let is_told = !nothing || !event.problems.is_empty() || !event.solved.is_empty() || standing.is_some();
         is_told.then_some(event)
+    }
+}
+
+impl Observers {
+    /// Calls the observer with every event, for as long as it lives.
+    pub(crate) fn add(&self, observer: Weak<ReloadObserver>) {
+        let mut observers = lock(&self.0);
+        observers.retain(|observer| observer.strong_count() > 0);
+        observers.push(observer);
     }
 
     /// Logs the event and hands it to the observers. No lock may be held.
-    pub(super) fn publish(&self, event: &ReloadEvent) {
+    pub(crate) fn publish(&self, event: &ReloadEvent) {
         for problem in event.problems.iter().take(LOGGED) {
-            log_error!("{problem}; what was in force before stays so");
+            log_error!("{problem}{}", event.meanwhile);
         }
         if event.problems.len() > LOGGED {
             let more = event.problems.len() - LOGGED;
-            log_error!("{}: {more} more such problems", EscapedPath(&event.path));
+            log_error!("{}: {more} more such problems", event.name);
         }
         let still = |file: &Path| event.problems.iter().any(|problem| problem.file == file);
         for problem in event.solved.iter().take(LOGGED).filter(|problem| !still(&problem.file)) {
@@ -141,12 +183,12 @@ impl Report {
         if let Some(summary) = event.summary() {
             log_info!("{summary}");
         }
-        match event.behind() {
-            Some((true, text)) => log_warn!("{text}; what was in force before stays so until it can be"),
-            Some((false, text)) => log_info!("{text}"),
+        match event.standing {
+            Some(Standing { is_behind: true, words, meanwhile }) => log_warn!("{}: {words}{meanwhile}", event.name),
+            Some(Standing { words, .. }) => log_info!("{}: {words}", event.name),
             None => {}
         }
-        let observers = lock(&self.observers).clone();
+        let observers = lock(&self.0).clone();
         for observer in observers.iter().filter_map(Weak::upgrade) {
             observer(event);
         }

@@ -140,7 +140,7 @@ impl<S: Source> Store<S> {
 
     /// Calls the observer after each reload that changed something, for as long as the observer lives.
     pub(crate) fn observe(&self, observer: Weak<ReloadObserver>) {
-        self.0.report.observe(observer);
+        self.0.report.observers.add(observer);
     }
 }
 
@@ -160,7 +160,7 @@ impl<S: Source> Inner<S> {
         };
         self.source.reload_ended();
         if let Some(event) = event {
-            self.report.publish(&event);
+            self.report.observers.publish(&event);
         }
         result
     }

@@ -14,7 +14,7 @@ use crate::passwords::Users;
 /// The bound on hashes under way is the process's, and so these tests': one that fills it has them to itself.
 static HASHING: RwLock<()> = RwLock::new(());
 
-fn among_others() -> RwLockReadGuard<'static, ()> {
+pub(crate) fn among_others() -> RwLockReadGuard<'static, ()> {
     HASHING.read().unwrap_or_else(PoisonError::into_inner)
 }
 

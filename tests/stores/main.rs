@@ -1,4 +1,4 @@
-//! Stores: key directories and password files, their reloads, and what a bad file can't do.
+//! Stores: key directories and password files, their reloads, and what a bad file can't do. Pushed credentials.
 
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -18,6 +18,9 @@ mod hashed;
 mod in_place;
 mod passwords;
 mod problems;
+mod pushed;
+#[cfg(feature = "argon2")]
+mod pushed_users;
 mod reading;
 mod user_ids;
 mod validity;

@@ -1,4 +1,4 @@
-//! The wall clock, set back and forth while the program runs.
+//! The wall clock, set back and forth while the program runs; and a machine that was suspended.
 //!
 //! Nobody may set the machine's clock for a test. But Rust's `SystemTime` (and libzmq) ask the C library, and a function of
 //! that name in the program itself comes first: below, with an offset that is 0 in every other test of this binary. What
@@ -11,13 +11,17 @@ use std::fs::{self, FileTimes};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use zmq_auth::{Authenticator, Certificate, EventKind, KeyDirectory, PublicKey};
+use zmq_auth::{
+    Authenticator, Certificate, EventKind, KeyDirectory, Metadata, Moment, OnStale, PublicKey, PushedCredentials,
+};
 
 use crate::harness::process::isolated;
 use crate::harness::zap::{self, Asker};
 use crate::harness::{domain, log};
 
 static OFFSET: AtomicI64 = AtomicI64::new(0);
+/// For how long the machine seems to have been suspended, in seconds.
+static SUSPENDED: AtomicI64 = AtomicI64::new(0);
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
@@ -30,6 +34,10 @@ extern "C" fn clock_gettime(clock: libc::clockid_t, time: *mut libc::timespec) -
     if rc == 0 && clock == libc::CLOCK_REALTIME {
         // SAFETY: the kernel has just written there.
         unsafe { (*time).tv_sec += OFFSET.load(Ordering::Relaxed) };
+    }
+    if rc == 0 && clock == libc::CLOCK_BOOTTIME {
+        // SAFETY: as above.
+        unsafe { (*time).tv_sec += SUSPENDED.load(Ordering::Relaxed) };
     }
     rc
 }
@@ -176,5 +184,32 @@ fn certificates_are_saved_whatever_the_clock_says() {
             let (_, secret) = certificate.replace_pair(&dir, "server").unwrap();
             assert_eq!(Certificate::load(secret).unwrap(), certificate);
         }
+    });
+}
+
+/// While a machine is suspended, the monotonic clock stands still, and the one that counts from the boot goes on.
+#[test]
+fn a_machine_that_was_suspended_has_no_fresh_contact() {
+    isolated(|| {
+        log::install();
+        let (auth, credentials, key) =
+            (Authenticator::new(), PushedCredentials::new("staff"), PublicKey::from([1; 32]));
+        auth.configure_curve_pushed("lab", &credentials).unwrap();
+        credentials.put_key(key, &Metadata::default()).unwrap();
+        credentials.limit_age(Duration::from_secs(600), OnStale::Refuse).unwrap();
+        credentials.caught_up(Moment::now());
+        let asked = Moment::now();
+        for (wall, suspended, expected) in
+            [(DAY, 0, 200), (-DAY, 0, 200), (0, 300, 200), (0, 601, 300), (-DAY, DAY, 300)]
+        {
+            set(wall);
+            SUSPENDED.store(suspended, Ordering::Relaxed);
+            assert_eq!(zap::curve(&auth, "lab", &key), expected, "{suspended} s suspended");
+            assert!(asked.elapsed() >= Duration::from_secs(suspended as u64));
+        }
+        credentials.caught_up(asked);
+        assert_eq!(zap::curve(&auth, "lab", &key), 300, "asked before it was suspended");
+        credentials.caught_up(Moment::now());
+        assert_eq!(zap::curve(&auth, "lab", &key), 200);
     });
 }

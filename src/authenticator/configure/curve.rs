@@ -4,13 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::super::{Authenticator, domains};
-use super::announce;
+use super::{announce, announce_pushed};
 #[cfg(feature = "tokio")]
 use crate::callback::FutureVerdict;
 use crate::callback::{CallbackId, Peer, Verdict};
 use crate::curve::{CurveSource, KeyDirectory, KeySet, UserId, UserIdSource, load_keys};
 use crate::error::{Error, Result};
 use crate::keys::PublicKey;
+use crate::pushed::PushedCredentials;
 
 /// As the location of [`Authenticator::configure_curve`]: let every CURVE client of the domain in. It has proved that it
 /// holds some secret key, and nothing else.
@@ -82,6 +83,26 @@ impl Authenticator {
             keys.keep_file_names();
         }
         announce(domain, "CURVE", "a live directory of keys", keys.status().entries);
+        Ok(())
+    }
+
+    /// Lets in the keys that the program pushes: see [`PushedCredentials`], also for what happens without contact. What is
+    /// pushed is in force at once, here and wherever else the same credentials are used.
+    ///
+    /// # Errors
+    /// [`Error::Domain`].
+    ///
+    /// ```
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// let credentials = zmq_auth::PushedCredentials::new("the staff database");
+    /// auth.configure_curve_pushed("lab", &credentials)?;
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    pub fn configure_curve_pushed(&self, domain: &str, credentials: &PushedCredentials) -> Result<()> {
+        domains::check(domain)?;
+        let observer = self.pushed_observer(credentials);
+        self.set_curve(domain, CurveSource::Pushed { keys: credentials.keys().clone(), _observer: observer });
+        announce_pushed(domain, "CURVE", credentials);
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::{Authenticator, domains};
 use crate::audit::EventKind;
 use crate::error::Result;
+use crate::pushed::PushedCredentials;
 use crate::reload::{ReloadEvent, ReloadObserver};
 pub use curve::CURVE_ALLOW_ANY;
 
@@ -48,6 +49,13 @@ impl Authenticator {
         removed.is_some()
     }
 
+    /// Tells this policy's listeners of what is pushed, as [`reload_observer`](Self::reload_observer) of reloads.
+    fn pushed_observer(&self, credentials: &PushedCredentials) -> Arc<ReloadObserver> {
+        let observer = self.reload_observer();
+        credentials.contact().observers().add(Arc::downgrade(&observer));
+        observer
+    }
+
     /// Tells this policy's listeners of reloads, for as long as it lives and the observer is kept.
     pub(crate) fn reload_observer(&self) -> Arc<ReloadObserver> {
         let authenticator = self.weak_handle();
@@ -64,6 +72,15 @@ impl Authenticator {
                 audit.publish(if behind { EventKind::StoreBehind } else { EventKind::StoreCaughtUp }, &text);
             }
         })
+    }
+}
+
+fn announce_pushed(domain: &str, mechanism: &str, credentials: &PushedCredentials) {
+    let (name, status) = (credentials.name(), credentials.status());
+    if status.is_stale {
+        log_warn!("domain {domain:?}: {mechanism} by {name:?}, which is stale: handshakes are told to retry");
+    } else {
+        log_debug!("domain {domain:?}: {mechanism} by {name:?}: {} keys, {} users", status.keys, status.users);
     }
 }
 

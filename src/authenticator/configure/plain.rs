@@ -59,6 +59,27 @@ impl Authenticator {
         Ok(())
     }
 
+    /// Lets in the users that the program pushes: see [`PushedCredentials`](crate::PushedCredentials), also for what happens
+    /// without contact, and [`PasswordFile`] for what hashed passwords cost.
+    ///
+    /// # Errors
+    /// [`Error::Domain`](crate::Error::Domain).
+    ///
+    /// ```
+    /// # let auth = zmq_auth::Authenticator::new();
+    /// let credentials = zmq_auth::PushedCredentials::new("the staff database");
+    /// auth.configure_plain_pushed("shop", &credentials)?;
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    #[cfg(feature = "argon2")]
+    pub fn configure_plain_pushed(&self, domain: &str, credentials: &crate::pushed::PushedCredentials) -> Result<()> {
+        domains::check(domain)?;
+        let observer = self.pushed_observer(credentials);
+        self.set_plain(domain, PlainSource::Pushed { users: credentials.users().clone(), _observer: observer });
+        super::announce_pushed(domain, "PLAIN", credentials);
+        Ok(())
+    }
+
     /// Lets the callback decide the domain's PLAIN clients.
     ///
     /// It gets the user name, the password and the [`Peer`]; it runs on a thread of its own, with no lock held, and may

@@ -1,0 +1,319 @@
+//! Contact with what pushes credentials: when it was last proven, and for how long they may be used without it.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, Weak};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use crate::audit::metrics;
+use crate::error::{Error, Result};
+use crate::escape::Escaped;
+use crate::ffi;
+use crate::reason::{Reason, Recheck};
+use crate::reload::{Observers, ReloadEvent, Standing, lock};
+
+/// A moment on a clock that nobody sets, and that goes on while the machine is suspended (Linux's `CLOCK_BOOTTIME`). It
+/// says how far the credentials in a [`PushedCredentials`](crate::PushedCredentials) reach.
+///
+/// ```
+/// use zmq_auth::Moment;
+///
+/// let asked = Moment::now();
+/// assert!(asked <= Moment::now());
+/// assert!(asked.elapsed().as_secs() < 60);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(Nanos);
+
+/// Nanoseconds since the machine has started: they last for 584 years.
+type Nanos = u64;
+
+const NEVER: Nanos = 0;
+
+impl Moment {
+    /// This moment.
+    ///
+    /// ```
+    /// let asked = zmq_auth::Moment::now();
+    /// # let _ = asked;
+    /// ```
+    pub fn now() -> Self {
+        Moment(ffi::time_since_boot().unwrap_or(NEVER))
+    }
+
+    /// How long ago it was; suspended time counts.
+    ///
+    /// ```
+    /// let asked = zmq_auth::Moment::now();
+    /// assert!(asked.elapsed() <= asked.elapsed());
+    /// ```
+    pub fn elapsed(self) -> Duration {
+        // A clock that tells nothing proves nothing.
+        ffi::time_since_boot().map_or(Duration::MAX, |now| Duration::from_nanos(now.saturating_sub(self.0)))
+    }
+}
+
+/// What a source does about clients that are connected when it has had no contact for too long.
+///
+/// ```
+/// use zmq_auth::{OnStale, PushedCredentials};
+/// use std::time::Duration;
+///
+/// let credentials = PushedCredentials::new("clients of the shop");
+/// credentials.limit_age(Duration::from_secs(60), OnStale::KeepConnected)?;
+/// # Ok::<(), zmq_auth::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnStale {
+    /// [`is_still_allowed`](crate::Authenticator::is_still_allowed) is `false` for them.
+    #[default]
+    Refuse,
+    /// They are judged by what was pushed last. New handshakes are told to retry all the same.
+    KeepConnected,
+}
+
+/// The proof of contact. Reading it takes one look at a clock and no lock.
+pub(crate) struct Contact {
+    name: Box<str>,
+    /// When it was last proven; 0 before the first time.
+    last: AtomicU64,
+    max_age: AtomicU64,
+    keeps_connected: AtomicBool,
+    /// What listeners were told last, and the gauge shows.
+    told_stale: AtomicBool,
+    observers: Observers,
+    watcher: Mutex<Option<Watcher>>,
+}
+
+/// The thread that tells when contact is lost and when it is back. Decisions don't need it.
+struct Watcher {
+    wake: SyncSender<()>,
+    thread: JoinHandle<()>,
+}
+
+const MAX_AGE: Duration = Duration::from_secs(5 * 60);
+/// The thread's longest sleep: it sleeps on a clock that stands still while the machine is suspended.
+const LONGEST_SLEEP: Duration = Duration::from_secs(10);
+
+impl Contact {
+    pub(crate) fn new(name: &str) -> Arc<Self> {
+        metrics::store_behind(true);
+        Arc::new(Contact {
+            name: name.into(),
+            last: AtomicU64::new(NEVER),
+            max_age: AtomicU64::new(nanos(MAX_AGE)),
+            keeps_connected: AtomicBool::new(false),
+            told_stale: AtomicBool::new(true),
+            observers: Observers::default(),
+            watcher: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// # Errors
+    /// [`Error::Limit`] for an age outside its range.
+    pub(crate) fn limit_age(self: &Arc<Self>, max_age: Duration, on_stale: OnStale) -> Result<()> {
+        const SHORTEST: Duration = Duration::from_millis(100);
+        const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
+        if !(SHORTEST..=LONGEST).contains(&max_age) {
+            return Err(Error::Limit { what: "age of pushed credentials", problem: "must be 100 ms to 30 days" });
+        }
+        self.max_age.store(nanos(max_age), Ordering::SeqCst);
+        self.keeps_connected.store(on_stale == OnStale::KeepConnected, Ordering::SeqCst);
+        if self.age().is_some() {
+            self.wake();
+        }
+        Ok(())
+    }
+
+    /// All that was so at this moment is in the tables. An earlier moment than the last one changes nothing.
+    pub(crate) fn proven(self: &Arc<Self>, asked: Moment) {
+        self.last.fetch_max(asked.0, Ordering::SeqCst);
+        // Whoever has just been told the contrary looks again: see `tell`.
+        if self.told_stale.load(Ordering::SeqCst) && !self.is_stale() {
+            self.wake();
+        }
+    }
+
+    pub(crate) fn is_stale(&self) -> bool {
+        self.age().is_none_or(|age| age > self.max_age())
+    }
+
+    /// How long ago it was proven; `None` where it never was.
+    pub(crate) fn age(&self) -> Option<Duration> {
+        match self.last.load(Ordering::SeqCst) {
+            NEVER => None,
+            last => Some(Moment(last).elapsed()),
+        }
+    }
+
+    pub(crate) fn max_age(&self) -> Duration {
+        Duration::from_nanos(self.max_age.load(Ordering::SeqCst))
+    }
+
+    pub(crate) fn on_stale(&self) -> OnStale {
+        match self.keeps_connected.load(Ordering::SeqCst) {
+            true => OnStale::KeepConnected,
+            false => OnStale::Refuse,
+        }
+    }
+
+    /// Whether a handshake may be decided.
+    pub(crate) fn check(&self) -> Result<(), Reason> {
+        if self.is_stale() { Err(Reason::Stale) } else { Ok(()) }
+    }
+
+    /// Whether a client that was accepted may be checked again by what is in the tables.
+    pub(crate) fn recheck(&self, which: Recheck) -> Result<(), Reason> {
+        match (which, self.on_stale()) {
+            (Recheck::Connected, OnStale::KeepConnected) => Ok(()),
+            _ => self.check(),
+        }
+    }
+
+    pub(crate) fn observers(&self) -> &Observers {
+        &self.observers
+    }
+
+    /// Has the thread look at the contact now.
+    fn wake(self: &Arc<Self>) {
+        let mut watcher = lock(&self.watcher);
+        match &*watcher {
+            // Where a word waits already, it looks anyway.
+            Some(watcher) if !watcher.thread.is_finished() => drop(watcher.wake.try_send(())),
+            _ => *watcher = Watcher::start(self),
+        }
+    }
+
+    /// Tells what has changed since it was last told; answers when to look again, `None` for "when woken".
+    fn tell(&self) -> Option<Duration> {
+        let is_stale = self.is_stale();
+        if self.told_stale.swap(is_stale, Ordering::SeqCst) != is_stale {
+            metrics::store_behind(is_stale);
+            self.observers.publish(&ReloadEvent::standing(&self.name, if is_stale { STALE } else { IN_CONTACT }));
+        }
+        match self.age() {
+            Some(age) if age <= self.max_age() && !is_stale => {
+                let left = self.max_age() - age;
+                Some(left.clamp(Duration::from_millis(1), LONGEST_SLEEP))
+            }
+            age if is_stale && age.is_none_or(|age| age > self.max_age()) => None,
+            // It has changed since: contact that was proven between the two looks has woken nobody.
+            _ => Some(Duration::ZERO),
+        }
+    }
+}
+
+const STALE: Standing = Standing {
+    is_behind: true,
+    words: "stale: it has had no contact for longer than its max_age",
+    meanwhile: "; handshakes are told to retry",
+};
+const IN_CONTACT: Standing = Standing { is_behind: false, words: "in contact", meanwhile: "" };
+
+fn nanos(time: Duration) -> Nanos {
+    Nanos::try_from(time.as_nanos()).unwrap_or(Nanos::MAX)
+}
+
+impl Watcher {
+    /// `None` where there is no thread to be had: the next proof of contact tries again.
+    fn start(contact: &Arc<Contact>) -> Option<Self> {
+        let (wake, woken) = sync_channel(1);
+        let followed = Arc::downgrade(contact);
+        let thread = Builder::new().name("zmq-auth-contact".into()).spawn(move || run(&followed, &woken));
+        match thread {
+            Ok(thread) => Some(Watcher { wake, thread }),
+            Err(error) => {
+                let name = Escaped(contact.name.as_bytes());
+                log_error!("{name}: cannot start a thread: {error}; nobody is told when contact is lost");
+                None
+            }
+        }
+    }
+}
+
+/// Until the last handle on the contact is dropped.
+fn run(contact: &Weak<Contact>, woken: &Receiver<()>) {
+    loop {
+        let Some(held) = contact.upgrade() else { return };
+        let look_again = held.tell();
+        drop(held);
+        let woken = match look_again {
+            Some(sleep) => woken.recv_timeout(sleep),
+            None => woken.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        if woken == Err(RecvTimeoutError::Disconnected) {
+            return;
+        }
+    }
+}
+
+impl Drop for Contact {
+    fn drop(&mut self) {
+        let watcher = self.watcher.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        if let Some(Watcher { wake, thread }) = watcher {
+            drop(wake);
+            // The last handle may be the one that the thread looks by: it ends right after.
+            if thread.thread().id() != std::thread::current().id() {
+                let _ = thread.join();
+            }
+        }
+        if *self.told_stale.get_mut() {
+            metrics::store_behind(false);
+        }
+    }
+}
+
+impl fmt::Debug for Contact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Contact").field("name", &self.name).field("age", &self.age()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The moment so long ago; this machine runs for longer.
+    fn ago(time: Duration) -> Moment {
+        Moment(Moment::now().0.saturating_sub(nanos(time)).max(1))
+    }
+
+    #[test]
+    fn it_is_stale_before_the_first_proof_and_past_its_age() {
+        let contact = Contact::new("test");
+        assert_eq!((contact.age(), contact.check()), (None, Err(Reason::Stale)));
+        contact.limit_age(Duration::from_millis(100), OnStale::Refuse).unwrap();
+        contact.proven(ago(Duration::from_secs(1)));
+        assert_eq!(contact.check(), Err(Reason::Stale));
+        contact.limit_age(Duration::from_secs(3600), OnStale::Refuse).unwrap();
+        assert_eq!(contact.check(), Ok(()));
+        // What is older than what is known changes nothing.
+        contact.proven(Moment::now());
+        contact.proven(ago(Duration::from_secs(2000)));
+        assert!(contact.age().unwrap() < Duration::from_secs(1000));
+    }
+
+    #[test]
+    fn connected_clients_alone_are_spared() {
+        let contact = Contact::new("test");
+        assert_eq!(contact.recheck(Recheck::Connected), Err(Reason::Stale));
+        contact.limit_age(MAX_AGE, OnStale::KeepConnected).unwrap();
+        assert_eq!((contact.recheck(Recheck::Connected), contact.on_stale()), (Ok(()), OnStale::KeepConnected));
+        assert_eq!(contact.recheck(Recheck::Handshake), Err(Reason::Stale));
+    }
+
+    #[test]
+    fn an_age_outside_its_range_is_refused_and_changes_nothing() {
+        let contact = Contact::new("test");
+        for age in [Duration::ZERO, Duration::from_millis(99), Duration::from_secs(31 * 24 * 3600), Duration::MAX] {
+            assert!(matches!(contact.limit_age(age, OnStale::Refuse), Err(Error::Limit { .. })), "{age:?}");
+        }
+        assert_eq!(contact.max_age(), MAX_AGE);
+    }
+}

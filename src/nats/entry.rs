@@ -1,0 +1,286 @@
+//! The entries of a bucket: what their names stand for, and what their values say.
+//!
+//! ```text
+//! curve.DOMAIN.KEY       {"format":1,"metadata":[["name","Alice"]]}
+//! plain.DOMAIN.USER      {"format":1,"hash":"$argon2id$…"}
+//! server.DOMAIN.SERVER   {"format":1,"beat":"…","sequence":7,"keys":2,"users":0}
+//! ```
+//!
+//! Domain, key, user and server are base64url without padding: the names of a bucket can't hold most other characters, and
+//! a NATS subject is parted at its dots. Each text has one encoding, so each key and user has one entry.
+
+use std::sync::Arc;
+
+use data_encoding::BASE64URL_NOPAD;
+use serde::{Deserialize, Serialize};
+
+use crate::certificate::KeyInfo;
+use crate::error::Error;
+use crate::keys::PublicKey;
+use crate::metadata::Metadata;
+use crate::plain::UserChange;
+
+/// The one format so far. A writer writes the oldest that the servers of its fleet may have.
+const FORMAT: u32 = 1;
+
+/// What a name stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Subject {
+    Key(PublicKey),
+    User(String),
+}
+
+/// What an entry makes of its subject; `None` where that is accepted no more.
+pub(super) enum Change {
+    Key(PublicKey, Option<Option<Arc<KeyInfo>>>),
+    User(UserChange),
+}
+
+pub(super) fn encode(text: &[u8]) -> String {
+    BASE64URL_NOPAD.encode(text)
+}
+
+pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
+    BASE64URL_NOPAD.decode(text.as_bytes()).ok()
+}
+
+/// The name of a server's heartbeat.
+pub(super) fn server_name(domain: &str, server: &str) -> String {
+    format!("server.{}.{}", encode(domain.as_bytes()), encode(server.as_bytes()))
+}
+
+impl Subject {
+    /// The entry's name.
+    pub(super) fn name(&self, domain: &str) -> String {
+        let domain = encode(domain.as_bytes());
+        match self {
+            Subject::Key(key) => format!("curve.{domain}.{}", encode(key.as_bytes())),
+            Subject::User(user) => format!("plain.{domain}.{}", encode(user.as_bytes())),
+        }
+    }
+
+    /// What the name of an entry of this domain stands for; an error for one that no writer makes.
+    pub(super) fn of(name: &str) -> Result<Self, &'static str> {
+        const NOT_ONE: &str = "has a name that stands for nothing: curve.DOMAIN.KEY or plain.DOMAIN.USER, in base64url";
+        let mut parts = name.split('.');
+        let (Some(kind), Some(_), Some(who), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+            return Err(NOT_ONE);
+        };
+        let who = decode(who).ok_or(NOT_ONE)?;
+        match kind {
+            "curve" => <[u8; 32]>::try_from(who).map(|key| Subject::Key(key.into())).map_err(|_| NOT_ONE),
+            "plain" => String::from_utf8(who).map(Subject::User).map_err(|_| NOT_ONE),
+            _ => Err(NOT_ONE),
+        }
+    }
+
+    pub(super) fn removal(&self) -> Change {
+        match self {
+            Subject::Key(key) => Change::Key(*key, None),
+            Subject::User(user) => Change::User(UserChange::removal(user)),
+        }
+    }
+
+    /// What the value makes of it; an error for a value that isn't understood, which accepts nobody.
+    pub(super) fn change(&self, value: &[u8]) -> Result<Change, &'static str> {
+        check_format(value)?;
+        match self {
+            Subject::Key(key) => {
+                let metadata = KeyValue::parse(value)?;
+                let info = KeyInfo::of_unread(&metadata).map_err(|(_, problem)| problem)?;
+                Ok(Change::Key(*key, Some(info)))
+            }
+            Subject::User(user) => {
+                let value: UserValue = parse(value)?;
+                UserChange::new(user, Some(&value.hash)).map(Change::User).map_err(problem)
+            }
+        }
+    }
+}
+
+/// The value of a key's entry.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KeyValue {
+    format: u32,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    metadata: Vec<(String, String)>,
+}
+
+impl KeyValue {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        let pairs = metadata.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        KeyValue { format: FORMAT, metadata: pairs.collect() }
+    }
+
+    pub(super) fn parse(value: &[u8]) -> Result<Metadata, &'static str> {
+        check_format(value)?;
+        let value: KeyValue = parse(value)?;
+        let mut metadata = Metadata::default();
+        for (name, value) in value.metadata {
+            if metadata.get(&name).is_some() {
+                return Err("has metadata with a name twice");
+            }
+            metadata.insert_unreserved(name, value).map_err(problem)?;
+        }
+        Ok(metadata)
+    }
+}
+
+/// The value of a user's entry.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UserValue {
+    format: u32,
+    hash: String,
+}
+
+impl UserValue {
+    pub(super) fn of(hash: &str) -> Self {
+        UserValue { format: FORMAT, hash: hash.to_owned() }
+    }
+}
+
+/// The value of a server's heartbeat. Later versions may say more: nobody's right hangs on it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct ServerValue {
+    format: u32,
+    /// Tells a write from every other.
+    pub(super) beat: String,
+    /// The last entry that is in force at that server.
+    pub(super) sequence: u64,
+    pub(super) keys: usize,
+    pub(super) users: usize,
+}
+
+impl ServerValue {
+    pub(super) fn new(beat: String, sequence: u64, keys: usize, users: usize) -> Self {
+        ServerValue { format: FORMAT, beat, sequence, keys, users }
+    }
+
+    pub(super) fn parse(value: &[u8]) -> Result<Self, &'static str> {
+        parse(value)
+    }
+}
+
+pub(super) fn to_bytes(value: &impl Serialize) -> Vec<u8> {
+    // Numbers and text in structs and lists: there is nothing in it that JSON can't say.
+    serde_json::to_vec(value).unwrap_or_default()
+}
+
+/// Only the number: a later format may look otherwise.
+fn check_format(value: &[u8]) -> Result<(), &'static str> {
+    #[derive(Deserialize)]
+    struct Format {
+        format: u32,
+    }
+    match serde_json::from_slice::<Format>(value) {
+        Ok(Format { format: FORMAT }) => Ok(()),
+        Ok(_) => Err("has a format that this version doesn't know: update the server"),
+        Err(_) => Err("is no JSON with a format number"),
+    }
+}
+
+// The parser's own words may quote the value.
+fn parse<'v, T: Deserialize<'v>>(value: &'v [u8]) -> Result<T, &'static str> {
+    serde_json::from_slice(value).map_err(|_| "has a value that isn't that of its format")
+}
+
+/// What is wrong, without what is quoted.
+fn problem(error: Error) -> &'static str {
+    match error {
+        Error::Metadata { problem, .. } | Error::PlainCredentials { problem, .. } => problem,
+        _ => "has a value that can't be used",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HASH: &str = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
+
+    fn key() -> Subject {
+        Subject::Key(PublicKey::from([0xff; 32]))
+    }
+
+    #[test]
+    fn every_name_comes_back_and_fits_into_a_bucket() {
+        let domains = ["lab", "*", "a.b>c", "ü\0 ", &"x".repeat(255)];
+        for domain in domains {
+            for subject in [key(), Subject::User("alice".into()), Subject::User("é.*> \n".into())] {
+                let name = subject.name(domain);
+                let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+                assert!(name.bytes().all(fits), "{name}");
+                assert_eq!(Subject::of(&name), Ok(subject));
+            }
+        }
+        assert_eq!(key().name("lab"), format!("curve.bGFi.{}8", "_".repeat(42)));
+    }
+
+    #[test]
+    fn a_name_that_no_writer_makes_stands_for_nothing() {
+        let good = key().name("lab");
+        // The last: the same bytes, written otherwise. A second entry of one key would be revoked apart.
+        let other_ending = format!("{}9", &good[..good.len() - 1]);
+        for name in ["", "curve", "curve.bGFi", "curve.bGFi.AAAA", "curve.bGFi.!", "server.bGFi.AAAA", "plain.bGFi._w"]
+        {
+            assert!(Subject::of(name).is_err(), "{name}");
+        }
+        for name in [format!("{good}.more"), format!("{good}="), good.replace("curve", "Curve"), other_ending] {
+            assert!(Subject::of(&name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_not_understood_accepts_nobody() {
+        let user = Subject::User("alice".into());
+        for (subject, value) in
+            [(key(), r#"{"format":1}"#.to_owned()), (user, format!(r#"{{"format":1,"hash":"{HASH}"}}"#))]
+        {
+            assert!(subject.change(value.as_bytes()).is_ok(), "{value}");
+            let bad = [
+                String::new(),
+                "null".into(),
+                "[1]".into(),
+                value.replace("1", "2"),
+                value.replace("1", "\"1\""),
+                value.replace("\"format\":1", "\"format\":1,\"more\":0"),
+                value.replace("\"format\":1", "\"format\":1,\"format\":1"),
+                value.replace("\"format\":1", "\"more\":1"),
+                format!("{value}x"),
+                value[..value.len() - 1].to_owned(),
+            ];
+            for bad in bad {
+                assert!(subject.change(bad.as_bytes()).is_err(), "{bad}");
+            }
+        }
+        for metadata in [
+            r#"[["not-after","tomorrow"]]"#,
+            r#"[["Not-After","2020-01-01T00:00:00Z"]]"#,
+            r#"[["","x"]]"#,
+            r#"[["a","x\u0000"]]"#,
+            r#"[["a","1"],["a","2"]]"#,
+            r#"{"a":"b"}"#,
+        ] {
+            let value = format!(r#"{{"format":1,"metadata":{metadata}}}"#);
+            assert!(key().change(value.as_bytes()).is_err(), "{value}");
+        }
+        for hash in ["", "clear", "$2y$10$abcdefghijklmnopqrstuu", &HASH.replace("t=2", "t=11")] {
+            let value = to_bytes(&UserValue::of(hash));
+            assert!(Subject::User("alice".into()).change(&value).is_err(), "{hash}");
+        }
+        let nul = Subject::User("a\0".into()).change(&to_bytes(&UserValue::of(HASH)));
+        assert!(nul.is_err());
+    }
+
+    #[test]
+    fn metadata_comes_back_in_its_order() {
+        let mut metadata = Metadata::default();
+        for (name, value) in [("team", "blue"), ("name", "Al\"ice\u{1F600}"), ("not-after", "2999-01-01T00:00:00Z")] {
+            metadata.insert(name, value).unwrap();
+        }
+        assert_eq!(KeyValue::parse(&to_bytes(&KeyValue::of(&metadata))), Ok(metadata));
+        assert_eq!(KeyValue::parse(br#"{"format":1}"#), Ok(Metadata::default()));
+    }
+}

@@ -1,0 +1,212 @@
+//! The handle on a follower, and what it tells.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::thread::{Builder, JoinHandle};
+
+use tokio::runtime;
+use tokio::sync::oneshot;
+
+use super::connect::{NatsBucket, ServerWords};
+use super::follow::Follow;
+use crate::authenticator::check_domain;
+use crate::error::{Error, Result};
+use crate::escape::Escaped;
+use crate::pushed::{PushedCredentials, PushedStatus};
+use crate::reload::{ReloadEvent, StoreProblem, lock};
+
+/// Keeps one domain's credentials as a bucket has them, until it is dropped. It has a thread of its own, and needs no tokio
+/// runtime of the program's.
+///
+/// Contact is proven by its own heartbeat alone: written into the bucket, acknowledged (by a quorum, in a cluster), and seen
+/// again behind all that was written before. Who was revoked before a heartbeat was written is refused when it is seen. It
+/// goes on from where it was only where nothing can have been missed (the same bucket, none of it put back, absent for less
+/// than markers of removed entries last); otherwise it reads the whole bucket anew and puts that in force at once.
+#[must_use]
+pub struct NatsFollower {
+    shared: Arc<Shared>,
+    /// Dropped to stop the thread.
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A follower as it is now.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct NatsStatus {
+    /// What is in force.
+    pub credentials: PushedStatus,
+    /// The number of the bucket's last entry that had come when contact was proven; `None` before the first time.
+    pub sequence: Option<u64>,
+    /// How often the bucket was read as a whole.
+    pub snapshots: u64,
+    /// What keeps it from following; `None` while it does.
+    pub problem: Option<String>,
+    /// The entries that aren't understood, each with what is wrong: whom they stand for is refused. At most 1,000 are named.
+    pub unreadable: Vec<(String, &'static str)>,
+}
+
+/// What the thread and the handle share.
+pub(super) struct Shared {
+    pub(super) credentials: PushedCredentials,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    sequence: Option<u64>,
+    snapshots: u64,
+    problem: Option<String>,
+    /// What the server has said since it was last followed.
+    heard: Option<String>,
+    unreadable: BTreeMap<String, &'static str>,
+}
+
+/// So many entries that aren't understood are named.
+const NAMED: usize = 1_000;
+
+impl NatsBucket {
+    /// Follows the credentials of a domain from now on. The server's name tells its heartbeat from those of the others; no
+    /// two servers may have the same. It returns at once: until the bucket has been read, handshakes are told to retry, and
+    /// [`NatsFollower::status`] says what keeps it.
+    ///
+    /// # Errors
+    /// [`Error::Domain`]; [`Error::Nats`] for a server name that is empty or longer than 64 bytes; [`Error::Thread`].
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let bucket = zmq_auth::NatsBucket::new("nats://127.0.0.1:4222", "clients")?;
+    /// let follower = bucket.follow("lab", "server-1")?;
+    /// let auth = zmq_auth::Authenticator::new();
+    /// auth.configure_curve_pushed("lab", follower.credentials())?;
+    /// auth.configure_plain_pushed("lab", follower.credentials())?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn follow(&self, domain: &str, server: &str) -> Result<NatsFollower> {
+        check_domain(domain)?;
+        if !(1..=64).contains(&server.len()) {
+            let problem = "it must have 1 to 64 bytes".into();
+            return Err(Error::Nats { action: "use the server's name", problem });
+        }
+        let name = format!("bucket {} of NATS, domain {domain}", self.bucket);
+        let shared = Arc::new(Shared { credentials: PushedCredentials::new(name), state: Mutex::default() });
+        let follow =
+            Follow { bucket: self.clone(), domain: domain.into(), server: server.into(), shared: shared.clone() };
+        let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Thread)?;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let run = move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    never = follow.run() => match never {},
+                    // Nothing is ever sent: the handle is dropped.
+                    _ = stopped => {}
+                }
+            });
+        };
+        let thread = Builder::new().name("zmq-auth-nats".into()).spawn(run).map_err(Error::Thread)?;
+        Ok(NatsFollower { shared, stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl NatsFollower {
+    /// What is followed: for [`configure_curve_pushed`](crate::Authenticator::configure_curve_pushed) and
+    /// [`configure_plain_pushed`](crate::Authenticator::configure_plain_pushed), and for
+    /// [`limit_age`](PushedCredentials::limit_age).
+    pub fn credentials(&self) -> &PushedCredentials {
+        &self.shared.credentials
+    }
+
+    /// How far it has come, and what keeps it.
+    pub fn status(&self) -> NatsStatus {
+        let state = lock(&self.shared.state);
+        NatsStatus {
+            credentials: self.shared.credentials.status(),
+            sequence: state.sequence,
+            snapshots: state.snapshots,
+            problem: state.problem.clone(),
+            unreadable: state.unreadable.iter().map(|(name, problem)| (name.clone(), *problem)).collect(),
+        }
+    }
+}
+
+impl Drop for NatsFollower {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            log_error!("the thread that followed a bucket of NATS has panicked");
+        }
+    }
+}
+
+impl Shared {
+    /// A run has begun, with a snapshot or from where the one before was.
+    pub(super) fn begins(&self, snapshot: bool) {
+        let mut state = lock(&self.state);
+        if snapshot {
+            state.snapshots += 1;
+            state.unreadable.clear();
+        }
+    }
+
+    pub(super) fn failed(&self, error: &Error) {
+        let mut state = lock(&self.state);
+        let text = match state.heard.take() {
+            Some(heard) => format!("{error} (the server says: {heard})"),
+            None => error.to_string(),
+        };
+        let is_new = state.problem.as_ref() != Some(&text);
+        state.problem = Some(text.clone());
+        drop(state);
+        if is_new {
+            let (name, text) = (Escaped(self.credentials.name().as_bytes()), Escaped(text.as_bytes()));
+            log_warn!("{name}: {text}; tried again");
+        }
+    }
+
+    pub(super) fn follows(&self, sequence: u64) {
+        let mut state = lock(&self.state);
+        state.sequence = Some(sequence);
+        state.heard = None;
+        let problem = state.problem.take();
+        drop(state);
+        if problem.is_some() {
+            log_info!("{}: followed again", Escaped(self.credentials.name().as_bytes()));
+        }
+    }
+
+    /// Remembers what is wrong with an entry, or that nothing is, and tells what is new.
+    pub(super) fn entry(&self, name: &str, problem: Option<&'static str>) {
+        let mut state = lock(&self.state);
+        let Some(problem) = problem else {
+            state.unreadable.remove(name);
+            return;
+        };
+        let is_known = state.unreadable.get(name) == Some(&problem);
+        if state.unreadable.len() < NAMED {
+            state.unreadable.insert(name.to_owned(), problem);
+        }
+        drop(state);
+        if !is_known {
+            let entry = format!("{}: entry {name}", self.credentials.name());
+            let problem = StoreProblem { file: entry.into(), line: None, what: problem.to_owned() };
+            let event = ReloadEvent::unreadable(self.credentials.name(), problem);
+            self.credentials.contact().observers().publish(&event);
+        }
+    }
+}
+
+impl ServerWords for Shared {
+    fn heard(&self, words: &str) {
+        lock(&self.state).heard = Some(words.chars().take(256).collect());
+    }
+}
+
+impl fmt::Debug for NatsFollower {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NatsFollower").field("status", &self.status()).finish_non_exhaustive()
+    }
+}

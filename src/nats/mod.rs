@@ -1,0 +1,12 @@
+//! Credentials in a bucket of NATS JetStream's key-value store: servers that follow it, and writers that change it.
+
+mod connect;
+mod entry;
+mod follow;
+mod follower;
+mod position;
+mod writer;
+
+pub use connect::NatsBucket;
+pub use follower::{NatsFollower, NatsStatus};
+pub use writer::{BucketEntry, FollowingServer, NatsWriter};

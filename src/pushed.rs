@@ -1,0 +1,374 @@
+//! Credentials that a program pushes: from a database, a message queue, another machine.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::certificate::KeyInfo;
+use crate::contact::{Contact, Moment, OnStale};
+use crate::curve::{KeyMap, PushedKeys};
+use crate::error::{Error, Result};
+use crate::keys::PublicKey;
+use crate::metadata::Metadata;
+#[cfg(feature = "argon2")]
+use crate::plain::{PushedUsers, UserChange};
+use crate::reload::{ReloadEvent, ReloadSummary, lock};
+
+/// Client keys and users that your program pushes, wherever it has them from. A clone is a handle on the same credentials;
+/// several domains and several [`Authenticator`](crate::Authenticator)s may use them.
+///
+/// - A change is in force for every handshake that begins after the call has returned, all of one call at once. A call that
+///   answers an `Err` has changed nothing.
+/// - A key may have metadata, as in a certificate: it becomes properties of its client's messages, and `not-before` and
+///   `not-after` (RFC 3339) are enforced.
+/// - A user has a hashed password, never a clear one (feature `argon2`).
+///   [`Password::hash`](crate::Password::hash) makes the hash.
+/// - [`caught_up`](Self::caught_up) says that all that was so at a moment has been pushed. **Before the first such call, and
+///   when the last such moment is longer ago than `max_age` (5 minutes, or what [`limit_age`](Self::limit_age) says),
+///   handshakes are told to retry (300)** and [`is_still_allowed`](crate::Authenticator::is_still_allowed) is `false`: who
+///   was revoked meanwhile can't be known. The time that a machine is suspended counts.
+///
+/// A key without metadata takes 40 to 94 bytes. Up to 64 keys are changed in place; more, and users, in a copy that then
+/// replaces the table, so decisions go on meanwhile. For users, push many changes in one call.
+///
+/// ```
+/// use zmq_auth::{Authenticator, Metadata, Moment, PublicKey, PushedCredentials};
+///
+/// let credentials = PushedCredentials::new("the staff database");
+/// let auth = Authenticator::new();
+/// auth.configure_curve_pushed("lab", &credentials)?;
+///
+/// let asked = Moment::now(); // before the question
+/// let (alice, bob) = (PublicKey::from([7; 32]), PublicKey::from([8; 32]));
+/// credentials.replace_keys([(alice, Metadata::default()), (bob, Metadata::default())])?;
+/// credentials.caught_up(asked); // from here on, handshakes are decided
+///
+/// credentials.remove_key(&bob);
+/// assert_eq!(credentials.status().keys, 1);
+/// # Ok::<(), zmq_auth::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct PushedCredentials(Arc<Inner>);
+
+struct Inner {
+    keys: Arc<PushedKeys>,
+    #[cfg(feature = "argon2")]
+    users: Arc<PushedUsers>,
+    contact: Arc<Contact>,
+    /// Held for the whole of a change, so that changes are told in their order.
+    update: Mutex<()>,
+}
+
+/// Pushed credentials as they are now.
+///
+/// ```
+/// let status = zmq_auth::PushedCredentials::new("the staff database").status();
+/// assert!(status.is_stale && status.age.is_none());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PushedStatus {
+    /// How many keys are accepted.
+    pub keys: usize,
+    /// How many users are accepted.
+    pub users: usize,
+    /// How long ago the last contact was proven; `None` where it never was.
+    pub age: Option<Duration>,
+    /// Whether that is too long ago: handshakes are told to retry. With the feature `metrics`, the gauge
+    /// `zmq_auth_stores_behind` counts such credentials.
+    pub is_stale: bool,
+    /// How long they may be used without contact.
+    pub max_age: Duration,
+    /// What becomes of connected clients then.
+    pub on_stale: OnStale,
+}
+
+impl PushedCredentials {
+    /// Nobody yet, and no contact. The name stands in the log and in events.
+    ///
+    /// ```
+    /// let credentials = zmq_auth::PushedCredentials::new("the staff database");
+    /// assert_eq!(credentials.status().keys, 0);
+    /// ```
+    pub fn new(name: impl AsRef<str>) -> Self {
+        let contact = Contact::new(name.as_ref());
+        PushedCredentials(Arc::new(Inner {
+            keys: Arc::new(PushedKeys::new(contact.clone())),
+            #[cfg(feature = "argon2")]
+            users: Arc::new(PushedUsers::new(contact.clone())),
+            contact,
+            update: Mutex::new(()),
+        }))
+    }
+
+    /// Accepts a key, or changes what is known about it.
+    ///
+    /// # Errors
+    /// [`Error::Metadata`] for a `not-before` or `not-after` that is no RFC 3339 time or is nearly written so, and for a name
+    /// that no message can carry. Nothing has changed then; where the key may have lost its right, remove it.
+    ///
+    /// ```
+    /// use zmq_auth::{Metadata, PublicKey, PushedCredentials};
+    ///
+    /// let credentials = PushedCredentials::new("the staff database");
+    /// let mut metadata = Metadata::default();
+    /// metadata.insert("name", "Alice")?;
+    /// metadata.insert("not-after", "2030-12-31T23:59:59Z")?;
+    /// assert_eq!(credentials.put_key(PublicKey::from([7; 32]), &metadata)?.added, 1);
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    pub fn put_key(&self, key: PublicKey, metadata: &Metadata) -> Result<ReloadSummary> {
+        self.change_keys([(key, Some(metadata))])
+    }
+
+    /// Accepts a key no more; answers whether it was accepted. Connected clients stay connected.
+    ///
+    /// ```
+    /// # use zmq_auth::{PublicKey, PushedCredentials};
+    /// assert!(!PushedCredentials::new("the staff database").remove_key(&PublicKey::from([7; 32])));
+    /// ```
+    pub fn remove_key(&self, key: &PublicKey) -> bool {
+        self.told("keys", || self.0.keys.change(vec![(*key, None)])).removed > 0
+    }
+
+    /// Makes many changes at once: a key with its metadata is accepted, one without is removed. Of one key twice, the last
+    /// counts.
+    ///
+    /// # Errors
+    /// As [`put_key`](Self::put_key); nothing has changed.
+    ///
+    /// ```
+    /// use zmq_auth::{Metadata, PublicKey, PushedCredentials};
+    ///
+    /// let credentials = PushedCredentials::new("the staff database");
+    /// let (alice, bob) = (PublicKey::from([7; 32]), PublicKey::from([8; 32]));
+    /// credentials.put_key(alice, &Metadata::default())?;
+    /// let made = credentials.change_keys([(alice, None), (bob, Some(&Metadata::default()))])?;
+    /// assert_eq!((made.added, made.removed), (1, 1));
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    pub fn change_keys<'m, I>(&self, changes: I) -> Result<ReloadSummary>
+    where
+        I: IntoIterator<Item = (PublicKey, Option<&'m Metadata>)>,
+    {
+        let changes = changes.into_iter().map(|(key, metadata)| Ok((key, metadata.map(info).transpose()?)));
+        let changes = changes.collect::<Result<Vec<_>>>()?;
+        Ok(self.told("keys", || self.0.keys.change(changes)))
+    }
+
+    /// Accepts these keys and no others.
+    ///
+    /// # Errors
+    /// As [`put_key`](Self::put_key); nothing has changed.
+    ///
+    /// ```
+    /// use zmq_auth::{Metadata, PublicKey, PushedCredentials};
+    ///
+    /// let credentials = PushedCredentials::new("the staff database");
+    /// credentials.replace_keys([(PublicKey::from([7; 32]), Metadata::default())])?;
+    /// let now = credentials.replace_keys([(PublicKey::from([8; 32]), Metadata::default())])?;
+    /// assert_eq!((now.added, now.removed), (1, 1));
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    pub fn replace_keys<I>(&self, keys: I) -> Result<ReloadSummary>
+    where
+        I: IntoIterator<Item = (PublicKey, Metadata)>,
+    {
+        let keys = keys.into_iter().map(|(key, metadata)| Ok((key, info(&metadata)?)));
+        let keys = keys.collect::<Result<KeyMap>>()?;
+        Ok(self.told("keys", || self.0.keys.replace(keys)))
+    }
+
+    /// Accepts a user with this password, given as its hash: an argon2id PHC string, within the bounds that
+    /// [`PasswordFile`](crate::PasswordFile) has.
+    ///
+    /// # Errors
+    /// [`Error::PlainCredentials`] for a name that no client can send, for a clear password, and for a hash that can't be
+    /// checked. Nothing has changed then.
+    ///
+    /// ```
+    /// use zmq_auth::{Password, PushedCredentials};
+    ///
+    /// let credentials = PushedCredentials::new("the staff database");
+    /// let hash = Password::from("correct horse battery staple").hash()?;
+    /// assert_eq!(credentials.put_user("alice", &hash)?.added, 1);
+    /// assert!(credentials.put_user("bob", "a clear password").is_err());
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    #[cfg(feature = "argon2")]
+    pub fn put_user(&self, name: &str, hash: &str) -> Result<ReloadSummary> {
+        self.change_users([(name, Some(hash))])
+    }
+
+    /// Accepts a user no more; answers whether there was one.
+    ///
+    /// ```
+    /// assert!(!zmq_auth::PushedCredentials::new("the staff database").remove_user("alice"));
+    /// ```
+    #[cfg(feature = "argon2")]
+    pub fn remove_user(&self, name: &str) -> bool {
+        let removal = UserChange::removal(name);
+        self.told("users", || self.0.users.change(vec![removal])).removed > 0
+    }
+
+    /// Makes many changes at once: a user with a hash is accepted, one without is removed. Of one name twice, the last counts.
+    ///
+    /// # Errors
+    /// As [`put_user`](Self::put_user); nothing has changed.
+    ///
+    /// ```
+    /// use zmq_auth::{Password, PushedCredentials};
+    ///
+    /// let credentials = PushedCredentials::new("the staff database");
+    /// let hash = Password::from("correct horse battery staple").hash()?;
+    /// credentials.change_users([("alice", Some(hash.as_str())), ("bob", None)])?;
+    /// assert_eq!(credentials.status().users, 1);
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    #[cfg(feature = "argon2")]
+    pub fn change_users<'u, I>(&self, changes: I) -> Result<ReloadSummary>
+    where
+        I: IntoIterator<Item = (&'u str, Option<&'u str>)>,
+    {
+        let changes = changes.into_iter().map(|(name, hash)| UserChange::new(name, hash));
+        let changes = changes.collect::<Result<Vec<_>>>()?;
+        Ok(self.told("users", || self.0.users.change(changes)))
+    }
+
+    /// Accepts these users, each with the hash of a password, and no others.
+    ///
+    /// # Errors
+    /// As [`put_user`](Self::put_user); nothing has changed.
+    ///
+    /// ```
+    /// let credentials = zmq_auth::PushedCredentials::new("the staff database");
+    /// credentials.replace_users([])?;
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    #[cfg(feature = "argon2")]
+    pub fn replace_users<'u, I>(&self, users: I) -> Result<ReloadSummary>
+    where
+        I: IntoIterator<Item = (&'u str, &'u str)>,
+    {
+        let users = users.into_iter().map(|(name, hash)| UserChange::new(name, Some(hash)));
+        let users = users.collect::<Result<Vec<_>>>()?;
+        Ok(self.told("users", || self.0.users.replace(users)))
+    }
+
+    /// Says that all that was so at this moment has been pushed. Take the moment **before** you ask for what you push: what
+    /// changes while you ask may be missing in the answer. An earlier moment than that of another call changes nothing.
+    ///
+    /// Only a proof will do: an answer that came from a cache, or from a replica that has lost its leader, is none.
+    ///
+    /// ```
+    /// let credentials = zmq_auth::PushedCredentials::new("the staff database");
+    /// credentials.caught_up(zmq_auth::Moment::now());
+    /// assert!(!credentials.status().is_stale);
+    /// ```
+    pub fn caught_up(&self, asked: Moment) {
+        self.0.contact.proven(asked);
+    }
+
+    /// How long these credentials may be used without contact (5 minutes unless this says otherwise), and what becomes of
+    /// connected clients then.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] for a time that isn't 100 ms to 30 days.
+    ///
+    /// ```
+    /// use zmq_auth::{OnStale, PushedCredentials};
+    /// use std::time::Duration;
+    ///
+    /// let credentials = PushedCredentials::new("the staff database");
+    /// credentials.limit_age(Duration::from_secs(60), OnStale::Refuse)?;
+    /// assert_eq!(credentials.status().max_age, Duration::from_secs(60));
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    pub fn limit_age(&self, max_age: Duration, on_stale: OnStale) -> Result<()> {
+        self.0.contact.limit_age(max_age, on_stale)
+    }
+
+    /// What they are now.
+    ///
+    /// ```
+    /// let status = zmq_auth::PushedCredentials::new("the staff database").status();
+    /// println!("{} keys, {} users, last contact {:?} ago", status.keys, status.users, status.age);
+    /// ```
+    pub fn status(&self) -> PushedStatus {
+        let contact = &self.0.contact;
+        PushedStatus {
+            keys: self.0.keys.len(),
+            #[cfg(feature = "argon2")]
+            users: self.0.users.len(),
+            #[cfg(not(feature = "argon2"))]
+            users: 0,
+            age: contact.age(),
+            is_stale: contact.is_stale(),
+            max_age: contact.max_age(),
+            on_stale: contact.on_stale(),
+        }
+    }
+
+    /// The name that it was made with.
+    ///
+    /// ```
+    /// assert_eq!(zmq_auth::PushedCredentials::new("the staff database").name(), "the staff database");
+    /// ```
+    pub fn name(&self) -> &str {
+        self.0.contact.name()
+    }
+
+    #[cfg(feature = "nats")]
+    pub(crate) fn apply_keys(&self, changes: Vec<crate::curve::KeyChange>) {
+        self.told("keys", || self.0.keys.change(changes));
+    }
+
+    #[cfg(feature = "nats")]
+    pub(crate) fn swap_keys(&self, keys: KeyMap) {
+        self.told("keys", || self.0.keys.replace(keys));
+    }
+
+    #[cfg(feature = "nats")]
+    pub(crate) fn apply_users(&self, changes: Vec<UserChange>) {
+        self.told("users", || self.0.users.change(changes));
+    }
+
+    #[cfg(feature = "nats")]
+    pub(crate) fn swap_users(&self, users: Vec<UserChange>) {
+        self.told("users", || self.0.users.replace(users));
+    }
+
+    pub(crate) fn keys(&self) -> &Arc<PushedKeys> {
+        &self.0.keys
+    }
+
+    #[cfg(feature = "argon2")]
+    pub(crate) fn users(&self) -> &Arc<PushedUsers> {
+        &self.0.users
+    }
+
+    pub(crate) fn contact(&self) -> &Arc<Contact> {
+        &self.0.contact
+    }
+
+    /// Makes a change, and tells of it if there was one.
+    fn told(&self, what: &'static str, change: impl FnOnce() -> ReloadSummary) -> ReloadSummary {
+        let update = lock(&self.0.update);
+        let summary = change();
+        drop(update);
+        if !summary.is_nothing() {
+            self.0.contact.observers().publish(&ReloadEvent::changed(self.name(), what, summary));
+        }
+        summary
+    }
+}
+
+fn info(metadata: &Metadata) -> Result<Option<Arc<KeyInfo>>> {
+    KeyInfo::of_unread(metadata).map_err(|(name, problem)| Error::Metadata { name: name.to_owned(), problem })
+}
+
+impl fmt::Debug for PushedCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PushedCredentials").field("name", &self.name()).field("status", &self.status()).finish()
+    }
+}

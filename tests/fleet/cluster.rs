@@ -1,0 +1,108 @@
+//! Three NATS servers, of which one or all go away.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use zmq_auth::{BucketEntry, Metadata, OnStale, PublicKey};
+
+use crate::node::{Cluster, Node};
+use crate::{DEADLINE, DOMAIN, Server, bucket, key, wait_until};
+
+/// The keys that the bucket has.
+fn keys(cluster: &Cluster) -> HashSet<PublicKey> {
+    let mut entries = None;
+    wait_until("the bucket can be read", || {
+        entries = bucket(&cluster.urls(), "admin").writer().and_then(|writer| writer.entries(DOMAIN)).ok();
+        entries.is_some()
+    });
+    let key = |entry| match entry {
+        BucketEntry::Key { key, .. } => Some(key),
+        _ => None,
+    };
+    entries.into_iter().flatten().filter_map(key).collect()
+}
+
+#[test]
+fn no_acknowledged_revocation_is_lost_when_the_leader_is_killed() {
+    let mut cluster = Cluster::start();
+    let writer = bucket(&cluster.urls(), "admin").writer().unwrap();
+    let all: Vec<PublicKey> = (0..60).map(|_| key()).collect();
+    for key in &all {
+        writer.add_key(DOMAIN, key, &Metadata::default()).unwrap();
+    }
+    let server = Server::start(&cluster.urls());
+    server.wait_for(&all[59], 200);
+    let leader = cluster.leader();
+    let mut slowest = Duration::ZERO;
+    for (number, key) in all[..40].iter().enumerate() {
+        if number == 10 {
+            cluster.nodes[leader].kill();
+        }
+        let start = Instant::now();
+        writer.remove_key(DOMAIN, key).unwrap();
+        slowest = slowest.max(start.elapsed());
+    }
+    // Each of them was acknowledged, and is refused; the others are accepted as before.
+    let start = Instant::now();
+    for key in &all[..40] {
+        server.wait_for(key, 400);
+    }
+    println!("the slowest removal took {slowest:?}; all are refused {:?} after the last", start.elapsed());
+    assert!(all[40..].iter().all(|key| server.curve(key) == 200));
+    let left: HashSet<PublicKey> = all[40..].iter().copied().collect();
+    assert_eq!(keys(&cluster), left);
+    // The one that was killed comes back, and the others go: what it has must be what was acknowledged.
+    cluster.nodes[leader].run();
+    wait_until("it has caught up", || keys(&cluster) == left);
+    server.wait_for(&all[0], 400);
+}
+
+#[test]
+fn with_all_servers_down_decisions_go_on_until_max_age_and_come_back_with_the_first_quorum() {
+    let mut cluster = Cluster::start();
+    let (alice, bob) = (key(), key());
+    let writer = bucket(&cluster.urls(), "admin").writer().unwrap();
+    for key in [&alice, &bob] {
+        writer.add_key(DOMAIN, key, &Metadata::default()).unwrap();
+    }
+    let server = Server::start(&cluster.urls());
+    server.wait_for(&bob, 200);
+    cluster.nodes.iter_mut().for_each(Node::kill);
+    assert_eq!(server.curve(&alice), 200, "by what is known");
+    server.follower.credentials().limit_age(Duration::from_secs(2), OnStale::Refuse).unwrap();
+    server.wait_for(&alice, 300);
+    // One of three is no quorum: it answers, but proves nothing.
+    cluster.nodes[0].run();
+    wait_until("it is connected, and says what is wrong", || !server.problem().is_empty());
+    assert_eq!(server.curve(&alice), 300);
+    cluster.nodes[1].run();
+    let start = Instant::now();
+    server.wait_for(&alice, 200);
+    println!("in contact {:?} after the second server was ready", start.elapsed());
+    let writer = bucket(&cluster.urls(), "admin").writer().unwrap();
+    writer.remove_key(DOMAIN, &alice).unwrap();
+    server.wait_for(&alice, 400);
+    assert_eq!(server.curve(&bob), 200);
+}
+
+#[test]
+fn a_follower_leaves_a_server_that_stands_still() {
+    let cluster = Cluster::start();
+    let alice = key();
+    let urls: Vec<String> = cluster.nodes.iter().map(Node::url).collect();
+    // It begins at the first; it knows the others.
+    let server = Server::start(&urls[0]);
+    let writer = bucket(&cluster.urls(), "admin").writer().unwrap();
+    writer.add_key(DOMAIN, &alice, &Metadata::default()).unwrap();
+    server.wait_for(&alice, 200);
+    cluster.nodes[0].signal(Signal::SIGSTOP);
+    let start = Instant::now();
+    let writer = bucket(&urls[1..].join(","), "admin").writer();
+    let writer = writer.or_else(|_| bucket(&urls[2], "admin").writer()).unwrap();
+    wait_until("the removal is acknowledged", || writer.remove_key(DOMAIN, &alice).is_ok());
+    server.wait_for(&alice, 400);
+    println!("refused {:?} after the server stood still", start.elapsed());
+    assert!(start.elapsed() < DEADLINE);
+    cluster.nodes[0].signal(Signal::SIGCONT);
+}

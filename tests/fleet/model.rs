@@ -1,0 +1,213 @@
+//! Random changes and faults, held against a naive model: who was revoked longer ago than `max_age` is never accepted, whom
+//! the bucket never had is never accepted, and when all is calm, servers and bucket agree.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use zmq_auth::{Metadata, NatsWriter, OnStale, PublicKey};
+
+use crate::node::{Access, Node};
+use crate::{BUCKET, DEADLINE, DOMAIN, Server, bucket, key, raw, wait_until};
+
+const MAX_AGE: Duration = Duration::from_secs(1);
+/// Between the decision and the look at the clock, on a busy machine.
+const SLACK: Duration = Duration::from_millis(250);
+/// How many steps, for longer runs.
+const STEPS: &str = "ZMQ_AUTH_FLEET_STEPS";
+const SEED: &str = "ZMQ_AUTH_TEST_SEED";
+
+/// What is known of a key.
+#[derive(Clone, Copy)]
+enum Known {
+    Never,
+    Allowed,
+    /// Since when the revocation was acknowledged.
+    Revoked(Instant),
+    /// A write was not answered: it may be there or not.
+    Unknown,
+}
+
+struct World {
+    node: Node,
+    writer: Option<NatsWriter>,
+    servers: Vec<Server>,
+    keys: HashMap<PublicKey, Known>,
+    seed: u64,
+    decisions: usize,
+}
+
+impl World {
+    fn below(&mut self, bound: usize) -> usize {
+        // Knuth's, for a 64-bit state; the upper half is the good one.
+        self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.seed >> 33) as usize % bound
+    }
+
+    fn some_key(&mut self) -> PublicKey {
+        let mut keys: Vec<_> = self.keys.keys().copied().collect();
+        keys.sort();
+        keys[self.below(keys.len())]
+    }
+
+    fn writer(&mut self) -> Option<&NatsWriter> {
+        if self.writer.is_none() {
+            self.writer = bucket(&self.node.url(), "admin").writer().ok();
+        }
+        self.writer.as_ref()
+    }
+
+    fn change(&mut self) {
+        let (key, what) = (self.some_key(), self.below(3));
+        let Some(writer) = self.writer() else { return };
+        let known = match what {
+            0 | 1 => match writer.add_key(DOMAIN, &key, &Metadata::default()) {
+                Ok(_) => Known::Allowed,
+                Err(zmq_auth::Error::Conflict { .. }) => return,
+                Err(_) => Known::Unknown,
+            },
+            _ => match writer.remove_key(DOMAIN, &key) {
+                Ok(true) => Known::Revoked(Instant::now()),
+                Ok(false) => return,
+                Err(_) => Known::Unknown,
+            },
+        };
+        self.keys.insert(key, known);
+    }
+
+    fn fault(&mut self) {
+        match self.below(5) {
+            0 => {
+                self.node.kill();
+                self.probe_for(MAX_AGE / 2);
+                self.node.run();
+            }
+            1 => {
+                self.node.signal(Signal::SIGSTOP);
+                self.probe_for(MAX_AGE + SLACK);
+                self.node.signal(Signal::SIGCONT);
+            }
+            2 => {
+                // The bucket is made anew: all are revoked.
+                raw::run(async {
+                    let context = raw::context(&self.node.url(), "admin").await;
+                    context.delete_key_value(BUCKET).await.unwrap();
+                });
+                let now = Instant::now();
+                bucket(&self.node.url(), "admin").create(1).unwrap();
+                for known in self.keys.values_mut().filter(|known| !matches!(known, Known::Never)) {
+                    *known = Known::Revoked(now);
+                }
+            }
+            3 => {
+                // For a while the servers can't log in, and the administrator can.
+                self.node.kill();
+                self.node.configure(Access::AdministratorAlone);
+                self.node.run_as_configured();
+                (0..3).for_each(|_| self.change());
+                self.node.configure(Access::Everybody);
+                self.node.reload();
+            }
+            _ => {
+                let key = self.some_key();
+                raw::put(&self.node.url(), &raw::key_name(DOMAIN, key.as_bytes()), r#"{"format":7}"#);
+                self.keys.insert(key, Known::Revoked(Instant::now()));
+            }
+        }
+    }
+
+    fn probe_for(&mut self, time: Duration) {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            self.probe();
+        }
+    }
+
+    /// No server accepts anybody whom it may not.
+    fn probe(&mut self) {
+        for server in &self.servers {
+            for (key, known) in &self.keys {
+                let before = Instant::now();
+                if server.curve(key) != 200 {
+                    continue;
+                }
+                match known {
+                    Known::Never => panic!("a key is accepted that the bucket never had"),
+                    Known::Revoked(since) => {
+                        let for_so_long = before.duration_since(*since);
+                        assert!(for_so_long <= MAX_AGE + SLACK, "accepted {for_so_long:?} after its revocation");
+                    }
+                    Known::Allowed | Known::Unknown => {}
+                }
+            }
+            self.decisions += self.keys.len();
+        }
+    }
+
+    /// What the servers say is what the bucket has.
+    fn settle(&mut self) {
+        let start = Instant::now();
+        loop {
+            let in_bucket = self.writer().and_then(|writer| writer.entries(DOMAIN).ok());
+            let agree = in_bucket.is_some_and(|entries| {
+                let has = |key: &PublicKey| {
+                    entries
+                        .iter()
+                        .any(|entry| matches!(entry, zmq_auth::BucketEntry::Key { key: held, .. } if held == key))
+                };
+                let is_right = |(key, known): (&PublicKey, &Known)| match known {
+                    Known::Never | Known::Revoked(_) => !has(key),
+                    Known::Allowed => has(key),
+                    Known::Unknown => true,
+                };
+                assert!(self.keys.iter().all(is_right), "the model and the bucket disagree");
+                let says = |server: &Server, key: &PublicKey| server.curve(key) == if has(key) { 200 } else { 400 };
+                self.servers.iter().all(|server| self.keys.keys().all(|key| says(server, key)))
+            });
+            if agree {
+                return;
+            }
+            self.probe();
+            assert!(start.elapsed() < DEADLINE, "{:?}", self.servers[0].follower.status());
+        }
+    }
+}
+
+#[test]
+fn no_server_accepts_who_was_revoked_longer_ago_than_max_age() {
+    let steps: usize = std::env::var(STEPS).map_or(60, |steps| steps.parse().unwrap());
+    let seed =
+        std::env::var(SEED).map_or_else(|_| u64::from(std::process::id()) << 20 | 1, |seed| seed.parse().unwrap());
+    println!("{SEED}={seed}");
+    let node = Node::start();
+    let servers: Vec<Server> = [("server-1", "server-1"), ("server-2", "admin")]
+        .into_iter()
+        .map(|(name, user)| {
+            let bucket = bucket(&node.url(), user).heartbeat(Duration::from_millis(100)).unwrap();
+            let server = Server::named(name, &bucket);
+            server.follower.credentials().limit_age(MAX_AGE, OnStale::Refuse).unwrap();
+            server
+        })
+        .collect();
+    let keys = (0..20).map(|_| (key(), Known::Never)).collect();
+    let mut world = World { node, writer: None, servers, keys, seed, decisions: 0 };
+    let mut faults = 0;
+    for step in 0..steps {
+        match world.below(10) {
+            0 => {
+                world.fault();
+                // The writer's connection may be to what was.
+                world.writer = None;
+                faults += 1;
+            }
+            _ => world.change(),
+        }
+        world.probe();
+        if step % 20 == 19 {
+            world.settle();
+        }
+    }
+    world.settle();
+    wait_until("nothing keeps the servers", || world.servers.iter().all(|server| !server.is_stale()));
+    println!("{steps} steps, {faults} faults, {} decisions", world.decisions);
+}

