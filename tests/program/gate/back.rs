@@ -98,12 +98,17 @@ fn a_local_port_serves_where_that_is_said() {
     gate.stop();
 }
 
-/// A socket type that doesn't fit is said.
 #[test]
-fn a_service_of_the_wrong_kind_is_said() {
+fn a_service_of_the_wrong_kind_is_said_and_the_right_one_found() {
     let (place, context) = (Place::new(), zmq::Context::new());
-    let _service = place.service(&context, zmq::PUB);
+    let wrong = place.service(&context, zmq::PUB);
     let gate = place.gate("reply", &[]);
     let line = gate.process.event("ServiceHandshakeFailed");
     assert!(line["reason"].as_str().unwrap().contains("of the right kind"), "{line}");
+    // The right one is found when it comes.
+    drop(wrong);
+    let service = place.service(&context, zmq::REP);
+    let alice = place.connected(&context, zmq::REQ, "alice", &gate);
+    alice.send("hello", 0).unwrap();
+    assert_eq!(super::frames(&service), ["hello"]);
 }

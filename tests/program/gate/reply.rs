@@ -23,7 +23,7 @@ fn a_pyzmq_service_without_security_serves_accepted_clients_alone() {
     let context = zmq::Context::new();
     let mut denied = place.monitored(&context, zmq::DEALER, "mallory", &gate);
     assert_eq!(denied.wait_for_handshake(DEADLINE).unwrap(), Some(Handshake::Denied(400)));
-    denied.send_multipart(["", "four"], 0).unwrap();
+    let _ = denied.send_multipart(["", "four"], zmq::DONTWAIT);
     let bob = place.connected(&context, zmq::DEALER, "bob", &gate);
     bob.send_multipart(["", "five", "six"], 0).unwrap();
     assert_eq!(frames(&bob), ["", "reply to", "five", "six"]);

@@ -45,7 +45,7 @@ fn several_gates_run_in_one_process_and_end_together() {
     assert_eq!(frames(&services[0])[1], "order");
     assert_eq!(frames(&services[1]), ["line"]);
     assert_eq!(gate.metric("zmq_auth_gate_messages_total", "gate=\"log\",to=\"service\""), 1);
-    assert_eq!(gate.metric("zmq_auth_answers_total", "domain=\"lab\",mechanism=\"CURVE\""), 2);
+    assert_eq!(gate.metric("zmq_auth_answers_total", "status=\"200\",mechanism=\"CURVE\",domain=\"lab\""), 2);
     services[0].send("noted", 0).unwrap();
     assert_eq!(frames(&alice), ["noted"]);
     gate.stop();

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use nix::unistd::getuid;
 use zmq::SocketEvent;
@@ -100,16 +101,20 @@ pub(super) struct Back {
     service: Service,
     is_checked: bool,
     is_ready: bool,
-    /// Whether it was said already that no handshake succeeds.
+    /// When to connect anew after a handshake that has failed. libzmq doesn't where the socket's type doesn't fit, though
+    /// another service may come.
+    again: Option<Instant>,
+    /// Whether it was said already that none succeeds.
     was_told: bool,
 }
+
+/// How long a handshake that has failed is left to libzmq.
+const AGAIN: Duration = Duration::from_secs(1);
 
 const WATCHED: i32 = SocketEvent::CONNECTED as i32
     | SocketEvent::DISCONNECTED as i32
     | SocketEvent::HANDSHAKE_SUCCEEDED as i32
-    | SocketEvent::HANDSHAKE_FAILED_AUTH as i32
-    | SocketEvent::HANDSHAKE_FAILED_PROTOCOL as i32
-    | SocketEvent::HANDSHAKE_FAILED_NO_DETAIL as i32;
+    | SocketEvent::HANDSHAKE_FAILED_AUTH as i32;
 
 impl Back {
     pub(super) fn connect(
@@ -120,6 +125,8 @@ impl Back {
         let failed = |error: zmq::Error| Failure::from(Error::from(error));
         let mut socket = context.socket(socket_type).map_err(failed)?;
         socket.set_linger(0).map_err(failed)?;
+        // One I/O thread for all that happens to a connection: its events come in their order.
+        socket.set_affinity(1).map_err(failed)?;
         if let Service::Curve { keys, server, .. } = &service {
             socket.curve_client(keys, server)?;
         }
@@ -134,12 +141,23 @@ impl Back {
         monitor.connect(&name).map_err(failed)?;
         let refused = |error| Failure::new(format!("cannot connect to {}: {error}", escape::text(service.endpoint())));
         socket.connect(service.endpoint()).map_err(refused)?;
-        Ok(Back { socket, monitor, service, is_checked: false, is_ready: false, was_told: false })
+        Ok(Back { socket, monitor, service, is_checked: false, is_ready: false, again: None, was_told: false })
     }
 
     /// Whether the service is connected, is who it should be, and takes messages.
     pub(super) fn is_ready(&self) -> bool {
         self.is_checked && self.is_ready
+    }
+
+    /// Connects anew where libzmq doesn't by itself.
+    pub(super) fn connect_again(&mut self) -> zmq::Result<()> {
+        if self.again.is_none_or(|again| Instant::now() < again) {
+            return Ok(());
+        }
+        self.again = None;
+        // It may have given up the endpoint already.
+        let _ = self.socket.disconnect(self.service.endpoint());
+        self.socket.connect(self.service.endpoint())
     }
 
     /// Takes all that has happened; tells whether a connection was lost. It has to be called before each batch that is sent:
@@ -174,23 +192,26 @@ impl Back {
             (self.is_ready, self.is_checked) = (false, false);
             self.is_checked = self.check(value)?;
         } else if is(SocketEvent::HANDSHAKE_SUCCEEDED) {
-            (self.is_ready, self.was_told) = (true, false);
+            (self.is_ready, self.was_told, self.again) = (true, false, None);
             line("ServiceConnected", None);
         } else if is(SocketEvent::DISCONNECTED) {
             if self.is_ready {
                 line("ServiceLost", None);
+            } else {
+                self.again = Some(Instant::now() + AGAIN);
+                if !std::mem::replace(&mut self.was_told, true) {
+                    let reason = match self.service {
+                        Service::Curve { .. } => "no handshake: is it the server's key, and the right kind?",
+                        _ => "no handshake: is the service's socket of the right kind, and without security?",
+                    };
+                    line("ServiceHandshakeFailed", Some(reason));
+                }
             }
             (self.is_ready, self.is_checked) = (false, false);
         } else if is(SocketEvent::HANDSHAKE_FAILED_AUTH) {
             let shown = escape::text(self.service.endpoint());
             return Err(Failure::denied(format!("{shown}: denied ({value}): the server refuses this client"))
                 .hint("libzmq doesn't try again. Does the server's policy have this key, and this address?"));
-        } else if !std::mem::replace(&mut self.was_told, true) {
-            let reason = match self.service {
-                Service::Curve { .. } => "is it the server's key, and the right kind?",
-                _ => "is the service's socket of the right kind, and without security?",
-            };
-            line("ServiceHandshakeFailed", Some(reason));
         }
         Ok(())
     }

@@ -130,6 +130,7 @@ impl Relay {
             if self.back.take_events(&self.journal)? {
                 self.traffic.service_lost();
             }
+            self.back.connect_again().map_err(failed)?;
             self.counts.service(self.back.is_ready());
             let now = Instant::now();
             if self.woken.take_check() || now >= next_check {
