@@ -4,6 +4,7 @@ mod back;
 mod collect;
 mod load;
 mod model;
+mod page;
 mod publish;
 mod reply;
 mod routing_ids;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use zmq_auth::{Handshake, zmq};
+use zmq_auth::{Certificate, Handshake, MonitoredSocket, SocketExt, zmq};
 
 use super::{DEADLINE, Place, frames, json};
 
@@ -143,4 +143,70 @@ fn a_stalled_service_does_not_stop_a_revocation() {
     service.send_multipart(request, 0).unwrap();
     assert_eq!(frames(&bob), ["", "bob"]);
     println!("{sent} requests of 100 kB were taken until the clients had to wait; disconnected after {took:?}");
+}
+
+/// Nothing changes but the time: no message comes, and no file is touched.
+#[test]
+fn a_client_whose_certificate_expires_is_disconnected() {
+    let (place, context) = (Place::new(), zmq::Context::new());
+    let service = place.service(&context, zmq::REP);
+    let gate = place.gate("reply", &[]);
+    let end = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(3);
+    let certificate = Certificate::generate().unwrap().with_metadata("not-after", &end.to_string()).unwrap();
+    certificate.save_full_pair(&place.directory, "carol").unwrap();
+    place.accept("carol");
+    gate.process.event("Reloaded");
+    let carol = place.connected(&context, zmq::REQ, "carol", &gate);
+    carol.send("hello", 0).unwrap();
+    assert_eq!(frames(&service), ["hello"]);
+    service.send("there", 0).unwrap();
+    assert_eq!(frames(&carol), ["there"]);
+    assert_eq!(gate.process.event("ClientDisconnected")["user_id"], "carol");
+    let late = jiff::Timestamp::now().duration_since(end);
+    assert!(late >= jiff::SignedDuration::ZERO && late < jiff::SignedDuration::from_secs(1), "{late:?}");
+    println!("disconnected {late:?} after the end of its certificate");
+}
+
+#[test]
+fn plain_and_null_clients_are_accepted_by_their_policy() {
+    let (place, context) = (Place::new(), zmq::Context::new());
+    let policy = std::fs::read_to_string(place.path("policy.toml")).unwrap();
+    let shop = "\n[domain.shop]\nplain = { clear_passwords = { dave = \"correct horse\" } }\n[domain.hall]\nnull = \"allow\"\n";
+    std::fs::write(place.path("policy.toml"), policy + shop).unwrap();
+    let service = place.service(&context, zmq::REP);
+    let back = place.ipc("app.sock");
+    for (domain, mechanism, user) in [("shop", "--plain", Some("dave")), ("hall", "--null", None)] {
+        let arguments =
+            ["--front", "tcp://127.0.0.1:*", "--back", &back, "--kind", "reply", "--domain", domain, mechanism];
+        let gate = place.gate_with(&[&arguments[..], &["--sender-frame"]].concat());
+        let connect = |password: &str| {
+            let mut client = context.socket(zmq::DEALER).unwrap();
+            client.set_linger(0).unwrap();
+            client.set_rcvtimeo(super::DEADLINE_MS).unwrap();
+            if let Some(user) = user {
+                client.plain_client(user, password).unwrap();
+            }
+            let mut client = MonitoredSocket::new(&context, client).unwrap();
+            client.connect(&gate.front).unwrap();
+            let outcome = client.wait_for_handshake(DEADLINE).unwrap();
+            (client, outcome)
+        };
+        let (client, outcome) = connect("correct horse");
+        assert_eq!(outcome, Some(Handshake::Authenticated));
+        client.send_multipart(["", "hello"], 0).unwrap();
+        let request = frames(&service);
+        assert_eq!((json(&request[0])["user_id"].as_str(), &*request[1]), (user, "hello"));
+        service.send("there", 0).unwrap();
+        assert_eq!(frames(&client), ["", "there"]);
+        if user.is_some() {
+            assert_eq!(connect("guess").1, Some(Handshake::Denied(400)));
+        }
+        gate.stop();
+    }
+    // NULL where the policy doesn't say so.
+    let arguments = ["--front", "tcp://127.0.0.1:*", "--back", &back, "--kind", "reply", "--domain", "lab", "--null"];
+    let gate = place.gate_with(&arguments);
+    let mut client = MonitoredSocket::new(&context, context.socket(zmq::DEALER).unwrap()).unwrap();
+    client.connect(&gate.front).unwrap();
+    assert_eq!(client.wait_for_handshake(DEADLINE).unwrap(), Some(Handshake::Denied(400)));
 }

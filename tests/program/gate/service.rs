@@ -59,3 +59,27 @@ fn requests_wait_for_a_service_that_is_not_there_yet() {
     }
     gate.stop();
 }
+
+/// What has waited is decided by the policy as it is when it is passed on.
+#[test]
+fn requests_that_wait_are_dropped_when_their_client_is_revoked() {
+    let (place, context) = (Place::new(), zmq::Context::new());
+    let gate = place.gate("reply", &[]);
+    let (alice, bob) =
+        (place.connected(&context, zmq::DEALER, "alice", &gate), place.connected(&context, zmq::DEALER, "bob", &gate));
+    (0..2).for_each(|_| drop(gate.process.event("Allowed")));
+    for number in 0..10 {
+        alice.send_multipart(["", "hers"], 0).unwrap();
+        bob.send_multipart(["", &number.to_string()], 0).unwrap();
+    }
+    place.revoke("alice");
+    gate.process.event("Reloaded");
+    let service = place.service(&context, zmq::REP);
+    for number in 0..10 {
+        assert_eq!(frames(&service), [number.to_string()]);
+        service.send("", 0).unwrap();
+        assert_eq!(frames(&bob), ["", ""]);
+    }
+    gate.until("hers are dropped", |gate| gate.dropped("revoked") > 0);
+    assert_eq!(service.poll(zmq::POLLIN, 0).unwrap(), 0);
+}
