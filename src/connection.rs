@@ -2,6 +2,7 @@
 
 use std::os::fd::RawFd;
 
+use crate::address::IpcCredentials;
 use crate::error::Result;
 
 /// One client's connection: what libzmq has no call for, ending it and no other.
@@ -70,12 +71,44 @@ impl Connection {
         system::disconnect(*self)
     }
 
-    /// Whether the connection is still there: to forget those that aren't.
+    /// Whether the connection is still there: to forget those that aren't, and before something is sent that is for this
+    /// client and no other that has taken its routing id. It is one system call.
     ///
     /// # Errors
-    /// As [`disconnect`](Self::disconnect).
+    /// [`Error::NoConnection`](crate::Error::NoConnection) on a system other than Linux.
     pub fn is_open(&self) -> Result<bool> {
-        Ok(system::open(*self)?.is_some())
+        system::is_open(*self)
+    }
+
+    /// The connection with this descriptor, as the events `CONNECTED` and `ACCEPTED` of a monitor tell it
+    /// (zmq_socket_monitor(3)).
+    ///
+    /// The event may be old: where a `DISCONNECTED` follows it, the number may be another connection's.
+    ///
+    /// ```
+    /// use std::os::fd::AsRawFd;
+    /// use zmq_auth::Connection;
+    ///
+    /// let (ours, _theirs) = std::os::unix::net::UnixStream::pair()?;
+    /// let peer = Connection::of_descriptor(ours.as_raw_fd())?.ipc_peer()?;
+    /// assert_eq!(peer.map(|peer| peer.pid), Some(std::process::id()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::NoConnection`](crate::Error::NoConnection) where it has ended, and on a system other than Linux.
+    pub fn of_descriptor(descriptor: RawFd) -> Result<Self> {
+        system::of_descriptor(descriptor)
+    }
+
+    /// Who is at the other end of an ipc connection (`SO_PEERCRED`): of one that this process has made, who listens there,
+    /// as it was when it began to. `None` over TCP.
+    ///
+    /// # Errors
+    /// [`Error::NoConnection`](crate::Error::NoConnection) where it has ended, and on a system other than Linux;
+    /// [`Error::Connection`](crate::Error::Connection) when it can't be looked at.
+    pub fn ipc_peer(&self) -> Result<Option<IpcCredentials>> {
+        system::ipc_peer(*self)
     }
 }
 
@@ -83,7 +116,7 @@ impl Connection {
 mod system {
     use std::io::{Error as IoError, ErrorKind};
     use std::net::{Shutdown, TcpStream};
-    use std::os::fd::{OwnedFd, RawFd};
+    use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
     use super::Connection;
     use crate::address::{IpcCredentials, PeerAddress};
@@ -102,7 +135,7 @@ mod system {
             return Err(Error::NoConnection("libzmq names no sender: it came over no network, or from nobody"));
         };
         let Some(socket) = duplicate(descriptor)? else { return Err(ENDED) };
-        let cookie = ffi::cookie(&socket).map_err(|_| ENDED)?;
+        let cookie = ffi::cookie(socket.as_raw_fd()).map_err(|_| ENDED)?;
         match (PeerAddress::parse(address.as_bytes()), peer(socket)) {
             (PeerAddress::Other, _) => Err(Error::NoConnection("libzmq doesn't know which process it is from")),
             (expected, Some(peer)) if peer == expected => Ok(Connection { descriptor, cookie }),
@@ -123,9 +156,30 @@ mod system {
 
     /// A descriptor of the connection, if it is still there. What is looked at and what is shut down is this copy: the
     /// number itself may become another's between the two.
-    pub(super) fn open(connection: Connection) -> Result<Option<OwnedFd>> {
+    fn open(connection: Connection) -> Result<Option<OwnedFd>> {
         let socket = duplicate(connection.descriptor)?;
-        Ok(socket.filter(|socket| ffi::cookie(socket).is_ok_and(|cookie| cookie == connection.cookie)))
+        Ok(socket.filter(|socket| ffi::cookie(socket.as_raw_fd()).is_ok_and(|cookie| cookie == connection.cookie)))
+    }
+
+    /// One system call: the number alone is looked at.
+    pub(super) fn is_open(connection: Connection) -> Result<bool> {
+        Ok(ffi::cookie(connection.descriptor).is_ok_and(|cookie| cookie == connection.cookie))
+    }
+
+    pub(super) fn of_descriptor(descriptor: RawFd) -> Result<Connection> {
+        let cookie = ffi::cookie(descriptor).map_err(|_| ENDED)?;
+        Ok(Connection { descriptor, cookie })
+    }
+
+    pub(super) fn ipc_peer(connection: Connection) -> Result<Option<IpcCredentials>> {
+        let Some(socket) = open(connection)? else { return Err(ENDED) };
+        let credentials = ffi::peer_credentials(&socket);
+        match TcpStream::from(socket).peer_addr() {
+            Ok(_) => Ok(None),
+            // Of another family than IP.
+            Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(credentials.ok().and_then(readable)),
+            Err(_) => Err(ENDED),
+        }
     }
 
     fn duplicate(descriptor: RawFd) -> Result<Option<OwnedFd>> {
@@ -148,14 +202,20 @@ mod system {
     }
 
     fn ipc(credentials: Result<(u32, u32, i32), IoError>) -> Option<PeerAddress> {
-        let (uid, gid, pid) = credentials.ok()?;
-        Some(PeerAddress::Ipc(IpcCredentials { uid, gid, pid: u32::try_from(pid).ok()? }))
+        credentials.ok().and_then(readable).map(PeerAddress::Ipc)
+    }
+
+    fn readable((uid, gid, pid): (u32, u32, i32)) -> Option<IpcCredentials> {
+        Some(IpcCredentials { uid, gid, pid: u32::try_from(pid).ok()? })
     }
 }
 
 #[cfg(not(target_os = "linux"))]
 mod system {
+    use std::os::fd::RawFd;
+
     use super::Connection;
+    use crate::address::IpcCredentials;
     use crate::error::{Error, Result};
 
     const UNKNOWN: Error = Error::NoConnection("this system has no way to tell a connection from its successor");
@@ -168,7 +228,15 @@ mod system {
         Err(UNKNOWN)
     }
 
-    pub(super) fn open(_: Connection) -> Result<Option<()>> {
+    pub(super) fn is_open(_: Connection) -> Result<bool> {
+        Err(UNKNOWN)
+    }
+
+    pub(super) fn of_descriptor(_: RawFd) -> Result<Connection> {
+        Err(UNKNOWN)
+    }
+
+    pub(super) fn ipc_peer(_: Connection) -> Result<Option<IpcCredentials>> {
         Err(UNKNOWN)
     }
 }

@@ -118,6 +118,21 @@ pub(crate) fn zap_enforce_domain(socket: &mut zmq::Socket) -> Result<bool, Errno
     Ok(int_option(socket, ZMQ_ZAP_ENFORCE_DOMAIN)? != 0)
 }
 
+/// Sets `ZMQ_XPUB_MANUAL`, which the `zmq` crate lacks.
+pub(crate) fn set_xpub_manual(socket: &mut zmq::Socket, manual: bool) -> Result<(), Errno> {
+    let value = c_int::from(manual);
+    // SAFETY: the socket is live; the option's value is one int, which outlives the call.
+    check(unsafe {
+        zmq_sys::zmq_setsockopt(
+            socket.as_mut_ptr(),
+            zmq_sys::ZMQ_XPUB_MANUAL as c_int,
+            ptr::from_ref(&value).cast(),
+            size_of::<c_int>(),
+        )
+    })?;
+    Ok(())
+}
+
 /// `ZMQ_TYPE`, as `zmq.h` numbers the socket types. (`zmq::Socket::get_socket_type` panics at one that it doesn't know.)
 pub(crate) fn socket_type(socket: &mut zmq::Socket) -> Result<u32, Errno> {
     Ok(int_option(socket, zmq_sys::ZMQ_TYPE as c_int)? as u32)
@@ -402,34 +417,33 @@ pub(crate) fn duplicate(descriptor: RawFd) -> std::io::Result<std::os::fd::Owned
     Ok(unsafe { std::os::fd::OwnedFd::from_raw_fd(copy) })
 }
 
-/// `SO_COOKIE`: a number of this socket that no other has had since the system was started.
+/// `SO_COOKIE`: a number of this socket that no other has had since the system was started. Only read: for more, the
+/// descriptor has to be a copy of one's own.
 #[cfg(target_os = "linux")]
-pub(crate) fn cookie(socket: &std::os::fd::OwnedFd) -> std::io::Result<u64> {
+pub(crate) fn cookie(descriptor: RawFd) -> std::io::Result<u64> {
     let mut cookie = 0;
     // SAFETY: the option's value is a u64.
-    unsafe { socket_option(socket, libc::SO_COOKIE, &mut cookie) }.map(|()| cookie)
+    unsafe { socket_option(descriptor, libc::SO_COOKIE, &mut cookie) }.map(|()| cookie)
 }
 
 /// `SO_PEERCRED`: the process at the other end of an ipc connection, as (uid, gid, pid).
 #[cfg(target_os = "linux")]
 pub(crate) fn peer_credentials(socket: &std::os::fd::OwnedFd) -> std::io::Result<(u32, u32, i32)> {
+    use std::os::fd::AsRawFd;
     let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
     // SAFETY: the option's value is this struct of three ints.
-    unsafe { socket_option(socket, libc::SO_PEERCRED, &mut peer) }.map(|()| (peer.uid, peer.gid, peer.pid))
+    unsafe { socket_option(socket.as_raw_fd(), libc::SO_PEERCRED, &mut peer) }.map(|()| (peer.uid, peer.gid, peer.pid))
 }
 
-/// Reads an option of the system's socket.
+/// Reads an option of the system's socket; one that isn't open, or is no socket, is an error.
 ///
 /// # Safety
 /// The option's value is a `T`, and any bytes are one.
 #[cfg(target_os = "linux")]
-unsafe fn socket_option<T>(socket: &std::os::fd::OwnedFd, option: c_int, value: &mut T) -> std::io::Result<()> {
-    use std::os::fd::AsRawFd;
+unsafe fn socket_option<T>(descriptor: RawFd, option: c_int, value: &mut T) -> std::io::Result<()> {
     let mut size = size_of::<T>() as libc::socklen_t;
-    // SAFETY: an open descriptor; no more than the `size` bytes of the value are written.
-    let rc = unsafe {
-        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, option, ptr::from_mut(value).cast(), &mut size)
-    };
+    // SAFETY: takes a number; no more than the `size` bytes of the value are written.
+    let rc = unsafe { libc::getsockopt(descriptor, libc::SOL_SOCKET, option, ptr::from_mut(value).cast(), &mut size) };
     if rc == -1 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
 }
 

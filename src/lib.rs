@@ -51,6 +51,9 @@ pub mod program {}
 #[doc = include_str!("fleet.md")]
 pub mod fleet {}
 
+#[doc = include_str!("gate.md")]
+pub mod gate {}
+
 #[doc = include_str!("harness.md")]
 #[doc = include_str!("../tests/interop/last_run.md")]
 pub mod harness {}
@@ -93,7 +96,7 @@ mod zap;
 
 pub use address::{IpcCredentials, IpcRule};
 pub use audit::{Counters, Event, EventKind, Events};
-pub use authenticator::{Authenticator, CURVE_ALLOW_ANY, Explanation, MatchedDomain};
+pub use authenticator::{AcceptedClient, Authenticator, CURVE_ALLOW_ANY, Explanation, MatchedDomain};
 pub use callback::{Peer, Verdict};
 pub use certificate::{Certificate, create_certificates, load_certificate, save_certificate};
 pub use connection::Connection;

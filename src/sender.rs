@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use crate::address::{IpcCredentials, PeerAddress};
 use crate::ffi;
+use crate::metadata::TAG_PROPERTY;
 
 /// A typed view of the properties that libzmq keeps with a received message.
 ///
@@ -77,6 +78,30 @@ impl<'m> Sender<'m> {
             PeerAddress::Ipc(credentials) => Some(credentials),
             PeerAddress::Ip(_) | PeerAddress::Other => None,
         }
+    }
+
+    /// The mark of the connection that the message came on, on a socket whose authenticator has
+    /// [`mark_clients`](crate::Authenticator::mark_clients): no two connections have the same one. No client can know one or
+    /// take another's, as long as your program writes it nowhere. Where clients aren't marked, it is what a client claims.
+    ///
+    /// ```
+    /// # use zmq_auth::{Authenticator, Sender, SocketExt, zmq};
+    /// # let context = zmq::Context::new();
+    /// # let auth = Authenticator::new();
+    /// auth.mark_clients()?;
+    /// # let _running = auth.start(&context)?;
+    /// # let (mut server, client) = (context.socket(zmq::PULL)?, context.socket(zmq::PUSH)?);
+    /// # server.null_server("lab")?;
+    /// # server.bind("tcp://127.0.0.1:*")?;
+    /// # client.connect(&server.endpoint()?)?;
+    /// # (0..2).try_for_each(|_| client.send("hello", 0))?;
+    /// let (first, second) = (server.recv_msg(0)?, server.recv_msg(0)?);
+    /// assert!(Sender::of(&first).mark().is_some());
+    /// assert_eq!(Sender::of(&first).mark(), Sender::of(&second).mark());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn mark(&self) -> Option<&'m str> {
+        self.property(TAG_PROPERTY)
     }
 
     /// A property by its name: metadata of the ZAP reply (from [`Verdict::AllowAs`](crate::Verdict::AllowAs) or the

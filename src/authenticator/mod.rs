@@ -1,5 +1,6 @@
 //! The policy: what is accepted, and the handle that changes it while handshakes are decided.
 
+mod accepted;
 mod address_rules;
 mod configure;
 mod decide;
@@ -24,6 +25,7 @@ use crate::curve::UserIdSource;
 use crate::fair_queue::{Claim, PolicyId};
 use crate::reason::{Reason, Recheck};
 use crate::zap::{Client, Malformed, Parsed, Reply, Request, Status};
+pub use accepted::AcceptedClient;
 pub use configure::CURVE_ALLOW_ANY;
 use decide::Limit;
 use domains::Domains;

@@ -1,7 +1,7 @@
 //! Revocation: checks whether the sender of a message would still be accepted, using a tag attached at the handshake.
 
 use std::fmt::Write;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use constant_time_eq::constant_time_eq;
 
@@ -17,21 +17,26 @@ use crate::zap::{Client, Identity, Reply, Status};
 /// A tag is one more property of the ZAP reply, which libzmq attaches to every message of that connection:
 ///
 /// ```text
-/// SECRET MECHANISM DOMAIN IDENTITY EVIDENCE      domain and identity in hex
+/// SECRET MECHANISM DOMAIN IDENTITY EVIDENCE NUMBER NAMES      domain, identity and names in hex
 /// ```
+///
+/// The number is another one for each handshake, so that a tag names its connection. The names are those of the reply's
+/// metadata: a property of another name is the client's own.
 ///
 /// It is text because libzmq returns properties as C strings. The secret tells our tags from those that a client makes
 /// up: a client can send a property of any name, and libzmq keeps it where the ZAP reply has none. No client ever sees the
 /// secret.
 pub(super) struct ConnectionTags {
     secret: String,
+    /// How many have been made.
+    number: AtomicU64,
 }
 
 impl ConnectionTags {
     pub(super) fn new() -> Result<Self> {
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(|error| Error::Random(error.to_string()))?;
-        Ok(ConnectionTags { secret: hex(&random) })
+        Ok(ConnectionTags { secret: hex(&random), number: AtomicU64::new(0) })
     }
 
     /// Adds a tag to the reply that accepts a client.
@@ -50,12 +55,15 @@ impl ConnectionTags {
             Evidence::Password(fingerprint) => format!("{fingerprint:x}"),
         };
         let mechanism = String::from_utf8_lossy(&client.mechanism);
-        let tag = format!("{} {mechanism} {} {identity} {evidence}", self.secret, hex(&client.domain));
+        let number = self.number.fetch_add(1, Ordering::Relaxed);
+        let names = reply.metadata_names().map(hex).collect::<Vec<_>>().join(",");
+        let domain = hex(&client.domain);
+        let tag = format!("{} {mechanism} {domain} {identity} {evidence} {number} {names}", self.secret);
         reply.add_property(TAG_PROPERTY, &tag);
     }
 
     /// The client that was accepted and on which evidence; `None` for a tag that isn't ours. The address is the message's.
-    fn read<'t>(&self, tag: &'t str, address: &'t [u8]) -> Option<(Client<'t>, Evidence)> {
+    pub(super) fn read<'t>(&self, tag: &'t str, address: &'t [u8]) -> Option<(Client<'t>, Evidence)> {
         let mut parts = tag.split(' ');
         let secret = parts.next()?;
         if !constant_time_eq(secret.as_bytes(), self.secret.as_bytes()) {
@@ -78,10 +86,16 @@ impl ConnectionTags {
     }
 }
 
+/// The names of the metadata that the reply with this tag had.
+pub(super) fn metadata_names(tag: &str) -> impl Iterator<Item = String> {
+    let names = tag.split(' ').nth(6).unwrap_or_default().split(',').filter(|name| !name.is_empty());
+    names.filter_map(|name| String::from_utf8(unhex(name)?).ok())
+}
+
 impl Authenticator {
     /// Marks the messages of clients that are let in from now on, so that
     /// [`is_still_allowed`](Self::is_still_allowed) can tell whom they are from. The mark is one more property of the
-    /// client's messages, of about 150 bytes a connection; it never leaves the process.
+    /// client's messages, of about 150 bytes a connection and twice the names of its metadata; it never leaves the process.
     ///
     /// # Errors
     /// [`Error::Random`] when the system has no randomness.

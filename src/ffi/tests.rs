@@ -262,7 +262,7 @@ fn a_copy_of_a_descriptor_is_the_same_socket() {
     use std::os::unix::net::UnixStream;
     let (one, other) = UnixStream::pair().unwrap();
     let copies = [&one, &one, &other].map(|stream| super::duplicate(stream.as_raw_fd()).unwrap());
-    let cookies = copies.each_ref().map(|copy| super::cookie(copy).unwrap());
+    let cookies = copies.each_ref().map(|copy| super::cookie(copy.as_raw_fd()).unwrap());
     assert_eq!(cookies[0], cookies[1]);
     assert_ne!(cookies[0], cookies[2]);
     let (_, _, pid) = super::peer_credentials(&copies[0]).unwrap();
@@ -271,7 +271,7 @@ fn a_copy_of_a_descriptor_is_the_same_socket() {
     assert_eq!(super::duplicate(-1).unwrap_err().raw_os_error(), Some(libc::EBADF));
     let (reader, _writer) = pipe().unwrap();
     let no_socket = super::duplicate(reader.as_raw_fd()).unwrap();
-    assert_eq!(super::cookie(&no_socket).unwrap_err().raw_os_error(), Some(libc::ENOTSOCK));
+    assert_eq!(super::cookie(no_socket.as_raw_fd()).unwrap_err().raw_os_error(), Some(libc::ENOTSOCK));
     assert_eq!(super::peer_credentials(&no_socket).unwrap_err().raw_os_error(), Some(libc::ENOTSOCK));
 }
 

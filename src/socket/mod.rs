@@ -31,7 +31,7 @@ pub use endpoint::Endpoint;
 pub use role::Role;
 
 use crate::error::{Error, Result};
-use crate::ffi::Errno;
+use crate::ffi::{self, Errno};
 use crate::keys::{KeyPair, PublicKey};
 use crate::sender::Received;
 
@@ -161,6 +161,35 @@ pub trait SocketExt: sealed::Sealed {
     /// Those of [`bind_as`](Self::bind_as).
     fn connect_as(&mut self, role: &Role, endpoint: &str) -> Result<()>;
 
+    /// Has an XPUB socket subscribe a client only where the program says so (`ZMQ_XPUB_MANUAL`): after it has received a
+    /// subscription, and before it receives anything else, `set_subscribe` grants that client a topic. Without it, the
+    /// client is sent nothing.
+    ///
+    /// **libzmq through 4.3.5 loses count** when a client sends an XPUB socket something else than subscriptions, which a
+    /// client's XSUB socket can: `set_subscribe` then acts for the *next* client whose subscription waits. Grant nothing
+    /// from such a message on until a receive has returned `EAGAIN`.
+    ///
+    /// ```
+    /// # use zmq_auth::{SocketExt, zmq};
+    /// # let context = zmq::Context::new();
+    /// # let (mut publisher, subscriber) = (context.socket(zmq::XPUB)?, context.socket(zmq::SUB)?);
+    /// publisher.set_xpub_manual(true)?;
+    /// publisher.bind("tcp://127.0.0.1:*")?;
+    /// # subscriber.connect(&publisher.endpoint()?)?;
+    /// # subscriber.set_subscribe(b"prices.apples")?;
+    /// let subscription = publisher.recv_msg(0)?; // 1, and the topic
+    /// if let Some(topic) = subscription.strip_prefix(b"\x01").filter(|topic| topic.starts_with(b"prices.")) {
+    ///     publisher.set_subscribe(topic)?;
+    /// }
+    /// publisher.send("prices.apples 3", 0)?;
+    /// # assert_eq!(subscriber.recv_string(0)?.unwrap(), "prices.apples 3");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Zmq`] for a socket of another type, or when the context has ended.
+    fn set_xpub_manual(&mut self, manual: bool) -> Result<()>;
+
     /// The endpoint that the socket was bound or connected to last, in the form that a client connects to: with the port
     /// that the system chose for `tcp://127.0.0.1:*`.
     ///
@@ -260,6 +289,10 @@ impl SocketExt for zmq::Socket {
 
     fn connect_as(&mut self, role: &Role, endpoint: &str) -> Result<()> {
         endpoint::connect_as(self, role, endpoint)
+    }
+
+    fn set_xpub_manual(&mut self, manual: bool) -> Result<()> {
+        ffi::set_xpub_manual(self, manual).map_err(|error| failed("have subscriptions granted by hand", error))
     }
 
     fn endpoint(&self) -> Result<String> {

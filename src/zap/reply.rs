@@ -104,6 +104,19 @@ impl Reply {
         self.metadata = property;
     }
 
+    /// The names of the metadata, in their order.
+    pub(crate) fn metadata_names(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = &self.metadata[..];
+        // RFC 23: one byte with the name's length, the name, four bytes with the value's length, the value.
+        std::iter::from_fn(move || {
+            let (&length, after) = rest.split_first()?;
+            let (name, after) = after.split_at_checked(length.into())?;
+            let (length, after) = after.split_first_chunk::<4>()?;
+            rest = after.get(u32::from_be_bytes(*length) as usize..)?;
+            Some(name)
+        })
+    }
+
     /// Any status, with no user id and no metadata.
     pub(crate) fn refuse(&mut self, status: Status, text: Cow<'static, str>) {
         self.status = status;
@@ -186,5 +199,6 @@ mod tests {
         reply.add_metadata(&metadata);
         reply.add_property("c", "");
         assert_eq!(reply.frames(b"1")[5], b"\x01c\0\0\0\0\x01a\0\0\0\x01b", "the crate's own comes first");
+        assert_eq!(reply.metadata_names().collect::<Vec<_>>(), [b"c", b"a"]);
     }
 }

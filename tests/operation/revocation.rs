@@ -4,7 +4,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use zmq_auth::{Authenticator, CURVE_ALLOW_ANY, IpcRule, SocketExt};
+use zmq_auth::{Authenticator, CURVE_ALLOW_ANY, IpcRule, Metadata, Sender, SocketExt, Verdict};
 
 use crate::harness::front_end::{FrontEnd, behaviours};
 use crate::harness::log::{keys, password};
@@ -19,7 +19,56 @@ behaviours!(
     ipc_peers_are_checked_by_their_process,
     a_client_that_a_callback_accepted_stays_while_a_callback_decides,
     a_client_that_a_list_accepted_does_not_stay_where_a_callback_decides,
+    a_connection_is_told_from_others_of_the_same_client,
+    metadata_of_an_accepted_client_is_the_replys,
 );
+
+fn a_connection_is_told_from_others_of_the_same_client(front_end: FrontEnd) {
+    let (context, auth, domain) = (zmq::Context::new(), Authenticator::new(), domain("revoke"));
+    let (server_keys, alice) = (keys(), keys());
+    auth.configure_curve_keys(&domain, [alice.public]).unwrap();
+    let _running = front_end.start(&auth, &context);
+    let server = Server::new(&context, |socket| socket.curve_server(&server_keys, &domain));
+    let connect = || Client::curve(&context, server.endpoint(), &alice, &server_keys.public);
+    let unmarked = connect().round_trip(&server).into_frames().pop().unwrap();
+    auth.mark_clients().unwrap();
+    assert!(auth.accepted_client(&unmarked).is_none());
+
+    let mut clients = [connect(), connect()];
+    let mut receive = |client: usize| clients[client].exchange(&server).into_frames().pop().unwrap();
+    let mark = |message: &zmq::Message| Sender::of(message).mark().unwrap().to_owned();
+    let [hers, again, other] = [receive(0), receive(0), receive(1)];
+    assert_eq!(mark(&hers), mark(&again));
+    assert_ne!(mark(&hers), mark(&other));
+    let client = auth.accepted_client(&hers).unwrap();
+    assert_eq!((client.user_id(), client.address()), (Some(&*alice.public.to_string()), "127.0.0.1"));
+    assert!(!format!("{client:?}").contains(&mark(&hers)));
+    drop((hers, again, other));
+    assert!(auth.still_accepts(&client));
+    auth.deny(["127.0.0.1"]).unwrap();
+    assert!(!auth.still_accepts(&client));
+}
+
+fn metadata_of_an_accepted_client_is_the_replys(front_end: FrontEnd) {
+    let (context, auth, domain) = (zmq::Context::new(), Authenticator::new(), domain("revoke"));
+    auth.mark_clients().unwrap();
+    auth.configure_plain_callback(&domain, |_, _, _| {
+        let mut metadata = Metadata::default();
+        metadata.insert("team", "red, blue").unwrap();
+        metadata.insert("Größe", "").unwrap();
+        Verdict::AllowAs { user_id: "alice".into(), metadata }
+    })
+    .unwrap();
+    let _running = front_end.start(&auth, &context);
+    let server = Server::new(&context, |socket| socket.plain_server(&domain));
+    let mut client = Client::plain(&context, server.endpoint(), "alice", "any");
+    let message = client.round_trip(&server).into_frames().pop().unwrap();
+    let accepted = auth.accepted_client(&message).unwrap();
+    let found = ["team", "Größe", "Socket-Type", "Identity"].map(|name| accepted.metadata(name));
+    assert_eq!(found, [Some("red, blue"), Some(""), None, None]);
+    // libzmq has it from the client's own handshake.
+    assert!(Sender::of(&message).property("Socket-Type").is_some());
+}
 
 fn a_key_that_is_removed_is_seen_on_the_next_message(front_end: FrontEnd) {
     let (context, auth, domain) = (zmq::Context::new(), Authenticator::new(), domain("revoke"));

@@ -6,6 +6,7 @@ mod completions;
 mod convert;
 mod explain;
 mod files;
+mod gate;
 mod help;
 mod keygen;
 mod lint;

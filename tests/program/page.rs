@@ -9,7 +9,7 @@ use crate::run::program;
 const PAGE: &str = include_str!("../../src/operation.md");
 
 /// Runs commands in a shell that finds the program, and returns what each part of them printed.
-fn run(directory: &Path, parts: &[String]) -> Vec<String> {
+pub(crate) fn run(directory: &Path, parts: &[String]) -> Vec<String> {
     let search = format!("{}:{}", program().parent().unwrap().display(), std::env::var("PATH").unwrap());
     // What was started in the background ends with the shell.
     let mut script = "trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n".to_owned();

@@ -67,7 +67,7 @@ struct Listening {
 
 /// The lines after it, one for each event.
 #[derive(Serialize)]
-struct Line {
+pub(crate) struct Line {
     /// When it happened, in RFC 3339.
     time: String,
     /// What happened: the name of an `EventKind` of the library, such as `Allowed`, `Denied` or `Reloaded`.
@@ -142,16 +142,18 @@ const HINT: &str = "Is something else listening there? Endpoints are tcp://ADDRE
 /// Prints what happens, until nothing does for a moment.
 fn print(events: &Events, output: &Output) -> Result<(), Failure> {
     while let Some(event) = events.next_timeout(Duration::from_millis(50)) {
-        let time = Timestamp::try_from(event.time).unwrap_or_default();
-        let text = format!("{time:.3} {event}");
-        output.line(&line(time, event), &text)?;
+        let (line, text) = line(event);
+        output.line(&line, &text)?;
     }
     Ok(())
 }
 
-fn line(time: Timestamp, event: Event) -> Line {
+/// The line of an event, and its text for people.
+pub(crate) fn line(event: Event) -> (Line, String) {
+    let time = Timestamp::try_from(event.time).unwrap_or_default();
+    let text = format!("{time:.3} {event}");
     let about_a_client = |text: String| (!text.is_empty()).then_some(text);
-    Line {
+    let line = Line {
         time: time.to_string(),
         event: format!("{:?}", event.kind),
         status: event.status,
@@ -161,5 +163,6 @@ fn line(time: Timestamp, event: Event) -> Line {
         client: event.client,
         user_id: event.user_id,
         reason: event.reason,
-    }
+    };
+    (line, text)
 }

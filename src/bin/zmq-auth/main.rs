@@ -1,4 +1,4 @@
-//! `zmq-auth`: makes keys and passwords, checks policies and files, and says why a client is refused.
+//! `zmq-auth`: makes keys and passwords, checks policies and files, says why a client is refused, and guards services.
 
 mod add;
 mod completions;
@@ -8,6 +8,8 @@ mod endpoint;
 mod escape;
 mod explain;
 mod file;
+mod gate;
+mod key_files;
 mod key_input;
 mod keygen;
 mod lint;
@@ -25,6 +27,7 @@ mod rotate;
 mod show;
 mod terminal;
 mod time;
+mod tunnel;
 mod validity;
 
 use std::process::ExitCode;
@@ -59,6 +62,8 @@ enum Command {
     Convert(convert::Convert),
     Policy(policy::Policy),
     Listen(listen::Listen),
+    Gate(gate::Gate),
+    Tunnel(tunnel::Tunnel),
     Matrix(matrix::Matrix),
     Completions(completions::Completions),
 }
@@ -80,6 +85,8 @@ fn main() -> ExitCode {
         Command::Convert(command) => command.run(&output),
         Command::Policy(command) => command.run(&output),
         Command::Listen(command) => command.run(&output),
+        Command::Gate(command) => command.run(&output),
+        Command::Tunnel(command) => command.run(&output),
         Command::Matrix(command) => command.run(&output),
         Command::Completions(command) => command.run(CommandLine::command(), &output),
     };

@@ -2,16 +2,19 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use serde::Serialize;
+
+use crate::escape;
 
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0  done; for ping and explain: the client is accepted
   1  it failed, or a check found an error
   2  wrong usage, or a password is wanted and there is no terminal to ask at
-  3  denied (ping, explain)
+  3  denied (ping, explain, gate, tunnel)
   4  no handshake (ping)
   5  unreachable (ping)
   130  interrupted at a password prompt";
@@ -57,6 +60,17 @@ impl Failure {
     /// What was asked can't be done as it was asked.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Failure { message: message.into(), hint: None, exit: 2 }
+    }
+
+    /// A server refuses this program.
+    pub(crate) fn denied(message: impl Into<String>) -> Self {
+        Failure { message: message.into(), hint: None, exit: Exit::Denied as u8 }
+    }
+
+    /// Where in a file it is about.
+    pub(crate) fn at(mut self, file: &Path, line: usize) -> Self {
+        self.message = format!("{}:{line}: {}", escape::path(file), self.message);
+        self
     }
 
     /// What to do about it.

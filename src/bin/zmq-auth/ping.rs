@@ -5,18 +5,18 @@ mod causes;
 mod endpoint;
 mod reach;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::{ArgGroup, Args};
 use jiff::SignedDuration;
 use serde::Serialize;
-use zmq_auth::{Certificate, Error, KeyPair, PublicKey, Role};
+use zmq_auth::Role;
 
-use crate::escape;
 use crate::output::{Exit, Failure, Output};
 use crate::password::PasswordSource;
 use crate::time;
+use crate::{escape, key_files};
 use attempts::{Attempt, AttemptOutcome, SocketType};
 use causes::{Cause, Mechanism};
 use endpoint::Target;
@@ -146,11 +146,7 @@ impl Ping {
         }
         match (&self.server, &self.key) {
             (Some(server), Some(key)) => {
-                let (server, keys) = (server_key(server)?, client_keys(key)?);
-                if keys.public == server {
-                    return Err(Failure::usage("--server and --key are one certificate")
-                        .hint("--server takes the server's NAME.key, --key this client's NAME.key_secret."));
-                }
+                let (server, keys) = key_files::server_and_client(server, key)?;
                 Ok((Mechanism::Curve, Role::curve_client(&keys, &server)?))
             }
             _ => Ok((Mechanism::Null, Role::null_client())),
@@ -237,32 +233,6 @@ fn is_unreachable(attempts: &[Attempt], reach: &Reach) -> bool {
     match attempts.first().map(|attempt| attempt.outcome) {
         None | Some(AttemptOutcome::Unreachable) => true,
         Some(_) => is_silent && !matches!(reach, Reach::Accepts(_)),
-    }
-}
-
-fn server_key(file: &Path) -> Result<PublicKey, Failure> {
-    let certificate = Certificate::load(file)?;
-    if certificate.key_pair().is_some() {
-        let problem = format!("{}: holds a secret key, and --server takes a public certificate", escape::path(file));
-        return Err(Failure::usage(problem).hint(
-            "Give --server the server's NAME.key. If this is the server's secret file, it belongs on the server alone.",
-        ));
-    }
-    Ok(certificate.public_key())
-}
-
-fn client_keys(file: &Path) -> Result<KeyPair, Failure> {
-    let certificate = Certificate::load(file)?;
-    let Some(pair) = certificate.key_pair() else {
-        let problem = format!("{}: has no secret key, and --key takes a secret certificate", escape::path(file));
-        return Err(Failure::usage(problem).hint("Give --key the client's NAME.key_secret."));
-    };
-    match pair.check() {
-        Err(Error::KeyMismatch) => {
-            let problem = format!("{}: the public and the secret key are not a pair", escape::path(file));
-            Err(Failure::new(problem).hint("No handshake succeeds with them: take the file from where it was made."))
-        }
-        checked => Ok(checked.map(|()| pair.clone())?),
     }
 }
 

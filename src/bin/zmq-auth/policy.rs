@@ -1,7 +1,9 @@
 //! `zmq-auth policy schema`: the JSON schema of policy files.
 
+use schemars::generate::SchemaSettings;
 use zmq_auth::PolicyFile;
 
+use crate::gate::GateTable;
 use crate::output::{Exit, Failure, Output};
 
 /// Print the JSON schema of policy files
@@ -23,10 +25,21 @@ impl Policy {
     pub(crate) fn run(self, output: &Output) -> Result<Exit, Failure> {
         match self.command {
             Command::Schema => {
-                let schema = PolicyFile::json_schema();
+                let mut schema = PolicyFile::json_schema();
+                // What this program reads of the file.
+                schema["properties"]["gate"]["items"] = gate_schema();
                 output.write(&schema, |out| writeln!(out, "{schema:#}"))?;
             }
         }
         Ok(Exit::Done)
     }
+}
+
+/// Without references: those would be to the whole document.
+fn gate_schema() -> serde_json::Value {
+    let settings = SchemaSettings::default().with(|settings| {
+        settings.inline_subschemas = true;
+        settings.meta_schema = None;
+    });
+    settings.into_generator().into_root_schema_for::<GateTable>().to_value()
 }

@@ -8,7 +8,7 @@ use zmq_auth::{Error, PolicyFile};
 use super::access;
 use super::paths::File;
 use super::problem::Problem;
-use crate::file;
+use crate::{file, gate};
 
 /// What the library reads of such a file.
 const MAX_FILE: u64 = 16 * 1024 * 1024;
@@ -16,6 +16,9 @@ const MAX_FILE: u64 = 16 * 1024 * 1024;
 /// All that is wrong with the file itself. What it names is checked apart where the file is good.
 pub(super) fn check(file: &File) -> Vec<Problem> {
     let mut problems: Vec<_> = PolicyFile::problems(&file.path).iter().map(|error| problem(file, error)).collect();
+    if let Err(gate::TableProblem { line, text }) = gate::read_tables(&file.path) {
+        problems.push(Problem { line: Some(line), ..Problem::error(file.place(), "bad-policy", text) });
+    }
     let Ok(metadata) = fs::metadata(&file.path) else { return problems };
     if !metadata.is_file() {
         return problems;

@@ -1,0 +1,244 @@
+//! The side of a gate that faces the service: who listens there is checked at each connection, before anything is sent.
+
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::unistd::getuid;
+use zmq::SocketEvent;
+use zmq_auth::{Connection, Error, KeyPair, PublicKey, SocketExt, zmq};
+
+use super::journal::{GateLine, Journal};
+use crate::endpoint::{self, Transport};
+use crate::escape;
+use crate::file;
+use crate::output::Failure;
+
+/// Where the service is, and by what it is known.
+#[derive(Clone)]
+pub(crate) enum Service {
+    /// An ipc socket that one of these users listens at.
+    Ipc { endpoint: String, owners: Vec<u32> },
+    /// A port of this machine, where every local user could listen.
+    Local { endpoint: String },
+    /// A guarded server elsewhere, known by its key.
+    Curve { endpoint: String, keys: KeyPair, server: PublicKey },
+}
+
+const EXAMPLES: &str = "Write ipc://PATH, such as ipc:///run/app.sock.";
+
+impl Service {
+    /// Reads the endpoint of a service on this machine.
+    pub(crate) fn on_this_machine(endpoint: &str, owner: Option<u32>, any_local_user: bool) -> Result<Self, Failure> {
+        let shown = escape::text(endpoint);
+        let endpoint = endpoint.to_owned();
+        match endpoint::parse(&endpoint, EXAMPLES)? {
+            (Transport::Ipc, path) if path.starts_with('@') || path == "*" => {
+                let problem = "is no path: whoever comes first could listen there";
+                Err(Failure::usage(format!("{shown}: {problem}")).hint(EXAMPLES))
+            }
+            (Transport::Ipc, path) => {
+                let owners = owner.map_or_else(|| vec![getuid().as_raw(), 0], |owner| vec![owner]);
+                check_directory(Path::new(path), &owners)?;
+                Ok(Service::Ipc { endpoint, owners })
+            }
+            (Transport::Tcp, address) => {
+                let is_local = |address: SocketAddr| address.ip().to_canonical().is_loopback();
+                if !address.parse().is_ok_and(is_local) {
+                    let problem = format!("{shown}: is no address of this machine alone");
+                    return Err(Failure::usage(problem)
+                        .hint("What is behind a gate has no security: put it on this machine, with ipc://PATH."));
+                }
+                if !any_local_user {
+                    return Err(Failure::usage(format!("{shown}: every local user may reach a service there")).hint(
+                        "Use ipc://PATH, or say that they may: --any-local-user-may-reach-the-service, or \
+                         any_local_user_may_reach_the_service = true.",
+                    ));
+                }
+                Ok(Service::Local { endpoint })
+            }
+        }
+    }
+
+    pub(crate) fn endpoint(&self) -> &str {
+        match self {
+            Service::Ipc { endpoint, .. } | Service::Local { endpoint } | Service::Curve { endpoint, .. } => endpoint,
+        }
+    }
+}
+
+/// Fails where somebody else than the owners, root and this program's user could put another socket in this one's place, and
+/// so receive what is sent to the service.
+fn check_directory(path: &Path, owners: &[u32]) -> Result<(), Failure> {
+    const OTHERS_MAY_WRITE: u32 = 0o022;
+    const STICKY: u32 = 0o1000;
+    let directory = file::directory(path);
+    let failed = |error| Failure::new(format!("{}: cannot look at it: {error}", escape::path(directory)));
+    let whole = fs::canonicalize(directory).map_err(failed)?;
+    for (place, directory) in whole.ancestors().enumerate() {
+        let metadata = fs::metadata(directory).map_err(failed)?;
+        let (owner, mode) = (metadata.uid(), metadata.mode());
+        let is_ours = owner == 0 || owner == getuid().as_raw() || owners.contains(&owner);
+        // In a sticky directory nobody can replace what another owns, but anybody can make what isn't there.
+        let is_open = mode & OTHERS_MAY_WRITE != 0 && (place == 0 || mode & STICKY == 0);
+        if !is_ours || is_open {
+            let problem = if is_open { "others may write to it" } else { "it belongs to another user" };
+            let shown = escape::path(directory);
+            return Err(Failure::new(format!("{shown}: {problem}, and could put their own socket there"))
+                .hint("Choose a directory that only the service's user can write to."));
+        }
+    }
+    Ok(())
+}
+
+/// The socket that is connected to the service, and its monitor.
+pub(super) struct Back {
+    pub(super) socket: zmq::Socket,
+    pub(super) monitor: zmq::Socket,
+    service: Service,
+    is_checked: bool,
+    is_ready: bool,
+    /// When to connect anew after a handshake that has failed. libzmq doesn't where the socket's type doesn't fit, though
+    /// another service may come.
+    again: Option<Instant>,
+    /// Whether it was said already that none succeeds.
+    was_told: bool,
+}
+
+/// How long a handshake that has failed is left to libzmq.
+const AGAIN: Duration = Duration::from_secs(1);
+
+const WATCHED: i32 = SocketEvent::CONNECTED as i32
+    | SocketEvent::DISCONNECTED as i32
+    | SocketEvent::HANDSHAKE_SUCCEEDED as i32
+    | SocketEvent::HANDSHAKE_FAILED_AUTH as i32;
+
+impl Back {
+    pub(super) fn connect(
+        context: &zmq::Context,
+        socket_type: zmq::SocketType,
+        service: Service,
+    ) -> Result<Self, Failure> {
+        let failed = |error: zmq::Error| Failure::from(Error::from(error));
+        let mut socket = context.socket(socket_type).map_err(failed)?;
+        socket.set_linger(0).map_err(failed)?;
+        // One I/O thread for all that happens to a connection: its events come in their order.
+        socket.set_affinity(1).map_err(failed)?;
+        if let Service::Curve { keys, server, .. } = &service {
+            socket.curve_client(keys, server)?;
+        }
+        socket.set_ipv6(service.endpoint().contains('[')).map_err(failed)?;
+        let monitor = context.socket(zmq::PAIR).map_err(failed)?;
+        // libzmq's end would wait when the queue is full, and hold up the I/O thread with it.
+        monitor.set_rcvhwm(0).map_err(failed)?;
+        monitor.set_linger(0).map_err(failed)?;
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let name = format!("inproc://gate.monitor.{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        socket.monitor(&name, WATCHED).map_err(failed)?;
+        monitor.connect(&name).map_err(failed)?;
+        let refused = |error| Failure::new(format!("cannot connect to {}: {error}", escape::text(service.endpoint())));
+        socket.connect(service.endpoint()).map_err(refused)?;
+        Ok(Back { socket, monitor, service, is_checked: false, is_ready: false, again: None, was_told: false })
+    }
+
+    /// Whether the service is connected, is who it should be, and takes messages.
+    pub(super) fn is_ready(&self) -> bool {
+        self.is_checked && self.is_ready
+    }
+
+    /// Connects anew where libzmq doesn't by itself.
+    pub(super) fn connect_again(&mut self) -> zmq::Result<()> {
+        if self.again.is_none_or(|again| Instant::now() < again) {
+            return Ok(());
+        }
+        self.again = None;
+        // It may have given up the endpoint already.
+        let _ = self.socket.disconnect(self.service.endpoint());
+        self.socket.connect(self.service.endpoint())
+    }
+
+    /// Takes all that has happened; tells whether a connection was lost. It has to be called before each batch that is sent:
+    /// a new connection is told of before it takes messages.
+    ///
+    /// An `Err` ends the gate: somebody else listens there.
+    pub(super) fn take_events(&mut self, journal: &Journal) -> Result<bool, Failure> {
+        let mut is_lost = false;
+        loop {
+            let frames = match self.monitor.recv_multipart(zmq::DONTWAIT) {
+                Ok(frames) => frames,
+                Err(zmq::Error::EAGAIN | zmq::Error::EINTR) => return Ok(is_lost),
+                Err(error) => return Err(Error::from(error).into()),
+            };
+            // A 16-bit event and a 32-bit value, in the machine's byte order (zmq_socket_monitor(3)).
+            let Some((event, value)) = frames.first().and_then(|frame| frame.split_first_chunk::<2>()) else {
+                continue;
+            };
+            let value = value.first_chunk::<4>().map_or(-1, |value| i32::from_ne_bytes(*value));
+            let event = u16::from_ne_bytes(*event);
+            is_lost |= event == SocketEvent::DISCONNECTED.to_raw();
+            self.take(event, value, journal)?;
+        }
+    }
+
+    fn take(&mut self, event: u16, value: i32, journal: &Journal) -> Result<(), Failure> {
+        let is = |known: SocketEvent| event == known.to_raw();
+        let line = |event, reason: Option<&str>| {
+            journal.write(GateLine { event, reason: reason.map(str::to_owned), ..GateLine::default() })
+        };
+        if is(SocketEvent::CONNECTED) {
+            (self.is_ready, self.is_checked) = (false, false);
+            self.is_checked = self.check(value)?;
+        } else if is(SocketEvent::HANDSHAKE_SUCCEEDED) {
+            (self.is_ready, self.was_told, self.again) = (true, false, None);
+            line("ServiceConnected", None);
+        } else if is(SocketEvent::DISCONNECTED) {
+            if self.is_ready {
+                line("ServiceLost", None);
+            } else {
+                self.again = Some(Instant::now() + AGAIN);
+                if !std::mem::replace(&mut self.was_told, true) {
+                    let reason = match self.service {
+                        Service::Curve { .. } => "no handshake: is it the server's key, and the right kind?",
+                        _ => "no handshake: is the service's socket of the right kind, and without security?",
+                    };
+                    line("ServiceHandshakeFailed", Some(reason));
+                }
+            }
+            (self.is_ready, self.is_checked) = (false, false);
+        } else if is(SocketEvent::HANDSHAKE_FAILED_AUTH) {
+            let shown = escape::text(self.service.endpoint());
+            return Err(Failure::denied(format!("{shown}: denied ({value}): the server refuses this client"))
+                .hint("libzmq doesn't try again. Does the server's policy have this key, and this address?"));
+        }
+        Ok(())
+    }
+
+    /// Whether the connection's other end is who it should be; `false` where it has ended meanwhile.
+    fn check(&self, descriptor: i32) -> Result<bool, Failure> {
+        let Service::Ipc { endpoint, owners } = &self.service else { return Ok(true) };
+        let connection = Connection::of_descriptor(descriptor);
+        let peer = match connection.and_then(|connection| Ok((connection, connection.ipc_peer()?))) {
+            Ok((_, Some(peer))) if owners.contains(&peer.uid) => return Ok(true),
+            Ok((connection, peer)) => {
+                let _ = connection.disconnect();
+                peer.map_or_else(|| "nobody known".to_owned(), |peer| format!("user {}", peer.uid))
+            }
+            Err(Error::NoConnection(_)) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        let expected: Vec<_> = owners.iter().map(u32::to_string).collect();
+        let problem = format!("{}: {peer} listens there, not {}", escape::text(endpoint), expected.join(" or "));
+        Err(Failure::new(problem)
+            .hint("If that is the service's user, say so with --back-uid, or back_uid in the table."))
+    }
+}
+
+/// Whether a TCP address is one of this machine alone; its port may be `*`.
+pub(crate) fn is_loopback(address: &str) -> bool {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+}

@@ -1,0 +1,71 @@
+//! What a gate's loop is told from outside, and the pipe that wakes it for that.
+
+use std::io::{self, Read, Write};
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The end that tells.
+#[derive(Clone)]
+pub(crate) struct Control(Arc<Told>);
+
+struct Told {
+    stop: AtomicBool,
+    check: AtomicBool,
+    wake: UnixStream,
+}
+
+/// The end that a loop waits at.
+pub(crate) struct Woken {
+    told: Control,
+    wake: UnixStream,
+}
+
+impl Control {
+    pub(crate) fn new() -> io::Result<(Self, Woken)> {
+        let (ours, theirs) = UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        theirs.set_nonblocking(true)?;
+        let told = Told { stop: AtomicBool::new(false), check: AtomicBool::new(false), wake: ours };
+        let control = Control(Arc::new(told));
+        Ok((control.clone(), Woken { told: control, wake: theirs }))
+    }
+
+    /// Has it pass on what is under way, and end.
+    pub(crate) fn stop(&self) {
+        self.0.stop.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Has it check all clients against the policy.
+    pub(crate) fn check(&self) {
+        self.0.check.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        // Where it is full, the loop is awake already.
+        let _ = (&self.0.wake).write(&[0]);
+    }
+}
+
+impl Woken {
+    pub(crate) fn descriptor(&self) -> RawFd {
+        self.wake.as_raw_fd()
+    }
+
+    /// Takes the wake-ups, before what was told is looked at.
+    pub(crate) fn drain(&mut self) {
+        let mut buffer = [0; 64];
+        while matches!(self.wake.read(&mut buffer), Ok(count) if count > 0) {}
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.told.0.stop.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn take_check(&self) -> bool {
+        self.told.0.check.swap(false, Ordering::AcqRel)
+    }
+}

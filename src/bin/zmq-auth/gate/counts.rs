@@ -1,0 +1,75 @@
+//! What a gate counts, through the `metrics` facade.
+
+use metrics::{Counter, Gauge, counter, gauge};
+
+/// Why a message was not passed on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dropped {
+    /// The policy doesn't accept its sender any more, or can't say.
+    Revoked = 0,
+    /// A request without an empty frame, after which the sender frame would stand.
+    NoEmptyFrame = 1,
+    /// A reply to a client that is gone.
+    Gone = 2,
+    /// A reply to a client that doesn't read fast enough.
+    SlowClient = 3,
+    /// A reply to nobody that this gate knows.
+    UnknownClient = 4,
+    /// A message of a subscriber that is no subscription.
+    NoSubscription = 5,
+    /// A subscription to a topic that the user has no right to.
+    Topic = 6,
+    /// A message that the service's connection didn't take although it was ready.
+    ServiceGone = 7,
+}
+
+const NAMES: [&str; 8] =
+    ["revoked", "no_empty_frame", "gone", "slow_client", "unknown_client", "no_subscription", "topic", "service_gone"];
+
+pub(crate) struct Counts {
+    to_service: Counter,
+    to_clients: Counter,
+    dropped: [Counter; 8],
+    disconnected: Counter,
+    clients: Gauge,
+    service: Gauge,
+}
+
+impl Counts {
+    pub(crate) fn new(gate: &str) -> Self {
+        let messages = |to| counter!("zmq_auth_gate_messages_total", "gate" => gate.to_owned(), "to" => to);
+        let dropped = |reason| counter!("zmq_auth_gate_dropped_total", "gate" => gate.to_owned(), "reason" => reason);
+        Counts {
+            to_service: messages("service"),
+            to_clients: messages("clients"),
+            dropped: NAMES.map(dropped),
+            disconnected: counter!("zmq_auth_gate_disconnected_total", "gate" => gate.to_owned()),
+            clients: gauge!("zmq_auth_gate_clients", "gate" => gate.to_owned()),
+            service: gauge!("zmq_auth_gate_service_connected", "gate" => gate.to_owned()),
+        }
+    }
+
+    pub(crate) fn to_service(&self) {
+        self.to_service.increment(1);
+    }
+
+    pub(crate) fn to_clients(&self) {
+        self.to_clients.increment(1);
+    }
+
+    pub(crate) fn dropped(&self, why: Dropped) {
+        self.dropped[why as usize].increment(1);
+    }
+
+    pub(crate) fn disconnected(&self) {
+        self.disconnected.increment(1);
+    }
+
+    pub(crate) fn clients(&self, known: usize) {
+        self.clients.set(known as f64);
+    }
+
+    pub(crate) fn service(&self, connected: bool) {
+        self.service.set(f64::from(u8::from(connected)));
+    }
+}

@@ -1,0 +1,196 @@
+//! A gate for SUB clients of a PUB or XPUB service, with rights on topics.
+
+use std::collections::{HashMap, HashSet};
+
+use zmq_auth::{AcceptedClient, Authenticator, zmq};
+
+use super::clients::Clients;
+use super::counts::{Counts, Dropped};
+use super::journal::{GateLine, Journal};
+use super::traffic::{BATCH, Progress, Traffic, receive, send, send_frame};
+
+/// Who may subscribe to what: by prefixes.
+#[derive(Clone, Default)]
+pub(crate) struct TopicRights {
+    /// Without a rule, everybody has a right to all.
+    has_rules: bool,
+    everybody: Vec<String>,
+    users: HashMap<String, Vec<String>>,
+}
+
+impl TopicRights {
+    /// Adds a right of this user, or of everybody.
+    pub(crate) fn allow(&mut self, user: Option<&str>, topics: &[String]) {
+        self.has_rules = true;
+        match user {
+            None => self.everybody.extend_from_slice(topics),
+            Some(user) => self.users.entry(user.to_owned()).or_default().extend_from_slice(topics),
+        }
+    }
+
+    /// Whether everything that begins with this topic begins with one that is allowed, too.
+    fn covers(&self, user: Option<&str>, topic: &[u8]) -> bool {
+        let own = user.and_then(|user| self.users.get(user)).into_iter().flatten();
+        !self.has_rules || self.everybody.iter().chain(own).any(|allowed| topic.starts_with(allowed.as_bytes()))
+    }
+}
+
+pub(super) struct Publish {
+    clients: Clients<Subscriber>,
+    rights: TopicRights,
+    /// How many clients have subscribed to each topic.
+    topics: HashMap<Vec<u8>, usize>,
+    /// libzmq grants a subscription to the wrong client: from a message that is none until all that waited is received.
+    misaligned: bool,
+    frames: Vec<zmq::Message>,
+}
+
+#[derive(Default)]
+struct Subscriber {
+    topics: HashSet<Vec<u8>>,
+    /// Whether it was said already that it has asked for what it has no right to.
+    was_told: bool,
+}
+
+impl Publish {
+    pub(super) fn new(policy: &Authenticator, rights: TopicRights, counts: Counts, journal: Journal) -> Self {
+        let clients = Clients::new(policy, counts, journal);
+        Publish { clients, rights, topics: HashMap::new(), misaligned: false, frames: Vec::new() }
+    }
+
+    fn subscribe(&mut self, frame: zmq::Message, front: &zmq::Socket, back: &zmq::Socket) -> zmq::Result<()> {
+        let Some(number) = self.clients.sender(&frame, |_| Subscriber::default()) else { return Ok(()) };
+        if self.misaligned {
+            self.reconnect(number);
+            return Ok(());
+        }
+        let topic = &frame[1..];
+        if !self.rights.covers(self.clients.accepted(number).and_then(AcceptedClient::user_id), topic) {
+            self.refuse(number, topic);
+            return Ok(());
+        }
+        // libzmq grants the topic to the connection that it takes for this client's: with the client gone, that may be another's.
+        if !self.clients.is_connected(number) {
+            return Ok(());
+        }
+        front.set_subscribe(topic)?;
+        if self.clients.kept_mut(number).is_some_and(|subscriber| subscriber.topics.insert(topic.to_vec())) {
+            let subscribers = self.topics.entry(topic.to_vec()).or_default();
+            *subscribers += 1;
+            if *subscribers == 1 {
+                send_frame(back, frame, false)?;
+                self.clients.counts.to_service();
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, number: u64, topic: &[u8]) {
+        self.clients.counts.dropped(Dropped::Topic);
+        let Some(subscriber) = self.clients.kept_mut(number) else { return };
+        if std::mem::replace(&mut subscriber.was_told, true) {
+            return;
+        }
+        let Some(client) = self.clients.accepted(number) else { return };
+        let reason = format!("it has no right to the topic {:?}", String::from_utf8_lossy(topic));
+        self.clients.journal.write(GateLine {
+            event: "TopicRefused",
+            user_id: client.user_id().map(str::to_owned),
+            address: Some(client.address().to_owned()),
+            reason: Some(reason),
+            ..GateLine::default()
+        });
+    }
+
+    /// Those that libzmq makes for clients that have left have no sender: what was kept for these is given up by a check.
+    fn unsubscribe(&mut self, frame: &zmq::Message, front: &zmq::Socket, back: &zmq::Socket) -> zmq::Result<()> {
+        let Some(number) = self.clients.find(frame) else { return Ok(()) };
+        if self.misaligned {
+            self.reconnect(number);
+            return Ok(());
+        }
+        let topic = &frame[1..];
+        if self.clients.kept_mut(number).is_some_and(|subscriber| subscriber.topics.remove(topic)) {
+            front.set_unsubscribe(topic)?;
+            self.give_up(topic, back)?;
+        }
+        Ok(())
+    }
+
+    /// A client that connects again subscribes again.
+    fn reconnect(&mut self, number: u64) {
+        let reason = "its subscription came behind a message that is none; it may connect again";
+        self.clients.disconnect(number, "ClientDisconnected", reason);
+    }
+
+    /// One subscriber less.
+    fn give_up(&mut self, topic: &[u8], back: &zmq::Socket) -> zmq::Result<()> {
+        let Some(subscribers) = self.topics.get_mut(topic) else { return Ok(()) };
+        *subscribers -= 1;
+        if *subscribers == 0 {
+            self.topics.remove(topic);
+            send_frame(back, [&b"\0"[..], topic].concat(), false)?;
+        }
+        Ok(())
+    }
+
+    fn give_up_left(&mut self, back: &zmq::Socket) -> zmq::Result<()> {
+        for subscriber in self.clients.take_left() {
+            subscriber.topics.iter().try_for_each(|topic| self.give_up(topic, back))?;
+        }
+        Ok(())
+    }
+}
+
+impl Traffic for Publish {
+    fn to_service(&mut self, front: &zmq::Socket, back: &zmq::Socket) -> zmq::Result<Progress> {
+        for _ in 0..BATCH {
+            // Frame by frame: each subscription is one, whatever stands around it.
+            let frame = match front.recv_msg(zmq::DONTWAIT) {
+                Ok(frame) => frame,
+                Err(zmq::Error::EAGAIN) => {
+                    self.misaligned = false;
+                    return Ok(Progress::Drained);
+                }
+                Err(zmq::Error::EINTR) => continue,
+                Err(error) => return Err(error),
+            };
+            match frame.first() {
+                Some(1) => self.subscribe(frame, front, back)?,
+                Some(0) => self.unsubscribe(&frame, front, back)?,
+                _ => {
+                    self.misaligned = true;
+                    self.clients.counts.dropped(Dropped::NoSubscription);
+                    if let Some(number) = self.clients.sender(&frame, |_| Subscriber::default()) {
+                        let reason = "it sent a message that is no subscription";
+                        self.clients.disconnect(number, "ClientDisconnected", reason);
+                    }
+                }
+            }
+            self.give_up_left(back)?;
+        }
+        Ok(Progress::More)
+    }
+
+    fn to_clients(&mut self, front: &zmq::Socket, back: &zmq::Socket) -> zmq::Result<Progress> {
+        for _ in 0..BATCH {
+            if !receive(back, &mut self.frames)? {
+                return Ok(Progress::Drained);
+            }
+            // A subscriber that doesn't read fast enough misses it, as from a publisher without a gate.
+            send(front, self.frames.drain(..))?;
+            self.clients.counts.to_clients();
+        }
+        Ok(Progress::More)
+    }
+
+    fn begin_check(&mut self) {
+        self.clients.begin_check();
+    }
+
+    fn check_some(&mut self, back: &zmq::Socket) -> zmq::Result<bool> {
+        let more = self.clients.check_some();
+        self.give_up_left(back)?;
+        Ok(more)
+    }
+}

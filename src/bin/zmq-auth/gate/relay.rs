@@ -1,0 +1,190 @@
+//! The loop of one gate: one thread, which waits for nothing but the poll.
+
+use std::time::{Duration, Instant};
+
+use zmq_auth::{Authenticator, Error, Role, SocketExt, zmq};
+
+use super::back::{Back, Service};
+use super::collect::Collect;
+use super::control::Woken;
+use super::counts::Counts;
+use super::journal::{GateLine, Journal};
+use super::publish::{Publish, TopicRights};
+use super::reply::Reply;
+use super::traffic::{Progress, Traffic};
+use crate::escape;
+use crate::output::Failure;
+
+/// Which sockets a gate stands between.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    /// REQ and DEALER clients, a REP or DEALER service
+    Reply,
+    /// SUB clients, a PUB or XPUB service
+    Publish,
+    /// PUSH clients, a PULL service
+    Collect,
+}
+
+/// All that one gate is.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    /// Where clients connect to, and what they have to be.
+    pub(crate) front: String,
+    pub(crate) role: Role,
+    pub(crate) service: Service,
+    /// The keys of the metadata in sender frames, where the service gets these.
+    pub(crate) sender_frames: Option<Vec<String>>,
+    pub(crate) rights: TopicRights,
+    /// The largest message of a client, in bytes.
+    pub(crate) message_size: Option<u64>,
+    /// How long the end may take.
+    pub(crate) drain: Duration,
+}
+
+/// How often all clients are checked, for what the policy decides by the time alone: certificates that expire.
+const CHECK: Duration = Duration::from_millis(500);
+
+pub(crate) struct Relay {
+    front: zmq::Socket,
+    back: Back,
+    traffic: Box<dyn Traffic + Send>,
+    woken: Woken,
+    journal: Journal,
+    counts: Counts,
+    drain: Duration,
+}
+
+impl Relay {
+    /// Binds the front and begins to connect the back. The policy's handler has to run.
+    pub(crate) fn open(
+        context: &zmq::Context,
+        policy: &Authenticator,
+        settings: &Settings,
+        woken: Woken,
+        journal: Journal,
+    ) -> Result<Self, Failure> {
+        let failed = |error: zmq::Error| Failure::from(Error::from(error));
+        let (front_type, back_type) = match settings.kind {
+            Kind::Reply => (zmq::ROUTER, zmq::DEALER),
+            Kind::Publish => (zmq::XPUB, zmq::XSUB),
+            Kind::Collect => (zmq::PULL, zmq::PUSH),
+        };
+        let back = Back::connect(context, back_type, settings.service.clone())?;
+        let mut front = context.socket(front_type).map_err(failed)?;
+        front.set_linger(0).map_err(failed)?;
+        front.set_backlog(4_096).map_err(failed)?;
+        front.set_ipv6(settings.front.contains('[')).map_err(failed)?;
+        if let Some(bytes) = settings.message_size {
+            front.set_maxmsgsize(i64::try_from(bytes).unwrap_or(i64::MAX)).map_err(failed)?;
+        }
+        let counts = Counts::new(&settings.name);
+        let traffic: Box<dyn Traffic + Send> = match settings.kind {
+            Kind::Reply => {
+                // A reply that can't be delivered is counted.
+                front.set_router_mandatory(true).map_err(failed)?;
+                let keys = settings.sender_frames.clone();
+                Box::new(Reply::new(policy, keys, Counts::new(&settings.name), journal.clone())?)
+            }
+            Kind::Publish => {
+                front.set_xpub_manual(true)?;
+                Box::new(Publish::new(policy, settings.rights.clone(), Counts::new(&settings.name), journal.clone()))
+            }
+            Kind::Collect => {
+                let keys = settings.sender_frames.clone();
+                Box::new(Collect::new(policy, keys, Counts::new(&settings.name), journal.clone()))
+            }
+        };
+        let shown = escape::text(&settings.front);
+        let bound = front.bind_as(&settings.role, &settings.front).map_err(|error| {
+            Failure::new(format!("cannot listen on {shown}: {error}")).hint("Is something else listening there?")
+        })?;
+        journal.write(GateLine {
+            event: "Listening",
+            front: Some(bound.name().to_owned()),
+            back: Some(settings.service.endpoint().to_owned()),
+            ..GateLine::default()
+        });
+        Ok(Relay { front, back, traffic, woken, journal, counts, drain: settings.drain })
+    }
+
+    /// Until it is stopped; then what is under way is passed on, within the time that is given for it.
+    pub(crate) fn run(mut self) -> Result<(), Failure> {
+        let failed = |error: zmq::Error| Failure::from(Error::from(error));
+        let (mut to_service, mut to_clients) = (Progress::Drained, Progress::Drained);
+        let (mut is_checking, mut next_check) = (false, Instant::now() + CHECK);
+        let mut end: Option<Instant> = None;
+        let mut takes_requests = true;
+        loop {
+            let goes_on = is_checking
+                || to_clients == Progress::More
+                || (to_service == Progress::More && takes_requests && self.back.is_ready());
+            let until = end.map_or(next_check, |end| end.min(next_check));
+            self.wait(to_service == Progress::Blocked, takes_requests, if goes_on { None } else { Some(until) })
+                .map_err(failed)?;
+
+            self.woken.drain();
+            if self.back.take_events(&self.journal)? {
+                self.traffic.service_lost();
+            }
+            self.back.connect_again().map_err(failed)?;
+            self.counts.service(self.back.is_ready());
+            let now = Instant::now();
+            if self.woken.take_check() || now >= next_check {
+                self.traffic.begin_check();
+                next_check = now + CHECK;
+            }
+            is_checking = self.traffic.check_some(&self.back.socket).map_err(failed)?;
+            if end.is_none() && self.woken.is_stopped() {
+                self.journal.write(GateLine { event: "Stopping", ..GateLine::default() });
+                end = Some(now + self.drain);
+            }
+
+            if self.back.is_ready() && takes_requests {
+                to_service = self.traffic.to_service(&self.front, &self.back.socket).map_err(failed)?;
+            }
+            to_clients = self.traffic.to_clients(&self.front, &self.back.socket).map_err(failed)?;
+            if let Some(end) = end {
+                takes_requests &= self.back.is_ready() && to_service != Progress::Drained;
+                let is_done = !takes_requests && to_clients == Progress::Drained && self.traffic.is_idle();
+                if is_done || Instant::now() >= end {
+                    return self.close(end);
+                }
+            }
+        }
+    }
+
+    /// Waits for what there is to do, at most until then.
+    fn wait(&self, is_blocked: bool, takes_requests: bool, until: Option<Instant>) -> zmq::Result<()> {
+        let timeout = until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
+        // Rounded up: it would come too early, again and again.
+        let timeout = i64::try_from(timeout.as_micros().div_ceil(1_000)).unwrap_or(i64::MAX);
+        let reads_front = takes_requests && self.back.is_ready();
+        // What the other side doesn't take isn't read: the high-water marks of both hold.
+        let front = if reads_front && !is_blocked { zmq::POLLIN } else { zmq::PollEvents::empty() };
+        let back = if reads_front && is_blocked { zmq::POLLIN | zmq::POLLOUT } else { zmq::POLLIN };
+        let mut items = [
+            self.front.as_poll_item(front),
+            self.back.socket.as_poll_item(back),
+            self.back.monitor.as_poll_item(zmq::POLLIN),
+            zmq::PollItem::from_fd(self.woken.descriptor(), zmq::POLLIN),
+        ];
+        match zmq::poll(&mut items, timeout) {
+            Err(zmq::Error::EINTR) => Ok(()),
+            polled => polled.map(drop),
+        }
+    }
+
+    /// What is on its way may take until then.
+    fn close(self, end: Instant) -> Result<(), Failure> {
+        let left = end.saturating_duration_since(Instant::now()).as_millis();
+        let left = i32::try_from(left).unwrap_or(i32::MAX);
+        [&self.front, &self.back.socket]
+            .into_iter()
+            .try_for_each(|socket| socket.set_linger(left))
+            .map_err(|error| Failure::from(Error::from(error)))
+    }
+}

@@ -1,0 +1,155 @@
+//! A gate for REQ and DEALER clients of a REP or DEALER service.
+
+use zmq_auth::{AcceptedClient, Authenticator, zmq};
+
+use super::clients::{Clients, sender_frame};
+use super::counts::{Counts, Dropped};
+use super::journal::Journal;
+use super::traffic::{BATCH, Progress, Traffic, is_writable, receive, send, send_frame};
+use crate::output::Failure;
+
+/// The envelope that the service sees doesn't hold the client's routing id, which the client chooses, but the number of its
+/// connection, behind a random part that is this gate's own: a reply can't reach another connection than the one that asked.
+const ENVELOPE: usize = 16;
+const OWN: usize = 8;
+
+pub(super) struct Reply {
+    clients: Clients<Requester>,
+    own: [u8; OWN],
+    /// The keys of the metadata in sender frames, where the service gets these.
+    sender_frames: Option<Vec<String>>,
+    frames: Vec<zmq::Message>,
+    /// Requests that have no reply yet, as far as that can be known: a DEALER service may answer once, twice or never.
+    waiting: usize,
+}
+
+struct Requester {
+    routing_id: Vec<u8>,
+    sender_frame: Vec<u8>,
+}
+
+impl Reply {
+    pub(super) fn new(
+        policy: &Authenticator,
+        sender_frames: Option<Vec<String>>,
+        counts: Counts,
+        journal: Journal,
+    ) -> Result<Self, Failure> {
+        let mut own = [0; OWN];
+        getrandom::fill(&mut own).map_err(|error| Failure::new(format!("the system has no randomness: {error}")))?;
+        let clients = Clients::new(policy, counts, journal);
+        Ok(Reply { clients, own, sender_frames, frames: Vec::new(), waiting: 0 })
+    }
+
+    fn request(&mut self, back: &zmq::Socket) -> zmq::Result<()> {
+        let [routing_id, first, ..] = &self.frames[..] else { return Ok(()) };
+        let keys = self.sender_frames.as_deref();
+        let keep = |client: &AcceptedClient| Requester {
+            routing_id: routing_id.to_vec(),
+            sender_frame: keys.map(|keys| sender_frame(client, keys)).unwrap_or_default(),
+        };
+        let Some(number) = self.clients.sender(first, keep) else { return Ok(()) };
+        // A client can't forge the sender frame: it stands after the first empty one, whatever the client sends behind it.
+        let place = match keys {
+            None => None,
+            Some(_) => match self.frames[1..].iter().position(|frame| frame.is_empty()) {
+                None => {
+                    self.clients.counts.dropped(Dropped::NoEmptyFrame);
+                    return Ok(());
+                }
+                Some(place) => Some(place + 1),
+            },
+        };
+        let mut envelope = [0; ENVELOPE];
+        envelope[..OWN].copy_from_slice(&self.own);
+        envelope[OWN..].copy_from_slice(&number.to_be_bytes());
+        if let (Some(place), Some(client)) = (place, self.clients.kept(number)) {
+            self.frames.insert(place + 1, zmq::Message::from(&client.sender_frame[..]));
+        }
+        self.frames[0] = zmq::Message::from(&envelope[..]);
+        if send(back, self.frames.drain(..))? {
+            self.waiting += 1;
+            self.clients.counts.to_service();
+        } else {
+            self.clients.counts.dropped(Dropped::ServiceGone);
+        }
+        Ok(())
+    }
+
+    /// The number in an envelope of this gate.
+    fn number(&self, envelope: &[u8]) -> Option<u64> {
+        let (own, number) = envelope.split_first_chunk::<OWN>()?;
+        (*own == self.own).then_some(())?;
+        Some(u64::from_be_bytes(number.try_into().ok()?))
+    }
+
+    fn reply(&mut self, front: &zmq::Socket) -> zmq::Result<()> {
+        self.waiting = self.waiting.saturating_sub(1);
+        let number = self.frames.first().and_then(|envelope| self.number(envelope)).filter(|_| self.frames.len() > 1);
+        let receiver = number.ok_or(Dropped::UnknownClient).and_then(|number| self.clients.receiver(number));
+        let sent = match receiver {
+            Err(why) => Err(why),
+            Ok(client) => match send_frame(front, &client.routing_id[..], true) {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(Dropped::SlowClient),
+                // Its routing id is nobody's any more.
+                Err(zmq::Error::EHOSTUNREACH) => Err(Dropped::Gone),
+                Err(error) => return Err(error),
+            },
+        };
+        match sent {
+            Ok(()) => {
+                let mut rest = self.frames.drain(..);
+                rest.next();
+                send(front, rest)?;
+                self.clients.counts.to_clients();
+            }
+            Err(why) => self.clients.counts.dropped(why),
+        }
+        Ok(())
+    }
+}
+
+impl Traffic for Reply {
+    fn to_service(&mut self, front: &zmq::Socket, back: &zmq::Socket) -> zmq::Result<Progress> {
+        for _ in 0..BATCH {
+            if !is_writable(back)? {
+                return Ok(Progress::Blocked);
+            }
+            if !receive(front, &mut self.frames)? {
+                return Ok(Progress::Drained);
+            }
+            self.request(back)?;
+            self.clients.take_left();
+        }
+        Ok(Progress::More)
+    }
+
+    fn to_clients(&mut self, front: &zmq::Socket, back: &zmq::Socket) -> zmq::Result<Progress> {
+        for _ in 0..BATCH {
+            if !receive(back, &mut self.frames)? {
+                return Ok(Progress::Drained);
+            }
+            self.reply(front)?;
+        }
+        Ok(Progress::More)
+    }
+
+    fn begin_check(&mut self) {
+        self.clients.begin_check();
+    }
+
+    fn check_some(&mut self, _: &zmq::Socket) -> zmq::Result<bool> {
+        let more = self.clients.check_some();
+        self.clients.take_left();
+        Ok(more)
+    }
+
+    fn is_idle(&self) -> bool {
+        self.waiting == 0
+    }
+
+    fn service_lost(&mut self) {
+        self.waiting = 0;
+    }
+}

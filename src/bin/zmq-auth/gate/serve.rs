@@ -1,0 +1,92 @@
+//! Several gates in one process: their threads, the signals, and what they are told.
+
+use std::sync::atomic::Ordering;
+use std::thread;
+
+use sd_notify::NotifyState;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use zmq_auth::{Authenticator, Error, zmq};
+
+use super::control::Control;
+use super::journal::Writer;
+use super::relay::{Relay, Settings};
+use crate::output::{Failure, Output, note};
+
+/// Serves until a signal ends it, or one of the gates can't go on. `reload` is for SIGHUP.
+pub(crate) fn serve(
+    policy: &Authenticator,
+    gates: &[Settings],
+    output: &Output,
+    reload: impl Fn() -> Result<(), Error>,
+) -> Result<(), Failure> {
+    let no_start = |error| Failure::new(format!("cannot start: {error}"));
+    raise_descriptors();
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(no_start)?;
+    let handle = signals.handle();
+    // Before the first client: a client without a mark is refused.
+    policy.mark_clients()?;
+    let writer = Writer::new(policy.events(10_000));
+    let context = zmq::Context::new();
+    let threads = thread::available_parallelism().map_or(1, usize::from).clamp(1, 4);
+    context.set_io_threads(threads as i32).map_err(Error::from)?;
+    let _running = policy.start(&context)?;
+    let (mut controls, mut relays) = (Vec::new(), Vec::new());
+    for settings in gates {
+        let (control, woken) = Control::new().map_err(no_start)?;
+        let journal = writer.journal(&settings.name);
+        relays.push(Relay::open(&context, policy, settings, woken, journal)?);
+        controls.push(control);
+    }
+    // Nobody may be there to be told.
+    let _ = sd_notify::notify(&[NotifyState::Ready]);
+
+    let written = writer.ended();
+    thread::scope(|scope| {
+        scope.spawn(|| writer.run(output, &controls));
+        let threads: Vec<_> = relays
+            .into_iter()
+            .map(|relay| {
+                let handle = handle.clone();
+                scope.spawn(move || {
+                    let result = relay.run();
+                    // With one of them, all end.
+                    handle.close();
+                    result
+                })
+            })
+            .collect();
+        let mut stops = false;
+        for signal in signals.forever() {
+            if signal == SIGHUP {
+                match reload() {
+                    Ok(()) => note("the policy was read again"),
+                    Err(error) => note(format_args!("{error}; what was in force before stays so")),
+                }
+                controls.iter().for_each(Control::check);
+            } else if std::mem::replace(&mut stops, true) {
+                note("ended without waiting for what is under way");
+                std::process::exit(1);
+            } else {
+                let _ = sd_notify::notify(&[NotifyState::Stopping]);
+                controls.iter().for_each(Control::stop);
+            }
+        }
+        controls.iter().for_each(Control::stop);
+        let gone = || Err(Failure::new("a gate's thread has panicked"));
+        let results: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| gone())).collect();
+        written.store(true, Ordering::Release);
+        results.into_iter().collect()
+    })
+}
+
+/// Each client takes a descriptor, and the usual limit is 1,024 for history's sake: as many as the system allows.
+fn raise_descriptors() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+    {
+        note(format_args!("no more than {soft} descriptors: {error}"));
+    }
+}

@@ -1,0 +1,97 @@
+//! `zmq-auth tunnel`: the client's side of a gate, for clients that have no security of their own.
+
+use std::path::PathBuf;
+
+use nix::unistd::getuid;
+use zmq_auth::{Authenticator, IpcRule, Role};
+
+use crate::endpoint::{self, Transport};
+use crate::escape;
+use crate::gate::{self, Kind, Process, Service, Settings, TopicRights};
+use crate::key_files;
+use crate::output::{Exit, Failure, Output};
+
+/// Let a client without security of its own reach a guarded server
+///
+/// The client connects to a socket of this machine; the tunnel connects to the server as a CURVE client, and passes messages
+/// on. Who may use it is who may connect there: over ipc, this program's user alone, or the users of --local-uid.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example:\n  zmq-auth tunnel --local ipc:///run/app.sock --to tcp://192.0.2.7:5555 --kind reply \
+                        --server server.key --key me.key_secret\n\n\
+                        Exit codes: 0 ended by a signal, 3 the server denies this client."
+)]
+pub(crate) struct Tunnel {
+    /// Where the client connects to: ipc://PATH, or a TCP port of this machine
+    #[arg(long, value_name = "ENDPOINT")]
+    local: String,
+    /// The server, such as tcp://192.0.2.7:5555
+    #[arg(long, value_name = "ENDPOINT")]
+    to: String,
+    /// Which sockets it stands between
+    #[arg(long, value_enum)]
+    kind: Kind,
+    /// The server's public certificate
+    #[arg(long, value_name = "FILE")]
+    server: PathBuf,
+    /// This client's secret certificate
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// The number of a user that may use it; this program's alone without it
+    #[arg(long, value_name = "UID")]
+    local_uid: Vec<u32>,
+    /// For a TCP port, which everybody on this machine can connect to
+    #[arg(long, conflicts_with = "local_uid")]
+    any_local_user_may_use_the_key: bool,
+    #[command(flatten)]
+    process: Process,
+}
+
+impl Tunnel {
+    pub(crate) fn run(self, output: &Output) -> Result<Exit, Failure> {
+        self.process.serve_metrics()?;
+        let policy = self.policy()?;
+        endpoint::parse(&self.to, "Write tcp://HOST:PORT or ipc://PATH.")?;
+        let (server, keys) = key_files::server_and_client(&self.server, &self.key)?;
+        let settings = Settings {
+            name: self.local.clone(),
+            kind: self.kind,
+            front: self.local.clone(),
+            role: Role::null_server(DOMAIN)?,
+            service: Service::Curve { endpoint: self.to.clone(), keys, server },
+            sender_frames: None,
+            rights: TopicRights::default(),
+            message_size: None,
+            drain: self.process.drain()?,
+        };
+        gate::serve(&policy, &[settings], output, || Ok(()))?;
+        Ok(Exit::Done)
+    }
+
+    /// Who may connect at this end.
+    fn policy(&self) -> Result<Authenticator, Failure> {
+        let policy = Authenticator::new();
+        let shown = escape::text(&self.local);
+        match endpoint::parse(&self.local, "Write ipc://PATH, such as ipc:///run/app.sock.")? {
+            (Transport::Ipc, _) => {
+                let users = if self.local_uid.is_empty() { vec![getuid().as_raw()] } else { self.local_uid.clone() };
+                policy.allow_ipc(users.into_iter().map(IpcRule::User));
+            }
+            (Transport::Tcp, address) => {
+                if !gate::is_loopback(address) {
+                    return Err(Failure::usage(format!("{shown}: is no address of this machine alone"))
+                        .hint("Everybody there would act with this key: use ipc://PATH."));
+                }
+                if !self.any_local_user_may_use_the_key {
+                    return Err(Failure::usage(format!("{shown}: every local user could act with this key"))
+                        .hint("Use ipc://PATH, or say that they may: --any-local-user-may-use-the-key."));
+                }
+                policy.allow(["127.0.0.0/8", "::1"])?;
+            }
+        }
+        Ok(policy)
+    }
+}
+
+/// The ZAP domain of this end; libzmq wants one.
+const DOMAIN: &str = "tunnel";

@@ -1,0 +1,67 @@
+//! `--kind collect`.
+
+use zmq_auth::{Handshake, zmq};
+
+use super::{DEADLINE, Place, frames, json};
+
+#[test]
+fn messages_of_accepted_clients_reach_a_pyzmq_service_with_their_sender_before_them() {
+    let (place, context) = (Place::new(), zmq::Context::new());
+    let service = place.python(&["service", "PULL", &place.ipc("app.sock")]);
+    service.line();
+    let gate = place.gate("collect", &["--sender-frame", "--sender-metadata", "X-Team"]);
+    let alice = place.python(&["client", "PUSH", &gate.front, "alice", "one", "two|three"]);
+    assert_eq!(alice.line()["denied"], serde_json::Value::Null);
+    let mut mallory = place.monitored(&context, zmq::PUSH, "mallory", &gate);
+    assert_eq!(mallory.wait_for_handshake(DEADLINE).unwrap(), Some(Handshake::Denied(400)));
+    for expected in [&["one"][..], &["two", "three"]] {
+        let received = service.line()["received"].clone();
+        let received: Vec<_> = received.as_array().unwrap().iter().map(|frame| frame.as_str().unwrap()).collect();
+        let sender = serde_json::json!({ "user_id": "alice", "address": "127.0.0.1", "metadata": { "X-Team": "red" } });
+        assert_eq!((json(received[0]), &received[1..]), (sender, expected));
+    }
+    gate.stop();
+}
+
+/// Messages of clients that send and leave are passed on, whoever takes their descriptor.
+#[test]
+fn what_a_client_has_sent_before_it_left_is_passed_on() {
+    let (place, context) = (Place::new(), zmq::Context::new());
+    let service = place.service(&context, zmq::PULL);
+    let gate = place.gate("collect", &[]);
+    for number in 0..200 {
+        let client = place.client(&context, zmq::PUSH, if number % 2 == 0 { "alice" } else { "bob" });
+        client.set_linger(super::DEADLINE_MS).unwrap();
+        client.connect(&gate.front).unwrap();
+        client.send(&number.to_string(), 0).unwrap();
+    }
+    let mut received: Vec<u32> = (0..200).map(|_| frames(&service)[0].parse().unwrap()).collect();
+    received.sort_unstable();
+    assert_eq!(received, (0..200).collect::<Vec<_>>());
+    gate.until("all have left", |gate| gate.metric("zmq_auth_gate_clients", "") == 0);
+}
+
+/// What a revoked client goes on sending doesn't arrive; what others send does.
+#[test]
+fn nothing_of_a_revoked_client_arrives_after_its_revocation() {
+    let (place, context) = (Place::new(), zmq::Context::new());
+    let service = place.service(&context, zmq::PULL);
+    let gate = place.gate("collect", &[]);
+    let mut alice = place.monitored(&context, zmq::PUSH, "alice", &gate);
+    let bob = place.connected(&context, zmq::PUSH, "bob", &gate);
+    assert_eq!(alice.wait_for_handshake(DEADLINE).unwrap(), Some(Handshake::Authenticated));
+    alice.send("alice", 0).unwrap();
+    assert_eq!(frames(&service), ["alice"]);
+    place.revoke("alice");
+    let sent = (0..).find(|_| alice.send("too late", zmq::DONTWAIT).is_err() || gate.dropped("revoked") > 0);
+    assert!(sent.is_some());
+    gate.process.event("ClientDisconnected");
+    assert_eq!(alice.wait_for_handshake(DEADLINE).unwrap(), Some(Handshake::Denied(400)));
+    (0..1_000).for_each(|number| bob.send(&number.to_string(), 0).unwrap());
+    // What she sent before the policy was read again may stand before his.
+    let his: Vec<_> = std::iter::from_fn(|| Some(frames(&service).remove(0)))
+        .skip_while(|text| text == "too late")
+        .take(1_000)
+        .collect();
+    assert_eq!(his, (0..1_000).map(|number| number.to_string()).collect::<Vec<_>>());
+}

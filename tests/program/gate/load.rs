@@ -1,0 +1,193 @@
+//! Many clients, slow ones and hostile ones.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use zmq_auth::zmq;
+
+use super::{Place, frames};
+
+/// Resident memory of a process, in KiB.
+fn resident(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+fn descriptors(pid: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
+}
+
+/// Each connects, asks, and goes; nothing of them stays behind.
+#[test]
+fn ten_thousand_clients_come_and_go() {
+    const CLIENTS: usize = 10_000;
+    const AT_ONCE: usize = 50;
+    let place = Place::new();
+    let gate = place.gate("reply", &["--sender-frame"]);
+    let service = std::thread::spawn({
+        let context = zmq::Context::new();
+        let service = place.service(&context, zmq::REP);
+        move || {
+            for _ in 0..CLIENTS {
+                let request = frames(&service);
+                service.send(&request[1], 0).unwrap();
+            }
+        }
+    });
+    gate.process.event("ServiceConnected");
+    let pid = gate.process.child.id();
+    let context = zmq::Context::new();
+    let mut after_first = None;
+    for round in 0..CLIENTS / AT_ONCE {
+        let clients: Vec<_> = (0..AT_ONCE)
+            .map(|number| {
+                let client = place.connected(&context, zmq::REQ, if number % 2 == 0 { "alice" } else { "bob" }, &gate);
+                client.send(&format!("{round}.{number}"), 0).unwrap();
+                client
+            })
+            .collect();
+        for (number, client) in clients.iter().enumerate() {
+            assert_eq!(frames(client), [format!("{round}.{number}")]);
+        }
+        if round == 40 {
+            after_first = Some((resident(pid), descriptors(pid)));
+        }
+    }
+    service.join().unwrap();
+    gate.until("all have left", |gate| gate.metric("zmq_auth_gate_clients", "") == 0);
+    let (memory, count) = after_first.unwrap();
+    let (memory_after, count_after) = (resident(pid), descriptors(pid));
+    println!(
+        "{memory} KiB and {count} descriptors after 2,000 clients, {memory_after} KiB and {count_after} after 10,000"
+    );
+    assert!(memory_after < memory + 20 * 1024, "{memory} {memory_after}");
+    assert!(count_after < count + AT_ONCE, "{count} {count_after}");
+    assert_eq!(gate.metric("zmq_auth_gate_messages_total", "to=\"clients\""), CLIENTS as u64);
+    gate.stop();
+}
+
+/// A client that asks and doesn't read loses its own replies, as at a ROUTER; nobody else waits, and memory stays bounded.
+#[test]
+fn a_slow_client_loses_its_own_replies_and_keeps_nobody_waiting() {
+    let (place, context) = (Place::new(), zmq::Context::new());
+    let gate = place.gate("reply", &[]);
+    let service = std::thread::spawn({
+        let context = zmq::Context::new();
+        let service = place.service(&context, zmq::DEALER);
+        service.set_rcvtimeo(5_000).unwrap();
+        move || {
+            let body = vec![b'x'; 50_000];
+            while let Ok(request) = service.recv_multipart(0) {
+                let body = if request[2] == b"large" { &body } else { &request[2] };
+                service.send_multipart([&request[0][..], b"", body], 0).unwrap();
+            }
+        }
+    });
+    let slow = place.client(&context, zmq::DEALER, "alice");
+    slow.set_rcvhwm(1).unwrap();
+    slow.connect(&gate.front).unwrap();
+    let bob = place.connected(&context, zmq::DEALER, "bob", &gate);
+    let mut asked = 0;
+    while gate.dropped("slow_client") == 0 {
+        (0..100).for_each(|_| slow.send_multipart(["", "large"], 0).unwrap());
+        asked += 100;
+        assert!(asked < 100_000);
+    }
+    let memory = resident(gate.process.child.id());
+    assert!(memory < 400 * 1024, "{memory} KiB");
+    for number in 0..1_000 {
+        bob.send_multipart(["", &number.to_string()], 0).unwrap();
+        assert_eq!(frames(&bob), ["", &number.to_string()]);
+    }
+    println!("{asked} replies of 50 kB until the first was dropped; {memory} KiB resident");
+    drop((slow, bob));
+    service.join().unwrap();
+}
+
+/// A subscriber that doesn't read misses messages; one that does gets all.
+#[test]
+fn a_slow_subscriber_keeps_nobody_waiting() {
+    let (place, context) = (Place::new(), zmq::Context::new());
+    let service = place.service(&context, zmq::XPUB);
+    let gate = place.gate("publish", &[]);
+    let slow = place.client(&context, zmq::SUB, "alice");
+    slow.set_rcvhwm(1).unwrap();
+    slow.set_subscribe(b"all").unwrap();
+    slow.connect(&gate.front).unwrap();
+    let bob = place.client(&context, zmq::SUB, "bob");
+    bob.set_subscribe(b"all").unwrap();
+    bob.connect(&gate.front).unwrap();
+    assert_eq!(frames(&service), ["\u{1}all"]);
+    gate.until("both have subscribed", |gate| gate.metric("zmq_auth_gate_clients", "") == 2);
+    let body = vec![b'x'; 20_000];
+    for number in 0..5_000 {
+        service.send_multipart([format!("all {number}").as_bytes(), &body], 0).unwrap();
+        assert_eq!(frames(&bob)[0], format!("all {number}"));
+    }
+    let memory = resident(gate.process.child.id());
+    assert!(memory < 200 * 1024, "{memory} KiB: 5,000 messages would be 100 MB more");
+    let mut got = 0;
+    slow.set_rcvtimeo(1_000).unwrap();
+    while slow.recv_multipart(0).is_ok() {
+        got += 1;
+    }
+    println!("the slow one has got {got} of 5,000; {memory} KiB resident");
+    assert!((1..5_000).contains(&got), "{got}");
+}
+
+/// What isn't ZeroMQ, what stops half-way, and what announces too much: nobody else notices, and the service sees nothing.
+#[test]
+fn hostile_clients_reach_nothing_and_stop_nobody() {
+    let (place, context) = (Place::new(), zmq::Context::new());
+    let policy = std::fs::read_to_string(place.path("policy.toml")).unwrap();
+    std::fs::write(place.path("policy.toml"), policy + "[limits]\nmessage_size = \"64 KiB\"\n").unwrap();
+    let service = place.service(&context, zmq::REP);
+    let gate = place.gate("reply", &[]);
+    let address = gate.front.trim_start_matches("tcp://").to_owned();
+    let mut greeting = vec![0xFF, 0, 0, 0, 0, 0, 0, 0, 1, 0x7F, 3, 0];
+    greeting.extend(b"CURVE");
+    greeting.resize(64, 0);
+    let mut null = greeting.clone();
+    null[12..17].copy_from_slice(b"NULL\0");
+    let mut huge = greeting.clone();
+    // A long command of 900 MiB.
+    huge.extend([6, 0, 0, 0, 0, 56, 64, 0, 0]);
+    let mut ready = null.clone();
+    ready.extend(b"\x04\x19\x05READY\x0bSocket-Type\x00\x00\x00\x03REQ");
+    let mut hello = greeting.clone();
+    hello.extend(b"\x04\xc8\x05HELLO\x01\x00");
+    hello.resize(64 + 2 + 200, 7);
+    let attacks: [&[u8]; 7] = [b"GET / HTTP/1.1\r\n\r\n", &greeting, &null, &huge, &ready, &hello, &[0; 4096]];
+    let mut open = Vec::new();
+    for _ in 0..50 {
+        for attack in attacks {
+            let mut stream = TcpStream::connect(&address).unwrap();
+            let _ = stream.write_all(attack);
+            open.push(stream);
+        }
+    }
+    for number in 0..200 {
+        let client = place.connected(&context, zmq::REQ, "alice", &gate);
+        client.send(&number.to_string(), 0).unwrap();
+        assert_eq!(frames(&service), [number.to_string()]);
+        service.send("", 0).unwrap();
+        frames(&client);
+    }
+    // An accepted client with a message larger than the policy allows is cut off by libzmq.
+    let client = place.connected(&context, zmq::DEALER, "bob", &gate);
+    client.send_multipart([&b""[..], &[0; 100_000]], 0).unwrap();
+    let alice = place.connected(&context, zmq::REQ, "alice", &gate);
+    alice.send("last", 0).unwrap();
+    assert_eq!(frames(&service), ["last"], "and nothing of the others before it");
+    // Those that speak the wrong protocol are hung up on, and not waited for.
+    let mut silent = 0;
+    for mut stream in open {
+        stream.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+        silent += usize::from(stream.read_to_end(&mut Vec::new()).is_err());
+    }
+    let memory = resident(gate.process.child.id());
+    println!("{silent} of 350 hostile connections were still open; {memory} KiB resident");
+    assert!(memory < 200 * 1024, "{memory} KiB");
+}

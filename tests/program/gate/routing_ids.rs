@@ -1,0 +1,83 @@
+//! Clients choose their routing ids: no reply reaches another client for that.
+
+use zmq_auth::{Handshake, zmq};
+
+use super::{DEADLINE, Place, frames};
+
+#[test]
+fn a_reply_does_not_reach_a_client_that_has_taken_over_a_routing_id() {
+    let (place, context) = (Place::new(), zmq::Context::new());
+    let service = place.service(&context, zmq::DEALER);
+    let gate = place.gate("reply", &[]);
+    let alice = place.client(&context, zmq::DEALER, "alice");
+    alice.set_identity(b"R").unwrap();
+    alice.connect(&gate.front).unwrap();
+    alice.send_multipart(["", "her secret"], 0).unwrap();
+    let hers = service.recv_multipart(0).unwrap();
+    assert!(hers[0].len() == 16 && !hers[0].contains(&b'R'), "the service doesn't see the routing id: {hers:?}");
+    drop(alice);
+    gate.until("she has left", |gate| gate.metric("zmq_auth_gate_clients", "") == 0);
+
+    // He has the id, and has sent nothing yet when the reply comes.
+    let socket = place.client(&context, zmq::DEALER, "bob");
+    socket.set_identity(b"R").unwrap();
+    let mut bob = zmq_auth::MonitoredSocket::new(&context, socket).unwrap();
+    bob.connect(&gate.front).unwrap();
+    assert_eq!(bob.wait_for_handshake(DEADLINE).unwrap(), Some(Handshake::Authenticated));
+    service.send_multipart(hers.clone(), 0).unwrap();
+    gate.until("it is dropped", |gate| gate.dropped("unknown_client") == 1);
+    // And when he has sent something.
+    bob.send_multipart(["", "his"], 0).unwrap();
+    let his = service.recv_multipart(0).unwrap();
+    assert_ne!(his[0], hers[0]);
+    service.send_multipart(hers, 0).unwrap();
+    service.send_multipart(his, 0).unwrap();
+    assert_eq!(frames(&bob), ["", "his"]);
+}
+
+/// The connection is looked at when the reply is there, not only when the gate has noticed that it ended.
+#[test]
+fn a_reply_to_a_client_that_has_just_been_replaced_is_dropped() {
+    let (place, context) = (Place::new(), zmq::Context::new());
+    let service = place.service(&context, zmq::DEALER);
+    let gate = place.gate("reply", &[]);
+    for round in 0..20 {
+        let routing_id = format!("R{round}");
+        let alice = place.client(&context, zmq::DEALER, "alice");
+        alice.set_identity(routing_id.as_bytes()).unwrap();
+        alice.connect(&gate.front).unwrap();
+        alice.send_multipart(["", "her secret"], 0).unwrap();
+        let hers = service.recv_multipart(0).unwrap();
+        let socket = place.client(&context, zmq::DEALER, "bob");
+        socket.set_identity(routing_id.as_bytes()).unwrap();
+        drop(alice);
+        let mut bob = zmq_auth::MonitoredSocket::new(&context, socket).unwrap();
+        bob.connect(&gate.front).unwrap();
+        assert_eq!(bob.wait_for_handshake(DEADLINE).unwrap(), Some(Handshake::Authenticated));
+        service.send_multipart(hers, 0).unwrap();
+        gate.until("it is dropped", |gate| gate.dropped("unknown_client") + gate.dropped("gone") == round + 1);
+        assert_eq!(bob.poll(zmq::POLLIN, 0).unwrap(), 0, "nothing of hers");
+    }
+}
+
+/// An envelope that isn't this gate's is nobody's.
+#[test]
+fn a_reply_to_nobody_is_counted() {
+    let (place, context) = (Place::new(), zmq::Context::new());
+    let service = place.service(&context, zmq::DEALER);
+    let gate = place.gate("reply", &[]);
+    let alice = place.connected(&context, zmq::DEALER, "alice", &gate);
+    alice.send_multipart(["", "hello"], 0).unwrap();
+    let request = service.recv_multipart(0).unwrap();
+    let mut other = request.clone();
+    other[0][15] ^= 1;
+    service.send_multipart(other, 0).unwrap();
+    let mut other = request.clone();
+    other[0][0] ^= 1;
+    service.send_multipart(other, 0).unwrap();
+    service.send_multipart([&request[0]], 0).unwrap();
+    service.send_multipart(["short", "", "x"], 0).unwrap();
+    service.send_multipart(request, 0).unwrap();
+    assert_eq!(frames(&alice), ["", "hello"]);
+    gate.until("all are counted", |gate| gate.dropped("unknown_client") == 4);
+}

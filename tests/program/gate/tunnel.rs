@@ -1,0 +1,87 @@
+//! `zmq-auth tunnel`: clients without security at one end, a guarded server at the other.
+
+use zmq_auth::zmq;
+
+use super::{Gate, Place, frames};
+use crate::run::run;
+
+fn tunnel(place: &Place, gate: &Gate, kind: &str, key: &str, options: &[&str]) -> Gate {
+    let local = place.ipc("local.sock");
+    let key = format!("{key}.key_secret");
+    let arguments =
+        ["tunnel", "--local", &local, "--to", &gate.front, "--kind", kind, "--server", "server.key", "--key", &key];
+    Gate::start(place.directory.path(), &[&arguments[..], options].concat())
+}
+
+#[test]
+fn a_pyzmq_client_without_security_reaches_a_service_without_security() {
+    let place = Place::new();
+    let service = place.python(&["service", "REP", &place.ipc("app.sock")]);
+    service.line();
+    let gate = place.gate("reply", &["--sender-frame"]);
+    let tunnel = tunnel(&place, &gate, "reply", "alice", &[]);
+    let client = place.python(&["bare", "REQ", &tunnel.front, "one", "two"]);
+    assert_eq!(client.line()["denied"], serde_json::Value::Null);
+    for text in ["one", "two"] {
+        let reply = client.line()["reply"].clone();
+        assert_eq!((&reply[0], &reply[2]), (&"reply to".into(), &text.into()), "{reply}");
+        assert_eq!(super::json(reply[1].as_str().unwrap())["user_id"], "alice");
+    }
+    tunnel.stop();
+    gate.stop();
+}
+
+#[test]
+fn subscriptions_and_messages_go_through_both() {
+    let (place, context) = (Place::new(), zmq::Context::new());
+    let service = place.service(&context, zmq::XPUB);
+    let gate = place.gate("publish", &[]);
+    let both = tunnel(&place, &gate, "publish", "alice", &[]);
+    let client = context.socket(zmq::SUB).unwrap();
+    client.set_rcvtimeo(super::DEADLINE_MS).unwrap();
+    client.set_subscribe(b"news").unwrap();
+    client.connect(&both.front).unwrap();
+    assert_eq!(frames(&service), ["\u{1}news"]);
+    service.send_multipart(["news", "today"], 0).unwrap();
+    assert_eq!(frames(&client), ["news", "today"]);
+
+    let place = Place::new();
+    let service = place.service(&context, zmq::PULL);
+    let gate = place.gate("collect", &[]);
+    let both = tunnel(&place, &gate, "collect", "bob", &[]);
+    let client = context.socket(zmq::PUSH).unwrap();
+    client.connect(&both.front).unwrap();
+    client.send("a line", 0).unwrap();
+    assert_eq!(frames(&service), ["a line"]);
+}
+
+#[test]
+fn a_tunnel_that_the_server_denies_says_so_and_ends() {
+    let place = Place::new();
+    let gate = place.gate("reply", &[]);
+    let mut denied = tunnel(&place, &gate, "reply", "mallory", &[]);
+    assert_eq!(denied.process.ended().code(), Some(3));
+}
+
+#[test]
+fn only_the_users_that_are_named_may_use_it() {
+    let (place, context) = (Place::new(), zmq::Context::new());
+    let gate = place.gate("reply", &[]);
+    let others = tunnel(&place, &gate, "reply", "alice", &["--local-uid", "4242"]);
+    let client = context.socket(zmq::DEALER).unwrap();
+    client.set_linger(0).unwrap();
+    let mut client = zmq_auth::MonitoredSocket::new(&context, client).unwrap();
+    client.connect(&others.front).unwrap();
+    let handshake = client.wait_for_handshake(super::DEADLINE).unwrap();
+    assert_eq!(handshake, Some(zmq_auth::Handshake::Denied(400)));
+    let arguments =
+        ["tunnel", "--to", &gate.front, "--kind", "reply", "--server", "server.key", "--key", "alice.key_secret"];
+    for (local, says) in [
+        ("tcp://127.0.0.1:*", "--any-local-user-may-use-the-key"),
+        ("tcp://*:5999", "is no address of this machine alone"),
+        ("tcp://0.0.0.0:5999", "is no address of this machine alone"),
+    ] {
+        let outcome = run(place.directory.path(), &[&arguments[..], &["--local", local]].concat());
+        assert!(outcome.code == 2 && outcome.stderr.contains(says), "{local}: {}", outcome.stderr);
+    }
+}
