@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::Authenticator;
 use super::revocation::metadata_names;
-use crate::reason::Evidence;
+use crate::reason::{Evidence, Recheck};
 use crate::sender::Sender;
 use crate::zap::Client;
 
@@ -83,7 +83,7 @@ impl Authenticator {
     /// Whether the client would still be accepted by the policy as it is now; otherwise as
     /// [`is_still_allowed`](Self::is_still_allowed).
     pub fn still_accepts(&self, client: &AcceptedClient) -> bool {
-        self.read().recheck(&client.client, client.evidence).is_ok()
+        self.read().recheck(&client.client, client.evidence, Recheck::Connected).is_ok()
     }
 }
 
