@@ -3,6 +3,7 @@
 mod cluster;
 mod entries;
 mod following;
+mod measure;
 mod model;
 mod node;
 mod raw;
