@@ -6,6 +6,7 @@ mod following;
 mod measure;
 mod model;
 mod node;
+mod policy;
 mod raw;
 mod rights;
 
