@@ -174,6 +174,10 @@ fn check_format(value: &[u8]) -> Result<(), &'static str> {
     struct Format {
         format: u32,
     }
+    // A list of the same values would be taken for it.
+    if !value.trim_ascii_start().starts_with(b"{") {
+        return Err("is no JSON with a format number");
+    }
     match serde_json::from_slice::<Format>(value) {
         Ok(Format { format: FORMAT }) => Ok(()),
         Ok(_) => Err("has a format that this version doesn't know: update the server"),

@@ -14,6 +14,8 @@ use crate::authenticator::check_domain;
 use crate::error::{Error, Result};
 use crate::escape::Escaped;
 use crate::pushed::{PushedCredentials, PushedStatus};
+#[cfg(feature = "policy")]
+use crate::reload::StoreStatus;
 use crate::reload::{ReloadEvent, StoreProblem, lock};
 
 /// Keeps one domain's credentials as a bucket has them, until it is dropped. It has a thread of its own, and needs no tokio
@@ -128,6 +130,31 @@ impl NatsFollower {
             problem: state.problem.clone(),
             unreadable: state.unreadable.iter().map(|(name, problem)| (name.clone(), *problem)).collect(),
         }
+    }
+}
+
+#[cfg(feature = "policy")]
+impl NatsFollower {
+    /// As a store's, with its name in the place of a path.
+    pub(crate) fn store_status(&self) -> (std::path::PathBuf, StoreStatus) {
+        let NatsStatus { credentials, unreadable, .. } = self.status();
+        let now = std::time::SystemTime::now();
+        // Before the first contact, since now: it isn't known for how long.
+        let late = credentials.age.map_or(std::time::Duration::ZERO, |age| age.saturating_sub(credentials.max_age));
+        let name = std::path::PathBuf::from(self.shared.credentials.name());
+        let problem = |(entry, problem): (String, &str)| StoreProblem {
+            file: name.join(entry),
+            line: None,
+            what: problem.to_owned(),
+        };
+        let status = StoreStatus {
+            entries: credentials.keys + credentials.users,
+            watched: true,
+            behind_since: credentials.is_stale.then(|| now.checked_sub(late).unwrap_or(now)),
+            problems: unreadable.into_iter().map(problem).collect(),
+            ..StoreStatus::default()
+        };
+        (name, status)
     }
 }
 

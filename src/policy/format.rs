@@ -25,6 +25,11 @@ pub(super) struct PolicyText {
     pub(super) limits: Option<Limits>,
     /// Whether connected clients can be checked again.
     pub(super) revocation: Option<Revocation>,
+    /// Clusters of NATS, by names that `curve` and `plain` use.
+    #[cfg(feature = "nats")]
+    #[serde(default)]
+    #[cfg_attr(feature = "cli", schemars(with = "BTreeMap<String, Nats>"))]
+    pub(super) nats: BTreeMap<String, Spanned<Nats>>,
     /// What each ZAP domain accepts; "*" stands for every domain without an entry of its own, for each mechanism apart.
     #[serde(default)]
     #[cfg_attr(feature = "cli", schemars(with = "BTreeMap<String, Domain>"))]
@@ -120,6 +125,35 @@ pub(super) struct Revocation {
     pub(super) checks: bool,
 }
 
+/// Servers of NATS, and how this server logs in there.
+#[cfg(feature = "nats")]
+#[derive(Deserialize, Hash)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct Nats {
+    /// URLs such as "nats://10.0.0.1:4222", with commas between them.
+    pub(super) urls: String,
+    /// The name by which this server's heartbeat is told from the others'.
+    pub(super) server: String,
+    /// A file with one line, user=password; relative to this file.
+    pub(super) login: Option<PathBuf>,
+    /// A PEM file with the certificate authorities that are trusted; relative to this file. With it, TLS is required.
+    pub(super) ca: Option<PathBuf>,
+    /// How long credentials are used without contact, such as "5m", which it is otherwise: 100 ms to 30 days.
+    pub(super) max_age: Option<TimeSpan>,
+    /// What becomes of connected clients then: "refuse" (as otherwise) or "keep".
+    pub(super) on_stale: Option<OnStaleText>,
+}
+
+#[cfg(feature = "nats")]
+#[derive(Deserialize, Hash, Clone, Copy)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub(super) enum OnStaleText {
+    Refuse,
+    Keep,
+}
+
 /// What one domain accepts. At least one mechanism must be named.
 #[derive(Deserialize, Hash)]
 #[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
@@ -152,7 +186,7 @@ pub(super) enum NullText {
     Deny,
 }
 
-/// Where the users are: one of the two.
+/// Where the users are: one of `file`, `clear_passwords` and `nats`.
 #[derive(Deserialize, Hash)]
 #[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, expecting = "a table")]
@@ -162,9 +196,16 @@ pub(super) struct Plain {
     /// User names and clear passwords, for tests.
     #[cfg_attr(feature = "cli", schemars(with = "Option<BTreeMap<String, String>>"))]
     pub(super) clear_passwords: Option<BTreeMap<String, ClearPassword>>,
+    /// The name of a cluster below [nats], for users in a bucket there.
+    #[cfg(feature = "nats")]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
+    pub(super) nats: Option<Spanned<String>>,
+    /// The bucket.
+    #[cfg(feature = "nats")]
+    pub(super) bucket: Option<String>,
 }
 
-/// Which keys are accepted: one of `directory`, `keys` and `any`.
+/// Which keys are accepted: one of `directory`, `keys`, `any` and `nats`.
 #[derive(Deserialize, Hash)]
 #[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, expecting = "a table")]
@@ -177,6 +218,13 @@ pub(super) struct Curve {
     /// Accepts every client that has some key.
     #[serde(default)]
     pub(super) any: bool,
+    /// The name of a cluster below [nats], for keys in a bucket there.
+    #[cfg(feature = "nats")]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
+    pub(super) nats: Option<Spanned<String>>,
+    /// The bucket.
+    #[cfg(feature = "nats")]
+    pub(super) bucket: Option<String>,
     /// The user id of a client of the directory: "key", "name" (its file's), or the value of a metadata field.
     #[cfg_attr(feature = "cli", schemars(with = "Option<UserIdText>"))]
     pub(super) user_id: Option<Spanned<UserIdText>>,
@@ -195,7 +243,7 @@ pub(super) enum UserIdText {
 }
 
 /// `"5m"`, `"1h 30m"`.
-#[derive(Clone, Copy, Hash)]
+#[derive(Debug, Clone, Copy, Hash)]
 #[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 pub(super) struct TimeSpan(#[cfg_attr(feature = "cli", schemars(with = "String"))] pub(super) Duration);
 

@@ -47,6 +47,8 @@ use stores::Stores;
 /// gssapi = true
 /// ```
 ///
+/// With the feature `nats`, keys and users may be in a bucket of NATS: the page `fleet` has the lines for it.
+///
 /// Each line does what the call of [`Authenticator`] for it does, and a table that isn't there leaves the default of a new
 /// [`Authenticator`]: NULL clients are accepted, all others refused. Relative paths start from the file's directory. What
 /// the format doesn't know is an error with its line and column. So is an empty allow list, which would keep nobody out,

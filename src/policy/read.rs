@@ -12,6 +12,8 @@ use toml::Spanned;
 use super::format::{
     Addresses, Callbacks, Curve, Domain, IpcRuleText, Limits, NullText, Plain, PolicyText, UserIdText,
 };
+#[cfg(feature = "nats")]
+use super::format::{Nats, OnStaleText};
 use super::stores::Stores;
 use crate::address::{IpcRule, parse_rule};
 use crate::authenticator::{
@@ -24,6 +26,8 @@ use crate::keys::PublicKey;
 use crate::null::{NullAccess, NullSource};
 use crate::plain::{PasswordTable, PlainSource};
 use crate::reload::Unread;
+#[cfg(feature = "nats")]
+use crate::{contact::OnStale, nats::NatsBucket, plain::Password, reload::read_file};
 
 /// What a policy file says, ready to be put in force.
 pub(super) struct ReadPolicy {
@@ -73,8 +77,16 @@ pub(super) fn read(
     if tables.is_empty() {
         return Err(vec![nowhere("names nothing, so only NULL clients would be accepted: is the rest of it missing?")]);
     }
-    let mut reader =
-        Reader { text, directory, known: stores, used: Stores::default(), authenticator, problems: Vec::new() };
+    let mut reader = Reader {
+        text,
+        directory,
+        known: stores,
+        used: Stores::default(),
+        authenticator,
+        problems: Vec::new(),
+        #[cfg(feature = "nats")]
+        nats: &parsed.nats,
+    };
     let (content, message_size) = reader.policy(&parsed);
     if !reader.problems.is_empty() {
         reader.problems.sort_by_key(|problem| problem.place);
@@ -112,6 +124,10 @@ fn tables(parsed: &PolicyText, hasher: &RandomState) -> Tables {
     add("addresses".into(), parsed.addresses.as_ref().map(|table| hasher.hash_one(table)));
     add("limits".into(), parsed.limits.as_ref().map(|table| hasher.hash_one(table)));
     add("revocation".into(), parsed.revocation.as_ref().map(|table| hasher.hash_one(table)));
+    #[cfg(feature = "nats")]
+    for (name, nats) in &parsed.nats {
+        add(format!("nats.{name}"), Some(hasher.hash_one(nats)));
+    }
     for (name, domain) in &parsed.domain {
         add(format!("domain.{}", name.get_ref()), Some(hasher.hash_one(domain)));
     }
@@ -125,6 +141,8 @@ struct Reader<'a> {
     used: Stores,
     authenticator: &'a Authenticator,
     problems: Vec<Problem>,
+    #[cfg(feature = "nats")]
+    nats: &'a BTreeMap<String, Spanned<Nats>>,
 }
 
 impl Reader<'_> {
@@ -160,7 +178,7 @@ impl Reader<'_> {
             if self.take(name.span(), check_domain(name.get_ref())).is_none() {
                 continue;
             }
-            let sources = self.domain(domain.get_ref());
+            let sources = self.domain(name.get_ref(), domain.get_ref());
             if !domain.get_ref().names_a_mechanism() {
                 let what = "the domain names no mechanism, so \"*\" would decide: add null = \"deny\", or leave it out";
                 self.problem(name.span(), what);
@@ -217,15 +235,16 @@ impl Reader<'_> {
         Some(bytes)
     }
 
-    fn domain(&mut self, domain: &Domain) -> Sources {
+    #[cfg_attr(not(feature = "nats"), expect(unused_variables, reason = "no source is followed by its domain"))]
+    fn domain(&mut self, name: &str, domain: &Domain) -> Sources {
         let access = |text| match text {
             NullText::Allow => NullAccess::Allow,
             NullText::Deny => NullAccess::Deny,
         };
         Sources {
             null: domain.null.map(|text| NullSource::Access(access(text))),
-            plain: domain.plain.as_ref().and_then(|plain| self.plain(plain)),
-            curve: domain.curve.as_ref().and_then(|curve| self.curve(curve)),
+            plain: domain.plain.as_ref().and_then(|plain| self.plain(name, plain)),
+            curve: domain.curve.as_ref().and_then(|curve| self.curve(name, curve)),
             gssapi: domain.gssapi.as_ref().and_then(|accepted| self.gssapi(accepted)),
         }
     }
@@ -240,14 +259,65 @@ impl Reader<'_> {
         accepted.get_ref().then_some(())
     }
 
-    fn plain(&mut self, plain: &Spanned<Plain>) -> Option<PlainSource> {
+    /// The follower of a bucket that keys or users are in.
+    #[cfg(feature = "nats")]
+    fn follower(
+        &mut self,
+        domain: &str,
+        cluster: &Spanned<String>,
+        bucket: Option<&str>,
+    ) -> Option<std::sync::Arc<crate::nats::NatsFollower>> {
+        let Some(nats) = self.nats.get(cluster.get_ref()) else {
+            self.problem(cluster.span(), "names no cluster: there is no such table below [nats]");
+            return None;
+        };
+        let Some(bucket) = bucket else {
+            self.problem(cluster.span(), "must name a bucket, too");
+            return None;
+        };
+        let Nats { urls, server, login, ca, max_age, on_stale } = nats.get_ref();
+        let on_stale = match on_stale {
+            None | Some(OnStaleText::Refuse) => OnStale::Refuse,
+            Some(OnStaleText::Keep) => OnStale::KeepConnected,
+        };
+        let description = format!("{urls}\n{server}\n{login:?}\n{ca:?}\n{max_age:?}\n{on_stale:?}\n{bucket}\n{domain}");
+        let directory = self.directory;
+        let followed = self.used.follower(description, self.known, || {
+            let mut bucket = NatsBucket::new(urls, bucket)?;
+            if let Some(login) = login {
+                let (user, password) = read_login(&directory.join(login))?;
+                bucket = bucket.login(user, &password);
+            }
+            if let Some(ca) = ca {
+                bucket = bucket.ca_file(directory.join(ca));
+            }
+            let follower = bucket.follow(domain, server)?;
+            let max_age = max_age.map_or(follower.credentials().status().max_age, |max_age| max_age.0);
+            follower.credentials().limit_age(max_age, on_stale)?;
+            Ok(follower)
+        });
+        self.take_store(cluster.span(), followed)
+    }
+
+    #[cfg_attr(not(feature = "nats"), expect(unused_variables, reason = "no source is followed by its domain"))]
+    fn plain(&mut self, domain: &str, plain: &Spanned<Plain>) -> Option<PlainSource> {
         match plain.get_ref() {
-            Plain { file: Some(file), clear_passwords: None } => {
+            #[cfg(feature = "nats")]
+            Plain { nats: Some(cluster), bucket, file: None, clear_passwords: None } => {
+                let follower = self.follower(domain, cluster, bucket.as_deref())?;
+                Some(self.authenticator.pushed_users_source(follower.credentials()))
+            }
+            #[cfg(feature = "nats")]
+            Plain { nats: Some(_), .. } | Plain { bucket: Some(_), .. } => {
+                self.problem(plain.span(), "must name one of file, clear_passwords, and nats with bucket");
+                None
+            }
+            Plain { file: Some(file), clear_passwords: None, .. } => {
                 let opened = self.used.password_file(&self.directory.join(file), self.known);
                 let file = self.take_store(plain.span(), opened)?;
                 Some(self.authenticator.password_file_source(&file))
             }
-            Plain { file: None, clear_passwords: Some(users) } => {
+            Plain { file: None, clear_passwords: Some(users), .. } => {
                 let users = users.iter().map(|(name, password)| (name.as_str(), password.0.clone()));
                 let table = PasswordTable::from_passwords(users);
                 Some(PlainSource::Table(self.take(plain.span(), table)?))
@@ -259,10 +329,21 @@ impl Reader<'_> {
         }
     }
 
-    fn curve(&mut self, curve: &Spanned<Curve>) -> Option<CurveSource> {
-        let Curve { directory, keys, any, user_id } = curve.get_ref();
+    #[cfg_attr(not(feature = "nats"), expect(unused_variables, reason = "no source is followed by its domain"))]
+    fn curve(&mut self, domain: &str, curve: &Spanned<Curve>) -> Option<CurveSource> {
+        let Curve { directory, keys, any, user_id, .. } = curve.get_ref();
         if let (Some(user_id), None) = (user_id, directory) {
             self.problem(user_id.span(), "user_id is for a directory alone: these clients have their keys as user ids");
+            return None;
+        }
+        #[cfg(feature = "nats")]
+        if let Curve { nats: Some(cluster), bucket, directory: None, keys: None, any: false, .. } = curve.get_ref() {
+            let follower = self.follower(domain, cluster, bucket.as_deref())?;
+            return Some(self.authenticator.pushed_keys_source(follower.credentials()));
+        }
+        #[cfg(feature = "nats")]
+        if curve.get_ref().nats.is_some() || curve.get_ref().bucket.is_some() {
+            self.problem(curve.span(), "must name one of directory, keys, any = true, and nats with bucket");
             return None;
         }
         match (directory, keys, any) {
@@ -291,6 +372,20 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// A user and a password, from a file with one line: user=password.
+#[cfg(feature = "nats")]
+fn read_login(path: &Path) -> Result<(String, Password)> {
+    let fault = |path: &Path, line, problem| Error::PasswordFile { path: path.to_owned(), line, problem };
+    let content = read_file(path, fault)?;
+    let refused = || fault(path, Some(1), "is no line of user=password");
+    let text = std::str::from_utf8(&content).map_err(|_| refused())?;
+    let (user, password) = text.trim_end_matches(['\n', '\r']).split_once('=').ok_or_else(refused)?;
+    if user.is_empty() || password.is_empty() || password.contains('\n') {
+        return Err(refused());
+    }
+    Ok((user.to_owned(), Password::from(password)))
 }
 
 /// What a handshake needs, with some metadata.

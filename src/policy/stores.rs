@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+#[cfg(feature = "nats")]
+use std::sync::Arc;
 
 use crate::curve::KeyDirectory;
 use crate::error::Result;
+#[cfg(feature = "nats")]
+use crate::nats::NatsFollower;
 use crate::plain::PasswordFile;
 use crate::reload::StoreStatus;
 
@@ -13,6 +17,9 @@ use crate::reload::StoreStatus;
 pub(super) struct Stores {
     directories: BTreeMap<PathBuf, KeyDirectory>,
     files: BTreeMap<PathBuf, PasswordFile>,
+    /// By all that is said of them.
+    #[cfg(feature = "nats")]
+    followers: BTreeMap<String, Arc<NatsFollower>>,
 }
 
 impl Stores {
@@ -24,6 +31,20 @@ impl Stores {
     /// The password file; of those that `known` has, the same one.
     pub(super) fn password_file(&mut self, path: &Path, known: &Stores) -> Result<PasswordFile> {
         find_or_open(&mut self.files, &known.files, path, PasswordFile::open)
+    }
+
+    /// The follower that is described so; of those that `known` has, the same one.
+    #[cfg(feature = "nats")]
+    pub(super) fn follower(
+        &mut self,
+        description: String,
+        known: &Stores,
+        follow: impl FnOnce() -> Result<NatsFollower>,
+    ) -> Result<Arc<NatsFollower>> {
+        let found = self.followers.get(&description).or_else(|| known.followers.get(&description)).cloned();
+        let follower = found.map_or_else(|| follow().map(Arc::new), Ok)?;
+        self.followers.insert(description, follower.clone());
+        Ok(follower)
     }
 
     /// Reloads all of them, and returns the first error: what could not be read stays as it was.
@@ -44,6 +65,8 @@ impl Stores {
     pub(super) fn statuses(&self) -> Vec<(PathBuf, StoreStatus)> {
         let directories = self.directories.iter().map(|(path, directory)| (path.clone(), directory.status()));
         let files = self.files.iter().map(|(path, file)| (path.clone(), file.status()));
+        #[cfg(feature = "nats")]
+        let files = files.chain(self.followers.values().map(|follower| follower.store_status()));
         directories.chain(files).collect()
     }
 }

@@ -3,8 +3,10 @@
 mod cluster;
 mod entries;
 mod following;
+mod measure;
 mod model;
 mod node;
+mod policy;
 mod raw;
 mod rights;
 

@@ -100,8 +100,7 @@ impl Authenticator {
     /// ```
     pub fn configure_curve_pushed(&self, domain: &str, credentials: &PushedCredentials) -> Result<()> {
         domains::check(domain)?;
-        let observer = self.pushed_observer(credentials);
-        self.set_curve(domain, CurveSource::Pushed { keys: credentials.keys().clone(), _observer: observer });
+        self.set_curve(domain, self.pushed_keys_source(credentials));
         announce_pushed(domain, "CURVE", credentials);
         Ok(())
     }
@@ -246,6 +245,12 @@ impl Authenticator {
             keys.keep_file_names();
         }
         CurveSource::Store { keys: keys.clone(), user_id, _observer: observer }
+    }
+
+    /// A source of the keys that are pushed.
+    pub(crate) fn pushed_keys_source(&self, credentials: &PushedCredentials) -> CurveSource {
+        let observer = self.pushed_observer(credentials);
+        CurveSource::Pushed { keys: credentials.keys().clone(), _observer: observer }
     }
 
     fn set_curve(&self, domain: &str, source: CurveSource) {

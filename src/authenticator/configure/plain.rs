@@ -74,8 +74,7 @@ impl Authenticator {
     #[cfg(feature = "argon2")]
     pub fn configure_plain_pushed(&self, domain: &str, credentials: &crate::pushed::PushedCredentials) -> Result<()> {
         domains::check(domain)?;
-        let observer = self.pushed_observer(credentials);
-        self.set_plain(domain, PlainSource::Pushed { users: credentials.users().clone(), _observer: observer });
+        self.set_plain(domain, self.pushed_users_source(credentials));
         super::announce_pushed(domain, "PLAIN", credentials);
         Ok(())
     }
@@ -146,6 +145,13 @@ impl Authenticator {
         let observer = self.reload_observer();
         passwords.observe(Arc::downgrade(&observer));
         PlainSource::File { file: passwords.clone(), _observer: observer }
+    }
+
+    /// A source of the users that are pushed.
+    #[cfg(feature = "argon2")]
+    pub(crate) fn pushed_users_source(&self, credentials: &crate::pushed::PushedCredentials) -> PlainSource {
+        let observer = self.pushed_observer(credentials);
+        PlainSource::Pushed { users: credentials.users().clone(), _observer: observer }
     }
 
     fn set_plain(&self, domain: &str, source: PlainSource) {
