@@ -152,7 +152,7 @@ fn a_client_whose_certificate_expires_is_disconnected() {
     let service = place.service(&context, zmq::REP);
     let gate = place.gate("reply", &[]);
     let end = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(3);
-    let certificate = Certificate::generate().unwrap().with_metadata("not-after", &end.to_string()).unwrap();
+    let certificate = Certificate::generate().unwrap().with_metadata("not-after", end.to_string()).unwrap();
     certificate.save_full_pair(&place.directory, "carol").unwrap();
     place.accept("carol");
     gate.process.event("Reloaded");
