@@ -2,7 +2,7 @@
 
 use zmq_auth::{Handshake, zmq};
 
-use super::{DEADLINE, Place, frames};
+use super::{DEADLINE, Gate, Place, frames};
 
 #[test]
 fn a_reply_does_not_reach_a_client_that_has_taken_over_a_routing_id() {
@@ -41,6 +41,7 @@ fn a_reply_to_a_client_that_has_just_been_replaced_is_dropped() {
     let (place, context) = (Place::new(), zmq::Context::new());
     let service = place.service(&context, zmq::DEALER);
     let gate = place.gate("reply", &[]);
+    let mut taken_over = 0;
     for round in 0..20 {
         let routing_id = format!("R{round}");
         let hers = {
@@ -59,10 +60,17 @@ fn a_reply_to_a_client_that_has_just_been_replaced_is_dropped() {
         assert_eq!(bob.wait_for_handshake(DEADLINE).unwrap(), Some(Handshake::Authenticated));
         service.send_multipart(hers, 0).unwrap();
         bob.send_multipart(["", "his"], 0).unwrap();
+        // Where he came before libzmq had given up her routing id, it ignores him.
+        if service.poll(zmq::POLLIN, 2_000).unwrap() == 0 {
+            continue;
+        }
         service.send_multipart(service.recv_multipart(0).unwrap(), 0).unwrap();
         assert_eq!(frames(&bob), ["", "his"], "nothing of hers before it");
+        taken_over += 1;
     }
-    gate.until("all are dropped", |gate| gate.dropped("unknown_client") + gate.dropped("gone") == 20);
+    assert!(taken_over >= 10, "{taken_over}");
+    let dropped = |gate: &Gate| gate.dropped("unknown_client") + gate.dropped("gone");
+    gate.until("hers are dropped", |gate| dropped(gate) >= taken_over);
 }
 
 /// An envelope that isn't this gate's is nobody's.
