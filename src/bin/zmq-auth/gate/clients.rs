@@ -75,9 +75,7 @@ impl<T> Clients<T> {
             }
         };
         let accepted = self.policy.accepted_client(message);
-        let accepted = accepted.filter(|accepted| self.policy.still_accepts(accepted));
         let (Some(accepted), Some(mark)) = (accepted, Sender::of(message).mark()) else {
-            // What it sent before it was disconnected.
             let _ = connection.map(|connection| connection.disconnect());
             self.counts.dropped(Dropped::Revoked);
             return None;
