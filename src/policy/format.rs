@@ -192,7 +192,7 @@ pub(super) struct Plain {
     /// User names and clear passwords, for tests.
     #[cfg_attr(feature = "cli", schemars(with = "Option<BTreeMap<String, String>>"))]
     pub(super) clear_passwords: Option<BTreeMap<String, ClearPassword>>,
-    /// The name of a cluster below [nats], for users in a bucket there.
+    /// The name of a cluster in the table nats, for users in a bucket there.
     #[cfg(feature = "nats")]
     #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
     pub(super) nats: Option<Spanned<String>>,
@@ -214,7 +214,7 @@ pub(super) struct Curve {
     /// Accepts every client that has some key.
     #[serde(default)]
     pub(super) any: bool,
-    /// The name of a cluster below [nats], for keys in a bucket there.
+    /// The name of a cluster in the table nats, for keys in a bucket there.
     #[cfg(feature = "nats")]
     #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
     pub(super) nats: Option<Spanned<String>>,
