@@ -270,8 +270,9 @@ impl Run<'_> {
             shared.credentials.swap_users(std::mem::take(&mut self.user_changes));
         }
         *self.position = Some(Position { created: self.created, sequence: self.sequence, proven: asked });
-        shared.credentials.caught_up(asked);
+        // Before anybody is accepted: who sees that sees no old problem.
         shared.follows(self.sequence);
+        shared.credentials.caught_up(asked);
         Ok(())
     }
 }

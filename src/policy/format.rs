@@ -34,10 +34,6 @@ pub(super) struct PolicyText {
     #[serde(default)]
     #[cfg_attr(feature = "cli", schemars(with = "BTreeMap<String, Domain>"))]
     pub(super) domain: BTreeMap<Spanned<String>, Spanned<Domain>>,
-    /// What the program `zmq-auth gate` serves with this policy. It is read by the program.
-    #[serde(default, rename = "gate")]
-    #[cfg_attr(feature = "cli", schemars(with = "Vec<BTreeMap<String, serde_json::Value>>"))]
-    pub(super) _gate: Vec<toml::Table>,
 }
 
 #[derive(Deserialize, Hash)]
@@ -196,7 +192,7 @@ pub(super) struct Plain {
     /// User names and clear passwords, for tests.
     #[cfg_attr(feature = "cli", schemars(with = "Option<BTreeMap<String, String>>"))]
     pub(super) clear_passwords: Option<BTreeMap<String, ClearPassword>>,
-    /// The name of a cluster below `[nats]`, for users in a bucket there.
+    /// The name of a cluster in the table nats, for users in a bucket there.
     #[cfg(feature = "nats")]
     #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
     pub(super) nats: Option<Spanned<String>>,
@@ -218,7 +214,7 @@ pub(super) struct Curve {
     /// Accepts every client that has some key.
     #[serde(default)]
     pub(super) any: bool,
-    /// The name of a cluster below `[nats]`, for keys in a bucket there.
+    /// The name of a cluster in the table nats, for keys in a bucket there.
     #[cfg(feature = "nats")]
     #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
     pub(super) nats: Option<Spanned<String>>,

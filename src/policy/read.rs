@@ -235,7 +235,6 @@ impl Reader<'_> {
         Some(bytes)
     }
 
-    #[cfg_attr(not(feature = "nats"), expect(unused_variables, reason = "no source is followed by its domain"))]
     fn domain(&mut self, name: &str, domain: &Domain) -> Sources {
         let access = |text| match text {
             NullText::Allow => NullAccess::Allow,
