@@ -3,9 +3,9 @@
 mod rules;
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Deref;
-use std::sync::OnceLock;
 
 pub use rules::IpcRule;
 pub(crate) use rules::{AddressList, AddressRefusal, AddressRules, Side, canonical, parse_rules};
@@ -16,12 +16,16 @@ pub(crate) use rules::{IpList, parse_rule};
 #[derive(Debug, Clone, Default)]
 pub(crate) struct AddressFrame<'a> {
     bytes: Cow<'a, [u8]>,
-    parsed: OnceLock<PeerAddress>,
+    parsed: Cell<Option<PeerAddress>>,
 }
 
 impl AddressFrame<'_> {
     pub(crate) fn peer(&self) -> PeerAddress {
-        *self.parsed.get_or_init(|| PeerAddress::parse(&self.bytes))
+        self.parsed.get().unwrap_or_else(|| {
+            let peer = PeerAddress::parse(&self.bytes);
+            self.parsed.set(Some(peer));
+            peer
+        })
     }
 
     pub(crate) fn into_owned(self) -> AddressFrame<'static> {
@@ -31,7 +35,7 @@ impl AddressFrame<'_> {
 
 impl<'a> From<&'a [u8]> for AddressFrame<'a> {
     fn from(bytes: &'a [u8]) -> Self {
-        AddressFrame { bytes: Cow::Borrowed(bytes), parsed: OnceLock::new() }
+        AddressFrame { bytes: Cow::Borrowed(bytes), parsed: Cell::default() }
     }
 }
 

@@ -6,7 +6,7 @@ use super::Authenticator;
 use super::revocation::metadata_names;
 use crate::reason::{Evidence, Recheck};
 use crate::sender::Sender;
-use crate::zap::Client;
+use crate::zap::{Client, Identity};
 
 /// A client as its handshake accepted it: to ask again later, when no message of it is at hand, whether it would still be
 /// accepted. From [`Authenticator::accepted_client`].
@@ -37,7 +37,9 @@ use crate::zap::Client;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct AcceptedClient {
-    client: Client<'static>,
+    mechanism: Vec<u8>,
+    domain: Vec<u8>,
+    identity: Identity<'static>,
     evidence: Evidence,
     address: String,
     user_id: Option<String>,
@@ -72,7 +74,9 @@ impl Authenticator {
         let (client, evidence) = policy.tags.as_ref()?.read(tag, address.as_bytes())?;
         let value = |name: String| sender.property(&name).map(|value| value.to_owned()).map(|value| (name, value));
         Some(AcceptedClient {
-            client: client.into_owned(),
+            mechanism: client.mechanism.into(),
+            domain: client.domain.into(),
+            identity: client.identity.into_owned(),
             evidence,
             address: address.to_owned(),
             user_id: sender.user_id().map(str::to_owned),
@@ -83,7 +87,13 @@ impl Authenticator {
     /// Whether the client would still be accepted by the policy as it is now; otherwise as
     /// [`is_still_allowed`](Self::is_still_allowed).
     pub fn still_accepts(&self, client: &AcceptedClient) -> bool {
-        self.read().recheck(&client.client, client.evidence, Recheck::Connected).is_ok()
+        let asked = Client {
+            mechanism: (&client.mechanism[..]).into(),
+            domain: (&client.domain[..]).into(),
+            address: client.address.as_bytes().into(),
+            identity: client.identity.clone(),
+        };
+        self.read().recheck(&asked, client.evidence, Recheck::Connected).is_ok()
     }
 }
 

@@ -34,6 +34,10 @@ pub(super) struct PolicyText {
     #[serde(default)]
     #[cfg_attr(feature = "cli", schemars(with = "BTreeMap<String, Domain>"))]
     pub(super) domain: BTreeMap<Spanned<String>, Spanned<Domain>>,
+    /// What the program `zmq-auth gate` serves with this policy. It is read by the program.
+    #[serde(default, rename = "gate")]
+    #[cfg_attr(feature = "cli", schemars(with = "Vec<BTreeMap<String, serde_json::Value>>"))]
+    pub(super) _gate: Vec<toml::Table>,
 }
 
 #[derive(Deserialize, Hash)]
