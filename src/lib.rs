@@ -34,9 +34,26 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Which front end
+//!
+//! | | `ThreadAuthenticator` | `AsyncAuthenticator` (feature `tokio`) |
+//! |---|---|---|
+//! | for | any program | programs that live on tokio, with `tmq` or plain `zmq` |
+//! | threads at rest | one | none of its own |
+//! | sync callbacks | up to 64 threads, started on first need, ended after 30 s without work | the same |
+//! | async callbacks | answered 500 | up to 1,024 tasks |
+//! | beyond the bound, beyond the deadline (5 s) | 300: the client tries again by itself | the same |
+//! | a callback that never returns | holds one of the 64 places; the handler stops without it | async: cancelled at its deadline |
+//!
+//! A slow callback costs the client that it is about its own time, and a thread or a task; other handshakes don't wait for it. An async callback that
+//! *blocks* costs a thread of the runtime, and can't be cancelled. `limit_callbacks` and `limit_async_callbacks` set the bounds.
+//!
 //! [RFC 27]: https://rfc.zeromq.org/spec/27/
 
 #![deny(missing_docs)]
+
+#[doc = include_str!("comparison.md")]
+pub mod comparison {}
 
 #[doc = include_str!("operation.md")]
 pub mod operation {}
