@@ -72,11 +72,12 @@ impl Authenticator {
         let (tag, address) = (sender.mark()?, sender.address().unwrap_or_default());
         let policy = self.read();
         let (client, evidence) = policy.tags.as_ref()?.read(tag, address.as_bytes())?;
+        let client = client.into_owned();
         let value = |name: String| sender.property(&name).map(|value| value.to_owned()).map(|value| (name, value));
         Some(AcceptedClient {
             mechanism: client.mechanism.into(),
             domain: client.domain.into(),
-            identity: client.identity.into_owned(),
+            identity: client.identity,
             evidence,
             address: address.to_owned(),
             user_id: sender.user_id().map(str::to_owned),

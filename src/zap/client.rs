@@ -58,18 +58,12 @@ impl<'a> Client<'a> {
             mechanism: own(self.mechanism),
             domain: own(self.domain),
             address: self.address.into_owned(),
-            identity: self.identity.into_owned(),
-        }
-    }
-}
-
-impl Identity<'_> {
-    pub(crate) fn into_owned(self) -> Identity<'static> {
-        match self {
-            Identity::Nobody => Identity::Nobody,
-            Identity::User(name) => Identity::User(Cow::Owned(name.into_owned())),
-            Identity::Key(key) => Identity::Key(key),
-            Identity::Principal(name) => Identity::Principal(Cow::Owned(name.into_owned())),
+            identity: match self.identity {
+                Identity::Nobody => Identity::Nobody,
+                Identity::User(name) => Identity::User(own(name)),
+                Identity::Key(key) => Identity::Key(key),
+                Identity::Principal(name) => Identity::Principal(own(name)),
+            },
         }
     }
 }
