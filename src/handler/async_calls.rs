@@ -39,13 +39,12 @@ impl AsyncCalls {
         Ok(())
     }
 
-    /// Begins a call that waited and may begin now. Returns whether there was one.
-    pub(super) fn run_next(&mut self, at_once: usize) -> bool {
+    /// Begins those that waited and may begin now.
+    pub(super) fn run_waiting(&mut self, at_once: usize) {
         self.at_once = at_once;
-        let next = self.schedule.next(at_once, Instant::now());
-        let found = next.is_some();
-        next.into_iter().for_each(|call| self.spawn(call));
-        found
+        while let Some(call) = self.schedule.next(at_once, Instant::now()) {
+            self.spawn(call);
+        }
     }
 
     fn spawn(&mut self, call: NewCall) {

@@ -20,10 +20,6 @@ mod wake;
 const DROPPED_UNUSED: &str =
     "handler dropped before it had answered a request: bind it to a name that lives as long as its sockets";
 
-/// So many calls are finished, and as many begun, before requests are read again: when many slow callbacks return at once, a
-/// request that needs none isn't answered behind all of them.
-const CALLS_A_ROUND: usize = 4;
-
 #[cfg(feature = "tokio")]
 pub use task::AsyncAuthenticator;
 pub use thread::ThreadAuthenticator;

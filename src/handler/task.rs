@@ -14,13 +14,13 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep_until, timeout};
 
+use super::DROPPED_UNUSED;
 use super::async_calls::AsyncCalls;
 use super::engine::NewCall;
 use super::pool::Pool;
 use super::socket::{Batch, ZapSocket};
-use super::{CALLS_A_ROUND, DROPPED_UNUSED};
 use crate::audit::{Counters, EventKind};
-use crate::authenticator::{Authenticator, CallLimits};
+use crate::authenticator::Authenticator;
 use crate::callback::Decision;
 use crate::error::{Error, Result};
 use crate::ffi::{Errno, HandlerSocket};
@@ -294,9 +294,20 @@ impl HandlerTask {
                 let running = self.async_calls.overdue(id, limits, audit);
                 running.unwrap_or_else(|| self.pool.overdue(id, limits, audit))
             })?;
-            let more_calls = self.finish_some_calls(limits)?;
-            self.pool.retire(Instant::now());
             let control = &self.control;
+            while let Some((id, decision)) = self.pool.next_decision(limits.at_once()) {
+                self.socket.finish(id, decision, || control.stopping())?;
+            }
+            while let Some((id, decision)) = self.async_calls.try_next() {
+                self.socket.finish(id, decision, || control.stopping())?;
+            }
+            while let Some(started) = self.pool.run_next(limits.at_once()) {
+                if let Err((id, reason)) = started {
+                    self.socket.finish(id, Decision::refusal(reason), || false)?;
+                }
+            }
+            self.async_calls.run_waiting(limits.async_at_once());
+            self.pool.retire(Instant::now());
             let batch = self.socket.process_batch(|| control.stopping(), &mut calls)?;
             let started = !calls.is_empty();
             self.start_calls(&mut calls)?;
@@ -304,32 +315,13 @@ impl HandlerTask {
             // The rule of ZMQ_FD: the descriptor tells of a change once, and any send or receive may have taken note of
             // it on the way. So it is waited for only when the last thing done to the socket was a receive that found
             // nothing. `assign` may have sent.
-            if batch == Batch::MoreToRead || started || more_calls {
+            if batch == Batch::MoreToRead || started {
                 yield_to_queue().await;
                 continue;
             }
             self.wait().await?;
         }
         Ok(())
-    }
-
-    /// Sends decisions that are there, and starts calls that waited. Returns whether there may be more.
-    fn finish_some_calls(&mut self, limits: &CallLimits) -> Result<bool, Errno> {
-        for _ in 0..CALLS_A_ROUND {
-            let decided = self.pool.next_decision(limits.at_once()).or_else(|| self.async_calls.try_next());
-            let started = self.pool.run_next(limits.at_once());
-            let started_async = self.async_calls.run_next(limits.async_at_once());
-            if decided.is_none() && started.is_none() && !started_async {
-                return Ok(false);
-            }
-            if let Some((id, decision)) = decided {
-                self.socket.finish(id, decision, || self.control.stopping())?;
-            }
-            if let Some(Err((id, reason))) = started {
-                self.socket.finish(id, Decision::refusal(reason), || false)?;
-            }
-        }
-        Ok(true)
     }
 
     /// Waits until there is something to do; the loop finds out what.

@@ -6,11 +6,11 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::DROPPED_UNUSED;
 use super::engine::NewCall;
 use super::pool::Pool;
 use super::socket::{Batch, ZapSocket};
 use super::wake::{WakeReceiver, WakeSender, wake_channel};
-use super::{CALLS_A_ROUND, DROPPED_UNUSED};
 use crate::audit::{Counters, EventKind};
 use crate::authenticator::Authenticator;
 use crate::callback::Decision;
@@ -248,41 +248,30 @@ impl HandlerThread {
         let mut calls = Vec::new();
         let authenticator = self.socket.authenticator().clone();
         loop {
-            if self.control.stopping() {
+            let control = &self.control;
+            if control.stopping() {
                 return Ok(());
             }
             // Deadlines first: a result that is late by a hair is late.
             let (limits, audit) = (authenticator.limits(), authenticator.audit());
             self.socket.expire(Instant::now(), |id| self.pool.overdue(id, limits, audit))?;
-            let more_calls = self.finish_some_calls(limits.at_once())?;
+            while let Some((id, decision)) = self.pool.next_decision(limits.at_once()) {
+                self.socket.finish(id, decision, || control.stopping())?;
+            }
+            while let Some(started) = self.pool.run_next(limits.at_once()) {
+                if let Err((id, reason)) = started {
+                    self.socket.finish(id, Decision::refusal(reason), || false)?;
+                }
+            }
             self.pool.retire(Instant::now());
             // Whatever was sent, the socket is read until it is empty before it is waited for.
-            let control = &self.control;
             let batch = self.socket.process_batch(|| control.stopping(), &mut calls)?;
             if !calls.is_empty() {
                 self.start_calls(&mut calls)?;
-            } else if batch == Batch::Drained && !more_calls {
+            } else if batch == Batch::Drained {
                 self.wait()?;
             }
         }
-    }
-
-    /// Sends decisions that are there, and starts calls that waited. Returns whether there may be more.
-    fn finish_some_calls(&mut self, at_once: usize) -> Result<bool, Errno> {
-        for _ in 0..CALLS_A_ROUND {
-            let decided = self.pool.next_decision(at_once);
-            let started = self.pool.run_next(at_once);
-            if decided.is_none() && started.is_none() {
-                return Ok(false);
-            }
-            if let Some((id, decision)) = decided {
-                self.socket.finish(id, decision, || self.control.stopping())?;
-            }
-            if let Some(Err((id, reason))) = started {
-                self.socket.finish(id, Decision::refusal(reason), || false)?;
-            }
-        }
-        Ok(true)
     }
 
     /// Waits for a request, a decision of a callback, a deadline, or the guard.
