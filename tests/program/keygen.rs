@@ -142,12 +142,19 @@ fn many_have_names_of_one_length() {
     assert_eq!(keygen(dir.path(), &["one", "--count", "1"]).split("  ").next(), Some("one-1"));
 }
 
+/// The program, ended by SIGINT even where that is ignored here, as in the background of a shell.
+fn interruptible() -> Command {
+    let mut command = Command::new("env");
+    command.arg("--default-signal=INT").arg(program());
+    command
+}
+
 #[test]
 fn ctrl_c_leaves_whole_pairs_alone() {
     let dir = tempfile::tempdir().unwrap();
     for round in 0..5 {
         let name = format!("n{round}");
-        let mut child = Command::new(program())
+        let mut child = interruptible()
             .args(["keygen", &name, "--count", "100000", "-m", "name=N"])
             .current_dir(dir.path())
             .stdin(Stdio::null())
@@ -176,7 +183,7 @@ fn ctrl_c_leaves_whole_pairs_alone() {
 #[test]
 fn a_terminal_has_a_bar_and_ctrl_c_there_leaves_whole_pairs() {
     let dir = tempfile::tempdir().unwrap();
-    let mut command = Command::new(program());
+    let mut command = interruptible();
     command.args(["keygen", "n", "--count", "100000"]).current_dir(dir.path());
     let options = Options { timeout_ms: Some(60_000), ..Options::default() };
     let mut session = spawn_with_options(command, options).unwrap();
