@@ -61,7 +61,7 @@ impl NatsBucket {
     /// The bucket of this name, on a server or a cluster: one URL, or several with commas between them.
     ///
     /// # Errors
-    /// [`Error::Nats`] for a URL that is none or that has a password in it (URLs are shown; use [`login`](Self::login)), and
+    /// [`Error::Nats`] for a URL that is none, where only some ask for TLS, or that has a password in it (URLs are shown; use [`login`](Self::login)), and
     /// for a name that no bucket can have.
     ///
     /// ```
@@ -69,6 +69,8 @@ impl NatsBucket {
     ///
     /// assert!(NatsBucket::new("nats://127.0.0.1:4222", "clients").is_ok());
     /// assert!(NatsBucket::new("nats://admin:secret@127.0.0.1:4222", "clients").is_err());
+    /// assert!(NatsBucket::new("ws://127.0.0.1:4222", "clients").is_err());
+    /// assert!(NatsBucket::new("tls://10.0.0.1:4222,nats://10.0.0.2:4222", "clients").is_err());
     /// ```
     pub fn new(urls: &str, bucket: &str) -> Result<Self> {
         let refused = |problem: &str| Error::Nats { action: "use the URL", problem: problem.into() };
@@ -79,7 +81,16 @@ impl NatsBucket {
             if address.username().is_some() || address.password().is_some() {
                 return Err(refused("it has a user or password in it, which would be shown: give them apart"));
             }
+            if !["nats", "tls"].contains(&address.scheme()) {
+                return Err(refused("it begins with neither nats:// nor tls://"));
+            }
             addresses.push(address);
+        }
+        let with_tls = addresses.iter().filter(|address| address.tls_required()).count();
+        if with_tls > 0 && with_tls < addresses.len() {
+            return Err(refused(
+                "some begin with tls:// and some don't: those without would be sent the password in clear",
+            ));
         }
         let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         if bucket.is_empty() || !bucket.bytes().all(is_part) {
@@ -141,6 +152,9 @@ impl NatsBucket {
             .name(name)
             .connection_timeout(PATIENCE)
             .request_timeout(Some(PATIENCE))
+            // They are told in clear text, and would be connected to without TLS.
+            .ignore_discovered_servers()
+            .require_tls(self.addresses.iter().any(ServerAddr::tls_required))
             .event_callback(move |event| {
                 // What the server has against us, such as a right that is missing: it answers nothing else.
                 if let Event::ServerError(error) = event {

@@ -89,21 +89,28 @@ fn with_all_servers_down_decisions_go_on_until_max_age_and_come_back_with_the_fi
 #[test]
 fn a_follower_leaves_a_server_that_stands_still() {
     let cluster = Cluster::start();
-    let alice = key();
     let urls: Vec<String> = cluster.nodes.iter().map(Node::url).collect();
-    // It begins at the first; it knows the others.
-    let server = Server::start(&urls[0]);
-    let writer = bucket(&cluster.urls(), "admin").writer().unwrap();
-    writer.add_key(DOMAIN, &alice, &Metadata::default()).unwrap();
-    server.wait_for(&alice, 200);
-    cluster.nodes[0].signal(Signal::SIGSTOP);
-    let start = Instant::now();
-    // The one that stands still may have been the leader: the two that are left have to choose another first.
-    let others = bucket(&urls[1..].join(","), "admin");
-    wait_until("the removal is acknowledged", || {
-        others.writer().is_ok_and(|writer| writer.remove_key(DOMAIN, &alice).is_ok())
-    });
-    server.wait_for(&alice, 400);
-    println!("refused {:?} after the server stood still", start.elapsed());
-    cluster.nodes[0].signal(Signal::SIGCONT);
+    let server = Server::start(&cluster.urls());
+    // One of them is the follower's, and one the leader.
+    for still in 0..urls.len() {
+        let alice = key();
+        let all = bucket(&cluster.urls(), "admin");
+        wait_until("the key is added", || {
+            all.writer().is_ok_and(|writer| {
+                let _ = writer.add_key(DOMAIN, &alice, &Metadata::default());
+                writer.entries(DOMAIN).is_ok_and(|entries| entries.len() == 1)
+            })
+        });
+        server.wait_for(&alice, 200);
+        cluster.nodes[still].signal(Signal::SIGSTOP);
+        let start = Instant::now();
+        let others: Vec<&str> = urls.iter().filter(|url| **url != urls[still]).map(String::as_str).collect();
+        let others = bucket(&others.join(","), "admin");
+        wait_until("the removal is acknowledged", || {
+            others.writer().is_ok_and(|writer| writer.remove_key(DOMAIN, &alice).is_ok())
+        });
+        server.wait_for(&alice, 400);
+        println!("refused {:?} after the server stood still", start.elapsed());
+        cluster.nodes[still].signal(Signal::SIGCONT);
+    }
 }

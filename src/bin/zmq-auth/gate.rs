@@ -143,7 +143,7 @@ impl Gate {
             sender_metadata: self.sender_metadata.clone(),
             back_uid: self.back_uid,
             any_local_user_may_reach_the_service: self.any_local_user_may_reach_the_service,
-            allow: Vec::new(),
+            allow: None,
         })
     }
 
@@ -190,14 +190,17 @@ fn settings(table: GateTable, directory: &Path, policy: &PolicyFile, drain: Dura
     if table.kind == Kind::Publish && table.sender_frame {
         return Err(Failure::usage("a publisher's messages have no sender frame").hint("Leave sender_frame out."));
     }
-    if table.kind != Kind::Publish && !table.allow.is_empty() {
+    if table.kind != Kind::Publish && table.allow.is_some() {
         return Err(Failure::usage("only a gate of the kind publish has topics").hint("Leave [[gate.allow]] out."));
     }
     if !table.sender_metadata.is_empty() && !table.sender_frame {
         return Err(Failure::usage("sender_metadata stands in sender frames").hint("Add sender_frame = true."));
     }
     let mut rights = TopicRights::default();
-    table.allow.iter().for_each(|rule| rights.allow(rule.user.as_deref(), &rule.topics));
+    if let Some(rules) = &table.allow {
+        rights.limit();
+        rules.iter().for_each(|rule| rights.allow(rule.user.as_deref(), &rule.topics));
+    }
     let any_local_user = table.any_local_user_may_reach_the_service;
     Ok(Settings {
         name: table.name.unwrap_or_else(|| table.front.clone()),

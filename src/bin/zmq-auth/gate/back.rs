@@ -127,6 +127,10 @@ impl Back {
         socket.set_linger(0).map_err(failed)?;
         // One I/O thread for all that happens to a connection: its events come in their order.
         socket.set_affinity(1).map_err(failed)?;
+        if socket_type == zmq::XSUB {
+            // A service that comes back is sent all subscriptions at once: libzmq drops those beyond the mark.
+            socket.set_sndhwm(0).map_err(failed)?;
+        }
         if let Service::Curve { keys, server, .. } = &service {
             socket.curve_client(keys, server)?;
         }

@@ -5,7 +5,7 @@ use zmq_auth::{AcceptedClient, Authenticator, zmq};
 use super::clients::{Clients, sender_frame};
 use super::counts::{Counts, Dropped};
 use super::journal::Journal;
-use super::traffic::{BATCH, Progress, Traffic, is_writable, receive, send, send_frame};
+use super::traffic::{BATCH, Progress, Traffic, is_writable, receive, send, send_frame, unmark_commands};
 
 pub(super) struct Collect {
     /// With the sender frame of each.
@@ -30,6 +30,7 @@ impl Collect {
         let keys = self.sender_frames.as_deref();
         let keep = |client: &AcceptedClient| keys.map(|keys| sender_frame(client, keys)).unwrap_or_default();
         let Some(number) = self.clients.sender(first, keep) else { return Ok(()) };
+        unmark_commands(&mut self.frames);
         let has_sender = match (keys, self.clients.kept(number)) {
             (Some(_), Some(frame)) => send_frame(back, &frame[..], true)?,
             _ => true,

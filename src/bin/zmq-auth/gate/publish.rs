@@ -19,9 +19,13 @@ pub(crate) struct TopicRights {
 }
 
 impl TopicRights {
+    /// From here on, there are only the rights that are added.
+    pub(crate) fn limit(&mut self) {
+        self.has_rules = true;
+    }
+
     /// Adds a right of this user, or of everybody.
     pub(crate) fn allow(&mut self, user: Option<&str>, topics: &[String]) {
-        self.has_rules = true;
         match user {
             None => self.everybody.extend_from_slice(topics),
             Some(user) => self.users.entry(user.to_owned()).or_default().extend_from_slice(topics),
@@ -92,7 +96,8 @@ impl Publish {
             return;
         }
         let Some(client) = self.clients.accepted(number) else { return };
-        let reason = format!("it has no right to the topic {:?}", String::from_utf8_lossy(topic));
+        let shown = topic.get(..64).unwrap_or(topic);
+        let reason = format!("it has no right to the topic {:?}", String::from_utf8_lossy(shown));
         self.clients.journal.write(GateLine {
             event: "TopicRefused",
             user_id: client.user_id().map(str::to_owned),

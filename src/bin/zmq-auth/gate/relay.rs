@@ -45,6 +45,9 @@ pub(crate) struct Settings {
     pub(crate) drain: Duration,
 }
 
+/// The largest subscription, in bytes: its topic, and one more.
+const TOPIC: u64 = 4_096;
+
 /// How often all clients are checked, for what the policy decides by the time alone: certificates that expire.
 const CHECK: Duration = Duration::from_millis(500);
 
@@ -91,6 +94,9 @@ impl Relay {
             }
             Kind::Publish => {
                 front.set_xpub_manual(true)?;
+                // libzmq keeps some 30 bytes for each byte of a topic, also of one that is refused.
+                let bytes = settings.message_size.map_or(TOPIC, |bytes| bytes.min(TOPIC));
+                front.set_maxmsgsize(i64::try_from(bytes).unwrap_or(i64::MAX)).map_err(failed)?;
                 Box::new(Publish::new(policy, settings.rights.clone(), Counts::new(&settings.name), journal.clone()))
             }
             Kind::Collect => {

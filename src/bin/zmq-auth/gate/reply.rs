@@ -5,7 +5,7 @@ use zmq_auth::{AcceptedClient, Authenticator, zmq};
 use super::clients::{Clients, sender_frame};
 use super::counts::{Counts, Dropped};
 use super::journal::Journal;
-use super::traffic::{BATCH, Progress, Traffic, is_writable, receive, send, send_frame};
+use super::traffic::{BATCH, Progress, Traffic, is_writable, receive, send, send_frame, unmark_commands};
 use crate::output::Failure;
 
 /// The envelope that the service sees doesn't hold the client's routing id, which the client chooses, but the number of its
@@ -49,6 +49,7 @@ impl Reply {
             sender_frame: keys.map(|keys| sender_frame(client, keys)).unwrap_or_default(),
         };
         let Some(number) = self.clients.sender(first, keep) else { return Ok(()) };
+        unmark_commands(&mut self.frames[1..]);
         // A client can't forge the sender frame: it stands after the first empty one, whatever the client sends behind it.
         let place = match keys {
             None => None,

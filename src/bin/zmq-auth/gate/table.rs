@@ -42,9 +42,8 @@ pub(crate) struct GateTable {
     /// Needed for a service at a TCP port.
     #[serde(default)]
     pub(super) any_local_user_may_reach_the_service: bool,
-    /// Who may subscribe to what, where not everybody may to all.
-    #[serde(default)]
-    pub(super) allow: Vec<AllowTable>,
+    /// Who may subscribe to what, where not everybody may to all. An empty list allows nobody anything.
+    pub(super) allow: Option<Vec<AllowTable>>,
 }
 
 /// The right to subscribe to everything that begins with one of the topics.

@@ -63,6 +63,17 @@ pub(super) fn receive(socket: &zmq::Socket, frames: &mut Vec<zmq::Message>) -> z
     }
 }
 
+/// Takes the mark of a command from a client's frames. libzmq hands a SUBSCRIBE or CANCEL command (RFC 37) of any client out
+/// as a frame, and would send it on as a command: a service may drop that, and put what follows into one message with the
+/// next client's.
+pub(super) fn unmark_commands(frames: &mut [zmq::Message]) {
+    for frame in frames {
+        if frame.starts_with(b"\x09SUBSCRIBE") || frame.starts_with(b"\x06CANCEL") {
+            *frame = zmq::Message::from(&frame[..]);
+        }
+    }
+}
+
 /// Sends all frames, as the rest of a message or a whole one; `false` where the socket doesn't take the first.
 pub(super) fn send(socket: &zmq::Socket, frames: impl ExactSizeIterator<Item = zmq::Message>) -> zmq::Result<bool> {
     let mut left = frames.len();
