@@ -87,7 +87,7 @@ impl Follow {
             let Err(error) = self.follow(&client, &mut position).await;
             self.shared.failed(&error);
             // Perhaps it is this one server of the cluster that doesn't answer: the next one may.
-            if matches!(error, Error::Nats { action: PROVE, .. }) {
+            if matches!(error, Error::Nats { action: PROVE | FIND | READ, .. }) {
                 let _ = client.force_reconnect().await;
             }
             sleep(PAUSE).await;
