@@ -3,7 +3,8 @@
 //! A client asks the handler at its endpoint, one request every 2 ms, about a user in a table of passwords, while 0, 20 and
 //! 200 others each wait for a CURVE callback that takes 50 ms, and ask again as soon as it has answered. Each of them has
 //! a connection of its own, as in libzmq each handshake has. This crate's two front ends and pyzmq's two authenticators, in
-//! turns.
+//! turns; and this crate's thread with as many requests that no callback decides, which tells what the machine has to do
+//! with them.
 //!
 //! The handler and those who ask it are in one process, which is Python's for pyzmq: its figures hold the cost of Python
 //! at both ends. What is compared is therefore each with itself: how many times longer than without slow callbacks.
@@ -31,13 +32,15 @@ const SLOW: Duration = Duration::from_millis(50);
 /// Who answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Handler {
+    WithoutCallbacks,
     Thread,
     Tokio,
     PyzmqThread,
     PyzmqAsyncio,
 }
 
-const HANDLERS: [Handler; 4] = [Handler::Thread, Handler::Tokio, Handler::PyzmqThread, Handler::PyzmqAsyncio];
+const HANDLERS: [Handler; 5] =
+    [Handler::WithoutCallbacks, Handler::Thread, Handler::Tokio, Handler::PyzmqThread, Handler::PyzmqAsyncio];
 
 /// How often and for how long the fast client asks.
 #[derive(Debug, Clone, Copy)]
@@ -84,6 +87,7 @@ fn main() -> anyhow::Result<()> {
 
 fn measure(handler: Handler, load: usize, extent: Extent) -> Measured {
     match handler {
+        Handler::WithoutCallbacks => ours::without_callbacks(load, extent),
         Handler::Thread => ours::thread(load, extent),
         Handler::Tokio => ours::tokio(load, extent),
         Handler::PyzmqThread => pyzmq::run("thread", load, extent),

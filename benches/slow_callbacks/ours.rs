@@ -23,6 +23,21 @@ pub(crate) fn thread(load: usize, extent: Extent) -> Measured {
     run(&context, &gauge, load, extent)
 }
 
+/// No callback: who asks is answered at once, and waits as long before the next request. What is left is what so many
+/// requests and their clients cost on this machine, in whatever order the handler answers.
+pub(crate) fn without_callbacks(load: usize, extent: Extent) -> Measured {
+    let (authenticator, _) = policy();
+    authenticator.configure_curve(slow::DOMAIN, zmq_auth::CURVE_ALLOW_ANY).expect("the other domain");
+    let context = zmq::Context::new();
+    let _running = authenticator.start(&context).expect("the handler thread");
+    let client = fast::Client::connect(&context);
+    client.warm_up();
+    let clients = (load > 0).then(|| Clients::start(&context, load, SLOW));
+    let latencies = client.run(extent);
+    drop(clients);
+    Measured { latencies, under_way: 0 }
+}
+
 /// A task for each slow callback, in a runtime as `#[tokio::main]` makes it.
 pub(crate) fn tokio(load: usize, extent: Extent) -> Measured {
     let (authenticator, gauge) = policy();
@@ -54,7 +69,7 @@ fn policy() -> (Authenticator, Gauge) {
 fn run(context: &zmq::Context, gauge: &Gauge, load: usize, extent: Extent) -> Measured {
     let client = fast::Client::connect(context);
     client.warm_up();
-    let clients = (load > 0).then(|| Clients::start(context, load));
+    let clients = (load > 0).then(|| Clients::start(context, load, Duration::ZERO));
     // In a run of this length all of them are under way now and then: requests travel for a while too.
     gauge.wait_for(load * 9 / 10);
     let latencies = client.run(extent);

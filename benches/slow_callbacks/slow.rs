@@ -1,8 +1,10 @@
 //! The clients of the slow domain, and a gauge of the callbacks that are under way.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{JoinHandle, sleep, spawn, yield_now};
+use std::time::{Duration, Instant};
 
 use super::SLOW;
 use super::fast::ENDPOINT;
@@ -16,7 +18,8 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
-    pub(crate) fn start(context: &zmq::Context, count: usize) -> Self {
+    /// `pause`: how long each waits after an answer before it asks again.
+    pub(crate) fn start(context: &zmq::Context, count: usize, pause: Duration) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let sockets: Vec<zmq::Socket> = (0..count)
             .map(|_| {
@@ -27,7 +30,7 @@ impl Clients {
             })
             .collect();
         let stopped = stop.clone();
-        Clients { stop, thread: Some(spawn(move || run(&sockets, &stopped))) }
+        Clients { stop, thread: Some(spawn(move || run(&sockets, pause, &stopped))) }
     }
 }
 
@@ -40,21 +43,26 @@ impl Drop for Clients {
     }
 }
 
-fn run(sockets: &[zmq::Socket], stop: &AtomicBool) {
+fn run(sockets: &[zmq::Socket], pause: Duration, stop: &AtomicBool) {
     for socket in sockets {
         ask(socket);
         // Not all at once: they come one after another, and so do their answers.
         sleep(SLOW / sockets.len() as u32);
     }
+    let mut pausing: VecDeque<(Instant, &zmq::Socket)> = VecDeque::new();
     while !stop.load(Ordering::Relaxed) {
         let mut items: Vec<_> = sockets.iter().map(|socket| socket.as_poll_item(zmq::POLLIN)).collect();
-        zmq::poll(&mut items, 10).expect("poll");
+        let timeout = if pausing.is_empty() { 10 } else { 1 };
+        zmq::poll(&mut items, timeout).expect("poll");
         for (item, socket) in items.iter().zip(sockets) {
             if item.is_readable() {
                 let reply = socket.recv_multipart(0).expect("an answer");
-                assert_eq!(reply[3], b"200", "the slow callback lets everybody in");
-                ask(socket);
+                assert_eq!(reply[3], b"200", "everybody is accepted");
+                pausing.push_back((Instant::now() + pause, socket));
             }
+        }
+        while pausing.front().is_some_and(|(end, _)| *end <= Instant::now()) {
+            pausing.pop_front().into_iter().for_each(|(_, socket)| ask(socket));
         }
     }
 }

@@ -48,6 +48,7 @@ impl Tables {
             assert!(!runs.is_empty(), "{handler:?} was not measured with {load}");
             assert!(runs.iter().all(|run| !run.is_empty()), "{handler:?} answered nothing with {load}");
             let least = match handler {
+                Handler::WithoutCallbacks => 0,
                 Handler::Thread | Handler::Tokio => load * 9 / 10,
                 Handler::PyzmqThread | Handler::PyzmqAsyncio => usize::from(*load > 0),
             };
@@ -86,6 +87,7 @@ impl Tables {
 impl Handler {
     fn name(self) -> &'static str {
         match self {
+            Handler::WithoutCallbacks => "thread, as many requests without callbacks",
             Handler::Thread => "thread, sync callback",
             Handler::Tokio => "tokio, async callback",
             Handler::PyzmqThread => "pyzmq ThreadAuthenticator, sync callback",

@@ -314,7 +314,7 @@ impl HandlerTask {
 
             // The rule of ZMQ_FD: the descriptor tells of a change once, and any send or receive may have taken note of
             // it on the way. So it is waited for only when the last thing done to the socket was a receive that found
-            // nothing. `assign` may have sent.
+            // nothing. `start_calls` may have sent.
             if batch == Batch::MoreToRead || started {
                 yield_to_queue().await;
                 continue;

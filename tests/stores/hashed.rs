@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use zmq_auth::{Authenticator, Error, Password, PasswordFile, SocketExt};
 
@@ -130,20 +130,22 @@ fn names_and_passwords_that_no_line_can_hold_are_refused() {
 fn every_attempt_costs_one_hash() {
     let _turn = alone();
     let users = Users::of(line("alice", "x") + "bob=clear\n");
-    // The least of many is what it takes at the least, however busy the machine is.
-    let least = |user: &str, password: &str| {
-        let time = |_| {
+    let users_and_passwords =
+        [("alice", "wrong"), ("nobody", "wrong"), ("bob", "clear"), ("bob", "wrong"), ("alice", "x")];
+    // On a busy machine a single measurement says little; the least of several is what an attempt really costs. Without a
+    // hash that is microseconds, in the first round as in the last.
+    let mut least = [Duration::MAX; 5];
+    for _ in 0..20 {
+        for (least, (user, password)) in least.iter_mut().zip(users_and_passwords) {
             let start = Instant::now();
             users.status(user, password);
-            start.elapsed()
-        };
-        (0..5).map(time).min().unwrap()
-    };
-    let hash = least("alice", "wrong");
-    for (user, password) in [("nobody", "wrong"), ("bob", "clear"), ("bob", "wrong"), ("alice", "x")] {
-        let took = least(user, password);
-        assert!(took > hash / 4, "{user} is told from alice: {took:?} and {hash:?}");
+            *least = start.elapsed().min(*least);
+        }
+        if least.iter().all(|took| *took > least[0] / 4) {
+            return;
+        }
     }
+    panic!("an attempt of {users_and_passwords:?} costs less than a hash: {least:?}");
 }
 
 #[test]
