@@ -161,9 +161,8 @@ impl<T> FairQueue<T> {
         self.domain(claim).map_or(0, |domain| domain.origins.members.len())
     }
 
-    /// An upper bound on the work done until a call that is added now is finished, including its own, if no more calls come:
-    /// the work of its address, once for itself and once for each member that takes turns with it, but never more than all
-    /// waiting work.
+    /// An upper bound on the work done until a call that is added now is finished, its own included, if no more calls come:
+    /// the work of its address, times the members that take turns at each level, but at most all waiting work.
     pub(crate) fn work_until_finished(&self, claim: &Claim, work: u64) -> u64 {
         let all = self.load.work + work;
         let domains = self.policies.get(&claim.policy);
@@ -205,7 +204,7 @@ impl<T> Domain<T> {
         Some(waiting)
     }
 
-    /// Removes the last call of the address with the most, if that address still has more than one that has `own` and adds one.
+    /// Removes the last call of the address with the most calls, if those are more than `own + 1`.
     fn evict(&mut self, own: usize) -> Option<Waiting<T>> {
         let most = self.origins.members.values_mut().max_by_key(|member| member.group.len())?;
         if most.group.len() <= own + 1 {
