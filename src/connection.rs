@@ -5,11 +5,12 @@ use std::os::fd::RawFd;
 use crate::address::IpcCredentials;
 use crate::error::Result;
 
-/// One client's connection: what libzmq has no call for, ending it and no other.
+/// One client's connection, with a way to end it and no other, which libzmq has no call for.
 ///
-/// Take it from a message **as soon as that is received**, the client's first if you want to be able to cut it off later,
-/// and keep it. It is the number of libzmq's descriptor (`ZMQ_SRCFD`) together with the system's cookie for that socket
-/// (`SO_COOKIE`), which is compared before anything is done: when the client has left and the number is another's, the
+/// Take it from a message **as soon as that is received**, the client's first if you want to be able to disconnect it later,
+/// and keep it. It is the number of libzmq's descriptor (`ZMQ_SRCFD`) together with the kernel's cookie of that socket
+/// (`SO_COOKIE`). The cookie is compared before anything is done: if the client has left and the number was reused, the
+/// other connection isn't touched.
 /// other one is left alone.
 ///
 /// ```
@@ -33,7 +34,7 @@ use crate::error::Result;
 /// ```
 ///
 /// It works on Linux, for TCP and ipc and every mechanism, on sockets that receive from their clients: ROUTER, REP, PULL,
-/// XPUB, DEALER, PAIR. On PUB and PUSH nothing comes from a client, so there is no message to take it from: use XPUB, or
+/// XPUB, DEALER, PAIR. PUB and PUSH sockets receive nothing to take it from: use XPUB, or
 /// [`SocketExt::rebind`](crate::SocketExt::rebind), which drops everybody. A message that went through `zmq::proxy` has
 /// lost it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,47 +44,45 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// The connection that this message came on. Of a message with several frames, any frame but a ROUTER's routing id.
+    /// The connection that this message came on. `message` may be any frame except a ROUTER's routing id.
     ///
-    /// What libzmq knows of the sender's address is compared with the connection's. Between a client's leaving and this
-    /// call a new connection *from the same address* may have taken the number, and is taken for it then.
+    /// The address of the sender, as libzmq has it, is compared with the connection's. If the client left before this call
+    /// and a new connection *from the same address* has reused the descriptor's number, the new one is returned.
     ///
     /// # Errors
-    /// [`Error::NoConnection`](crate::Error::NoConnection) where it can't be known: a message that didn't come over TCP
-    /// or ipc, the unsubscription that libzmq makes for a client that has left, a connection that has ended, an ipc peer
-    /// whose process libzmq doesn't know, a system other than Linux. [`Error::Connection`](crate::Error::Connection) when
-    /// the process has no descriptor left to look at it with.
+    /// [`Error::NoConnection`](crate::Error::NoConnection) if it can't be known: for a message that didn't come over TCP or
+    /// ipc, for the unsubscription that libzmq makes for a client that has left, for a closed connection, for an ipc peer
+    /// whose process libzmq doesn't know, and on systems other than Linux. [`Error::Connection`](crate::Error::Connection)
+    /// if the process has no free descriptor to look at it with.
     pub fn of(message: &zmq::Message) -> Result<Self> {
         system::find(message)
     }
 
-    /// Ends the connection. Nothing more is received from or sent to this client on it, other connections lose nothing,
-    /// and an XPUB socket receives the unsubscriptions that libzmq makes for it. A client of libzmq connects again by
-    /// itself and is decided anew, so take away its right first.
+    /// Closes the connection. Nothing more is received from or sent to this client on it, other connections lose nothing,
+    /// and an XPUB socket receives the unsubscriptions that libzmq makes for it. A libzmq client reconnects by itself and is
+    /// authenticated again, so revoke its credentials first.
     ///
-    /// Messages of it that libzmq has received already still arrive.
-    ///
-    /// A connection that has ended before is no error.
+    /// Messages that libzmq has already received from it still arrive. A connection that is already closed is not an error.
     ///
     /// # Errors
-    /// [`Error::Connection`](crate::Error::Connection) when it can't be looked at or ended, and then it may be open still.
+    /// [`Error::Connection`](crate::Error::Connection) if it can't be looked at or closed; it may then still be open.
     pub fn disconnect(&self) -> Result<()> {
         system::disconnect(*self)
     }
 
-    /// Whether the connection is still there: to forget those that aren't, and before something is sent that is for this
-    /// client and no other that has taken its routing id. It is one system call.
+    /// Whether the connection is still open: to forget closed ones, and to make sure, before sending something, that the
+    /// client hasn't been replaced by another that took its routing id. It costs one system call.
     ///
     /// # Errors
-    /// [`Error::NoConnection`](crate::Error::NoConnection) on a system other than Linux.
+    /// [`Error::NoConnection`](crate::Error::NoConnection) on systems other than Linux.
     pub fn is_open(&self) -> Result<bool> {
         system::is_open(*self)
     }
 
-    /// The connection with this descriptor, as the events `CONNECTED` and `ACCEPTED` of a monitor tell it
+    /// The connection with this descriptor, as a monitor's `CONNECTED` and `ACCEPTED` events report it
     /// (zmq_socket_monitor(3)).
     ///
-    /// The event may be old: where a `DISCONNECTED` follows it, the number may be another connection's.
+    /// The event may be old: if a `DISCONNECTED` follows it, the number may belong to another connection.
     ///
     /// ```
     /// use std::os::fd::AsRawFd;
@@ -96,17 +95,17 @@ impl Connection {
     /// ```
     ///
     /// # Errors
-    /// [`Error::NoConnection`](crate::Error::NoConnection) where it has ended, and on a system other than Linux.
+    /// [`Error::NoConnection`](crate::Error::NoConnection) if it is closed, and on systems other than Linux.
     pub fn of_descriptor(descriptor: RawFd) -> Result<Self> {
         system::of_descriptor(descriptor)
     }
 
-    /// Who is at the other end of an ipc connection (`SO_PEERCRED`): of one that this process has made, who listens there,
-    /// as it was when it began to. `None` over TCP.
+    /// The process at the other end of an ipc connection (`SO_PEERCRED`). For a connection that this process made, it is
+    /// the listener as of when it began to listen. `None` over TCP.
     ///
     /// # Errors
-    /// [`Error::NoConnection`](crate::Error::NoConnection) where it has ended, and on a system other than Linux;
-    /// [`Error::Connection`](crate::Error::Connection) when it can't be looked at.
+    /// [`Error::NoConnection`](crate::Error::NoConnection) if it is closed, and on systems other than Linux;
+    /// [`Error::Connection`](crate::Error::Connection) if it can't be looked at.
     pub fn ipc_peer(&self) -> Result<Option<IpcCredentials>> {
         system::ipc_peer(*self)
     }
@@ -145,7 +144,7 @@ mod system {
 
     pub(super) fn disconnect(connection: Connection) -> Result<()> {
         let Some(socket) = open(connection)? else { return Ok(()) };
-        // `shutdown` asks nothing about the kind of socket.
+        // `shutdown` works for any kind of socket.
         match TcpStream::from(socket).shutdown(Shutdown::Both) {
             Err(error) if error.kind() != ErrorKind::NotConnected => {
                 Err(Error::Connection { action: "end the connection", source: error })
@@ -154,14 +153,14 @@ mod system {
         }
     }
 
-    /// A descriptor of the connection, if it is still there. What is looked at and what is shut down is this copy: the
-    /// number itself may become another's between the two.
+    /// A descriptor of the connection, if it is still open. It is a copy, so that what is checked is what is shut down:
+    /// the number itself may be reused between the two.
     fn open(connection: Connection) -> Result<Option<OwnedFd>> {
         let socket = duplicate(connection.descriptor)?;
         Ok(socket.filter(|socket| ffi::cookie(socket.as_raw_fd()).is_ok_and(|cookie| cookie == connection.cookie)))
     }
 
-    /// One system call: the number alone is looked at.
+    /// One system call: looks only at the number.
     pub(super) fn is_open(connection: Connection) -> Result<bool> {
         Ok(ffi::cookie(connection.descriptor).is_ok_and(|cookie| cookie == connection.cookie))
     }
@@ -176,7 +175,7 @@ mod system {
         let credentials = ffi::peer_credentials(&socket);
         match TcpStream::from(socket).peer_addr() {
             Ok(_) => Ok(None),
-            // Of another family than IP.
+            // A family other than IP.
             Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(credentials.ok().and_then(readable)),
             Err(_) => Err(ENDED),
         }
@@ -190,12 +189,12 @@ mod system {
         }
     }
 
-    /// The other end, as libzmq would name it.
+    /// The peer's address, in libzmq's form.
     fn peer(socket: OwnedFd) -> Option<PeerAddress> {
         let credentials = ffi::peer_credentials(&socket);
         match TcpStream::from(socket).peer_addr() {
             Ok(address) => Some(PeerAddress::Ip(address.ip().to_canonical())),
-            // Of another family than IP.
+            // A family other than IP.
             Err(error) if error.kind() == ErrorKind::InvalidInput => ipc(credentials),
             Err(_) => None,
         }

@@ -1,4 +1,4 @@
-//! The error type. No variant ever holds a secret.
+//! The error type. No variant ever contains a secret.
 
 use std::path::PathBuf;
 use std::{fmt, io};
@@ -8,7 +8,7 @@ use crate::escape::EscapedPath;
 /// The result of this crate's calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong, where, and what to do about it.
+/// What failed, where, and what to do about it.
 ///
 /// ```
 /// use zmq_auth::{Authenticator, Error};
@@ -18,7 +18,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// assert!(matches!(error, Error::AddressRule { .. }));
 /// ```
 ///
-/// `Debug` shows the message behind the variant's name, so that a `main` that returns an error says what to do.
+/// `Debug` contains the message, after the variant's name, so that a `main` that returns an error says what to do.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -49,7 +49,7 @@ pub enum Error {
         /// libzmq's version.
         patch: i32,
     },
-    /// What is no CURVE key: 32 bytes, or 40 characters of Z85 (RFC 32) that stand for them.
+    /// Text or bytes that aren't a CURVE key: 32 bytes, or the 40 characters of Z85 (RFC 32) for them.
     #[error("no CURVE key: {0}")]
     Key(KeyProblem),
     /// The public key is not the one that belongs to the secret key.
@@ -63,7 +63,7 @@ pub enum Error {
         EscapedPath(path)
     )]
     Exists {
-        /// The file in the way.
+        /// The existing file.
         path: PathBuf,
     },
     /// A file or directory could not be used.
@@ -73,46 +73,46 @@ pub enum Error {
         path: PathBuf,
         /// What was tried, as a verb.
         action: &'static str,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
-    /// A certificate file that doesn't say what it must. The content is never quoted.
+    /// A certificate file with invalid content, which is never quoted.
     #[error("{}{}: {problem}", EscapedPath(path), line.map(|l| format!(":{l}")).unwrap_or_default())]
     Certificate {
         /// The file.
         path: PathBuf,
-        /// The line, counted from 1, where one is to blame.
+        /// The line, counted from 1, if one is to blame.
         line: Option<usize>,
-        /// What is wrong with it.
+        /// The problem.
         problem: &'static str,
     },
-    /// A password file that can't be used as it is. The content is never quoted.
+    /// A password file with invalid content, which is never quoted.
     #[error("{}{}: {problem}", EscapedPath(path), line.map(|l| format!(":{l}")).unwrap_or_default())]
     PasswordFile {
         /// The file.
         path: PathBuf,
-        /// The line, counted from 1, where one is to blame.
+        /// The line, counted from 1, if one is to blame.
         line: Option<usize>,
-        /// What is wrong with it.
+        /// The problem.
         problem: &'static str,
     },
-    /// A policy file that can't be used as it is. The value that is to blame is never quoted: it may be a password.
+    /// A policy file with invalid content. Values are never quoted: they may be passwords.
     #[cfg(feature = "policy")]
     #[error("{}{}: {problem}", EscapedPath(path), place.map(|(line, column)| format!(":{line}:{column}")).unwrap_or_default())]
     PolicyFile {
         /// The file.
         path: PathBuf,
-        /// The line and the column, counted from 1, where one is to blame.
+        /// The line and column, counted from 1, if one is to blame.
         place: Option<(usize, usize)>,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
-    /// A certificate's name that can't be a file name.
+    /// A certificate name that can't be a file name.
     #[error("certificate name {name:?}: {problem}")]
     CertificateName {
-        /// The name that was given.
+        /// The given name.
         name: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: &'static str,
     },
     /// A metadata name or value that can't be stored or sent.
@@ -120,21 +120,21 @@ pub enum Error {
     Metadata {
         /// The name, cut to 256 bytes.
         name: String,
-        /// What is wrong with the name or the value.
+        /// The problem of the name or the value.
         problem: &'static str,
     },
     /// A ZAP domain must have 1 to 255 bytes.
     #[error("a ZAP domain has 1 to 255 bytes, not {length}; to cover every domain, configure \"*\"")]
     Domain {
-        /// How many bytes it had.
+        /// The number of bytes it had.
         length: usize,
     },
-    /// An address rule that is no address and no subnet.
+    /// An address rule that is neither an address nor a subnet.
     #[error("address rule {rule:?}: {problem}")]
     AddressRule {
         /// The rule, as given, cut to 256 bytes.
         rule: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: &'static str,
     },
     /// A PLAIN user name or password that no client could send.
@@ -142,15 +142,15 @@ pub enum Error {
     PlainCredentials {
         /// `"user name"` or `"password"`.
         what: &'static str,
-        /// What is wrong with it; never its text.
+        /// The problem, without the text itself.
         problem: &'static str,
     },
-    /// A single key can't be added to or removed from a domain whose keys aren't listed.
+    /// A key can't be added to or removed from a domain that doesn't use a set of keys.
     #[error("domain {domain:?} decides CURVE by {source_kind}, not by a set of keys: configure_curve_keys replaces it")]
     NoKeySet {
         /// The domain.
         domain: String,
-        /// What decides there instead.
+        /// The kind of source that decides instead.
         source_kind: &'static str,
     },
     /// A limit outside its range.
@@ -158,42 +158,42 @@ pub enum Error {
     Limit {
         /// The limit.
         what: &'static str,
-        /// The range it must be in.
+        /// The allowed range.
         problem: &'static str,
     },
-    /// The socket is bound or connected: options set now would not apply, and the endpoint would stay open.
+    /// The socket is already bound or connected: options set now would not apply, and the endpoint would stay unprotected.
     #[error(
         "the socket is bound or connected already: set its security first, on a new socket, or give the next endpoint a \
          role of its own with bind_as or connect_as"
     )]
     AlreadyBound,
-    /// libzmq applies no security mechanism to this kind of socket or transport, so a role would guard nothing.
+    /// libzmq has no security mechanism for this kind of socket or transport, so a role would have no effect.
     #[error("{what} has no security mechanism in libzmq: nothing can be guarded there")]
     NoMechanism {
         /// The socket type or the transport.
         what: String,
     },
-    /// The socket's endpoints have roles of their own, and this call doesn't say which one is meant.
+    /// The socket's endpoints have their own roles, and this call can't tell which one is meant.
     #[error("the socket's endpoints were made with bind_as or connect_as: use Endpoint::rebind")]
     RolePerEndpoint,
-    /// The socket belongs to another context than the one that was given.
+    /// The socket belongs to a context other than the given one.
     #[error("the socket belongs to another context: monitor it with the one that it was opened in")]
     OtherContext,
-    /// It can't be known which connection a message came on.
+    /// The connection of a message can't be determined.
     #[error("no connection of this message is known: {0}")]
     NoConnection(&'static str),
-    /// A connection could not be looked at or ended.
+    /// A connection could not be examined or closed.
     #[error("cannot {action}: {source}")]
     Connection {
         /// What was tried, as a verb phrase.
         action: &'static str,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
-    /// Another ZAP handler serves this context: there is one `inproc://zeromq.zap.01` in each.
+    /// The context already has a ZAP handler: each has only one `inproc://zeromq.zap.01`.
     #[error("a ZAP handler is already running in this context: stop it first, or share its Authenticator")]
     AlreadyRunning,
-    /// The handler thread did not end within a second and was left behind. It lets nobody in any more.
+    /// The handler thread did not end within a second and was left behind. It accepts nobody any more.
     #[error("the handler thread did not end within {seconds} s (is the program's logger blocked?)")]
     StillRunning {
         /// How long it was waited for.
@@ -202,25 +202,25 @@ pub enum Error {
     /// A thread could not be started.
     #[error("cannot start the handler thread: {0}")]
     Thread(#[source] io::Error),
-    /// The pipe that wakes the handler thread could not be made.
+    /// The pipe that wakes the handler thread could not be created.
     #[error("cannot make the pipe that wakes the handler: {0}")]
     Pipe(#[source] io::Error),
-    /// The system gave no random bytes.
+    /// The system provided no random bytes.
     #[error("no randomness from the system: {0}")]
     Random(String),
-    /// There is no tokio runtime with I/O and time drivers here.
+    /// There is no current tokio runtime with I/O and time drivers.
     #[error("cannot serve from here: {0}; call it in a tokio runtime built with enable_all()")]
     Runtime(String),
-    /// NATS can't be reached, or refuses what was asked of it. No password is in it.
+    /// NATS can't be reached, or rejects a request. The error contains no password.
     #[cfg(feature = "nats")]
     #[error("NATS: cannot {action}: {problem}")]
     Nats {
         /// What was tried, as a verb phrase.
         action: &'static str,
-        /// What it or its client says.
+        /// The error of NATS or of its client.
         problem: String,
     },
-    /// An entry of a bucket was written by somebody else meanwhile, or exists already. Nothing was written.
+    /// Somebody else changed or created the bucket entry meanwhile. Nothing was written.
     #[cfg(feature = "nats")]
     #[error("entry {name} exists, or has another revision now: look at it again")]
     Conflict {
@@ -232,12 +232,12 @@ pub enum Error {
     Zmq {
         /// What was tried, as a verb phrase.
         action: &'static str,
-        /// libzmq's answer.
+        /// libzmq's error.
         source: crate::ffi::Errno,
     },
 }
 
-/// For `?` on the `zmq` crate's own calls, in a function that returns this crate's [`Result`].
+/// For `?` on calls of the `zmq` crate, in a function that returns this crate's [`Result`].
 ///
 /// ```
 /// use zmq_auth::{SocketExt, zmq};
@@ -303,7 +303,7 @@ impl Error {
     }
 }
 
-/// Why text or bytes are no CURVE key: how many there are and what they look like, never what they are.
+/// Why text or bytes aren't a CURVE key: their number and kind, never their content.
 ///
 /// ```
 /// use zmq_auth::PublicKey;

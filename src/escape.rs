@@ -6,7 +6,7 @@ use std::path::Path;
 /// Text from the wire is cut to this many bytes before it is logged.
 const MAX_SHOWN: usize = 256;
 
-/// Bytes from the wire, escaped so that they can't forge a log line, and cut to 256 bytes.
+/// Untrusted bytes, escaped so that they can't forge a log line, and cut to 256 bytes.
 pub(crate) struct Escaped<'a>(pub(crate) &'a [u8]);
 
 impl fmt::Display for Escaped<'_> {
@@ -18,7 +18,7 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// A path with its control characters escaped: a file name can't forge a log line.
+/// A path with its control characters escaped, so that a file name can't forge a log line.
 pub(crate) struct EscapedPath<'a>(pub(crate) &'a Path);
 
 impl fmt::Display for EscapedPath<'_> {

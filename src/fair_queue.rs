@@ -1,4 +1,4 @@
-//! A bounded queue for calls, which serves policies, the domains of a policy, and the addresses of a domain in turn.
+//! A bounded fair queue for calls: policies take turns, as do the domains of a policy and the addresses of a domain.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::Hash;
@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use crate::address::Origin;
 
-/// Tells one policy from another, as long as both exist.
+/// Distinguishes policies that exist at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct PolicyId(pub(crate) usize);
 
-/// Whose call it is, and until when its decision is wanted.
+/// What a call counts against, and its deadline.
 #[derive(Debug, Clone)]
 pub(crate) struct Claim {
     pub(crate) policy: PolicyId,
@@ -20,11 +20,11 @@ pub(crate) struct Claim {
     pub(crate) deadline: Instant,
 }
 
-/// Calls that wait.
+/// The waiting calls.
 ///
-/// Policies share equally, so do the domains of one policy, and the addresses of one domain, whatever a single call costs:
-/// at each level the member with the least work behind it is next (start-time fair queueing). Each domain has a bound.
-/// Domains and policies are the program's own: clients can't make more of them.
+/// At each of three levels (policies, the domains of a policy, the addresses of a domain), the member that has used the
+/// least work is next, whatever a single call costs (start-time fair queueing). Each domain has a bound. Domains and
+/// policies are created by the program: clients can't create more of them.
 pub(crate) struct FairQueue<T> {
     policies: Level<PolicyId, Level<Arc<[u8]>, Domain<T>>>,
     load: Load,
@@ -43,20 +43,20 @@ struct Waiting<T> {
     item: T,
 }
 
-/// How many calls wait, and the work that they are.
+/// The number of waiting calls, and their total work.
 #[derive(Debug, Clone, Copy, Default)]
 struct Load {
     calls: usize,
     work: u64,
 }
 
-/// Members that take turns.
+/// The members of one level, which take turns.
 struct Level<K, G> {
     order: BTreeMap<Tag, K>,
     members: HashMap<K, Member<G>>,
-    // The highest tag that was served. Whoever was passed over, with a lower one, makes up for one turn only.
+    // The highest tag served so far. A member that was skipped, with a lower tag, gets only one turn back.
     floor: u64,
-    // The tag of whoever was served last, after its work. Newcomers begin here: nobody saves up turns.
+    // The tag of the last member served, after its work. Newcomers start here, so nobody saves up turns.
     clock: u64,
     next: u64,
 }
@@ -66,7 +66,7 @@ struct Member<G> {
     group: G,
 }
 
-/// The work that was done for a member; then who was there first.
+/// The work done for a member, then the order of arrival.
 type Tag = (u64, u64);
 
 impl<T> FairQueue<T> {
@@ -78,8 +78,8 @@ impl<T> FairQueue<T> {
         self.load.calls == 0
     }
 
-    /// Adds a call. Where its domain has `capacity` calls waiting, the address with the most gives up its last one, which is
-    /// returned. If that address is the call's own, the call itself is refused.
+    /// Adds a call. If its domain already has `capacity` calls waiting, the last call of the address that has the most is
+    /// removed and returned; if that is the call's own address, the call itself is.
     pub(crate) fn push(
         &mut self,
         claim: Claim,
@@ -110,7 +110,7 @@ impl<T> FairQueue<T> {
         Ok(evicted)
     }
 
-    /// The next call of a domain that may start one. Those that have expired are dropped.
+    /// Takes the next call of a domain that may start one. Expired calls are dropped.
     pub(crate) fn pop(&mut self, now: Instant, may_start: impl Fn(&Arc<[u8]>) -> bool) -> Option<(Claim, T)> {
         loop {
             let (waiting, _) = self.policies.serve(|_, domains| {
@@ -123,7 +123,7 @@ impl<T> FairQueue<T> {
         }
     }
 
-    /// Drops the calls that have expired.
+    /// Drops expired calls.
     pub(crate) fn remove_expired(&mut self, now: Instant) {
         if self.earliest.is_none_or(|earliest| earliest > now) {
             return;
@@ -146,23 +146,23 @@ impl<T> FairQueue<T> {
         });
     }
 
-    /// How many calls wait in the claim's domain.
+    /// The number of calls waiting in the claim's domain.
     pub(crate) fn in_domain(&self, claim: &Claim) -> usize {
         self.domain(claim).map_or(0, |domain| domain.load.calls)
     }
 
-    /// How many calls of the claim's address wait in its domain.
+    /// The number of calls of the claim's address waiting in its domain.
     pub(crate) fn of_address(&self, claim: &Claim) -> usize {
         self.of_origin(claim).calls
     }
 
-    /// How many addresses wait in the claim's domain.
+    /// The number of addresses that have calls waiting in the claim's domain.
     pub(crate) fn addresses(&self, claim: &Claim) -> usize {
         self.domain(claim).map_or(0, |domain| domain.origins.members.len())
     }
 
-    /// At most so much work will be done before a call that is added now is finished, its own included, as long as nobody
-    /// else comes: that of its address as often as there are others that take turns with it, and never more than all.
+    /// An upper bound on the work done until a call that is added now is finished, its own included, if no more calls come:
+    /// the work of its address, times the members that take turns at each level, but at most all waiting work.
     pub(crate) fn work_until_finished(&self, claim: &Claim, work: u64) -> u64 {
         let all = self.load.work + work;
         let domains = self.policies.get(&claim.policy);
@@ -193,7 +193,7 @@ impl<T> FairQueue<T> {
 }
 
 impl<T> Domain<T> {
-    /// The next call, and the work that it is charged with: none if it has expired.
+    /// Takes the next call, and the work that it is charged: none if it has expired.
     fn pop(&mut self, now: Instant) -> Option<(Waiting<T>, u64)> {
         let waiting = self.origins.serve(|_, waiting| {
             let waiting = waiting.pop_front()?;
@@ -204,7 +204,7 @@ impl<T> Domain<T> {
         Some(waiting)
     }
 
-    /// Removes the last call of the address with the most, if that keeps more than an address that has `own` and adds one.
+    /// Removes the last call of the address with the most calls, if those are more than `own + 1`.
     fn evict(&mut self, own: usize) -> Option<Waiting<T>> {
         let most = self.origins.members.values_mut().max_by_key(|member| member.group.len())?;
         if most.group.len() <= own + 1 {
@@ -228,7 +228,7 @@ impl Load {
     }
 }
 
-/// A group of calls: empty ones are no members.
+/// A group of calls. Empty groups are removed from their level.
 trait Group: Default {
     fn is_empty(&self) -> bool;
 }
@@ -272,7 +272,7 @@ impl<K: Clone + Eq + Hash, G: Group> Level<K, G> {
         self.members.get_mut(key).map(|member| &mut member.group)
     }
 
-    /// The member, a new one if there is none.
+    /// The member's group, created if there is none.
     fn member(&mut self, key: K) -> &mut G {
         let Level { order, members, clock, next, .. } = self;
         let new = || {
@@ -284,7 +284,7 @@ impl<K: Clone + Eq + Hash, G: Group> Level<K, G> {
         &mut members.entry(key.clone()).or_insert_with(new).group
     }
 
-    /// Takes something, and the work that it is, from the first member in the order that has something to take.
+    /// Takes an item and its work from the first member, in order, that has one.
     fn serve<T>(&mut self, mut take: impl FnMut(&K, &mut G) -> Option<(T, u64)>) -> Option<(T, u64)> {
         let Level { order, members, .. } = self;
         let (tag, (taken, work)) = order.iter().find_map(|(tag, key)| {
@@ -306,7 +306,7 @@ impl<K: Clone + Eq + Hash, G: Group> Level<K, G> {
         Some((taken, work))
     }
 
-    /// Changes all groups, and drops those that are empty afterwards.
+    /// Changes all groups, and removes those that are then empty.
     fn retain(&mut self, mut change: impl FnMut(&mut G)) {
         let Level { order, members, .. } = self;
         members.retain(|_, member| {
@@ -320,7 +320,7 @@ impl<K: Clone + Eq + Hash, G: Group> Level<K, G> {
     }
 }
 
-/// How long calls took lately, for each unit of their work.
+/// The recent durations of calls, per unit of work.
 #[derive(Debug, Default)]
 pub(crate) struct RecentDurations {
     // In nanoseconds.
@@ -341,7 +341,7 @@ impl RecentDurations {
         self.next = (self.next + 1) % Self::KEPT;
     }
 
-    /// How long this much work takes, shared among so many. By the median; nothing while nothing is known.
+    /// An estimate of how long this much work takes on `at_once` threads, from the median; zero without data.
     pub(crate) fn estimate(&self, work: u64, at_once: usize) -> Duration {
         let mut sorted = self.ring.clone();
         sorted.sort_unstable();

@@ -1,8 +1,8 @@
-//! The one file with `unsafe`: libzmq calls that the `zmq` crate lacks or makes in a way that could panic.
+//! The one file with `unsafe`: libzmq calls that the `zmq` crate lacks, or makes in a way that can panic.
 //!
-//! Everything that leaves this module is safe to call. `zmq-sys` declares most of the functions; the two things that the
-//! stock crate doesn't export, `zmq_curve_public` and `ZMQ_ZAP_ENFORCE_DOMAIN`, are declared here, so that programs
-//! with an unmodified `zmq-sys` compile.
+//! Everything public in this module is safe to call. `zmq-sys` declares most of the functions; `zmq_curve_public` and
+//! `ZMQ_ZAP_ENFORCE_DOMAIN`, which the stock crate doesn't export, are declared here, so that programs with an unmodified
+//! `zmq-sys` compile.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -17,9 +17,9 @@ use std::{ptr, slice};
 use zeroize::{Zeroize, Zeroizing};
 use zmq_sys::errno;
 
-/// An error number of libzmq or of the system below it, with libzmq's own text for it.
+/// An error number of libzmq or of the operating system; `Display` is libzmq's text for it.
 ///
-/// (`zmq::Error` is not used here: making one from a number that it doesn't know panics.)
+/// (`zmq::Error` isn't used: creating one from a number that it doesn't know panics.)
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Errno(i32);
 
@@ -32,7 +32,7 @@ impl Errno {
     pub(crate) const TOO_MANY_FILES_IN_ALL: Errno = Errno(libc::ENFILE);
     pub(crate) const TERMINATED: Errno = Errno(errno::ETERM);
 
-    /// The number itself, as `errno.h` and `zmq.h` define it.
+    /// The number, as `errno.h` and `zmq.h` define it.
     pub fn raw(self) -> i32 {
         self.0
     }
@@ -51,7 +51,7 @@ impl From<zmq::Error> for Errno {
 
 impl fmt::Display for Errno {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // SAFETY: `zmq_strerror` answers every number with a pointer to a C string that is never freed.
+        // SAFETY: for every number, `zmq_strerror` returns a pointer to a C string that is never freed.
         let text = unsafe { CStr::from_ptr(zmq_sys::zmq_strerror(self.0)) };
         f.write_str(&text.to_string_lossy())
     }
@@ -87,7 +87,7 @@ pub(crate) fn curve_keypair() -> Result<([u8; Z85_KEY], Zeroizing<[u8; Z85_KEY]>
     Ok((public, secret))
 }
 
-/// The public key of a secret one, both as NUL-terminated Z85. Answers EINVAL for text of another length than 40.
+/// The public key of a secret one, both as NUL-terminated Z85. Fails with EINVAL for text that isn't 40 characters.
 pub(crate) fn curve_public(secret: &CStr) -> Result<[u8; Z85_KEY], Errno> {
     if secret.to_bytes_with_nul().len() != Z85_KEY {
         return Err(Errno::INVALID);
@@ -133,7 +133,7 @@ pub(crate) fn set_xpub_manual(socket: &mut zmq::Socket, manual: bool) -> Result<
     Ok(())
 }
 
-/// `ZMQ_TYPE`, as `zmq.h` numbers the socket types. (`zmq::Socket::get_socket_type` panics at one that it doesn't know.)
+/// `ZMQ_TYPE`, by `zmq.h`'s numbers. (`zmq::Socket::get_socket_type` panics at one that it doesn't know.)
 pub(crate) fn socket_type(socket: &mut zmq::Socket) -> Result<u32, Errno> {
     Ok(int_option(socket, zmq_sys::ZMQ_TYPE as c_int)? as u32)
 }
@@ -141,7 +141,7 @@ pub(crate) fn socket_type(socket: &mut zmq::Socket) -> Result<u32, Errno> {
 /// Reads an option whose value is an int.
 fn int_option(socket: &mut zmq::Socket, option: c_int) -> Result<c_int, Errno> {
     let (mut value, mut size): (c_int, usize) = (0, size_of::<c_int>());
-    // SAFETY: the socket is live; the value is one int of `size` bytes, and libzmq refuses to write another number of them.
+    // SAFETY: the socket is live; the value is one int of `size` bytes, and libzmq rejects any other size.
     check(unsafe {
         zmq_sys::zmq_getsockopt(socket.as_mut_ptr(), option, ptr::from_mut(&mut value).cast(), &mut size)
     })?;
@@ -162,22 +162,22 @@ pub(crate) fn bind(socket: &zmq::Socket, endpoint: &str) -> Result<(), Errno> {
     check(unsafe { zmq_sys::zmq_bind(pointer(socket), endpoint.as_ptr()) }).map(drop)
 }
 
-/// Unbinds a socket; as for [`bind`].
+/// Unbinds a socket; panics are avoided as in [`bind`].
 pub(crate) fn unbind(socket: &zmq::Socket, endpoint: &str) -> Result<(), Errno> {
     let endpoint = c_string(endpoint)?;
     // SAFETY: a live socket and a C string.
     check(unsafe { zmq_sys::zmq_unbind(pointer(socket), endpoint.as_ptr()) }).map(drop)
 }
 
-/// Connects a socket; as for [`bind`].
+/// Connects a socket; panics are avoided as in [`bind`].
 pub(crate) fn connect(socket: &zmq::Socket, endpoint: &str) -> Result<(), Errno> {
     let endpoint = c_string(endpoint)?;
     // SAFETY: a live socket and a C string.
     check(unsafe { zmq_sys::zmq_connect(pointer(socket), endpoint.as_ptr()) }).map(drop)
 }
 
-/// Whether there are descriptors left. libzmq through 4.3.5 aborts the process where it has none to list the network
-/// interfaces with, which it does to bind a TCP endpoint.
+/// Checks that a descriptor is free. To bind a TCP endpoint, libzmq through 4.3.5 lists the network interfaces, and aborts
+/// the process if it has no descriptor for that.
 pub(crate) fn check_descriptors() -> Result<(), Errno> {
     match std::io::pipe() {
         Ok(_) => Ok(()),
@@ -185,19 +185,19 @@ pub(crate) fn check_descriptors() -> Result<(), Errno> {
     }
 }
 
-/// The clock that goes on while the machine is suspended. Elsewhere than on Linux, whether the monotonic one does is the
-/// system's choice; macOS's does.
+/// The clock that goes on while the machine is suspended. On systems other than Linux, the monotonic clock may or may not
+/// do so; macOS's does.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const SINCE_BOOT: libc::clockid_t = libc::CLOCK_BOOTTIME;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const SINCE_BOOT: libc::clockid_t = libc::CLOCK_MONOTONIC;
 
-/// Nanoseconds since the machine has started; `None` where the system doesn't say.
+/// Nanoseconds since the machine started; `None` if the system doesn't say.
 pub(crate) fn time_since_boot() -> Option<u64> {
     let mut time = MaybeUninit::<libc::timespec>::uninit();
-    // SAFETY: the call writes one `timespec`, for which there is room.
+    // SAFETY: the call writes one `timespec`, into memory for one.
     check(unsafe { libc::clock_gettime(SINCE_BOOT, time.as_mut_ptr()) }).ok()?;
-    // SAFETY: the call has succeeded, and so has written it.
+    // SAFETY: the call succeeded, so it has initialised the value.
     let time = unsafe { time.assume_init() };
     let seconds = u64::try_from(time.tv_sec).ok()?;
     seconds.checked_mul(1_000_000_000)?.checked_add(u64::try_from(time.tv_nsec).ok()?)
@@ -207,29 +207,29 @@ fn c_string(text: &str) -> Result<CString, Errno> {
     CString::new(text).map_err(|_| Errno::INVALID)
 }
 
-/// libzmq's own pointer to the socket, for calls from the one thread that has it: a `zmq::Socket` isn't `Sync`.
+/// libzmq's pointer to the socket, for calls from the thread that owns it: a `zmq::Socket` isn't `Sync`.
 fn pointer(socket: &zmq::Socket) -> *mut c_void {
-    // `as_mut_ptr` wants a mutable one and only copies the pointer out of it.
-    // SAFETY: the copy is read and never dropped: the socket stays its owner's.
+    // `as_mut_ptr` takes `&mut self`, but only returns the pointer.
+    // SAFETY: the copy is read and never dropped: the socket still has one owner.
     ManuallyDrop::new(unsafe { ptr::read(socket) }).as_mut_ptr()
 }
 
-/// A property of a received message. (`zmq::Message::gets` wants it mutable, and panics at a name with a NUL.)
+/// A property of a received message. (`zmq::Message::gets` takes `&mut self`, and panics at a name with a NUL.)
 pub(crate) fn property<'m>(message: &'m zmq::Message, name: &str) -> Option<&'m str> {
     if name.contains('\0') {
         return None;
     }
-    // SAFETY: the copy is read and never dropped: the message stays its owner's. A message may move, so a copy of its bytes
-    // is as good as itself to read from.
+    // SAFETY: the copy is read and never dropped: the message still has one owner. Messages may be moved, so a bitwise
+    // copy can be read like the original.
     let mut copy = ManuallyDrop::new(unsafe { ptr::read(message) });
     let value: *const str = copy.gets(name)?;
-    // SAFETY: the text is in the connection's properties, which the message keeps alive and libzmq never changes; the
-    // message itself can't be received into or dropped while it is borrowed.
+    // SAFETY: the text belongs to the connection's properties, which the message keeps alive and libzmq never changes. The
+    // message can't be received into or dropped while it is borrowed.
     Some(unsafe { &*value })
 }
 
-/// Has the socket's events sent to an inproc endpoint. (`zmq::Socket::monitor` panics at an error number that it doesn't
-/// know, such as ENFILE.)
+/// Makes libzmq send the socket's events to an inproc endpoint. (`zmq::Socket::monitor` panics at an error number that it
+/// doesn't know, such as ENFILE.)
 pub(crate) fn monitor(socket: &mut zmq::Socket, endpoint: &str, events: c_int) -> Result<(), Errno> {
     let endpoint = c_string(endpoint)?;
     // SAFETY: a live socket and a C string.
@@ -237,22 +237,21 @@ pub(crate) fn monitor(socket: &mut zmq::Socket, endpoint: &str, events: c_int) -
     Ok(())
 }
 
-/// Stops the socket's monitor; the monitor's own end then gets `MONITOR_STOPPED`.
+/// Stops the socket's monitor; its reader then gets `MONITOR_STOPPED`.
 pub(crate) fn stop_monitor(socket: &mut zmq::Socket) -> Result<(), Errno> {
-    // SAFETY: the socket is live; a null endpoint is libzmq's way to stop the monitor.
+    // SAFETY: the socket is live; a null endpoint stops the monitor.
     check(unsafe { zmq_sys::zmq_socket_monitor(socket.as_mut_ptr(), ptr::null(), 0) })?;
     Ok(())
 }
 
-/// One message frame that can be received into again and again: frames up to 33 bytes then never allocate.
+/// A message frame that can be received into repeatedly. Frames of up to 33 bytes never allocate.
 pub(crate) struct Frame {
     message: zmq_sys::zmq_msg_t,
-    /// No more than the message has; what libzmq said when it was received. A frame is asked for often, and each question
-    /// is a call.
+    /// At most the length of the message. It is kept because a frame is read often, and asking libzmq costs a call.
     length: usize,
 }
 
-// SAFETY: a `zmq_msg_t` belongs to whoever holds it; libzmq ties no message to a thread.
+// SAFETY: libzmq ties no `zmq_msg_t` to a thread.
 unsafe impl Send for Frame {}
 
 impl Frame {
@@ -263,13 +262,13 @@ impl Frame {
         Frame { message, length: 0 }
     }
 
-    /// Overwrites the content with zeros, where it is this frame's alone.
+    /// Overwrites the content with zeros, unless it is shared.
     pub(crate) fn wipe(&mut self) {
-        // SAFETY: an initialised message. Another program in the process may have sent constant or shared memory.
+        // SAFETY: an initialised message. The process may have sent constant or shared memory, which must not be written.
         if unsafe { zmq_sys::zmq_msg_get(&self.message, zmq_sys::ZMQ_SHARED as c_int) } != 0 {
             return;
         }
-        // SAFETY: as in `deref`; the bytes are neither constant nor shared, and `&mut self` is the only way to them.
+        // SAFETY: as in `deref`; the bytes are neither constant nor shared, and `&mut self` is the only access to them.
         let bytes = unsafe {
             let data = zmq_sys::zmq_msg_data(&mut self.message).cast::<u8>();
             if data.is_null() { &mut [] } else { slice::from_raw_parts_mut(data, self.length) }
@@ -280,7 +279,7 @@ impl Frame {
 
 impl Drop for Frame {
     fn drop(&mut self) {
-        // SAFETY: initialised by every constructor, closed only here; the call fails only for what isn't a message.
+        // SAFETY: initialised by every constructor, and closed only here; the call fails only for an invalid message.
         unsafe { zmq_sys::zmq_msg_close(&mut self.message) };
     }
 }
@@ -293,9 +292,9 @@ impl Deref for Frame {
             return &[];
         }
         let message = ptr::from_ref(&self.message);
-        // SAFETY: `zmq_msg_data` only reads the struct (it takes a mutable pointer for history's sake); there are no fewer
-        // bytes than `length`, and they live as long as the message, which `self` borrows. A slice is never made from a
-        // null pointer.
+        // SAFETY: `zmq_msg_data` only reads the struct (it takes a mutable pointer for historical reasons). There are at
+        // least `length` bytes, and they live as long as the message, which `self` borrows. No slice is made from a null
+        // pointer.
         unsafe {
             let data = zmq_sys::zmq_msg_data(message.cast_mut()).cast::<u8>();
             if data.is_null() { &[] } else { slice::from_raw_parts(data, self.length) }
@@ -309,29 +308,29 @@ impl AsRef<[u8]> for Frame {
     }
 }
 
-/// A bound ROUTER socket that holds no reference on its context: the program's `drop(context)` ends it with ETERM,
-/// and its own end never terminates a context that the program is done with.
+/// A bound ROUTER socket that holds no reference to its context. So the program's `drop(context)` ends it with ETERM, and
+/// dropping it never terminates a context.
 ///
-/// Unbinds, then closes, when dropped: a close alone leaves an inproc name taken for a while.
+/// When dropped, it unbinds before it closes: a close alone keeps the inproc name taken for a while.
 pub(crate) struct HandlerSocket {
     raw: *mut c_void,
     endpoint: &'static CStr,
-    /// Becomes readable when there is something to look at (`ZMQ_FD`), and only then: whoever waits for it must have
-    /// received until `AGAIN` since the last call on the socket.
+    /// The socket's `ZMQ_FD`. It becomes readable only once after a change, so before waiting for it, the last operation on
+    /// the socket must have been a receive that returned `AGAIN`.
     descriptor: RawFd,
-    // One thread at a time: `Send`, never `Sync`.
+    // One thread at a time: `Send`, but not `Sync`.
     not_sync: PhantomData<*mut ()>,
 }
 
-// SAFETY: libzmq lets a socket move between threads with a full fence, which handing a value to a thread is.
+// SAFETY: libzmq lets a socket move between threads with a full fence, which sending a value to a thread is.
 unsafe impl Send for HandlerSocket {}
 
 impl HandlerSocket {
-    /// Opens a ROUTER socket without linger and without high-water marks, and binds it.
+    /// Opens a ROUTER socket without linger or high-water marks, and binds it.
     pub(crate) fn bind(context: &zmq::Context, endpoint: &'static CStr) -> Result<Self, Errno> {
         let socket = open_socket(context, zmq::ROUTER)?;
         socket.set_linger(0)?;
-        // A full queue would drop a reply silently; what is outstanding is bounded by the handshakes under way.
+        // A full queue would silently drop a reply. The number of replies is bounded by the handshakes in progress.
         socket.set_sndhwm(0)?;
         socket.set_rcvhwm(0)?;
         let descriptor = socket.get_fd()?;
@@ -341,20 +340,20 @@ impl HandlerSocket {
         Ok(this)
     }
 
-    /// Receives one frame without waiting; tells whether more of the same message follow.
+    /// Receives one frame without waiting; returns whether more frames of the message follow.
     pub(crate) fn receive(&mut self, frame: &mut Frame) -> Result<bool, Errno> {
-        // What it held may be gone whatever comes of the call.
+        // Its old content may be gone, whatever the result.
         frame.length = 0;
         // SAFETY: a live socket and an initialised message.
         let size =
             check(unsafe { zmq_sys::zmq_msg_recv(&mut frame.message, self.raw, zmq_sys::ZMQ_DONTWAIT as c_int) })?;
-        // Of a larger one than an `int` can tell, libzmq says the largest `int`.
+        // For a size above `int`'s maximum, libzmq returns that maximum.
         frame.length = usize::try_from(size).unwrap_or(0);
         // SAFETY: an initialised message.
         Ok(unsafe { zmq_sys::zmq_msg_more(&frame.message) } == 1)
     }
 
-    /// Sends the frame's content and leaves it empty.
+    /// Sends the frame's content, which leaves it empty.
     pub(crate) fn send(&mut self, frame: &mut Frame, more: bool) -> Result<(), Errno> {
         // SAFETY: a live socket and an initialised message, which is empty and still initialised after success.
         check(unsafe { zmq_sys::zmq_msg_send(&mut frame.message, self.raw, send_flags(more)) })?;
@@ -369,25 +368,25 @@ impl HandlerSocket {
         Ok(())
     }
 
-    /// The descriptor, registered with the current tokio runtime. Panics, as tokio does, where that has no I/O driver.
+    /// The descriptor, registered with the current tokio runtime. Panics, as tokio does, if that has no I/O driver.
     #[cfg(feature = "tokio")]
     pub(crate) fn readiness(&self) -> std::io::Result<tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>> {
-        // SAFETY: libzmq's descriptor is open as long as the socket, which `self` is; the copy is our own.
+        // SAFETY: libzmq's descriptor is open as long as the socket, and so as `self`; the copy is ours.
         let own = unsafe { std::os::fd::BorrowedFd::borrow_raw(self.descriptor) }.try_clone_to_owned()?;
-        // SAFETY: an owned descriptor stays open, and the same, until `AsyncFd` drops it.
+        // SAFETY: an owned descriptor stays open and unchanged until `AsyncFd` drops it.
         let registered =
             unsafe { tokio::io::unix::AsyncFd::register_with_interest(own, tokio::io::Interest::READABLE) };
         registered.map_err(Into::into)
     }
 
-    /// Waits until libzmq has something for the socket or a byte is on `wake`, which is told; at most `timeout_ms` (-1:
-    /// as long as it takes). To be called when the last thing done with the socket was to receive until `AGAIN`.
+    /// Waits until the socket has something or `wake` is readable; returns whether `wake` is. `timeout_ms` of -1 waits
+    /// without limit. The last operation on the socket must have been a receive that returned `AGAIN`.
     ///
-    /// One system call; `zmq_poll` makes up to six, and a handler that waits for each of its requests pays them for each.
+    /// It makes one system call; `zmq_poll` makes up to six, for each request of a handler that waits for each.
     pub(crate) fn wait(&mut self, wake: RawFd, timeout_ms: c_int) -> Result<bool, Errno> {
         let item = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
         let mut items = [item(self.descriptor), item(wake)];
-        // SAFETY: two items, of libzmq's descriptor, open as long as the socket, and of one that the caller keeps open.
+        // SAFETY: two items: libzmq's descriptor, open as long as the socket, and one that the caller keeps open.
         check(unsafe { libc::poll(items.as_mut_ptr(), 2, timeout_ms) })?;
         Ok(items[1].revents != 0)
     }
@@ -395,8 +394,8 @@ impl HandlerSocket {
 
 impl Drop for HandlerSocket {
     fn drop(&mut self) {
-        // SAFETY: the socket is live until the close below, after which nobody has the pointer any more. Unbinding fails
-        // where the bind did or the context has ended, closing only for what isn't a socket: nothing to do in either case.
+        // SAFETY: the socket is live until the close below, after which nobody has the pointer. Unbinding fails only if the
+        // bind did or the context has ended, closing only for an invalid socket: neither needs handling.
         unsafe {
             zmq_sys::zmq_unbind(self.raw, self.endpoint.as_ptr());
             zmq_sys::zmq_close(self.raw);
@@ -404,21 +403,21 @@ impl Drop for HandlerSocket {
     }
 }
 
-/// A copy of a descriptor by number, whose connection can't be another's meanwhile.
+/// Duplicates a descriptor, so that its number can't be reused for another connection meanwhile.
 #[cfg(target_os = "linux")]
 pub(crate) fn duplicate(descriptor: RawFd) -> std::io::Result<std::os::fd::OwnedFd> {
     use std::os::fd::FromRawFd;
-    // SAFETY: takes numbers; one that isn't open is EBADF.
+    // SAFETY: takes numbers; a descriptor that isn't open gives EBADF.
     let copy = unsafe { libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, 0) };
     if copy == -1 {
         return Err(std::io::Error::last_os_error());
     }
-    // SAFETY: the descriptor was just opened, and nobody else has it.
+    // SAFETY: the descriptor was just opened, and nothing else owns it.
     Ok(unsafe { std::os::fd::OwnedFd::from_raw_fd(copy) })
 }
 
-/// `SO_COOKIE`: a number of this socket that no other has had since the system was started. Only read: for more, the
-/// descriptor has to be a copy of one's own.
+/// `SO_COOKIE`: a number that no other socket has had since the system started. Use it only for reading: anything else needs
+/// a duplicate of the descriptor.
 #[cfg(target_os = "linux")]
 pub(crate) fn cookie(descriptor: RawFd) -> std::io::Result<u64> {
     let mut cookie = 0;
@@ -435,14 +434,14 @@ pub(crate) fn peer_credentials(socket: &std::os::fd::OwnedFd) -> std::io::Result
     unsafe { socket_option(socket.as_raw_fd(), libc::SO_PEERCRED, &mut peer) }.map(|()| (peer.uid, peer.gid, peer.pid))
 }
 
-/// Reads an option of the system's socket; one that isn't open, or is no socket, is an error.
+/// Reads an option of a system socket; a descriptor that isn't open, or isn't a socket, is an error.
 ///
 /// # Safety
-/// The option's value is a `T`, and any bytes are one.
+/// The option's value must be a `T`, and any bytes must be a valid `T`.
 #[cfg(target_os = "linux")]
 unsafe fn socket_option<T>(descriptor: RawFd, option: c_int, value: &mut T) -> std::io::Result<()> {
     let mut size = size_of::<T>() as libc::socklen_t;
-    // SAFETY: takes a number; no more than the `size` bytes of the value are written.
+    // SAFETY: takes a number; at most the `size` bytes of the value are written.
     let rc = unsafe { libc::getsockopt(descriptor, libc::SOL_SOCKET, option, ptr::from_mut(value).cast(), &mut size) };
     if rc == -1 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
 }

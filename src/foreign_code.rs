@@ -1,4 +1,4 @@
-//! Calls of code that isn't this crate's: callbacks, the logger, the metrics recorder. A panic in it ends nothing else.
+//! Calls of code from outside this crate: callbacks, the logger, the metrics recorder. Their panics are contained.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,8 +15,8 @@ pub(crate) fn contain<T>(code: impl FnOnce() -> T) -> Result<T, Panicked> {
     })
 }
 
-/// Drops what a panic carried. Dropping it runs foreign code again: a payload whose drop panics with another such payload
-/// is forgotten in the end.
+/// Drops a panic's payload. That runs foreign code again: if dropping payloads keeps panicking with new ones, the last is
+/// leaked.
 pub(crate) fn drop_payload(mut payload: Box<dyn Any + Send>) {
     for _ in 0..4 {
         match catch_unwind(AssertUnwindSafe(|| drop(payload))) {

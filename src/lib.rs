@@ -1,22 +1,22 @@
-//! Decides who may connect to a ZeroMQ socket: ZAP authentication ([RFC 27]) for programs that use libzmq through the
-//! [`zmq`] crate.
+//! Authentication for ZeroMQ sockets: a ZAP ([RFC 27]) handler for programs that use libzmq through the [`zmq`] crate.
 //!
 //! - [`Authenticator`] is the policy: address rules, PLAIN passwords, CURVE keys from directories, sets or callbacks.
-//! - [`ThreadAuthenticator`] serves it: a thread that answers libzmq's questions while it lives.
-//! - [`SocketExt`] guards sockets, so that the door is closed where nobody answers.
-//! - [`KeyPair`], [`Certificate`] and the functions beside them make keys, and files that pyzmq reads and writes too.
-//! - [`KeyDirectory`] and [`PasswordFile`] are sources that follow the disk, [`PushedCredentials`] one that a program feeds.
-//! - [`Sender`] says who sent a message, [`Connection`] cuts that client off, [`MonitoredSocket`] says how a handshake ended.
+//! - [`ThreadAuthenticator`] runs it: a thread that answers libzmq's requests while its guard lives.
+//! - [`SocketExt`] sets up sockets so that they refuse every client when no handler answers.
+//! - [`KeyPair`], [`Certificate`] and related functions make keys, and files that pyzmq reads and writes too.
+//! - [`KeyDirectory`] and [`PasswordFile`] follow the disk; [`PushedCredentials`] hold what your program pushes.
+//! - [`Sender`] says who sent a message, [`Connection`] disconnects that client, [`MonitoredSocket`] reports the outcome of
+//!   a handshake.
 //!
 //! ```
 //! use zmq_auth::{Authenticator, SocketExt, zmq};
 //!
-//! // What is let in. Nothing yet but NULL clients: PLAIN and CURVE are denied until they are configured.
+//! // A new policy accepts NULL clients only: PLAIN and CURVE are denied until they are configured.
 //! let auth = Authenticator::new();
 //! auth.allow(["127.0.0.1"])?;
 //! auth.configure_plain("shop", [("alice", "correct horse battery staple")])?;
 //!
-//! // In force from here on, until the guard is dropped.
+//! // The handler runs from here until the guard is dropped.
 //! let context = zmq::Context::new();
 //! let _running = auth.start(&context)?;
 //!
@@ -34,19 +34,34 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Which page answers what
+//!
+//! | question | page |
+//! |---|---|
+//! | How do I run a server: keys, policy, revocation, monitoring, floods? | [`operation`] |
+//! | What does each command of the program do, and what is in its JSON? | [`program`] |
+//! | How do I protect a service that has no security? | [`gate`] |
+//! | How do many servers share one set of keys and users? | `fleet` (feature `nats`) |
+//! | What changes when I come from pyzmq, czmq or omq.rs? | [`comparison`] |
+//! | How do ZeroMQ stacks behave towards each other, and how do I test a peer? | [`harness`] |
+//! | What does it cost, and how does that grow? | [`performance`] |
+//!
+//! What it protects against, and what it can't, is in `SECURITY.md` of the repository.
+//!
 //! # Which front end
 //!
 //! | | `ThreadAuthenticator` | `AsyncAuthenticator` (feature `tokio`) |
 //! |---|---|---|
-//! | for | any program | programs that live on tokio, with `tmq` or plain `zmq` |
+//! | for | any program | tokio programs, with `tmq` or plain `zmq` |
 //! | threads at rest | one | none of its own |
-//! | sync callbacks | up to 64 threads, started on first need, ended after 30 s without work | the same |
-//! | async callbacks | answered 500 | up to 1,024 tasks |
-//! | beyond the bound, beyond the deadline (5 s) | 300: the client tries again by itself | the same |
+//! | sync callbacks | up to 64 threads, started on demand, ended after 30 s of idleness | the same |
+//! | async callbacks | refused with 500 | up to 1,024 tasks |
+//! | beyond that number, or past the deadline (5 s) | 300: the client retries by itself | the same |
 //! | a callback that never returns | holds one of the 64 places; the handler stops without it | async: cancelled at its deadline |
 //!
-//! A slow callback costs the client that it is about its own time, and a thread or a task; other handshakes don't wait for it. An async callback that
-//! *blocks* costs a thread of the runtime, and can't be cancelled. `limit_callbacks` and `limit_async_callbacks` set the bounds.
+//! A slow callback delays only its own client, and occupies a thread or a task. An async callback that *blocks* occupies a
+//! thread of the runtime, and can't be cancelled. [`Authenticator::limit_callbacks`] and `limit_async_callbacks` set the
+//! limits.
 //!
 //! [RFC 27]: https://rfc.zeromq.org/spec/27/
 
@@ -138,10 +153,10 @@ pub use reload::{ReloadSummary, StoreProblem, StoreStatus};
 pub use sender::{Received, Sender};
 pub use socket::{Endpoint, Role, SocketExt};
 
-// The versions that appear in this crate's types.
+// The crates whose types appear in this crate's API.
 pub use {zeroize, zmq};
 
-// The README's program is a doc test.
+// Makes the README's program a doc test.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,4 +1,4 @@
-//! Log records. A logger that panics costs its record, and nothing else.
+//! Log records. If the program's logger panics, only the record is lost.
 
 /// The target of every log record of this crate.
 pub(crate) const LOG_TARGET: &str = "zmq_auth";

@@ -5,24 +5,24 @@ use crate::error::{Error, Result};
 /// The property that carries the connection tag by which a message's sender is checked again.
 pub(crate) const TAG_PROPERTY: &str = "Zmq-Auth-Mark";
 
-/// Names that libzmq gives a meaning to: a reply that set one would speak in libzmq's place. `Identity` even sets the
-/// routing id by which a ROUTER socket addresses the peer. The last is this crate's own.
+/// Names that have a meaning for libzmq, and must not be set by a reply: `Identity`, for example, even sets the routing id
+/// by which a ROUTER socket addresses the peer. The last is this crate's own.
 const RESERVED: [&str; 7] = ["Identity", "Routing-Id", "Socket-Type", "User-Id", "Peer-Address", "__fd", TAG_PROPERTY];
 
 /// A name's length is one byte on the wire (RFC 23, "metadata").
 const MAX_NAME: usize = 255;
 const MAX_ENCODED: usize = 65_535;
-/// The bytes of the two lengths that stand before a name and its value.
+/// The bytes of the two lengths that precede a name and its value.
 const LENGTHS: usize = 1 + 4;
 
-/// Names and values, in the order in which they were inserted.
+/// Names and values, in the order of insertion.
 ///
 /// In a [`Verdict`](crate::Verdict) they become properties of every message that the server receives from that client
-/// (`zmq::Message::gets`); in a [`Certificate`](crate::Certificate) they say whose it is. Two are equal where names, values
+/// (`zmq::Message::gets`); in a [`Certificate`](crate::Certificate) they describe its owner. Two are equal if names, values
 /// and order are.
 ///
-/// A name has 1 to 255 bytes, compared byte for byte. All of it takes at most 65,535 bytes in the encoding of RFC 23: each
-/// name and value, and 5 bytes more for each of these pairs.
+/// A name has 1 to 255 bytes, compared byte for byte. In the encoding of RFC 23, everything takes at most 65,535 bytes:
+/// each name and value, and 5 bytes for each pair.
 ///
 /// ```
 /// use zmq_auth::Metadata;
@@ -39,14 +39,14 @@ const LENGTHS: usize = 1 + 4;
 pub struct Metadata(Vec<(String, String)>);
 
 impl Metadata {
-    /// Sets a value; a name that is there already gets the new one, in its old place.
+    /// Sets a value; an existing name gets the new value and keeps its position.
     ///
     /// # Errors
     /// [`Error::Metadata`], and nothing changes, for
     /// - a name that is empty, longer than 255 bytes or has control characters,
-    /// - a name that libzmq gives a meaning to, in any case: `Identity`, `Routing-Id`, `Socket-Type`, `User-Id`,
-    ///   `Peer-Address`, `__fd`, or this crate does: `Zmq-Auth-Mark`,
-    /// - a value with a NUL (libzmq hands values out as C strings: it would be cut there),
+    /// - a name that has a meaning for libzmq, in any case: `Identity`, `Routing-Id`, `Socket-Type`, `User-Id`,
+    ///   `Peer-Address`, `__fd`, or for this crate: `Zmq-Auth-Mark`,
+    /// - a value with a NUL byte (libzmq returns values as C strings, which end there),
     /// - more than 65,535 encoded bytes in all.
     ///
     /// ```
@@ -66,7 +66,7 @@ impl Metadata {
         self.insert_unreserved(name, value.into())
     }
 
-    /// As [`insert`](Self::insert), but takes reserved names too: a certificate may hold any, and none of them is sent.
+    /// As [`insert`](Self::insert), but also accepts reserved names: a certificate may have them, but they are never sent.
     pub(crate) fn insert_unreserved(&mut self, name: String, value: String) -> Result<()> {
         if let Some(problem) = problem(&name, &value) {
             return Err(refused(&name, problem));
@@ -85,7 +85,7 @@ impl Metadata {
         Ok(())
     }
 
-    /// Removes a name; answers the value that it had.
+    /// Removes a name, and returns its value.
     ///
     /// ```
     /// # use zmq_auth::Metadata;
@@ -125,7 +125,7 @@ impl Metadata {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// How many names there are.
+    /// The number of names.
     ///
     /// ```
     /// # use zmq_auth::Metadata;
@@ -135,7 +135,7 @@ impl Metadata {
         self.0.len()
     }
 
-    /// Whether there is none.
+    /// Whether it is empty.
     ///
     /// ```
     /// # use zmq_auth::Metadata;
@@ -145,8 +145,8 @@ impl Metadata {
         self.0.is_empty()
     }
 
-    /// Appends what goes into a ZAP reply (RFC 23, "metadata"): name length in 1 byte, name, value length in 4 bytes,
-    /// most significant first, value. Reserved names are left out.
+    /// Appends the encoding for a ZAP reply (RFC 23, "metadata"): name length in 1 byte, name, value length in 4 bytes,
+    /// big-endian, value. Reserved names are left out.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         for (name, value) in self.iter().filter(|(name, _)| !is_reserved(name)) {
             encode_property(name, value, out);
@@ -154,7 +154,7 @@ impl Metadata {
     }
 }
 
-/// One name and value. What is too long for its length's bytes, and `insert_unreserved` would have refused, is left out.
+/// Encodes one name and value. One that is too long for its length field, which `insert_unreserved` refuses, is left out.
 pub(crate) fn encode_property(name: &str, value: &str, out: &mut Vec<u8>) {
     let (Ok(name_length), Ok(value_length)) = (u8::try_from(name.len()), u32::try_from(value.len())) else { return };
     out.push(name_length);
@@ -163,7 +163,7 @@ pub(crate) fn encode_property(name: &str, value: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(value.as_bytes());
 }
 
-/// An error for this name; what is quoted of it has at most 256 bytes.
+/// An error for this name, quoting at most 256 bytes of it.
 pub(crate) fn refused(name: &str, problem: &'static str) -> Error {
     Error::Metadata { name: name[..name.floor_char_boundary(256)].to_owned(), problem }
 }
@@ -268,7 +268,7 @@ mod tests {
         assert_eq!(encoded.len(), 65_535);
         problem_of(metadata.insert("b", ""));
         problem_of(metadata.insert("a", "x".repeat(65_535 - 5)));
-        // What is replaced doesn't count.
+        // The replaced value doesn't count.
         metadata.insert("a", "y".repeat(65_535 - 6)).unwrap();
         metadata.insert("a", "y").unwrap();
         metadata.insert("b", "").unwrap();

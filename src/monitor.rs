@@ -11,7 +11,7 @@ use zmq::SocketEvent as Event;
 use crate::error::{Error, Result};
 use crate::ffi::{self, Errno};
 
-/// How one attempt to connect ended.
+/// The outcome of one connection attempt.
 ///
 /// ```
 /// use zmq_auth::Handshake;
@@ -20,25 +20,24 @@ use crate::ffi::{self, Errno};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Handshake {
-    /// The handshake is over, and messages flow. (For a NULL server without a ZAP domain, nobody was asked.)
+    /// The handshake succeeded, and messages flow. (For a NULL server without a ZAP domain, no handler was asked.)
     Authenticated,
-    /// The server's ZAP handler refused: 400 or 500, and on the server's side 300 as well (of which the client hears
-    /// nothing). libzmq's client doesn't try again.
+    /// The server's ZAP handler refused, with 400 or 500; on the server's side also with 300, which the client isn't told.
+    /// A libzmq client doesn't retry.
     Denied(u32),
-    /// The connection ended before the handshake did, and libzmq doesn't say why. What it may be:
+    /// The connection ended before the handshake did, and libzmq doesn't say why. Possible causes:
     ///
-    /// - the handler answered 300 (Retry): a pause, or too much to do;
-    /// - no ZAP handler runs where the domain is enforced;
-    /// - the client's key of the server is wrong;
-    /// - the ends have different mechanisms, or socket types that don't fit (DEALER and PUB);
-    /// - the other end isn't ZeroMQ, or left, or `ZMQ_HANDSHAKE_IVL` has passed.
+    /// - the handler answered 300 (Retry): a pause, or overload;
+    /// - no ZAP handler runs and the domain is enforced;
+    /// - the client has the wrong server key;
+    /// - the mechanisms differ, or the socket types don't fit (DEALER and PUB);
+    /// - the peer isn't ZeroMQ, or left, or `ZMQ_HANDSHAKE_IVL` has passed.
     ///
-    /// libzmq's client tries again, unless libzmq says that the protocol was violated. That is also what a client makes
-    /// of a refusal by a server that spells PLAIN's ERROR right (RFC 24): libzmq through 4.3.5 writes and reads `^RROR`,
-    /// so its clients don't understand JeroMQ's 400, and clients of JeroMQ and omq.rs don't understand libzmq's. rzmq knows
-    /// both.
+    /// A libzmq client retries, unless libzmq reports a protocol violation. It reports one also when it is refused by a
+    /// server that spells PLAIN's ERROR correctly (RFC 24): libzmq through 4.3.5 writes and reads `^RROR`, so its clients
+    /// don't understand JeroMQ's 400, and clients of JeroMQ and omq.rs don't understand libzmq's. rzmq knows both.
     Failed(Option<ProtocolError>),
-    /// Nobody listens at the endpoint. The client tries for ever.
+    /// Nobody listens at the endpoint. The client keeps trying.
     Unreachable,
 }
 
@@ -59,7 +58,7 @@ impl fmt::Display for Handshake {
     }
 }
 
-/// What libzmq says about a violation of the protocol in a handshake.
+/// A protocol violation that libzmq reports for a handshake.
 ///
 /// ```
 /// # use zmq_auth::{Handshake, ProtocolError};
@@ -71,7 +70,7 @@ impl fmt::Display for Handshake {
 pub struct ProtocolError(u32);
 
 impl ProtocolError {
-    /// Its number in `zmq.h`: `ZMQ_PROTOCOL_ERROR_*`.
+    /// The `ZMQ_PROTOCOL_ERROR_*` number, from `zmq.h`.
     pub fn code(self) -> u32 {
         self.0
     }
@@ -103,24 +102,24 @@ impl fmt::Debug for ProtocolError {
     }
 }
 
-/// A handshake's outcome and where it happened; from [`MonitoredSocket::wait_for_event`].
+/// A handshake's outcome and endpoint; from [`MonitoredSocket::wait_for_event`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HandshakeEvent {
-    /// How it ended.
+    /// The outcome.
     pub handshake: Handshake,
     /// The endpoint that this socket connected to or was bound to, as libzmq writes it: `tcp://192.0.2.7:5555`.
     pub endpoint: String,
 }
 
-/// A socket whose handshakes can be waited for. It derefs to the socket; put it around a new one, before bind or connect.
+/// A socket whose handshakes can be waited for. It derefs to the socket; wrap a new socket, before bind or connect.
 ///
-/// libzmq tells a refused client nothing: `send` still queues, and `recv` waits for ever. This is how it learns.
+/// libzmq doesn't tell a client that it was refused: `send` still queues, and `recv` waits forever. This type reports it.
 ///
-/// **Around a CURVE or PLAIN server it costs something while no ZAP handler runs**: its clients then stall until
-/// `ZMQ_HANDSHAKE_IVL` has passed (30 s by default), where an unmonitored server hangs up at once. libzmq tells the monitor
-/// and looks at `errno` afterwards, which the telling has changed; no mask of events helps, for it is the very event that
-/// says why. A NULL server stalls its clients in either case.
+/// **A monitored CURVE or PLAIN server behaves differently while no ZAP handler runs**: its clients stall until
+/// `ZMQ_HANDSHAKE_IVL` has passed (30 s by default), while an unmonitored server hangs up at once. libzmq emits the
+/// monitor event before it looks at `errno`, and emitting changes `errno`. No event mask avoids it, because the event is
+/// the one that reports the cause. A NULL server stalls its clients either way.
 ///
 /// | no handler runs | not monitored | monitored |
 /// |---|---|---|
@@ -128,8 +127,8 @@ pub struct HandshakeEvent {
 /// | NULL | stalls until `ZMQ_HANDSHAKE_IVL` | stalls until `ZMQ_HANDSHAKE_IVL` |
 ///
 /// The socket and its monitor are kept together because a monitor that nobody reads, or whose reader is gone, can block
-/// libzmq's I/O thread: what isn't waited for is kept (some 100 bytes a handshake; on a server that strangers knock at, do
-/// wait now and then), and dropping this stops the monitor first, then closes both.
+/// libzmq's I/O thread. Unread events are kept (about 100 bytes for each handshake, so a server that strangers can reach
+/// should wait now and then). Dropping this value stops the monitor first, then closes both.
 ///
 /// ```
 /// use std::time::Duration;
@@ -151,7 +150,7 @@ pub struct HandshakeEvent {
 pub struct MonitoredSocket {
     socket: zmq::Socket,
     events: zmq::Socket,
-    /// Where the attempt under way is not the first since the last connection.
+    /// Endpoints whose current attempt is not the first since their last connection.
     failing: HashSet<String>,
 }
 
@@ -164,18 +163,18 @@ const WATCHED: i32 = Event::CONNECTED as i32
     | Event::HANDSHAKE_FAILED_NO_DETAIL as i32;
 
 impl MonitoredSocket {
-    /// Starts to watch a socket of this context.
+    /// Starts to monitor a socket of this context.
     ///
     /// # Errors
-    /// [`Error::OtherContext`] for a socket of another context, which is closed; [`Error::Zmq`] when the context has ended
-    /// or has no socket left.
+    /// [`Error::OtherContext`] for a socket of another context, which is then closed; [`Error::Zmq`] when the context has
+    /// ended or can't open another socket.
     pub fn new(context: &zmq::Context, mut socket: zmq::Socket) -> Result<Self> {
         let failed = |action| move |source: Errno| Error::Zmq { action, source };
         let zmq_failed = |action| move |error: zmq::Error| Error::Zmq { action, source: error.into() };
         check_context(context, &mut socket)?;
         let endpoint = unused_name();
         let events = ffi::open_socket(context, zmq::PAIR).map_err(failed("open a monitor"))?;
-        // libzmq's end waits when the queue is full, and holds up the I/O thread with it.
+        // When the queue is full, libzmq's sending end blocks, and with it the I/O thread.
         events.set_rcvhwm(0).map_err(zmq_failed("set up a monitor"))?;
         events.set_linger(0).map_err(zmq_failed("set up a monitor"))?;
         ffi::monitor(&mut socket, &endpoint, WATCHED).map_err(failed("monitor the socket"))?;
@@ -186,8 +185,8 @@ impl MonitoredSocket {
         Ok(MonitoredSocket { socket, events, failing: HashSet::new() })
     }
 
-    /// Waits for the end of the next handshake, of any of the socket's endpoints; `None` when the time is over. What
-    /// happened before the call counts: nothing is missed, and each result is told once.
+    /// Waits for the next outcome of a handshake, at any of the socket's endpoints; `None` on timeout. Outcomes from before
+    /// the call count: none is missed, and each is returned once.
     ///
     /// # Errors
     /// [`Error::Zmq`] when the context has ended.
@@ -214,7 +213,7 @@ impl MonitoredSocket {
     /// # Errors
     /// [`Error::Zmq`] when the context has ended.
     pub fn wait_for_event(&mut self, timeout: Duration) -> Result<Option<HandshakeEvent>> {
-        // A time that no clock can tell is no deadline.
+        // A deadline past the range of the clock is no deadline.
         let deadline = Instant::now().checked_add(timeout);
         let failed = |source: zmq::Error| Error::Zmq { action: "read the monitor", source: source.into() };
         loop {
@@ -236,7 +235,7 @@ impl MonitoredSocket {
         }
     }
 
-    /// The event frame: a 16-bit event and a 32-bit value, in the machine's byte order (zmq_socket_monitor(3)).
+    /// Parses an event frame: a 16-bit event and a 32-bit value, in native byte order (zmq_socket_monitor(3)).
     fn take(&mut self, frame: &[u8], endpoint: &str) -> Option<Handshake> {
         let (event, value) = frame.split_first_chunk::<2>()?;
         let value = u32::from_ne_bytes(*value.first_chunk::<4>()?);
@@ -249,8 +248,8 @@ impl MonitoredSocket {
             self.failing.insert(endpoint.to_owned());
             None
         } else if is(Event::CONNECT_RETRIED) {
-            // The first one after a connection only says that the next attempt will be made. An attempt that fails closes its
-            // descriptor before that, if it had one. (libzmq may write the endpoint in another way after each connection.)
+            // The first such event after a connection only announces the next attempt. An attempt that fails closes its
+            // descriptor first, if it had one. (After each connection, libzmq may write the endpoint in another form.)
             (!self.failing.insert(endpoint.to_owned())).then_some(Handshake::Unreachable)
         } else if is(Event::HANDSHAKE_SUCCEEDED) {
             Some(Handshake::Authenticated)
@@ -266,15 +265,15 @@ impl MonitoredSocket {
     }
 }
 
-/// An inproc name for one monitor.
+/// An unused inproc name for one monitor.
 fn unused_name() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     format!("inproc://zmq-auth.monitor.{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// A monitor binds an inproc name in its socket's context. If the name is still free in the given one, they differ, and
-/// nobody would ever read the events: libzmq's I/O thread waits for a reader, and everybody there with it. So this is found
-/// out by a monitor without events.
+/// Checks that the socket belongs to the context. A monitor binds an inproc name in its socket's context. If the name is
+/// still free in the given one, the two differ, and nobody would ever read the events, which blocks libzmq's I/O thread.
+/// So it is tried with a monitor without events.
 fn check_context(context: &zmq::Context, socket: &mut zmq::Socket) -> Result<()> {
     let failed = |source| Error::Zmq { action: "compare the contexts", source };
     let (name, probe) = (unused_name(), ffi::open_socket(context, zmq::PAIR).map_err(failed)?);
@@ -304,7 +303,7 @@ impl DerefMut for MonitoredSocket {
 
 impl Drop for MonitoredSocket {
     fn drop(&mut self) {
-        // Fails only when the context has ended, and the monitor with it.
+        // Fails only if the context has ended, and the monitor with it.
         let _ = ffi::stop_monitor(&mut self.socket);
     }
 }

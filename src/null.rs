@@ -1,4 +1,4 @@
-//! NULL: whether clients that show nothing but their address are accepted, by domain.
+//! NULL access by domain: whether clients that present nothing but their address are accepted.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub enum NullAccess {
     Deny,
 }
 
-/// What decides about a domain's NULL clients.
+/// The source that decides about a domain's NULL clients.
 pub(crate) enum NullSource {
     Access(NullAccess),
     Callback(Arc<NullCallback>, CallbackId),

@@ -1,4 +1,4 @@
-//! Why a request was accepted or refused, and the ZAP status and text of each refusal.
+//! Why a request was accepted or refused, with the ZAP status and text of each refusal.
 
 use std::borrow::Cow;
 use std::num::NonZeroU64;
@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::address::AddressRefusal;
 use crate::zap::{Malformed, Reply, Status};
 
-/// A keyed hash that tells a password from the one that replaces it, for as long as the process runs. Without the key,
-/// which never leaves the process, it says nothing about the password.
+/// A keyed hash that distinguishes a password from its replacement, while the process runs. It reveals nothing about the
+/// password without the key, which never leaves the process.
 pub(crate) type Fingerprint = NonZeroU64;
 
-/// Tells one configured callback from the one that replaces it.
+/// Distinguishes a configured callback from its replacement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CallbackId(u64);
 
@@ -22,11 +22,11 @@ impl CallbackId {
     }
 }
 
-/// Each way that a decision can end. Only the first six accept the client.
+/// Every way a decision can end. Only the first six accept the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reason {
     Null,
-    /// The fingerprint is there where connections are tagged.
+    /// The fingerprint is present if connections are tagged.
     Password(Option<Fingerprint>),
     ListedKey,
     AnyKey,
@@ -55,12 +55,12 @@ pub(crate) enum Reason {
     TimedOut,
     PolicyChanged,
     Stopping,
-    /// What pushes the credentials has not been heard of for too long.
+    /// The source of pushed credentials hasn't been in contact for too long.
     Stale,
 }
 
 impl Reason {
-    /// The ZAP status and text. An unknown user and a wrong password are one reason: they must read the same.
+    /// The ZAP status and text. An unknown user and a wrong password share one reason, because they must look the same.
     fn status_and_text(self) -> (Status, &'static str) {
         use Status::{Denied, Fault, Retry, Success};
         match self {
@@ -112,19 +112,19 @@ impl Reason {
         }
     }
 
-    /// Writes a refusal for this reason, in its own words.
+    /// Writes the refusal for this reason, with its own text.
     pub(crate) fn refuse(self, reply: &mut Reply) {
         let (status, text) = self.status_and_text();
         self.refuse_with(reply, status, Cow::Borrowed(text));
     }
 
-    /// Writes a refusal for this reason, in a callback's words.
+    /// Writes the refusal for this reason, with a callback's text.
     pub(crate) fn refuse_saying(self, reply: &mut Reply, text: Cow<'static, str>) {
         self.refuse_with(reply, self.status_and_text().0, text);
     }
 
     fn refuse_with(self, reply: &mut Reply, status: Status, text: Cow<'static, str>) {
-        // A reason that accepts never comes here; if one did, the client would still be refused.
+        // Never called for a reason that accepts; if it were, the client would still be refused.
         let status = if status == Status::Success { Status::Fault } else { status };
         reply.refuse(status, text);
     }
@@ -135,21 +135,21 @@ impl Reason {
 pub(crate) enum Evidence {
     None,
     Password(Fingerprint),
-    /// The callback, where it is known: a connection's tag doesn't name it.
+    /// The callback, if known: a connection's tag doesn't name it.
     Callback(Option<CallbackId>),
 }
 
-/// Whom a later check is about.
+/// The client that a later check is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Recheck {
-    /// A client that is about to be accepted: its handshake isn't over.
+    /// A client that is about to be accepted: its handshake isn't finished.
     Handshake,
     Connected,
 }
 
 impl Evidence {
-    /// Whether it holds for a source that is this callback. A callback isn't asked again, so its verdict holds as long as
-    /// it is the one that decides; for a connected client, as long as any callback decides.
+    /// Whether this evidence still holds for a source that is this callback. A callback isn't run again. During a handshake,
+    /// its verdict holds only while the same callback decides; for a connected client, while any callback does.
     pub(crate) fn holds_for(self, callback: CallbackId) -> Result<(), Reason> {
         match self {
             Evidence::Callback(asked) if asked.is_none_or(|asked| asked == callback) => Ok(()),

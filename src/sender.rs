@@ -8,13 +8,13 @@ use crate::metadata::TAG_PROPERTY;
 
 /// A typed view of the properties that libzmq keeps with a received message.
 ///
-/// They are there for messages from a client that a handshake let in, on every frame (libzmq 4.3.5: REP, ROUTER, PULL,
-/// XPUB, DEALER, …), and only on the socket that has the connection: **`zmq::proxy` and every other relay lose them**, so
-/// look at the sender before you pass a message on.
+/// Messages from a client that a handshake accepted have them on every frame (libzmq 4.3.5: REP, ROUTER, PULL, XPUB,
+/// DEALER, …), but only on the socket that has the connection: **`zmq::proxy` and every other relay lose them**, so look at
+/// the sender before you pass a message on.
 ///
-/// A routing id is no identity: clients choose it themselves, authorised ones too, and one may take the id that another
-/// had a moment ago. Reply to the routing id that came with the request, but decide by the user id, which is what the
-/// authenticator said, on a socket that asks it.
+/// A routing id is not an identity: clients choose it themselves, and a client may take the id that another had a moment
+/// ago. Reply to the routing id of the request, but decide by the user id, which the authenticator set (on a socket that
+/// asks it).
 ///
 /// ```
 /// use zmq_auth::Sender;
@@ -47,19 +47,19 @@ impl<'m> Sender<'m> {
         Sender { message: Some(message) }
     }
 
-    /// The user id that the ZAP reply gave the client: a user name, a Z85 key, a principal, or what your program made of
-    /// them. `None` for a client without one (NULL), and for one that is no UTF-8.
+    /// The user id that the ZAP reply gave the client: a user name, a Z85 key, a principal, or what your program chose.
+    /// `None` for a client without one (NULL), and for one that isn't UTF-8.
     ///
-    /// **Only on a socket whose server role was set with [`SocketExt`](crate::SocketExt)** is it the authenticator's word.
-    /// Where libzmq doesn't ask the ZAP handler (a NULL socket without a domain, a client's socket), it hands out what the
-    /// other end has written into its own handshake, a `User-Id` included.
+    /// **Trust it only on a socket whose server role was set with [`SocketExt`](crate::SocketExt).** If libzmq doesn't ask
+    /// the ZAP handler (a NULL socket without a domain, a client's socket), it returns whatever the peer put into its own
+    /// handshake, including a `User-Id`.
     pub fn user_id(&self) -> Option<&'m str> {
         // libzmq keeps an empty one too.
         self.property("User-Id").filter(|user_id| !user_id.is_empty())
     }
 
-    /// The client's address as libzmq has it: an IP without port, or `localhost:UID:GID:PID` for `ipc://` (`localhost`
-    /// alone from a libzmq that was built without `SO_PEERCRED`).
+    /// The client's address as libzmq gives it: an IP without port, or `localhost:UID:GID:PID` for `ipc://` (only
+    /// `localhost` if libzmq was built without `SO_PEERCRED`).
     pub fn address(&self) -> Option<&'m str> {
         self.property("Peer-Address")
     }
@@ -80,9 +80,9 @@ impl<'m> Sender<'m> {
         }
     }
 
-    /// The mark of the connection that the message came on, on a socket whose authenticator has
-    /// [`mark_clients`](crate::Authenticator::mark_clients): no two connections have the same one. No client can know one or
-    /// take another's, as long as your program writes it nowhere. Where clients aren't marked, it is what a client claims.
+    /// The mark of the connection that the message came on, if the socket's authenticator uses
+    /// [`mark_clients`](crate::Authenticator::mark_clients). No two connections have the same one. No client can know a mark
+    /// or take another's, as long as your program keeps it to itself. If clients aren't marked, it is whatever a client claims.
     ///
     /// ```
     /// # use zmq_auth::{Authenticator, Sender, SocketExt, zmq};
@@ -104,15 +104,15 @@ impl<'m> Sender<'m> {
         self.property(TAG_PROPERTY)
     }
 
-    /// A property by its name: metadata of the ZAP reply (from [`Verdict::AllowAs`](crate::Verdict::AllowAs) or the
-    /// client's certificate). **Clients can send properties too**; of those that share a name, libzmq keeps the ZAP
-    /// reply's. Don't trust a name that your authenticator doesn't set for every client.
+    /// A property by name: metadata of the ZAP reply (from [`Verdict::AllowAs`](crate::Verdict::AllowAs) or the client's
+    /// certificate). **Clients can send properties too**; if both have the same name, libzmq keeps the ZAP reply's. Don't
+    /// trust a name unless your authenticator sets it for every client.
     pub fn property(&self, name: &str) -> Option<&'m str> {
         ffi::property(self.message?, name)
     }
 }
 
-/// A whole message and its sender; from [`SocketExt::recv_with_sender`](crate::SocketExt::recv_with_sender).
+/// A whole message with its sender; from [`SocketExt::recv_with_sender`](crate::SocketExt::recv_with_sender).
 #[derive(Debug)]
 pub struct Received {
     frames: Vec<zmq::Message>,
@@ -121,7 +121,7 @@ pub struct Received {
 impl Received {
     pub(crate) fn from(socket: &zmq::Socket, flags: i32) -> zmq::Result<Self> {
         let mut frames = vec![socket.recv_msg(flags)?];
-        // The frames of a message arrive together: none of the rest is waited for.
+        // The frames of a message arrive together, so none of these calls waits.
         while frames.last().is_some_and(zmq::Message::get_more) {
             frames.push(socket.recv_msg(0)?);
         }
@@ -133,7 +133,7 @@ impl Received {
         &self.frames
     }
 
-    /// The frames, with all that is kept with them.
+    /// The frames, with their properties.
     pub fn into_frames(self) -> Vec<zmq::Message> {
         self.frames
     }
@@ -148,9 +148,9 @@ impl Received {
         self.sender().address()
     }
 
-    /// Who sent it, with all its properties.
+    /// The sender, with all its properties.
     pub fn sender(&self) -> Sender<'_> {
-        // The last frame came from the network; a ROUTER's first one didn't.
+        // The last frame came from the network; a ROUTER's first frame didn't.
         Sender { message: self.frames.last() }
     }
 }

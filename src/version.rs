@@ -2,10 +2,10 @@
 
 use crate::error::{Error, Result};
 
-/// The first version without CVE-2019-13132 and CVE-2020-15166, and with `ZMQ_ZAP_ENFORCE_DOMAIN`.
+/// The first version without CVE-2019-13132 and CVE-2020-15166. It has `ZMQ_ZAP_ENFORCE_DOMAIN`.
 const OLDEST: (i32, i32, i32) = (4, 3, 3);
 
-/// Guarding a socket with an older libzmq would be a promise that it can't keep.
+/// Refuses an older libzmq, which can't protect a socket.
 pub(crate) fn check_version() -> Result<()> {
     check(zmq::version())
 }

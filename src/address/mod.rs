@@ -1,4 +1,4 @@
-//! A client's address: how libzmq writes it, the rules about it, and how limiters group it.
+//! A client's address: parsing libzmq's text, address rules, and grouping for limiters.
 
 mod rules;
 
@@ -12,7 +12,7 @@ pub(crate) use rules::{AddressList, AddressRefusal, AddressRules, Side, canonica
 #[cfg(feature = "policy")]
 pub(crate) use rules::{IpList, parse_rule};
 
-/// The address frame of a request. It is parsed when somebody first asks what it says, and not again.
+/// The address frame of a request, parsed on first use and only once.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct AddressFrame<'a> {
     bytes: Cow<'a, [u8]>,
@@ -47,18 +47,18 @@ impl Deref for AddressFrame<'_> {
     }
 }
 
-/// What an address frame says, as libzmq writes it.
+/// The content of an address frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PeerAddress {
-    /// An IP address without port or zone; an IPv4-mapped one is its IPv4 address.
+    /// An IP address without port or zone; an IPv4-mapped address as IPv4.
     Ip(IpAddr),
-    /// A process on this machine, over `ipc://`: the kernel's word for who runs it.
+    /// A process on this machine, over `ipc://`, as the kernel identifies it.
     Ipc(IpcCredentials),
     /// Anything else.
     Other,
 }
 
-/// Who is at the other end of an `ipc://` connection: Linux hands it to libzmq, which writes it into the ZAP address.
+/// The process at the other end of an `ipc://` connection. On Linux, libzmq writes it into the ZAP address.
 ///
 /// ```
 /// # use zmq_auth::{Authenticator, IpcCredentials, Verdict};
@@ -74,21 +74,21 @@ pub struct IpcCredentials {
     pub uid: u32,
     /// The (primary) group id of the peer's process.
     pub gid: u32,
-    /// The process id at the time it connected. Ids are used again: good for a log, not for a rule.
+    /// The process id when it connected. Ids are reused: fine for a log, not for a rule.
     pub pid: u32,
 }
 
 impl PeerAddress {
     pub(crate) fn parse(bytes: &[u8]) -> Self {
         let Ok(text) = std::str::from_utf8(bytes) else { return PeerAddress::Other };
-        // All but IPv4 addresses have a colon: none is tried as what it can't be.
+        // Every address but IPv4 has a colon, so no format is tried in vain.
         if !text.contains(':') {
             return text.parse().map_or(PeerAddress::Other, |ip| PeerAddress::Ip(IpAddr::V4(ip)));
         }
         if let Some(credentials) = text.strip_prefix("localhost:") {
             return ipc(credentials).map_or(PeerAddress::Other, PeerAddress::Ipc);
         }
-        // A link-local peer's zone (`fe80::1%eth0`) says by which interface it came, not who it is.
+        // The zone of a link-local peer (`fe80::1%eth0`) is the interface it came in by, not its identity.
         let ip: Option<Ipv6Addr> = match text.split_once('%') {
             Some((ip, zone)) if !zone.is_empty() => ip.parse().ok(),
             Some(_) => None,
@@ -101,14 +101,14 @@ impl PeerAddress {
 /// `UID:GID:PID`, all decimal.
 fn ipc(text: &str) -> Option<IpcCredentials> {
     let mut numbers = text.split(':').map(|number| {
-        // `parse` alone would take a sign.
+        // `parse` alone would accept a sign.
         if number.bytes().all(|byte| byte.is_ascii_digit()) { number.parse().ok() } else { None }
     });
     let credentials = IpcCredentials { uid: numbers.next()??, gid: numbers.next()??, pid: numbers.next()?? };
     numbers.next().is_none().then_some(credentials)
 }
 
-/// The clients that a limiter counts as one: an IPv4 address, an IPv6 prefix, a local user, or an unreadable address.
+/// The clients that a limiter counts as one: an IPv4 address, an IPv6 prefix, a local user, or any unreadable address.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Origin {
     Ip(IpAddr),
@@ -116,12 +116,12 @@ pub(crate) enum Origin {
     Unreadable(Box<[u8]>),
 }
 
-/// How many leading bits of an IPv6 address its owner can't choose.
+/// The number of leading bits of an IPv6 address that its owner can't choose.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Ipv6Prefix {
-    /// A site: what a provider hands out.
+    /// A site: what a provider assigns.
     Site = 48,
-    /// A subnet: what one host can choose its addresses from.
+    /// A subnet, within which one host can choose its addresses.
     Subnet = 64,
 }
 

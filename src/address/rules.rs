@@ -15,8 +15,8 @@ use crate::in_place::fits_in_place;
 /// A rule about `ipc://` peers (Linux), for [`Authenticator::allow_ipc`](crate::Authenticator::allow_ipc) and
 /// [`Authenticator::deny_ipc`](crate::Authenticator::deny_ipc).
 ///
-/// A libzmq that was built without `SO_PEERCRED` (the one of stock `zmq-sys` is) doesn't know who its ipc peers are: once
-/// there is any address rule, it has them all refused.
+/// It needs a libzmq built with `SO_PEERCRED`, as the bundled one is on Linux. Stock `zmq-sys` isn't: with it, any address
+/// rule refuses every ipc client.
 ///
 /// ```
 /// use zmq_auth::{Authenticator, IpcRule};
@@ -28,7 +28,7 @@ use crate::in_place::fits_in_place;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum IpcRule {
-    /// Every peer whose user and group the kernel told.
+    /// Every peer whose user and group the kernel reported.
     Any,
     /// Processes of the user with this id.
     User(u32),
@@ -54,7 +54,7 @@ pub(crate) enum AddressRefusal {
     Unreadable,
 }
 
-/// The allow and the deny list. Deny wins; once an allow list exists, only what it covers is let on.
+/// The allow and deny lists. Deny wins; once an allow list exists, only addresses that it covers are allowed.
 #[derive(Debug, Default)]
 pub(crate) struct AddressRules {
     pub(crate) allow: AddressList,
@@ -82,7 +82,7 @@ pub(crate) struct IpList {
     v6: FamilyList<Ipv6Addr, Ipv6Net>,
 }
 
-/// Those of one family. Whether one of many covers an address costs one look-up and one walk down a tree, not a test each.
+/// Addresses and subnets of one family. A look-up costs one hash and one walk down a prefix tree, however many there are.
 #[derive(Debug, Clone)]
 struct FamilyList<A, N: Prefix> {
     hosts: HashSet<A, RandomState>,
@@ -123,7 +123,7 @@ impl AddressRules {
 }
 
 impl AddressRules {
-    /// The rule that decides about an address, in words; `None` where there is none.
+    /// The rule that decides about an address, in words; `None` if there is none.
     pub(crate) fn explain(&self, address: &AddressFrame<'_>) -> Option<String> {
         let address = address.peer();
         if let Some(rule) = self.deny.covering(address) {
@@ -134,7 +134,7 @@ impl AddressRules {
 }
 
 impl AddressList {
-    /// The narrowest rule that covers an address.
+    /// The most specific rule that covers an address.
     fn covering(&self, address: PeerAddress) -> Option<String> {
         match address {
             PeerAddress::Ip(IpAddr::V4(ip)) => self.ip.v4.covering(ip).map(|net| net.to_string()),
@@ -172,7 +172,7 @@ impl IpList {
         (self.v4.spare(), self.v6.spare())
     }
 
-    /// Whether these rules may be added while decisions wait.
+    /// Whether these rules may be added in place, while decisions wait.
     pub(crate) fn takes_in_place(&self, rules: &[IpNet]) -> bool {
         let hosts = rules.iter().filter(|rule| rule.prefix_len() == rule.max_prefix_len());
         let v4 = hosts.clone().filter(|rule| matches!(rule, IpNet::V4(_))).count();
@@ -201,7 +201,7 @@ where
     N: Prefix + Copy + PartialEq,
 {
     fn insert(&mut self, address: A, net: N) {
-        // A subnet of one address.
+        // A subnet of a single address.
         if net == address.into() {
             self.hosts.insert(address);
         } else {
@@ -213,7 +213,7 @@ where
         self.hosts.contains(&address) || (!self.subnets.is_empty() && self.subnets.is_covered(&address.into()))
     }
 
-    /// The narrowest that covers an address.
+    /// The most specific entry that covers an address.
     fn covering(&self, address: A) -> Option<N> {
         if self.hosts.contains(&address) {
             return Some(address.into());
@@ -247,7 +247,7 @@ impl Extend<IpNet> for IpList {
     }
 }
 
-/// Reads every rule before any of them is used.
+/// Parses every rule before any is used.
 pub(crate) fn parse_rules<I>(rules: I) -> Result<Vec<IpNet>>
 where
     I: IntoIterator,
@@ -256,10 +256,10 @@ where
     rules.into_iter().map(|rule| parse_rule(rule.as_ref())).collect()
 }
 
-/// `10.0.0.7`, `192.168.1.0/24`, `::1`, `fd00::/8`. An IPv4-mapped one is the IPv4 rule that it stands for.
+/// Parses `10.0.0.7`, `192.168.1.0/24`, `::1` or `fd00::/8`. An IPv4-mapped address or subnet becomes the IPv4 rule.
 ///
-/// The address of a subnet is read as strictly as one that stands alone: `ipnet` would take `010.0.0.0/8`, which others read
-/// as octal.
+/// The address of a subnet is parsed as strictly as one that stands alone: `ipnet` would accept `010.0.0.0/8`, which other
+/// programs read as octal.
 pub(crate) fn parse_rule(rule: &str) -> Result<IpNet> {
     let invalid = |problem| Error::AddressRule { rule: rule.chars().take(64).collect(), problem };
     let subnet = if let Some((ip, prefix)) = rule.split_once('/') {
@@ -277,13 +277,13 @@ pub(crate) fn parse_rule(rule: &str) -> Result<IpNet> {
 }
 
 fn subnet(ip: &str, prefix: &str) -> Option<IpNet> {
-    // `parse` alone would take a sign and zeros in front.
+    // `parse` alone would accept a sign and leading zeros.
     let is_plain = prefix == "0" || prefix.starts_with(|first| matches!(first, '1'..='9'));
     let prefix = prefix.parse().ok().filter(|_| is_plain)?;
     IpNet::new(ip.parse().ok()?, prefix).ok()
 }
 
-/// Without bits behind the prefix, and as an IPv4 subnet where it is one of IPv4-mapped addresses.
+/// The subnet with its host bits cleared, as IPv4 if it consists of IPv4-mapped addresses.
 pub(crate) fn canonical(subnet: IpNet) -> IpNet {
     let subnet = subnet.trunc();
     let IpNet::V6(net) = subnet else { return subnet };

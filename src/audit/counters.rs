@@ -6,10 +6,10 @@ use super::metrics;
 use crate::reason::Reason;
 use crate::zap::{Client, Status};
 
-/// How many requests were answered how. Every number only grows.
+/// Counts of requests by their outcome. They only grow.
 ///
-/// With the feature `metrics` the same numbers, and more, go through the `metrics` facade: "Metrics" in
-/// [`operation`](crate::operation) has their names.
+/// With the feature `metrics`, the same counts and more go through the `metrics` facade: "Metrics" in
+/// [`operation`](crate::operation) lists them.
 ///
 /// ```
 /// let auth = zmq_auth::Authenticator::new();
@@ -25,23 +25,23 @@ pub struct Counters {
     pub allowed: u64,
     /// Answered 400.
     pub denied: u64,
-    /// Answered 300, for whatever reason.
+    /// Answered 300, for any reason.
     pub retried: u64,
     /// Answered 500.
     pub faults: u64,
-    /// Not answered: not enough frames to answer with.
+    /// Not answered: too few frames to reply to.
     pub dropped: u64,
     /// Answered 300 because too many callbacks were under way.
     pub calls_refused: u64,
     /// Answered 300 because the callback took too long.
     pub calls_timed_out: u64,
-    /// Callbacks that were past their deadline and had not returned, and whose place was given to another.
+    /// Callbacks that had not returned by their deadline, and whose place was given to another.
     pub calls_replaced: u64,
-    /// Threads that were left to a callback that did not return when the handler stopped.
+    /// Threads whose callback had not returned when the handler stopped, and which were left behind.
     pub calls_abandoned: u64,
 }
 
-/// The numbers themselves.
+/// The counters.
 #[derive(Debug, Default)]
 pub(super) struct AtomicCounters {
     allowed: AtomicU64,

@@ -1,4 +1,4 @@
-//! Events: what happened, as values in bounded queues that the handler never waits for.
+//! Events: what happened, in bounded queues that the handler never waits for.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -8,11 +8,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::escape::Escaped;
 
-/// One thing that happened. There is never a secret in it.
+/// Something that happened. It never contains a secret.
 ///
-/// The fields hold text as it came (a user id equals the one on the client's messages), so they may hold line breaks and
-/// control characters; bytes that aren't UTF-8 are replaced, and text is cut to 1,024 bytes. To write an event to a log or
-/// a terminal, use its `Display`, which escapes.
+/// The fields contain text as it arrived (a user id equals the one on the client's messages), so they may contain line
+/// breaks and control characters. Bytes that aren't UTF-8 are replaced, and text is cut to 1,024 bytes. To write an event
+/// to a log or terminal, use its `Display`, which escapes.
 ///
 /// ```
 /// use zmq_auth::EventKind;
@@ -33,18 +33,18 @@ pub struct Event {
     pub time: SystemTime,
     /// What happened.
     pub kind: EventKind,
-    /// The mechanism; empty where the event is about no client, or the request was malformed.
+    /// The mechanism; empty if the event isn't about a client, or the request was malformed.
     pub mechanism: String,
-    /// The ZAP domain, as `mechanism`.
+    /// The ZAP domain; empty as `mechanism`.
     pub domain: String,
-    /// The client's address, as `mechanism`.
+    /// The client's address; empty as `mechanism`.
     pub address: String,
-    /// Who the client says it is: its user name, its Z85 public key, its principal. Only an
-    /// [`Allowed`](EventKind::Allowed) one has proved it.
+    /// The identity that the client presented: its user name, Z85 public key or principal. It is proven only in an
+    /// [`Allowed`](EventKind::Allowed) event.
     pub client: Option<String>,
-    /// The user id that a client was let in with.
+    /// The user id that the client was accepted with.
     pub user_id: Option<String>,
-    /// The ZAP status code of the answer: 200, 300, 400 or 500.
+    /// The ZAP status code of the reply: 200, 300, 400 or 500.
     pub status: Option<u16>,
     /// Why, in words.
     pub reason: String,
@@ -58,28 +58,28 @@ pub struct Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EventKind {
-    /// A client was let in (200).
+    /// A client was accepted (200).
     Allowed,
     /// A client was refused (400).
     Denied,
-    /// A client was told to come again (300).
+    /// A client was refused for now (300).
     Retry,
     /// A client was refused because a callback failed, panicked or could not be run (500).
     CallbackFailed,
-    /// A callback has not returned by its deadline. Published as their number doubles, and when no more are replaced.
+    /// A callback has not returned by its deadline. Published each time their number doubles, and when no more are replaced.
     CallbackHung,
     /// A request was malformed, and refused (400).
     Malformed,
-    /// A request could not be answered at all.
+    /// A request could not be replied to.
     Dropped,
-    /// A store was read again, or credentials were pushed.
+    /// A store was reloaded, or credentials were pushed.
     Reloaded,
-    /// A store could not be read again, or not all of it: what was good before stays in force.
+    /// A store could not be reloaded, or not completely: what was valid before stays.
     ReloadFailed,
-    /// A store is behind the disk, which could not be read completely: what was removed there may still be in force. Or
-    /// pushed credentials have had no contact for too long: handshakes are told to retry.
+    /// A store is behind the disk, which could not be read completely: what was removed there may still be accepted. Or
+    /// pushed credentials have had no contact for too long: handshakes get 300.
     StoreBehind,
-    /// A store that was behind the disk has caught up with it, or pushed credentials are in contact again.
+    /// A store has caught up with the disk, or pushed credentials are in contact again.
     StoreCaughtUp,
     /// A handler started.
     Started,
@@ -88,7 +88,7 @@ pub enum EventKind {
 }
 
 impl Event {
-    /// An event about no client.
+    /// An event that isn't about a client.
     pub(crate) fn plain(kind: EventKind, reason: String) -> Self {
         Event {
             time: SystemTime::now(),
@@ -125,8 +125,9 @@ impl fmt::Display for Event {
 
 /// A stream of events from [`Authenticator::events`](crate::Authenticator::events). Dropping it ends it.
 ///
-/// The handler never waits for it: what doesn't fit is dropped and counted. A full stream keeps room for what matters: an
-/// event about a store or a handler takes the place of the newest one about a client, and an accepted client that of the
+/// The handler never waits for it: an event that doesn't fit is dropped and counted. A full stream still takes important
+/// events: one about a store or a handler replaces the newest one about a client, and one about an accepted client replaces
+/// the newest about a refused one.
 /// newest refused one.
 ///
 /// ```
@@ -151,15 +152,15 @@ struct Queue {
     dropped: AtomicU64,
 }
 
-/// Events that wait to be taken, by importance, each with its number.
+/// The queued events by importance, each with its number.
 #[derive(Debug, Default)]
 struct Pending {
     classes: [VecDeque<(u64, Event)>; CLASSES],
     next: u64,
 }
 
-/// How important an event is: 0 is a client that isn't accepted, 1 one that is, 2 a store or a handler. No client can make
-/// events of class 2.
+/// The importance of an event: 0 is a client that isn't accepted, 1 an accepted client, 2 a store or a handler. No client can
+/// cause events of class 2.
 fn class(kind: EventKind) -> usize {
     match kind {
         EventKind::Reloaded
@@ -181,12 +182,12 @@ fn class(kind: EventKind) -> usize {
 const CLASSES: usize = 3;
 
 impl Pending {
-    /// Adds an event; returns whether all fits.
+    /// Adds an event; returns whether nothing was dropped.
     fn push(&mut self, event: Event, capacity: usize) -> bool {
         let class = class(event.kind);
         let fits = self.classes.iter().map(VecDeque::len).sum::<usize>() < capacity;
         if !fits {
-            // The newest of the least important class below this one.
+            // The newest event of the least important class below this one.
             let Some(lower) = self.classes[..class].iter_mut().find(|lower| !lower.is_empty()) else { return false };
             lower.pop_back();
         }
@@ -204,14 +205,14 @@ impl Pending {
 }
 
 impl Events {
-    /// The oldest event that is there.
+    /// Returns the oldest queued event.
     pub fn try_next(&self) -> Option<Event> {
         self.0.lock().pop()
     }
 
-    /// Waits for the next event; `None` when the time is over.
+    /// Waits for the next event; `None` on timeout.
     pub fn next_timeout(&self, timeout: Duration) -> Option<Event> {
-        // A time that no clock can tell is no deadline.
+        // A deadline past the range of the clock is no deadline.
         let deadline = Instant::now().checked_add(timeout);
         let mut events = self.0.lock();
         loop {
@@ -226,7 +227,7 @@ impl Events {
         }
     }
 
-    /// Waits for the next event, in a task. Cancelling it loses nothing.
+    /// Waits for the next event, asynchronously. Cancelling it loses nothing.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -248,7 +249,7 @@ impl Events {
         }
     }
 
-    /// How many events did not fit.
+    /// The number of events that were dropped.
     pub fn dropped(&self) -> u64 {
         self.0.dropped.load(Ordering::Relaxed)
     }
@@ -272,10 +273,10 @@ impl Queue {
     }
 }
 
-/// The streams that are open.
+/// The open streams.
 #[derive(Debug, Default)]
 pub(super) struct Subscribers {
-    // Looked at first, and alone where nobody listens.
+    // Checked first, so that without streams nothing else is touched.
     open: AtomicUsize,
     queues: RwLock<Vec<Weak<Queue>>>,
 }
@@ -297,7 +298,7 @@ impl Subscribers {
         Events(queue)
     }
 
-    /// Hands the event to every stream; makes it only if there is one.
+    /// Sends the event to every stream; creates it only if there is one.
     pub(super) fn send(&self, event: impl FnOnce() -> Event) {
         if self.open.load(Ordering::Acquire) == 0 {
             return;

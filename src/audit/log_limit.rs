@@ -5,24 +5,24 @@ use std::time::{Duration, Instant};
 
 use crate::address::Origin;
 
-/// The lines about one origin are logged in full at first, then once in a while, so that a client that hammers can neither
-/// fill the disk nor hide others. What is left out is counted, and reported with a later line.
+/// Logs the first lines about an origin, then one from time to time, so that a client that keeps trying can neither fill the
+/// disk nor hide others. Omitted lines are counted, and reported with a later line.
 pub(super) struct LogLimiter {
-    // `None` stands for all origins that come while the table is full.
+    // `None` stands for all new origins while the table is full.
     origins: HashMap<Option<Origin>, Bucket>,
     swept: Option<Instant>,
-    // Of all origins together.
+    // Shared by all origins.
     all: Bucket,
-    // Left out and not reported yet, of origins that were forgotten.
+    // Omitted and not yet reported, for origins that were forgotten.
     elsewhere: u64,
 }
 
-/// How many lines were left out since the last one that was logged.
+/// The number of lines omitted since the last one that was logged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct LeftOut {
-    /// Of this origin.
+    /// For this origin.
     pub(super) here: u64,
-    /// Of other origins.
+    /// For other origins.
     pub(super) elsewhere: u64,
 }
 
@@ -40,20 +40,20 @@ struct Bucket {
     left_out: u64,
 }
 
-/// So many lines at once, and one more after each refill.
+/// A token bucket's rate: `burst` lines at once, then one after each refill.
 struct Rate {
     burst: u32,
     refill: Duration,
 }
 
 const EACH: Rate = Rate { burst: 10, refill: Duration::from_secs(10) };
-/// Whoever owns a million addresses writes 20 lines a second.
+/// The owner of a million addresses can cause 20 lines a second.
 const ALL: Rate = Rate { burst: 2000, refill: Duration::from_millis(50) };
-/// So many origins are told apart.
+/// The number of origins that are tracked separately.
 const ORIGINS: usize = 4096;
 
 impl LogLimiter {
-    /// What was left out before this line; `None` to leave this one out too.
+    /// The lines omitted before this one; `None` to omit this one too.
     pub(super) fn admit(&mut self, origin: Origin, now: Instant) -> Option<LeftOut> {
         let origin = Some(origin);
         let full = self.origins.len() >= ORIGINS && !self.origins.contains_key(&origin) && !self.sweep(now);
@@ -71,13 +71,13 @@ impl LogLimiter {
         })
     }
 
-    /// All that was left out and not reported yet.
+    /// Takes the count of all lines omitted and not yet reported.
     pub(super) fn take_left_out(&mut self) -> u64 {
         let of_origins: u64 = self.origins.values_mut().map(|bucket| std::mem::take(&mut bucket.left_out)).sum();
         of_origins + std::mem::take(&mut self.elsewhere)
     }
 
-    /// Forgets the origins that were quiet, at most once a second; returns whether there is room now.
+    /// Forgets origins without recent lines, at most once a second; returns whether there is room now.
     fn sweep(&mut self, now: Instant) -> bool {
         if self.swept.is_some_and(|swept| now.duration_since(swept) < Duration::from_secs(1)) {
             return false;
@@ -151,7 +151,7 @@ mod tests {
         let later = start + EACH.refill * (EACH.burst + 1);
         let left_out = limiter.admit(origin_of(b"192.168.0.1"), later).expect("quiet ones are forgotten");
         assert!(limiter.origins.len() < 10);
-        // Nothing is lost, and nothing counted twice.
+        // Nothing is lost, and nothing is counted twice.
         assert_eq!(left_out.here + left_out.elsewhere + limiter.take_left_out(), 1_000_000 - lines);
     }
 
@@ -174,7 +174,7 @@ mod tests {
         for n in 0..ORIGINS as u32 {
             limiter.admit(Origin::Ip(IpAddr::V4(n.into())), start);
         }
-        // One that hammers while the table is full of others.
+        // One that keeps trying while the table is full of others.
         for _ in 0..50 {
             limiter.admit(origin_of(b"192.168.0.1"), start);
         }

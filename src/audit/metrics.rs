@@ -1,10 +1,10 @@
-//! What goes through the `metrics` facade, by name. Without the feature `metrics` all of it is nothing.
+//! The metrics of the `metrics` facade. Without the feature `metrics`, every function here does nothing.
 //!
-//! A recorder that panics costs its count, and nothing else.
+//! If the recorder panics, only that update is lost.
 
 use crate::zap::Status;
 
-/// Counts an answer, by status, mechanism and domain.
+/// Counts a reply, by status, mechanism and domain.
 #[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nothing is counted"))]
 pub(super) fn answered(status: Status, mechanism: &[u8], domain: &[u8]) {
     #[cfg(feature = "metrics")]
@@ -37,7 +37,7 @@ pub(super) fn calls_abandoned(threads: usize) {
     count(|| metrics::counter!("zmq_auth_calls_abandoned_total").increment(threads as u64));
 }
 
-/// A store has fallen behind the disk, or pushed credentials have gone stale (`true`); or they aren't so any more.
+/// Records that a store has fallen behind the disk or pushed credentials have gone stale (`true`), or no longer are.
 #[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nothing is counted"))]
 pub(crate) fn store_behind(behind: bool) {
     #[cfg(feature = "metrics")]
@@ -47,7 +47,7 @@ pub(crate) fn store_behind(behind: bool) {
     }
 }
 
-/// One handler's part of the gauges of callbacks. It is taken back when dropped.
+/// One handler's contribution to the gauges of callbacks, removed when dropped.
 #[derive(Debug, Default)]
 pub(crate) struct CallGauges {
     #[cfg(feature = "metrics")]
@@ -57,7 +57,7 @@ pub(crate) struct CallGauges {
 }
 
 impl CallGauges {
-    /// How many callbacks have not returned, and how many of them are past their deadline.
+    /// Sets the number of callbacks that have not returned, and how many of those are past their deadline.
     #[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nothing is counted"))]
     pub(crate) fn set(&mut self, under_way: usize, hung: usize) {
         #[cfg(feature = "metrics")]
@@ -83,8 +83,8 @@ impl Drop for CallGauges {
     }
 }
 
-/// What a gauge shows of the whole process. A recorder that is installed late, or panics once, shows the right number from
-/// the next change on.
+/// A gauge's value for the whole process. A recorder that is installed late, or panics once, is correct again after the next
+/// change.
 #[cfg(feature = "metrics")]
 struct Total(std::sync::Mutex<i64>);
 
@@ -94,7 +94,7 @@ impl Total {
         Total(std::sync::Mutex::new(0))
     }
 
-    /// The lock is held while the gauge is set, so that the last number is the one that stays.
+    /// The lock is held while the gauge is set, so that the latest value is the one that stays.
     fn change(&self, by: i64, set: impl FnOnce(f64)) {
         let mut total = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         *total += by;
@@ -107,7 +107,7 @@ fn count(record: impl FnOnce()) {
     let _ = crate::foreign_code::contain(record);
 }
 
-/// The keys of `zmq_auth_answers_total`, made once for each domain: a decision allocates nothing.
+/// The keys of `zmq_auth_answers_total`, created once for each domain, so that a decision allocates nothing.
 #[cfg(feature = "metrics")]
 mod keys {
     use std::collections::HashMap;
@@ -117,8 +117,8 @@ mod keys {
 
     use crate::zap::Status;
 
-    /// So many domains have a label of their own; later ones are counted as `other`. They come from the server's sockets, so
-    /// mostly there are a few.
+    /// The number of domains with their own label; later ones count as `other`. Domains come from the server's sockets, so
+    /// there are usually few.
     const MOST_DOMAINS: usize = 100;
     const STATUSES: [&str; 4] = ["200", "300", "400", "500"];
     const MECHANISMS: [&str; 5] = ["NULL", "PLAIN", "CURVE", "GSSAPI", "other"];
@@ -152,7 +152,7 @@ mod keys {
         let known = known.get_or_insert_with(HashMap::new);
         let (name, label) = match known.len() < MOST_DOMAINS {
             true => (domain, String::from_utf8_lossy(domain).into_owned()),
-            // No domain of a socket is that long.
+            // No socket's domain is this long.
             false => (&[0; 256][..], "other".to_owned()),
         };
         if let Some(keys) = known.get(name) {
@@ -166,7 +166,7 @@ mod keys {
             ];
             Key::from_parts("zmq_auth_answers_total", labels)
         };
-        // Never freed: there are at most `MOST_DOMAINS` and one.
+        // Leaked: there are at most `MOST_DOMAINS` + 1.
         let keys: &'static DomainKeys =
             Box::leak(Box::new(STATUSES.map(|status| MECHANISMS.map(|mechanism| key(status, mechanism)))));
         known.insert(name.into(), keys);

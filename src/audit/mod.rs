@@ -1,4 +1,4 @@
-//! The record of decisions: counters, log lines and events. All of them are made from a [`Client`], which holds no password.
+//! The record of decisions: counters, log lines and events, all made from a [`Client`], which holds no password.
 
 mod counters;
 mod events;
@@ -24,7 +24,7 @@ use log_limit::{LeftOut, LogLimiter};
 #[derive(Default)]
 pub(crate) struct Audit {
     counters: AtomicCounters,
-    // Apart, so that neither hides the other.
+    // Separate, so that neither kind hides the other.
     allowed_limiter: Mutex<LogLimiter>,
     refused_limiter: Mutex<LogLimiter>,
     subscribers: Subscribers,
@@ -65,7 +65,7 @@ impl Audit {
         self.publish(EventKind::Dropped, WHAT);
     }
 
-    /// Logs how many lines were left out and not reported yet: the last word of a handler.
+    /// Logs how many lines were omitted and not yet reported, when a handler stops.
     pub(crate) fn log_left_out(&self) {
         let allowed = lock(&self.allowed_limiter).take_left_out();
         let refused = lock(&self.refused_limiter).take_left_out();
@@ -74,7 +74,7 @@ impl Audit {
         }
     }
 
-    /// Reports a callback that has not returned by its deadline, as their number doubles; counts it if it was replaced.
+    /// Reports a callback that has not returned by its deadline, each time their number doubles; counts it if it was replaced.
     pub(crate) fn hung(&self, domain: &[u8], replaced: bool, hung: usize) {
         if replaced {
             self.counters.replaced();
@@ -100,7 +100,7 @@ impl Audit {
         }
     }
 
-    /// Publishes an event that is about no client.
+    /// Publishes an event that isn't about a client.
     pub(crate) fn publish(&self, kind: EventKind, reason: &str) {
         self.subscribers.send(|| Event::plain(kind, reason.to_owned()));
     }
@@ -158,7 +158,7 @@ fn event(client: &Client<'_>, reason: Reason, reply: &Reply) -> Event {
     }
 }
 
-/// Text as it came, up to a length that no frame of libzmq's requests has.
+/// Text as it arrived, cut at a length that no frame of libzmq's requests reaches.
 fn text(bytes: &[u8]) -> String {
     const LONGEST: usize = 1024;
     String::from_utf8_lossy(bytes.get(..LONGEST).unwrap_or(bytes)).into_owned()

@@ -1,4 +1,4 @@
-//! Clients that a handshake has accepted, apart from their messages.
+//! Clients that a handshake has accepted, independent of their messages.
 
 use std::fmt;
 
@@ -8,10 +8,10 @@ use crate::reason::{Evidence, Recheck};
 use crate::sender::Sender;
 use crate::zap::{Client, Identity};
 
-/// A client as its handshake accepted it: to ask again later, when no message of it is at hand, whether it would still be
-/// accepted. From [`Authenticator::accepted_client`].
+/// A client that a handshake accepted. With it, a program can ask later, without a message at hand, whether the client
+/// would still be accepted. From [`Authenticator::accepted_client`].
 ///
-/// It is of one connection: a client that connects again is another one.
+/// It stands for one connection: a client that reconnects is another `AcceptedClient`.
 ///
 /// ```
 /// # use zmq_auth::{Authenticator, SocketExt, zmq};
@@ -43,7 +43,7 @@ pub struct AcceptedClient {
     evidence: Evidence,
     address: String,
     user_id: Option<String>,
-    /// What the ZAP reply said, and not the client.
+    /// From the ZAP reply; nothing that the client sent.
     metadata: Vec<(String, String)>,
 }
 
@@ -53,20 +53,20 @@ impl AcceptedClient {
         self.user_id.as_deref()
     }
 
-    /// As [`Sender::address`]; empty where libzmq knows none.
+    /// As [`Sender::address`]; empty if libzmq has none.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Metadata of the ZAP reply by its name. Unlike [`Sender::property`], nothing that the client has sent.
+    /// A metadata value of the ZAP reply. Unlike [`Sender::property`], it never comes from the client.
     pub fn metadata(&self, name: &str) -> Option<&str> {
         self.metadata.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }
 
 impl Authenticator {
-    /// The client that a message is from; `None` for a message without a mark of this authenticator, as for
-    /// [`is_still_allowed`](Self::is_still_allowed). It says nothing about whether the client would still be accepted.
+    /// The client that sent a message; `None` for a message without a mark of this authenticator, as for
+    /// [`is_still_allowed`](Self::is_still_allowed). Doesn't check whether the client would still be accepted.
     pub fn accepted_client(&self, message: &zmq::Message) -> Option<AcceptedClient> {
         let sender = Sender::of(message);
         let (tag, address) = (sender.mark()?, sender.address().unwrap_or_default());
@@ -85,7 +85,7 @@ impl Authenticator {
         })
     }
 
-    /// Whether the client would still be accepted by the policy as it is now; otherwise as
+    /// Whether the policy as it is now would still accept the client; otherwise as
     /// [`is_still_allowed`](Self::is_still_allowed).
     pub fn still_accepts(&self, client: &AcceptedClient) -> bool {
         let asked = Client {
@@ -98,7 +98,7 @@ impl Authenticator {
     }
 }
 
-/// With nothing of the mark.
+/// Shows nothing of the mark.
 impl fmt::Debug for AcceptedClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AcceptedClient")

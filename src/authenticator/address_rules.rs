@@ -9,10 +9,10 @@ use crate::error::Result;
 impl Authenticator {
     /// Adds addresses and subnets to the allow list: `"10.0.0.7"`, `"192.168.1.0/24"`, `"::1"`, `"fd00::/8"`.
     ///
-    /// An empty list of addresses is no allow list: nobody is kept out by it.
+    /// An empty allow list is no allow list: it refuses nobody.
     ///
     /// # Errors
-    /// [`Error::AddressRule`](crate::Error::AddressRule) for the first rule that is neither; none of the call's rules is taken then.
+    /// [`Error::AddressRule`](crate::Error::AddressRule) for the first rule that doesn't parse; then none of the call's rules is added.
     ///
     /// ```
     /// # let auth = zmq_auth::Authenticator::new();
@@ -53,7 +53,7 @@ impl Authenticator {
         Ok(())
     }
 
-    /// As [`allow`](Self::allow), for addresses and subnets that are parsed already. A subnet of IPv4-mapped addresses is
+    /// As [`allow`](Self::allow), for addresses and subnets that are already parsed. A subnet of IPv4-mapped addresses is
     /// the IPv4 subnet.
     ///
     /// ```
@@ -68,7 +68,7 @@ impl Authenticator {
         self.add_rules(Side::Allow, nets.into_iter().map(|net| canonical(net.into())).collect());
     }
 
-    /// As [`deny`](Self::deny), for addresses and subnets that are parsed already.
+    /// As [`deny`](Self::deny), for addresses and subnets that are already parsed.
     ///
     /// ```
     /// # let auth = zmq_auth::Authenticator::new();
@@ -83,7 +83,7 @@ impl Authenticator {
         self.add_rules(Side::Deny, nets.into_iter().map(|net| canonical(net.into())).collect());
     }
 
-    /// Replaces both address lists at once; an empty one is no list. The ipc rules stay.
+    /// Replaces both address lists at once; an empty list is no list. The ipc rules stay.
     ///
     /// # Errors
     /// As [`allow`](Self::allow).
@@ -112,14 +112,14 @@ impl Authenticator {
         let mut policy = self.write();
         std::mem::swap(&mut policy.addresses.allow.ip, &mut allow.ip);
         std::mem::swap(&mut policy.addresses.deny.ip, &mut deny.ip);
-        // The old lists are freed behind the lock.
+        // Free the old lists after the lock is released.
         drop(policy);
         Ok(())
     }
 
-    /// Adds rules to the allow list for `ipc://` clients, by the user and group that the kernel tells (Linux).
+    /// Adds rules to the allow list for `ipc://` clients, by the user and group that the kernel reports (Linux).
     ///
-    /// There is one allow list: with an ipc rule in it and no address, IP clients are kept out, and the reverse.
+    /// Addresses and ipc rules form one allow list: if it has only ipc rules, IP clients are refused, and vice versa.
     ///
     /// ```
     /// use zmq_auth::IpcRule;

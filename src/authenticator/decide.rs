@@ -8,7 +8,7 @@ use crate::callback::Lookup;
 use crate::reason::Reason;
 use crate::zap::{Client, Credentials, Reply, Request};
 
-/// Whether the failure limit is only asked, or an attempt is reserved.
+/// Whether the failure limit is only checked, or an attempt is reserved.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Limit {
     Check,
@@ -63,7 +63,7 @@ impl Policy {
             }
         }
         let found = match &request.credentials {
-            // RFC 27 asks for nothing but the address of a NULL client, unless a domain is configured otherwise.
+            // RFC 27 defines no credentials for NULL: its clients are accepted unless a domain is configured otherwise.
             Credentials::Null => {
                 let source = self.domains.find(request.domain, |sources| sources.null.as_ref());
                 Some(source.map_or(Lookup::Accept(Reason::Null, None), |source| source.check(request)))

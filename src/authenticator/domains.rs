@@ -1,4 +1,4 @@
-//! The sources by domain: a request's own domain first, then `"*"`, for each mechanism apart.
+//! Sources by domain: the request's own domain first, then `"*"`, for each mechanism separately.
 
 use std::collections::HashMap;
 
@@ -31,7 +31,7 @@ pub(crate) struct Domains {
     any: Sources,
 }
 
-/// Checks what a caller gives as a domain: 1 to 255 bytes, taken as they are.
+/// Checks a domain: 1 to 255 bytes, taken as they are.
 pub(crate) fn check(domain: &str) -> Result<()> {
     match domain.len() {
         1..=MAX_LENGTH => Ok(()),
@@ -45,13 +45,13 @@ impl Domains {
         self.named.get(domain).and_then(&pick).or_else(|| pick(&self.any))
     }
 
-    /// Whether the domain's own source decides, or that of `"*"`; `None` where neither has one.
+    /// Whether the domain's own source decides or that of `"*"`; `None` if neither has one.
     pub(crate) fn matched<T>(&self, domain: &[u8], pick: impl Fn(&Sources) -> Option<&T>) -> Option<MatchedDomain> {
         let own = self.named.get(domain).and_then(&pick).map(|_| MatchedDomain::Exact);
         own.or_else(|| pick(&self.any).map(|_| MatchedDomain::Any))
     }
 
-    /// The sources to change; made where the domain has none yet.
+    /// The sources of a domain, for changing; created if there are none yet.
     pub(crate) fn entry(&mut self, domain: &str) -> &mut Sources {
         if domain == ANY {
             return &mut self.any;
@@ -64,12 +64,12 @@ impl Domains {
         if domain == ANY { Some(&self.any) } else { self.named.get(domain.as_bytes()) }
     }
 
-    /// The sources to change, of a domain that was configured.
+    /// The sources of a configured domain, for changing.
     pub(crate) fn get_mut(&mut self, domain: &str) -> Option<&mut Sources> {
         if domain == ANY { Some(&mut self.any) } else { self.named.get_mut(domain.as_bytes()) }
     }
 
-    /// Takes the domain out, with all its sources.
+    /// Removes the domain with all its sources.
     pub(crate) fn remove(&mut self, domain: &str) -> Option<Sources> {
         let removed =
             if domain == ANY { Some(std::mem::take(&mut self.any)) } else { self.named.remove(domain.as_bytes()) };

@@ -11,7 +11,7 @@ use crate::null::NullSource;
 use crate::plain::PlainSource;
 use crate::zap::{Credentials, Parsed, Reply, Request};
 
-/// Why a request would be answered as it would, by [`Authenticator::explain`].
+/// Why a request would get the reply that it would, from [`Authenticator::explain`].
 ///
 /// ```
 /// use zmq_auth::{Authenticator, MatchedDomain};
@@ -33,7 +33,7 @@ use crate::zap::{Credentials, Parsed, Reply, Request};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Explanation {
-    /// The ZAP status code; `None` where a callback or a hashed password decides, which isn't asked.
+    /// The ZAP status code; `None` if a callback or a hashed password would decide, which isn't run.
     pub status: Option<u16>,
     /// Why, in words.
     pub reason: String,
@@ -41,16 +41,16 @@ pub struct Explanation {
     pub address_rule: Option<String>,
     /// Whether the address rules alone refuse the client.
     pub address_refused: bool,
-    /// Whose source decides: the domain's own, or that of `"*"`. `None` where there is none: NULL is allowed then.
+    /// Whose source decides: the domain's own, or that of `"*"`. `None` if there is none (NULL is then accepted).
     pub domain: Option<MatchedDomain>,
     /// What the source is, such as `a directory`.
     pub source: Option<&'static str>,
-    /// The directory or file that the source follows, where it follows one.
+    /// The directory or file of the source, if it follows one.
     pub store: Option<PathBuf>,
-    /// Whether the source has the client's key, or a user of that name; `None` where it has no list of them. It says the
-    /// operator which of both is wrong, the user or the password; clients are never told.
+    /// Whether the source has the client's key, or a user of that name; `None` if it keeps no list. It shows the operator
+    /// whether the user or the password is wrong; clients are never told.
     pub listed: Option<bool>,
-    // For the text.
+    // For `Display`.
     request: String,
 }
 
@@ -68,8 +68,8 @@ pub enum MatchedDomain {
 }
 
 impl Authenticator {
-    /// Says how a request would be answered now and which rules decide, without answering, counting, logging or calling
-    /// anything. `frames` as for [`handle_zap_message`](Self::handle_zap_message); `None` for fewer than two.
+    /// Explains how a request would be answered now and which rules decide. It doesn't answer, count, log or run any
+    /// callback. `frames` as for [`handle_zap_message`](Self::handle_zap_message); `None` for fewer than two.
     pub fn explain<B: AsRef<[u8]>>(&self, frames: &[B]) -> Option<Explanation> {
         let parsed = Parsed::new(frames)?;
         let mut reply = Reply::new();

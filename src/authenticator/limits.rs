@@ -11,7 +11,7 @@ use crate::curve::{CurveSource, UserId, UserIdSource};
 use crate::error::{Error, Result};
 use crate::keys::PublicKey;
 
-/// What callbacks may take; read by every handler of the policy.
+/// The limits on callbacks, read by every handler of the policy.
 pub(crate) struct CallLimits {
     at_once: AtomicUsize,
     #[cfg(feature = "tokio")]
@@ -32,7 +32,7 @@ impl Default for CallLimits {
     }
 }
 
-/// How many async callbacks a handler may have under way unless it is told otherwise.
+/// The default number of concurrent async callbacks of a handler.
 #[cfg(any(feature = "policy", feature = "tokio"))]
 pub(super) const ASYNC_AT_ONCE: usize = 1024;
 
@@ -44,7 +44,7 @@ pub(crate) fn check_async_at_once(at_once: usize) -> Result<usize> {
     }
 }
 
-/// How many threads may run callbacks in one handler, and how long one may take.
+/// The number of threads that may run callbacks in one handler, and how long a callback may take.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CallbackLimit {
     pub(crate) at_once: usize,
@@ -77,28 +77,28 @@ impl CallLimits {
         self.async_at_once.store(at_once, Ordering::Relaxed);
     }
 
-    /// How many threads may run callbacks in one handler.
+    /// The number of threads that may run callbacks in one handler.
     pub(crate) fn at_once(&self) -> usize {
         self.at_once.load(Ordering::Relaxed)
     }
 
-    /// How many tasks may run async callbacks in one handler.
+    /// The number of tasks that may run async callbacks in one handler.
     #[cfg(feature = "tokio")]
     pub(crate) fn async_at_once(&self) -> usize {
         self.async_at_once.load(Ordering::Relaxed)
     }
 
-    /// How long a callback may take, from the arrival of its request.
+    /// How long a callback may take, counted from the arrival of its request.
     pub(crate) fn deadline(&self) -> Duration {
         Duration::from_millis(self.deadline_ms.load(Ordering::Relaxed))
     }
 }
 
 impl Authenticator {
-    /// Names CURVE clients: the `User-Id` of their messages. The default is the Z85 text of their public key.
+    /// Sets the function that names CURVE clients: the `User-Id` of their messages. The default is the Z85 public key.
     ///
-    /// The map is called for clients that are let in (but for [`Verdict::AllowAs`](crate::Verdict::AllowAs), which names them itself), where
-    /// callbacks are called. One that panics refuses its client with 500.
+    /// The function runs where callbacks run, once for each accepted client, unless a callback already chose a user id with
+    /// [`Verdict::AllowAs`](crate::Verdict::AllowAs). If it panics, the client is refused with status 500.
     ///
     /// ```
     /// # let auth = zmq_auth::Authenticator::new();
@@ -113,10 +113,10 @@ impl Authenticator {
         drop(old);
     }
 
-    /// As [`curve_user_id`](Self::curve_user_id), from what a directory knows of a key: the name of its file, or its
-    /// metadata. No callback runs for it. The later of both calls counts.
+    /// As [`curve_user_id`](Self::curve_user_id), but with what a directory knows of a key: the name of its file, or its
+    /// metadata. No callback runs for it. The later of the two calls counts.
     ///
-    /// Set it first: a directory that [`configure_curve`](Self::configure_curve) has read before has forgotten its files'
+    /// Call it first: a directory that [`configure_curve`](Self::configure_curve) has already read has not kept its file
     /// names, and its clients have their keys as user ids until it is configured again.
     ///
     /// ```
@@ -134,24 +134,24 @@ impl Authenticator {
         }
     }
 
-    /// Bounds the callbacks of a handler: how many threads may run them at once (default 64), and how long one may
-    /// take, counted from the arrival of its request (default 5 s). Beyond either the client is answered 300. In force
-    /// for the requests that come after.
+    /// Limits the callbacks of a handler: how many threads may run them at once (default 64), and how long one may take,
+    /// counted from the arrival of its request (default 5 s). Beyond either, the client is refused with 300. Applies to
+    /// later requests.
     ///
-    /// - **Shares.** Half of the threads are divided equally among the domains that have callbacks, and kept for them; the
-    ///   other half is for whoever comes first. While nobody else waits, a single address of a single domain may have all.
-    ///   Where none is free, a callback waits: domains take turns, and so do the addresses of a domain (an IPv6 /64 is one
-    ///   address). It is refused at once if its address has its equal share already, or if its turn would come after its
-    ///   deadline. At most `at_once` callbacks of a domain wait.
-    /// - **Hung callbacks.** A callback that hasn't returned by its deadline is left alone, and another thread takes its
-    ///   place. That goes for `at_once` callbacks of a domain, and for as many again for the sake of other domains: a
-    ///   handler has at most three times `at_once` threads for callbacks. Beyond that, a domain whose callbacks hang is
-    ///   left with fewer and fewer, until they return; the others keep theirs. `calls_replaced` of
+    /// - **Shares.** Half of the threads are reserved in equal parts for the domains that have callbacks; the other half
+    ///   goes to whoever comes first. While nobody else waits, a single address of a single domain may use all of them.
+    ///   If no thread is free, a callback waits: domains take turns, and so do the addresses of a domain (an IPv6 /64
+    ///   counts as one address). It is refused at once if its address already has its equal share, or if its turn would
+    ///   come after its deadline. At most `at_once` callbacks of a domain wait.
+    /// - **Hung callbacks.** A callback that hasn't returned by its deadline is abandoned, and another thread takes its
+    ///   place. That happens for up to `at_once` callbacks of a domain, and for as many again on behalf of other domains: a
+    ///   handler has at most three times `at_once` threads for callbacks. Beyond that, a domain whose callbacks hang has
+    ///   fewer and fewer threads until they return; other domains keep theirs. `calls_replaced` of
     ///   [`counters`](Self::counters) counts them, and [`EventKind::CallbackHung`](crate::EventKind::CallbackHung) and the
-    ///   log report them. A time limit within the callback is better.
+    ///   log report them. It is better to give the callback its own time limit.
     ///
     /// # Errors
-    /// [`Error::Limit`] for no callbacks at once or more than 4,096, and for a deadline below 1 ms or above an hour.
+    /// [`Error::Limit`] for `at_once` of 0 or above 4,096, and for a deadline below 1 ms or above an hour.
     ///
     /// ```
     /// use std::time::Duration;
@@ -164,12 +164,12 @@ impl Authenticator {
         Ok(())
     }
 
-    /// Bounds the async callbacks of the tokio handler that may be under way at once (default 1,024); beyond that the
-    /// client is answered 300. Their deadline and their shares are those of [`limit_callbacks`](Self::limit_callbacks). At
-    /// its deadline a callback is cancelled.
+    /// Limits the concurrent async callbacks of the tokio handler (default 1,024); beyond that, the client is refused
+    /// with 300. Deadline and shares are those of [`limit_callbacks`](Self::limit_callbacks). A callback is cancelled at
+    /// its deadline.
     ///
     /// # Errors
-    /// [`Error::Limit`] for none or more than a million.
+    /// [`Error::Limit`] for 0 or more than a million.
     ///
     /// ```
     /// # let auth = zmq_auth::Authenticator::new();
@@ -182,24 +182,24 @@ impl Authenticator {
         Ok(())
     }
 
-    /// After so many wrong passwords (`failures`) within `window`, of one address or of one user, refuses the PLAIN clients
-    /// of that address or user with 300 for `pause`, without looking at their passwords. Each domain counts for itself. Off
-    /// until it is called; called again, it begins anew.
+    /// After `failures` wrong passwords within `window` from one address or for one user, refuses PLAIN clients of that
+    /// address or user with 300 for `pause`, without checking their passwords. Each domain counts separately. Off by
+    /// default; calling it again starts from zero.
     ///
     /// - A wrong password, an unknown user, and a callback's `Deny`, `Fault`, `Err` or panic are failures. While the
-    ///   callback's own backend is down, return [`Verdict::Retry`](crate::Verdict::Retry), which is none.
-    /// - Attempts under way count as failures until they are decided. So with a callback or hashed passwords, no more than
-    ///   `failures` clients of one address or user can log in at the same moment; the others are refused with 300 and try
-    ///   again. Choose `failures` larger than the number of clients that come back together from behind one NAT or tunnel.
-    /// - A right password neither takes failures back nor ends a pause. A user in its pause is locked out as well: whoever
-    ///   knows a user's name can bring that about.
-    /// - An IPv6 /64 is one address. A network (an IPv6 /48, an IPv4 /24) is paused after 16 times as many failures.
-    /// - The memory is bounded (3 MB). Where its table is full, newcomers are counted together: it gets stricter.
+    ///   callback's own backend is down, return [`Verdict::Retry`](crate::Verdict::Retry), which isn't one.
+    /// - Attempts in progress count as failures until they are decided. So with a callback or hashed passwords, at most
+    ///   `failures` clients of one address or user can log in at the same moment; the others are refused with 300 and
+    ///   retry. Choose `failures` larger than the number of clients that reconnect together from behind one NAT or tunnel.
+    /// - A correct password neither removes failures nor ends a pause. A paused user is locked out as well: anybody who
+    ///   knows a user's name can cause that.
+    /// - An IPv6 /64 counts as one address. A network (an IPv6 /48, an IPv4 /24) is paused after 16 times as many failures.
+    /// - Memory is bounded (3 MB). When the table is full, new clients share counters: the limit gets stricter.
     ///
     /// CURVE, NULL and GSSAPI clients are never paused: a key can't be guessed.
     ///
     /// # Errors
-    /// [`Error::Limit`] for no failures, and for times below 1 s or above a day.
+    /// [`Error::Limit`] for 0 failures, and for times below 1 s or above a day.
     ///
     /// ```
     /// use std::time::Duration;
@@ -214,7 +214,7 @@ impl Authenticator {
         Ok(())
     }
 
-    /// Ends [`limit_failures`](Self::limit_failures), and every pause with it.
+    /// Ends [`limit_failures`](Self::limit_failures) and all its pauses.
     ///
     /// ```
     /// # let auth = zmq_auth::Authenticator::new();
@@ -225,8 +225,8 @@ impl Authenticator {
         drop(old);
     }
 
-    /// Opens a stream of what happens from now on, through every handler of this policy. It holds up to `capacity` events
-    /// (at least one); what doesn't fit is dropped and counted, never waited for.
+    /// Opens a stream of events, from now on, of every handler of this policy. It buffers up to `capacity` events (at
+    /// least one); an event that doesn't fit is dropped and counted. Nothing ever waits for the reader.
     ///
     /// ```
     /// let auth = zmq_auth::Authenticator::new();
@@ -241,7 +241,7 @@ impl Authenticator {
         self.audit().events(capacity)
     }
 
-    /// What was decided so far, through every handler of this policy.
+    /// Counts of the decisions so far, of every handler of this policy.
     ///
     /// ```
     /// # let auth = zmq_auth::Authenticator::new();

@@ -1,4 +1,4 @@
-//! The policy: what is accepted, and the handle that changes it while handshakes are decided.
+//! The policy: who is accepted, and the handle that changes it while handshakes are decided.
 
 mod accepted;
 mod address_rules;
@@ -43,24 +43,24 @@ pub(crate) use throttle::Attempt;
 pub(crate) use throttle::FailureLimit;
 use throttle::FailureLimiter;
 
-/// Decides who may connect. A clone is a handle on the same policy.
+/// The policy that decides who may connect. Clones are handles on the same policy.
 ///
-/// A new one lets NULL clients in and denies PLAIN, CURVE and GSSAPI, as pyzmq's does. Every method takes `&self`, may be
-/// called at any time from any thread and from callbacks, and is in force for every handshake that begins after it
-/// returned. A call that answers an `Err` has changed nothing.
+/// A new policy accepts NULL clients and denies PLAIN, CURVE and GSSAPI, as pyzmq's does. Every method takes `&self`, may
+/// be called at any time from any thread and from callbacks, and applies to every handshake that begins after it
+/// returned. A call that returns an `Err` has changed nothing.
 ///
 /// # Domains
 ///
-/// A domain is 1 to 255 bytes, compared byte for byte. A request is decided by the source of exactly its domain, else by
-/// that of `"*"`, for each mechanism apart. The empty domain of a socket that has none is covered by `"*"` alone. A domain
-/// has one PLAIN and one CURVE source: configuring it again replaces the source, whole and at once.
+/// A domain is 1 to 255 bytes, compared byte for byte. For each mechanism separately, a request is decided by the source of
+/// exactly its domain, or else by that of `"*"`. An empty domain, of a socket that has none set, is covered by `"*"` only. A
+/// domain has one source for each mechanism: configuring it again replaces the source atomically.
 ///
 /// # Addresses
 ///
-/// Address rules hold for all domains and mechanisms and are looked at first. Deny wins; once an allow rule exists, only
-/// what an allow rule covers is let on (to its mechanism, which still decides). `::ffff:a.b.c.d` is the IPv4 address. An
-/// ipc client isn't touched by IP denials, and is kept out by an allow list unless
-/// [`allow_ipc`](Authenticator::allow_ipc) covers it. An address that is neither is refused as soon as a rule exists.
+/// Address rules apply to all domains and mechanisms and are checked first. Deny wins. Once an allow rule exists, only
+/// addresses that an allow rule covers proceed to their mechanism, which still decides. `::ffff:a.b.c.d` is the IPv4
+/// address. IP deny rules don't affect ipc clients; an allow list refuses them unless
+/// [`allow_ipc`](Authenticator::allow_ipc) covers them. Once any rule exists, an address of neither kind is refused.
 ///
 /// ```
 /// use zmq_auth::Authenticator;
@@ -79,19 +79,28 @@ pub struct Authenticator {
     shared: Arc<Shared>,
 }
 
-/// What all handles on one policy share.
+/// The state that all handles on one policy share.
 ///
-/// The policy has two locks. `policy` is the one that decisions read it under; it is held for writing only while a change
-/// that takes microseconds is made. `update` is held by whoever changes the policy, from before the first look at what is
-/// there until the change is made: so a large change can be prepared in a copy while decisions go on with the old rules,
-/// and no other change comes in between. Both are always taken in this order, `update` first.
+/// # The two locks
+///
+/// `policy` is a reader-writer lock: decisions hold it for reading, so a writer stops them and must only take
+/// microseconds. `update` is a mutex held by whoever changes the policy, from before it first reads the old rules until
+/// the new ones are in place. A large change (100,000 keys, say) is therefore prepared in a copy while decisions go on
+/// with the old rules, and no second change can slip in between and be overwritten. Both are taken in this order only:
+///
+/// ```text
+///             begin_update()                          write()            drop
+/// update      ├─────────────── held: no other change ────────────────────┤
+/// policy      │  read: copy, prepare (decisions go on)  │ write: swap (µs) ┤
+/// decisions   ── old rules ────────────────────────────── wait ─────────── new rules ──
+/// ```
 #[derive(Default)]
 struct Shared {
     policy: RwLock<Policy>,
     update: Mutex<()>,
     audit: Audit,
     limits: CallLimits,
-    // Set for good by the first use of connection tags.
+    // Set by the first use of connection tags, and never cleared.
     tags_connections: AtomicBool,
 }
 
@@ -105,23 +114,23 @@ struct Policy {
     tags: Option<ConnectionTags>,
 }
 
-/// A decision with its reply written, or a call that will make it.
+/// A decision with its reply encoded, or the call that will make the decision.
 pub(crate) enum Outcome {
     Decided(Reason, Option<Box<Attempt>>),
     Ask(Call, Option<Box<Attempt>>),
 }
 
 impl Authenticator {
-    /// NULL let in; PLAIN, CURVE and GSSAPI denied.
+    /// A policy that accepts NULL and denies PLAIN, CURVE and GSSAPI.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Decides one ZAP request (RFC 27) without a socket or a thread: for handlers of your own, and for tests.
+    /// Decides one ZAP request (RFC 27) without a socket or a thread, for handlers of your own and for tests.
     ///
-    /// `frames` begin with the version frame, as does the reply; neither has an envelope or the empty delimiter.
-    /// Callbacks run in the calling thread, without a deadline. `None` for fewer than two frames: there is no request id
-    /// to answer with.
+    /// `frames`, like the reply, begin with the version frame; neither has an envelope or the empty delimiter. Callbacks
+    /// run on the calling thread, without a deadline. Returns `None` for fewer than two frames: there is no request id to
+    /// reply to.
     ///
     /// ```
     /// # let auth = zmq_auth::Authenticator::new();
@@ -163,8 +172,16 @@ impl Authenticator {
 
     /// Finalizes the decision of a call, and returns its reply.
     ///
-    /// A call may take a while, and the policy may have changed meanwhile. Whoever the call accepts is checked again under
-    /// the policy as it is now: a rule that was set before this reply is written holds for it.
+    /// A call may take seconds, and the policy may have changed since the request was decided. A client that the call
+    /// accepts is therefore checked again, under the policy as it is now:
+    ///
+    /// ```text
+    /// request ── policy 1: "ask the callback" ── call runs ── "accept" ── policy 2: still accepted? ── reply
+    ///                                               │
+    ///                            deny(its address), remove_domain, …
+    /// ```
+    ///
+    /// So a client that is revoked while a callback about it runs is refused. A refusal isn't checked again.
     pub(crate) fn finalize_call(
         &self,
         client: &Client<'_>,
@@ -182,7 +199,7 @@ impl Authenticator {
         reply
     }
 
-    /// The last step of every decision, in whichever front end: tags the connection, counts a failure, logs.
+    /// The last step of every decision in every front end: tags the connection, counts failures, logs.
     pub(crate) fn finalize(
         &self,
         client: &Client<'_>,
@@ -190,7 +207,7 @@ impl Authenticator {
         reply: &mut Reply,
         attempt: Option<Box<Attempt>>,
     ) {
-        // A policy without tags pays nothing.
+        // A policy that doesn't use tags does no work for them.
         if self.shared.tags_connections.load(Ordering::Acquire)
             && let Some(tags) = &self.read().tags
         {
@@ -202,13 +219,13 @@ impl Authenticator {
         self.audit().record(client, reason, reply);
     }
 
-    /// Upgrades to the handle as long as the policy lives, without keeping it alive.
+    /// Returns a function that upgrades to the handle while the policy lives, without keeping it alive.
     fn weak_handle(&self) -> impl Fn() -> Option<Authenticator> + Send + Sync + 'static {
         let shared = Arc::downgrade(&self.shared);
         move || shared.upgrade().map(|shared| Authenticator { shared })
     }
 
-    /// Whose a call about this client is, and until when its decision is wanted.
+    /// The shares that a call about this client counts against, and its deadline.
     pub(crate) fn claim(&self, client: &Client<'_>, now: Instant) -> Claim {
         Claim {
             policy: PolicyId(Arc::as_ptr(&self.shared).addr()),
@@ -226,7 +243,7 @@ impl Authenticator {
         &self.shared.limits
     }
 
-    /// Changes the sources of one domain. The caller drops what is returned after the lock is released.
+    /// Changes the sources of one domain. The caller must drop the returned value after the lock is released.
     fn change<T>(&self, domain: &str, change: impl FnOnce(&mut Sources) -> T) -> T {
         change(self.write().domains.entry(domain))
     }
@@ -235,40 +252,40 @@ impl Authenticator {
         self.shared.policy.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// For a small change, made at once.
+    /// Begins a small change, which is made at once.
     fn write(&self) -> PolicyWriteGuard<'_> {
         self.begin_update().write()
     }
 
-    /// For a large change: decisions go on until [`PolicyUpdate::write`].
+    /// Begins a large change: decisions go on until [`PolicyUpdate::write`].
     fn begin_update(&self) -> PolicyUpdate<'_> {
         let update = self.shared.update.lock().unwrap_or_else(PoisonError::into_inner);
         PolicyUpdate { authenticator: self, update }
     }
 }
 
-// No code of a caller runs under either lock, so nothing is half done if one was poisoned.
+// No caller's code runs under either lock, so a poisoned lock protects nothing that is half changed.
 
-/// The right to change the policy, while decisions go on.
+/// The right to change the policy, while decisions go on. Holds `update`.
 struct PolicyUpdate<'a> {
     authenticator: &'a Authenticator,
     update: MutexGuard<'a, ()>,
 }
 
 impl<'a> PolicyUpdate<'a> {
-    /// What is read stays so until this ends: nobody else changes the policy.
+    /// The policy, which nobody else changes until this is dropped.
     fn read(&self) -> RwLockReadGuard<'_, Policy> {
         self.authenticator.read()
     }
 
-    /// Decisions wait from here on.
+    /// Locks the policy for writing: decisions wait from here on.
     fn write(self) -> PolicyWriteGuard<'a> {
         let policy = self.authenticator.shared.policy.write().unwrap_or_else(PoisonError::into_inner);
         PolicyWriteGuard { policy, _update: self.update }
     }
 }
 
-/// The policy under change. Drop what is taken out of it afterwards: decisions wait.
+/// The policy, locked for writing. Drop what is taken out of it after the guard: decisions wait meanwhile.
 struct PolicyWriteGuard<'a> {
     policy: RwLockWriteGuard<'a, Policy>,
     _update: MutexGuard<'a, ()>,

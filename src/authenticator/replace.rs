@@ -1,4 +1,4 @@
-//! The replacement of all that a policy file names, at once.
+//! Atomic replacement of everything that a policy file names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::{Authenticator, Sources};
 use crate::address::{IpList, IpcRule};
 use crate::error::Result;
 
-/// What a policy file says. `None`: it says nothing about it.
+/// The content of a policy file. `None` where the file says nothing.
 #[derive(Default)]
 pub(crate) struct PolicyContent {
     pub(crate) allow: Option<Vec<IpNet>>,
@@ -23,12 +23,12 @@ pub(crate) struct PolicyContent {
     pub(crate) failures: Option<FailureLimit>,
     pub(crate) callbacks: Option<CallbackLimit>,
     pub(crate) async_callbacks: Option<usize>,
-    /// Whether clients are marked. It can't be taken back.
+    /// Whether clients are marked. It can't be undone.
     pub(crate) mark_clients: bool,
     pub(crate) domains: BTreeMap<String, Sources>,
 }
 
-/// What a policy file names, without what it says about it.
+/// What a policy file names, without the values.
 #[derive(Default, Clone)]
 pub(crate) struct Names {
     allow: bool,
@@ -50,7 +50,7 @@ enum Mechanism {
     Gssapi,
 }
 
-/// What was in force before.
+/// What was replaced.
 #[derive(Default)]
 pub(crate) struct Replaced {
     _sources: Vec<Sources>,
@@ -81,13 +81,13 @@ impl PolicyContent {
 }
 
 impl Authenticator {
-    /// Replaces what the content names, and ends what `before` named and the content doesn't: all of it is in force for the
-    /// next decision, and no decision sees a part of it. What neither names stays as the program has set it.
+    /// Replaces what the content names, and removes what `before` named and the content doesn't. The next decision sees all
+    /// of it; no decision sees a part of it. What neither names stays as the program has set it.
     ///
     /// # Errors
     /// [`Error::Random`](crate::Error::Random); nothing was changed.
     ///
-    /// The caller drops what is returned when it holds no lock: it may be a callback's value, whose code is the program's.
+    /// The caller must drop the returned value while it holds no lock: it may hold a callback, whose destructor is the program's code.
     pub(crate) fn replace(&self, before: &Names, content: PolicyContent) -> Result<Replaced> {
         let tags = if content.mark_clients { Some(ConnectionTags::new()?) } else { None };
         let now = content.names();
@@ -111,7 +111,7 @@ impl Authenticator {
             }
             None => before.failures.then_some(None),
         };
-        // What is replaced goes in here, and is freed behind the lock.
+        // Collects what is replaced, to be freed after the lock is released.
         let mut replaced = Vec::new();
         let mut lists = [allow, deny];
         let mut policy = update.write();
@@ -147,14 +147,14 @@ impl Authenticator {
         #[cfg(not(feature = "tokio"))]
         let _ = async_callbacks;
         drop(policy);
-        // Ours alone.
+        // These hold no code of the program.
         drop((lists, limiter));
         Ok(Replaced { _sources: replaced })
     }
 }
 
 impl Sources {
-    /// Takes the source of one mechanism out.
+    /// Takes out the source of one mechanism.
     fn take(&mut self, mechanism: Mechanism) -> Sources {
         let mut taken = Sources::default();
         match mechanism {
@@ -166,7 +166,7 @@ impl Sources {
         taken
     }
 
-    /// Puts those sources that there are in the place of these, and returns what was there.
+    /// Replaces the sources that `new` has, and returns the old ones.
     fn replace(&mut self, mut new: Sources) -> Sources {
         fn swap<T>(old: &mut Option<T>, new: &mut Option<T>) {
             if new.is_some() {

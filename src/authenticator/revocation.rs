@@ -12,23 +12,29 @@ use crate::reason::{Evidence, Fingerprint, Reason, Recheck};
 use crate::sender::Sender;
 use crate::zap::{Client, Identity, Reply, Status};
 
-/// Makes and reads the tags of connections.
+/// Writes and reads connection tags.
 ///
-/// A tag is one more property of the ZAP reply, which libzmq attaches to every message of that connection:
+/// A tag records who was accepted at the handshake, and on which evidence. It is one more property of the ZAP reply, and
+/// libzmq attaches those properties to every message that the server receives on that connection:
 ///
 /// ```text
-/// SECRET MECHANISM DOMAIN IDENTITY EVIDENCE NUMBER NAMES      domain, identity and names in hex
+/// 9f86…08 CURVE 6c6162 5b3e…c1 none 42 6e616d65,726f6c65
+/// │       │     │      │       │    │  └ names of the reply's metadata, in hex: any other property is the client's own
+/// │       │     │      │       │    └ a number for each handshake, so that a tag stands for one connection
+/// │       │     │      │       └ evidence: none, callback, or a fingerprint of the password
+/// │       │     │      └ identity, in hex: the key, user name or principal
+/// │       │     └ domain, in hex
+/// │       └ mechanism
+/// └ secret: 16 random bytes in hex
 /// ```
 ///
-/// The number is another one for each handshake, so that a tag names its connection. The names are those of the reply's
-/// metadata: a property of another name is the client's own.
-///
-/// It is text because libzmq returns properties as C strings. The secret tells our tags from those that a client makes
-/// up: a client can send a property of any name, and libzmq keeps it where the ZAP reply has none. No client ever sees the
-/// secret.
+/// It is text because libzmq returns properties as C strings: a NUL byte would end it, hence the hex. It starts with a
+/// secret because a client can send a property of any name, and libzmq keeps the client's where the ZAP reply has none of
+/// that name: without the secret, a client of a server that doesn't tag could forge a tag. The tag never leaves the
+/// process, so no client sees the secret.
 pub(super) struct ConnectionTags {
     secret: String,
-    /// How many have been made.
+    /// The number of tags made so far.
     number: AtomicU64,
 }
 
@@ -62,7 +68,7 @@ impl ConnectionTags {
         reply.add_property(TAG_PROPERTY, &tag);
     }
 
-    /// The client that was accepted and on which evidence; `None` for a tag that isn't ours. The address is the message's.
+    /// The client that was accepted and the evidence; `None` for a tag that isn't ours. The address is the message's.
     pub(super) fn read<'t>(&self, tag: &'t str, address: &'t [u8]) -> Option<(Client<'t>, Evidence)> {
         let mut parts = tag.split(' ');
         let secret = parts.next()?;
@@ -93,9 +99,9 @@ pub(super) fn metadata_names(tag: &str) -> impl Iterator<Item = String> {
 }
 
 impl Authenticator {
-    /// Marks the messages of clients that are let in from now on, so that
-    /// [`is_still_allowed`](Self::is_still_allowed) can tell whom they are from. The mark is one more property of the
-    /// client's messages, of about 150 bytes a connection and twice the names of its metadata; it never leaves the process.
+    /// Marks the messages of clients that are accepted from now on, so that
+    /// [`is_still_allowed`](Self::is_still_allowed) knows who sent them. The mark is a property of the client's messages. It
+    /// takes about 150 bytes a connection plus twice the length of its metadata names, and never leaves the process.
     ///
     /// # Errors
     /// [`Error::Random`] when the system has no randomness.
@@ -112,16 +118,16 @@ impl Authenticator {
         Ok(())
     }
 
-    /// Whether the sender of a message would still be let in: handshakes are decided once, and libzmq can't drop a client
-    /// whose key is removed. To be asked of each message on ROUTER, REP or PULL sockets; it takes the time of a
-    /// few look-ups, whatever the size of the policy.
+    /// Whether the sender of a message would still be accepted: a handshake is decided only once, and removing a key
+    /// doesn't disconnect its client. Call it for each message on ROUTER, REP or PULL sockets; it takes as long as a few
+    /// look-ups, whatever the size of the policy.
     ///
-    /// It asks the policy as it is now: the address rules, and whether the domain's source still has the key (and its
-    /// certificate is valid), or still has the user with the password that the client showed. A callback isn't asked
-    /// again: whom one let in stays allowed while the domain is decided by a callback, and nobody else does.
+    /// It checks the policy as it is now: the address rules, and whether the domain's source still has the key (with a
+    /// certificate that is valid now), or still has the user with the password that the client presented. Callbacks aren't
+    /// run again: a client that a callback accepted stays allowed for as long as a callback decides its domain.
     ///
-    /// `false` for a message without a mark: [`mark_clients`](Self::mark_clients) comes first, and a client that was let
-    /// in before has to connect again (see [`SocketExt::rebind`](crate::SocketExt::rebind)).
+    /// `false` for a message without a mark: call [`mark_clients`](Self::mark_clients) first. A client that was accepted
+    /// before that has to reconnect (see [`SocketExt::rebind`](crate::SocketExt::rebind)).
     ///
     /// ```
     /// # use zmq_auth::{Authenticator, SocketExt, zmq};
@@ -145,7 +151,7 @@ impl Authenticator {
     /// ```
     pub fn is_still_allowed(&self, message: &mut zmq::Message) -> bool {
         let sender = Sender::of(message);
-        // Without an address, any address rule refuses it.
+        // With an empty address, any address rule refuses it.
         let address = sender.address().unwrap_or_default().as_bytes().to_vec();
         let Some(tag) = sender.property(TAG_PROPERTY) else { return false };
         let policy = self.read();
@@ -155,7 +161,7 @@ impl Authenticator {
 }
 
 impl Policy {
-    /// Whether the policy as it is now would accept this client on the evidence on which it was accepted.
+    /// Whether the policy as it is now would accept this client, on the evidence on which it was accepted.
     pub(super) fn recheck(&self, client: &Client<'_>, evidence: Evidence, which: Recheck) -> Result<(), Reason> {
         self.addresses.check(&client.address).map_err(Reason::Address)?;
         let domain = &client.domain;

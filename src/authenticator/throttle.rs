@@ -1,5 +1,5 @@
-//! The limit on wrong passwords: after so many of one address or one user within a window, a pause. PLAIN alone can be
-//! guessed, so PLAIN alone is limited, each domain apart.
+//! The limit on wrong passwords: a pause after too many of one address or one user within a window. Only PLAIN is
+//! limited, because only passwords can be guessed. Each domain counts separately.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,15 +10,15 @@ use crate::error::{Error, Result};
 use crate::reason::Reason;
 use crate::zap::{Client, Identity};
 
-/// How many failures of a network (an IPv6 /48, an IPv4 /24) are a pause: so many times those of one address. Someone who
-/// owns a network can't fill the table with its addresses, for that takes more failures.
+/// A network (an IPv6 /48, an IPv4 /24) is paused after this many times the failures of one address. So the owner of a
+/// network can't fill the table with its addresses: the network is paused first.
 const NETWORK_FACTOR: u32 = 16;
 
 /// Sets of [`WAYS`] entries in each of the two tables: 32,768 entries, 1.3 MB.
 const SETS: usize = 8_192;
 const WAYS: usize = 4;
 
-/// So many failures within a window, and the pause that follows.
+/// The number of failures within a window, and the pause that follows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FailureLimit {
     failures: u32,
@@ -39,40 +39,40 @@ impl FailureLimit {
     }
 }
 
-/// The limit, and the addresses and users that are near it.
+/// The limit, and the addresses and users that have recent failures.
 ///
-/// An attempt is reserved when its request is checked, and becomes a failure or is given back when the request is
-/// finalized. Attempts under way count as failures until then: many at once get no more tries than one after another.
-/// Nothing but time takes a failure away: if a right password did, a guesser could hide behind the user's own logins.
+/// An attempt is reserved when its request is checked, and becomes a failure or is released when the request is
+/// finalized. Until then it counts as a failure: many attempts at once get no more tries than one after another. Only
+/// time removes a failure: if a correct password did, a guesser could hide behind the user's own logins.
 pub(super) struct FailureLimiter {
     failures: u32,
     window: Millis,
     pause: Millis,
     hasher: RandomState,
-    // Times count from here.
+    // The zero of `Millis`.
     start: Instant,
-    // Shared with the limiters that have taken over from this one.
+    // Shared with the limiters that replaced this one.
     tables: Arc<Mutex<Tables>>,
 }
 
-/// Apart, so that a flood of one kind leaves the other alone.
+/// Separate tables, so that a flood of one kind doesn't affect the other.
 struct Tables {
     addresses: Table,
     users: Table,
 }
 
-/// A table of a fixed size, for whoever comes: sets of a few entries.
+/// A set-associative table of fixed size.
 ///
-/// A newcomer takes the entry of its set that nobody is paused by or under way in, and whose window is the oldest. In a
-/// set without such an entry, all newcomers share one more entry: a table that is full gets stricter, never laxer.
+/// A newcomer takes the entry of its set that has no pause, no attempt in progress, and the oldest window. In a set
+/// without such an entry, all newcomers share one extra entry: a full table gets stricter, never laxer.
 struct Table(Box<[[Entry; WAYS + 1]]>);
 
-/// The entry that the newcomers of a full set share.
+/// The index of the entry that the newcomers of a full set share.
 const SHARED: usize = WAYS;
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Entry {
-    // 0 is nobody.
+    // 0: unused.
     id: u64,
     since: Millis,
     paused_until: Millis,
@@ -90,21 +90,21 @@ struct Place {
     way: usize,
 }
 
-/// A keyed hash of an address, a network or a user, so that nobody can choose collisions; and its limit of failures.
+/// A keyed hash of an address, network or user, so that nobody can choose collisions, and its limit of failures.
 #[derive(Debug, Clone, Copy)]
 struct Counted {
     id: u64,
     limit: u32,
 }
 
-/// All that one client is counted by.
+/// Everything that one client counts against.
 struct CountedClient {
     address: Counted,
     network: Option<Counted>,
     user: Counted,
 }
 
-/// An attempt under way. Given back when dropped.
+/// An attempt in progress. Dropping it releases it.
 pub(crate) struct Attempt {
     limiter: Arc<FailureLimiter>,
     address: Place,
@@ -118,7 +118,7 @@ impl FailureLimiter {
         Self::with(limit, RandomState::new(), Instant::now(), Arc::new(Mutex::new(tables)))
     }
 
-    /// Another limit with the same failures, pauses and attempts under way.
+    /// A limiter with another limit that takes over the failures, pauses and attempts in progress.
     #[cfg(feature = "policy")]
     pub(super) fn with_limit(&self, limit: FailureLimit) -> Self {
         Self::with(limit, self.hasher.clone(), self.start, self.tables.clone())
@@ -130,8 +130,8 @@ impl FailureLimiter {
         FailureLimiter { failures, window: millis(window), pause: millis(pause), hasher, start, tables }
     }
 
-    /// Reserves an attempt of a PLAIN client; `None` for any other client. Refuses one whose address, network or user is
-    /// paused, or has as many attempts under way as failures are left.
+    /// Reserves an attempt of a PLAIN client; `None` for any other client. Refuses a client whose address, network or user
+    /// is paused, or has as many attempts in progress as failures left.
     pub(super) fn reserve(self: &Arc<Self>, client: &Client<'_>, now: Instant) -> Result<Option<Box<Attempt>>, Reason> {
         let Some(counted) = self.counted(client) else { return Ok(None) };
         let now = self.millis(now);
@@ -146,7 +146,7 @@ impl FailureLimiter {
         Ok(Some(Box::new(Attempt { limiter: self.clone(), address, network, user })))
     }
 
-    /// As [`reserve`](Self::reserve), without a trace.
+    /// As [`reserve`](Self::reserve), without recording anything.
     pub(super) fn check(&self, client: &Client<'_>, now: Instant) -> Result<(), Reason> {
         match self.counted(client) {
             Some(counted) if !self.admits(&self.lock(), &counted, self.millis(now)) => Err(Reason::TooManyFailures),
@@ -176,7 +176,7 @@ impl FailureLimiter {
     }
 
     fn millis(&self, now: Instant) -> Millis {
-        // From 1 on: `since: 0` is an entry that nobody has.
+        // Never 0: `since: 0` marks an unused entry.
         now.saturating_duration_since(self.start).as_millis() as Millis + 1
     }
 
@@ -202,7 +202,7 @@ impl Attempt {
         }
         tables.users.fail(self.user, limiter.failures, paused_until);
         drop(tables);
-        // `self` is given back here.
+        // Dropping `self` releases the attempt.
     }
 }
 
@@ -218,7 +218,7 @@ impl Drop for Attempt {
 }
 
 /// Whether the password may have been wrong. A callback that fails counts too: one that returns `Err` for a wrong password
-/// must not give unlimited tries. What says nothing about the password doesn't count.
+/// must not give unlimited tries. An outcome that is independent of the password doesn't count.
 fn is_failure(reason: Reason) -> bool {
     matches!(
         reason,
@@ -237,7 +237,7 @@ impl Table {
 
     /// Whether one more attempt is within the limit.
     fn admits(&self, counted: Counted, now: Millis, window: Millis) -> bool {
-        // The table has `SETS` sets, always.
+        // The table always has `SETS` sets.
         let set = &self.0[counted.id as usize % SETS];
         let own = set[..WAYS].iter().find(|entry| entry.id == counted.id);
         let entry = match own {
@@ -249,7 +249,7 @@ impl Table {
         now >= entry.paused_until && failures.saturating_add(entry.under_way) < counted.limit
     }
 
-    /// Counts one more attempt as under way.
+    /// Records one more attempt in progress.
     fn place(&mut self, counted: Counted, now: Millis, window: Millis) -> Place {
         let number = counted.id as usize % SETS;
         let set = &mut self.0[number];
@@ -284,12 +284,12 @@ impl Table {
 }
 
 impl Entry {
-    /// Whether a newcomer may take it.
+    /// Whether a newcomer may take this entry.
     fn is_free(&self, now: Millis) -> bool {
         self.under_way == 0 && self.paused_until <= now
     }
 
-    /// Whether its window is over, and its failures don't count any more.
+    /// Whether its window is over, so that its failures no longer count.
     fn is_over(&self, now: Millis, window: Millis) -> bool {
         now.saturating_sub(self.since) > window
     }

@@ -1,4 +1,4 @@
-//! A call that decides a request: a callback of the program's, or the hash of a password. It runs without any lock held.
+//! A call that decides a request: one of the program's callbacks, or the hashing of a password. It runs without any lock held.
 
 use std::borrow::Cow;
 #[cfg(feature = "tokio")]
@@ -10,7 +10,7 @@ use crate::foreign_code::{Panicked, contain};
 use crate::reason::{CallbackId, Reason};
 use crate::zap::Reply;
 
-/// The call, with everything that it needs.
+/// The call, with all that it needs.
 pub(crate) struct Call(Work);
 
 enum Work {
@@ -24,10 +24,10 @@ enum Work {
 #[cfg(feature = "tokio")]
 type FutureDecision = Pin<Box<dyn Future<Output = Decision> + Send>>;
 
-/// Receives the decision of a call that runs elsewhere; dropped without one if the call expires before it begins.
+/// Receives the decision of a call that runs elsewhere; dropped unused if the call expires before it starts.
 pub(crate) type Completion = Box<dyn FnOnce(Decision) + Send>;
 
-/// How a request is answered, and why.
+/// The reply to a request, and its reason.
 #[derive(Debug)]
 pub(crate) struct Decision {
     pub(crate) reason: Reason,
@@ -47,7 +47,7 @@ impl Call {
         Call(Work::Sync(Box::new(work)))
     }
 
-    /// A call that brings its own threads. `start` may refuse it.
+    /// A call that has its own threads. `start` may refuse it.
     #[cfg(feature = "argon2")]
     pub(crate) fn elsewhere(start: impl FnOnce(Claim, Completion) -> Result<(), Reason> + Send + 'static) -> Self {
         Call(Work::Elsewhere(Box::new(start)))
@@ -62,7 +62,7 @@ impl Call {
         Call(Work::Async(Box::new(|| Box::pin(work()))))
     }
 
-    /// Runs the call in this thread, or waits for it. A panic refuses this one request with 500.
+    /// Runs the call on this thread, or waits for it. A panic refuses only this request, with 500.
     #[cfg_attr(not(feature = "argon2"), expect(unused_variables, reason = "nothing runs elsewhere"))]
     pub(crate) fn run(self, claim: &Claim) -> Decision {
         match self.0 {
@@ -80,7 +80,7 @@ impl Call {
         }
     }
 
-    /// Whether the call brings its own threads, and takes none of the handler's.
+    /// Whether the call has its own threads, and so needs none of the handler's.
     pub(crate) fn runs_elsewhere(&self) -> bool {
         #[cfg(feature = "argon2")]
         return matches!(self.0, Work::Elsewhere(_));
@@ -88,7 +88,7 @@ impl Call {
         false
     }
 
-    /// Starts a call that brings its own threads; `completion` gets its decision. Any other call runs here.
+    /// Starts a call that has its own threads; `completion` receives its decision. Any other call runs here.
     pub(crate) fn start(self, claim: &Claim, completion: Completion) -> Result<(), Reason> {
         match self.0 {
             #[cfg(feature = "argon2")]
@@ -108,7 +108,7 @@ impl Call {
         false
     }
 
-    /// Runs the call in a task of its own: if it panics, the task ends, and its request is refused with 500.
+    /// Runs the call in its own task: if it panics, the task ends, and its request is refused with 500.
     #[cfg(feature = "tokio")]
     pub(crate) async fn run_async(self, claim: Claim) -> Decision {
         match self.0 {
@@ -118,13 +118,13 @@ impl Call {
     }
 }
 
-/// A panic refuses this one request with 500.
+/// Runs the work; a panic refuses only this request, with 500.
 pub(crate) fn run_contained(work: impl FnOnce() -> Decision) -> Decision {
     contain(work).unwrap_or_else(|Panicked| Decision::refusal(Reason::CallbackPanicked))
 }
 
-/// Turns the verdict of a PLAIN callback into a decision. Text that the callback made at run time may quote the password in
-/// whatever form, so it is shown nowhere; static text is.
+/// Turns the verdict of a PLAIN callback into a decision. Text that the callback made at run time could quote the password in
+/// some form, so it is never shown; static text is.
 pub(crate) fn conclude_plain(verdict: Verdict, callback: CallbackId, user_id: impl FnOnce() -> String) -> Decision {
     let verdict = match verdict {
         Verdict::Deny(Cow::Owned(_)) => Verdict::from(false),
@@ -134,7 +134,7 @@ pub(crate) fn conclude_plain(verdict: Verdict, callback: CallbackId, user_id: im
     conclude(verdict, callback, user_id)
 }
 
-/// Turns a callback's verdict into a decision. `user_id` is called where the verdict doesn't name the client.
+/// Turns a callback's verdict into a decision. `user_id` is called if the verdict doesn't set one.
 pub(crate) fn conclude(verdict: Verdict, callback: CallbackId, user_id: impl FnOnce() -> String) -> Decision {
     let mut reply = Reply::new();
     let mut refuse = |reason: Reason, text: Cow<'static, str>| {

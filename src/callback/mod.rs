@@ -1,4 +1,4 @@
-//! The program's own code in a decision: what callbacks receive, what they return, and how they are run.
+//! Callbacks: what they receive, what they return, and how they are run.
 
 mod call;
 mod peer;
@@ -16,17 +16,17 @@ use std::sync::Arc;
 use crate::certificate::KeyInfo;
 use crate::reason::Reason;
 
-/// What an async callback returns in the end.
+/// What an async callback eventually returns.
 #[cfg(feature = "tokio")]
 pub(crate) type FutureVerdict = std::pin::Pin<Box<dyn Future<Output = Verdict> + Send>>;
 
-/// What a source of credentials says about a client.
+/// The answer of a source of credentials about a client.
 pub(crate) enum Lookup {
-    /// Accepted; with what the client's certificate says, if anything.
+    /// Accepted, with the content of the client's certificate, if any.
     Accept(Reason, Option<Arc<KeyInfo>>),
-    /// As `Accept`, with the name of the client.
+    /// As `Accept`, with the client's user id.
     AcceptAs(Reason, Option<Arc<KeyInfo>>, Box<str>),
     Refuse(Reason),
-    /// A call decides, which has to be run elsewhere.
+    /// A call decides, and must be run elsewhere.
     Ask(Call),
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::address::{AddressFrame, IpcCredentials, PeerAddress};
 use crate::zap::Request;
 
-/// The client that a callback decides about: where it comes from, and which door it knocks at.
+/// The client that a callback decides about: its address, and the domain of the server that it connects to.
 ///
 /// ```
 /// use zmq_auth::Authenticator;
@@ -25,7 +25,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// `None` when the domain or the address isn't UTF-8: no callback is asked about such a request.
+    /// `None` if the domain or the address isn't UTF-8: no callback is called for such a request.
     pub(crate) fn of(request: &Request<'_>) -> Option<Self> {
         Peer::new(request.domain, &request.address)
     }
@@ -38,13 +38,13 @@ impl Peer {
         })
     }
 
-    /// The ZAP domain of the server's socket; empty where the socket has none.
+    /// The ZAP domain of the server's socket; empty if the socket has none.
     pub fn domain(&self) -> &str {
         &self.domain
     }
 
     /// The address as libzmq gives it: an IP without port (`::ffff:a.b.c.d` for an IPv4 client of an IPv6 socket, with
-    /// `%zone` for a link-local one), or `localhost:UID:GID:PID` for an ipc client.
+    /// `%zone` for a link-local client), or `localhost:UID:GID:PID` for an ipc client.
     pub fn address(&self) -> &str {
         &self.address
     }
@@ -57,7 +57,7 @@ impl Peer {
         }
     }
 
-    /// The client's process as the kernel told it; `None` for anything but an ipc client.
+    /// The client's process, as the kernel reported it; `None` except for ipc clients.
     pub fn ipc(&self) -> Option<IpcCredentials> {
         match self.parsed {
             PeerAddress::Ipc(credentials) => Some(credentials),

@@ -7,8 +7,8 @@ use crate::metadata::Metadata;
 
 /// A callback's decision about one client.
 ///
-/// `bool`, and `Result` of anything that is a verdict, turn into one: `true` lets in, `false` refuses, and an `Err` is a
-/// [`Fault`](Verdict::Fault), so that `?` in a callback never lets anybody in.
+/// `bool` and `Result<V, E>` convert to it: `true` accepts, `false` refuses, and an `Err` is a
+/// [`Fault`](Verdict::Fault), so that `?` in a callback never accepts anybody.
 ///
 /// ```
 /// use zmq_auth::{Authenticator, Verdict};
@@ -26,21 +26,21 @@ use crate::metadata::Metadata;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// 200: let in, with the usual user id (the Z85 key or what
-    /// [`curve_user_id`](crate::Authenticator::curve_user_id) makes of it; the user name).
+    /// 200: accepted, with the default user id (the user name; or the Z85 key, or what
+    /// [`curve_user_id`](crate::Authenticator::curve_user_id) makes of it).
     Allow,
-    /// 200: let in under this user id, and with this metadata on every message from the client.
+    /// 200: accepted with this user id, and with this metadata on every message from the client.
     AllowAs {
-        /// The `User-Id` of the client's messages. One with a NUL byte is a fault: libzmq would cut it there.
+        /// The `User-Id` of the client's messages. One with a NUL byte refuses the client with 500: libzmq would cut it there.
         user_id: String,
         /// More properties of the client's messages.
         metadata: Metadata,
     },
-    /// 400: refused, with a reason for the log and the reply. The client is told the code only, and doesn't try again.
+    /// 400: refused, with a reason for the log and the reply. The client is told only the code, and doesn't retry.
     Deny(Cow<'static, str>),
-    /// 300: not now. The client hears nothing, and tries again after `ZMQ_HANDSHAKE_IVL` (30 s by default).
+    /// 300: not now. The client isn't told, and retries after `ZMQ_HANDSHAKE_IVL` (30 s by default).
     Retry,
-    /// 500: refused because something failed, with a reason for the log. As 400 for the client.
+    /// 500: refused because something failed, with a reason for the log. For the client, as 400.
     Fault(Cow<'static, str>),
 }
 

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::keys::{KeyPair, PublicKey};
 use crate::metadata::Metadata;
 
-// That the header names pyzmq is part of the format: the files are the same, whoever wrote them.
+// The header names pyzmq because it is part of the format: the files are the same, whoever writes them.
 const GENERATED: &str = "#   ****  Generated on ";
 const SECRET_BANNER: &str = " by pyzmq  ****
 #   ZeroMQ CURVE **Secret** Certificate
@@ -23,7 +23,7 @@ const PUBLIC_BANNER: &str = " by pyzmq  ****
 
 ";
 
-/// The secret file: both keys, metadata unquoted where other readers understand it so.
+/// The secret file: both keys, and metadata without quotes unless other readers need them.
 pub(super) fn secret(time: &str, keys: &KeyPair, metadata: &Metadata) -> Result<Zeroizing<String>> {
     round_trip::check_total(metadata)?;
     let mut parts = vec![GENERATED, time, SECRET_BANNER, "metadata\n"];
@@ -36,7 +36,7 @@ pub(super) fn secret(time: &str, keys: &KeyPair, metadata: &Metadata) -> Result<
     Ok(joined(&parts))
 }
 
-/// The public file: the public key, metadata quoted as czmq does. pyzmq writes it without metadata.
+/// The public file: the public key, and metadata in quotes as czmq writes it. pyzmq writes none.
 pub(super) fn public(time: &str, key: PublicKey, metadata: &Metadata) -> Result<Zeroizing<String>> {
     round_trip::check_total(metadata)?;
     let mut parts = vec![GENERATED, time, PUBLIC_BANNER, "metadata\n"];
@@ -49,12 +49,12 @@ pub(super) fn public(time: &str, key: PublicKey, metadata: &Metadata) -> Result<
     Ok(joined(&parts))
 }
 
-/// The local time as the header has it.
+/// The local time, in the header's format.
 pub(super) fn now() -> String {
     timestamp(jiff::ZonedDateTime::now().datetime())
 }
 
-/// As Python prints a `datetime`: microseconds, unless they are 0.
+/// Formats like Python's `datetime`: with microseconds, unless they are 0.
 fn timestamp(time: DateTime) -> String {
     let seconds = time.strftime("%Y-%m-%d %H:%M:%S");
     match time.subsec_nanosecond() / 1000 {
@@ -63,7 +63,7 @@ fn timestamp(time: DateTime) -> String {
     }
 }
 
-/// In a buffer of the right size from the start: one that grew would leave parts of a secret behind.
+/// Joins the parts in a buffer allocated in full: one that grows would leave parts of a secret behind.
 fn joined(parts: &[&str]) -> Zeroizing<String> {
     let mut text = Zeroizing::new(String::with_capacity(parts.iter().map(|part| part.len()).sum()));
     parts.iter().for_each(|part| text.push_str(part));

@@ -6,10 +6,10 @@ use super::parse::{NOT_AFTER, NOT_BEFORE, equals_known};
 use super::validity::Validity;
 use crate::metadata::Metadata;
 
-/// What a certificate says of its key, where it says anything.
+/// What a certificate says about its key, beyond the key.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct KeyInfo {
-    /// As the reply sends it.
+    /// Encoded as in a ZAP reply.
     pub(crate) metadata: Box<[u8]>,
     pub(crate) validity: Option<Validity>,
 }
@@ -30,7 +30,7 @@ impl KeyInfo {
         }
     }
 
-    /// As [`of`](Self::of), for metadata that is from no certificate: what its reader refuses is refused here, with its name.
+    /// As [`of`](Self::of), for metadata that isn't from a certificate: what the parser would refuse is refused here, with its name.
     pub(crate) fn of_unread(metadata: &Metadata) -> Result<Option<Arc<Self>>, (&str, &'static str)> {
         for (name, _) in metadata.iter() {
             if equals_known(name.as_bytes()).is_some_and(|known| known != name) {
@@ -46,7 +46,7 @@ impl KeyInfo {
         })
     }
 
-    /// `None` where there is nothing to say: most keys of a large store cost no allocation.
+    /// `None` if there is nothing to keep, so that most keys of a large store cost no allocation.
     pub(crate) fn of(metadata: &Metadata) -> Result<Option<Arc<Self>>, &'static str> {
         if metadata.is_empty() {
             return Ok(None);

@@ -1,6 +1,6 @@
 //! CURVE certificate files: pyzmq's format byte for byte, and a reader that also accepts czmq's.
 //!
-//! Writing passes `format` and `write`, reading `read` and `parse`. No error quotes a file's content.
+//! `format` and `write` create files, `read` and `parse` load them. No error quotes a file's content.
 
 mod format;
 mod info;
@@ -23,12 +23,12 @@ use crate::metadata::Metadata;
 use write::Target;
 use zeroize::Zeroizing;
 
-/// The most that is read of a certificate file, and so the most that is written to one: 64 KiB.
+/// The maximum size of a certificate file, for reading and writing: 64 KiB.
 const MAX_FILE: usize = 64 * 1024;
 
-/// A CURVE certificate: a key pair, or a public key alone, with metadata that says whose it is.
+/// A CURVE certificate: a key pair or a public key, with metadata about its owner.
 ///
-/// Two are equal where keys, metadata and the metadata's order are.
+/// Two certificates are equal if their keys and metadata, including its order, are.
 ///
 /// ```
 /// use zmq_auth::Certificate;
@@ -55,10 +55,10 @@ enum CertificateKeys {
 }
 
 impl Certificate {
-    /// Makes a certificate with a new key pair and no metadata.
+    /// Creates a certificate with a new key pair and no metadata.
     ///
     /// # Errors
-    /// [`Error::CurveUnavailable`] where libzmq has no CURVE.
+    /// [`Error::CurveUnavailable`] if libzmq has no CURVE.
     ///
     /// ```
     /// # use zmq_auth::Certificate;
@@ -72,15 +72,15 @@ impl Certificate {
     /// Loads a file that pyzmq, czmq or this crate wrote: `NAME.key`, `NAME.key_secret`, or czmq's `NAME` and
     /// `NAME_secret`.
     ///
-    /// A file that others than its owner may write, one with a secret key that they can read, and one whose keys don't
-    /// belong together, is loaded and warned about in the log (target `zmq_auth`).
+    /// A file that users other than its owner can write, a secret file that they can read, and a file whose keys don't belong
+    /// together are loaded with a warning in the log (target `zmq_auth`).
     ///
     /// # Errors
-    /// [`Error::Io`] for a file that can't be opened or read; [`Error::Certificate`], with the line, for one that isn't a
-    /// regular file, is larger than 64 KiB, has no public key, a key that isn't Z85 (RFC 32), two keys of one kind that
-    /// differ, metadata that isn't UTF-8 text, or a line whose name is `not-before`, `not-after`, `public-key` or
-    /// `secret-key` but for its case or its signs (`Not-After`, `not_after`), or that has one of the times outside the
-    /// metadata: passed over, it would keep nobody out.
+    /// [`Error::Io`] if the file can't be opened or read. [`Error::Certificate`], with the line, if it isn't a regular file,
+    /// is larger than 64 KiB, or has no public key, a key that isn't Z85 (RFC 32), two different keys of one kind, or
+    /// metadata that isn't UTF-8. Also for a line whose name differs from `not-before`, `not-after`, `public-key` or
+    /// `secret-key` only in case or signs (`Not-After`, `not_after`), and for a validity time outside the metadata: if such a
+    /// line were ignored, the client that it should exclude would be accepted.
     ///
     /// ```
     /// # use zmq_auth::{Certificate, Error};
@@ -94,8 +94,8 @@ impl Certificate {
         read::load(file.as_ref())
     }
 
-    /// Reads the content of a file, as [`load`](Self::load) does, from anywhere else: standard input, a database. `name` is
-    /// what an error calls it.
+    /// Parses the content of a file, as [`load`](Self::load) does, from any other place: standard input, a database. Errors
+    /// call it `name`.
     ///
     /// # Errors
     /// [`Error::Certificate`], as [`load`](Self::load).
@@ -112,8 +112,8 @@ impl Certificate {
         read::parse_content(content, name.as_ref())
     }
 
-    /// Every problem of a file, in the order of its lines, where [`load`](Self::load) stops at the first; none for a file
-    /// that it loads. The first is the error of `load`.
+    /// Every problem of a file, in the order of its lines; empty for a file that [`load`](Self::load) accepts. The first is
+    /// the error that `load` returns.
     ///
     /// ```
     /// # use zmq_auth::Certificate;
@@ -130,18 +130,18 @@ impl Certificate {
         read::problems(file.as_ref())
     }
 
-    /// Sets a metadata value; a name that is there already gets the new one, in its old place.
+    /// Sets a metadata value; an existing name gets the new value and keeps its position.
     ///
-    /// What is taken is read back equal from both files by this crate, czmq and JeroMQ (pyzmq reads no metadata). A name
-    /// that libzmq gives a meaning to (see [`Metadata::insert`]) is stored, but a server that loads the file never sends
-    /// it.
+    /// Whatever is accepted is read back equal from both files by this crate, czmq and JeroMQ (pyzmq reads no metadata). A
+    /// name that has a meaning for libzmq (see [`Metadata::insert`]) is stored, but a server that loads the file never
+    /// sends it.
     ///
     /// # Errors
     /// [`Error::Metadata`] for
-    /// - a name with anything but ASCII letters, digits and `$-_@.&+/`, with a digit in front or a `/` at either end, that
+    /// - a name with anything but ASCII letters, digits and `$-_@.&+/`, with a digit at the start or a `/` at either end, that
     ///   starts with `public-key` or `secret-key`, or that is nearly one of these or `not-before` or `not-after`,
-    /// - a value with quotes of both kinds that also has a `#` or begins with a quote, line breaks or other control
-    ///   characters, or blanks at either end,
+    /// - a value with quotes of both kinds that also has a `#` or starts with a quote, with line breaks or other control
+    ///   characters, or with blanks at either end,
     /// - a line of more than 1,024 bytes, more than 64 KiB in all, and what [`Metadata::insert`] refuses for its size.
     ///
     /// ```
@@ -159,7 +159,7 @@ impl Certificate {
         Ok(self)
     }
 
-    /// Removes a metadata name; nothing changes if it isn't there.
+    /// Removes a metadata name, if it exists.
     ///
     /// ```
     /// # use zmq_auth::Certificate;
@@ -173,7 +173,7 @@ impl Certificate {
         self
     }
 
-    /// Both keys; `None` for a certificate with the public one alone.
+    /// Both keys; `None` for a certificate with only the public key.
     ///
     /// ```
     /// # use zmq_auth::{Certificate, PublicKey};
@@ -200,7 +200,7 @@ impl Certificate {
         }
     }
 
-    /// The metadata, in the order in which it was set or stands in the file.
+    /// The metadata, in the order in which it was set or appears in the file.
     ///
     /// ```
     /// # use zmq_auth::{Certificate, PublicKey};
@@ -210,16 +210,17 @@ impl Certificate {
         &self.metadata
     }
 
-    /// Writes `NAME.key` and `NAME.key_secret` into a directory, as pyzmq does, and answers their paths in this order.
+    /// Writes `NAME.key` and `NAME.key_secret` into a directory, as pyzmq does, and returns their paths in this order.
     ///
-    /// The metadata goes to the secret file only. That file has mode 0600 from its creation on; the public one has what
-    /// the umask leaves of 0644, for a server under another account must read it. Each file is there whole or not at all,
-    /// the secret one first; if one can't be written, neither is left.
+    /// The metadata goes only to the secret file, which has mode 0600 from creation. The public file has mode 0644 minus the
+    /// umask, because a server under another account must be able to read it. Each file appears completely or not at all,
+    /// the secret one first; if one can't be written, neither remains.
     ///
     /// # Errors
-    /// [`Error::Exists`] if either file is there (a symbolic link counts); [`Error::CertificateName`] for a name that is
-    /// empty, starts with a dot, or has a separator or control character; [`Error::Certificate`] without a secret key;
-    /// [`Error::KeyMismatch`]; [`Error::Metadata`] for loaded metadata that [`with_metadata`](Self::with_metadata) would refuse; [`Error::Io`].
+    /// [`Error::Exists`] if either file exists (a symbolic link counts); [`Error::CertificateName`] for a name that is empty,
+    /// starts with a dot, or has a separator or control character; [`Error::Certificate`] without a secret key;
+    /// [`Error::KeyMismatch`]; [`Error::Metadata`] for loaded metadata that [`with_metadata`](Self::with_metadata) would
+    /// refuse; [`Error::Io`].
     ///
     /// ```
     /// # use zmq_auth::{Certificate, Error};
@@ -233,15 +234,14 @@ impl Certificate {
         self.write_pair(dir.as_ref(), name, &Metadata::default(), write::create_pair)
     }
 
-    /// As [`save_pair`](Self::save_pair), but replaces what is there. Whoever reads either file meanwhile gets the old or
-    /// the new one, whole; a symbolic link is replaced, not followed.
+    /// As [`save_pair`](Self::save_pair), but replaces existing files. A concurrent reader sees the complete old file or the
+    /// complete new one; a symbolic link is replaced, not followed.
     ///
-    /// If the public file can't be replaced, the secret one is put back. A crash between the two leaves a new secret file
-    /// beside an old public one: the secret file holds both keys, so that [`save_public`](Self::save_public) can make
-    /// up for it.
+    /// If the public file can't be replaced, the secret one is restored. A crash between the two leaves a new secret file
+    /// and an old public one. The secret file has both keys, so [`save_public`](Self::save_public) can repair that.
     ///
     /// # Errors
-    /// Those of [`save_pair`](Self::save_pair) but [`Error::Exists`].
+    /// Those of [`save_pair`](Self::save_pair), except [`Error::Exists`].
     ///
     /// ```
     /// # use zmq_auth::Certificate;
@@ -256,8 +256,8 @@ impl Certificate {
         self.write_pair(dir.as_ref(), name, &Metadata::default(), write::replace_pair)
     }
 
-    /// As [`save_pair`](Self::save_pair), but the public file holds the metadata too, as that of
-    /// [`save_public`](Self::save_public) does.
+    /// As [`save_pair`](Self::save_pair), but the public file has the metadata too, as with
+    /// [`save_public`](Self::save_public).
     ///
     /// # Errors
     /// Those of [`save_pair`](Self::save_pair).
@@ -275,7 +275,7 @@ impl Certificate {
         self.write_pair(dir.as_ref(), name, &self.metadata, write::create_pair)
     }
 
-    /// As [`replace_pair`](Self::replace_pair), but the public file holds the metadata too.
+    /// As [`replace_pair`](Self::replace_pair), but the public file has the metadata too.
     ///
     /// # Errors
     /// Those of [`replace_pair`](Self::replace_pair).
@@ -293,12 +293,12 @@ impl Certificate {
         self.write_pair(dir.as_ref(), name, &self.metadata, write::replace_pair)
     }
 
-    /// Writes a public file that holds the metadata too, quoted as czmq does: what a server needs to act on it.
+    /// Writes a public file with the metadata, quoted as czmq does, so that a server can act on it.
     ///
-    /// Its mode is what the umask leaves of 0644. No secret key is ever written here.
+    /// Its mode is 0644 minus the umask. It never contains the secret key.
     ///
     /// # Errors
-    /// [`Error::Exists`] if the file is there; [`Error::Metadata`] for loaded metadata that
+    /// [`Error::Exists`] if the file exists; [`Error::Metadata`] for loaded metadata that
     /// [`with_metadata`](Self::with_metadata) would refuse; [`Error::Io`].
     ///
     /// ```
@@ -314,7 +314,7 @@ impl Certificate {
         write::create(&Target::public(file.as_ref()), bytes.as_bytes())
     }
 
-    /// What [`save_public`](Self::save_public) writes.
+    /// The text that [`save_public`](Self::save_public) writes.
     ///
     /// # Errors
     /// [`Error::Metadata`] for loaded metadata that [`with_metadata`](Self::with_metadata) would refuse.
@@ -329,7 +329,7 @@ impl Certificate {
         Ok(format::public(&format::now(), self.public_key(), &self.metadata)?.as_str().to_owned())
     }
 
-    /// What [`save_pair`](Self::save_pair) writes to the secret file.
+    /// The text that [`save_pair`](Self::save_pair) writes to the secret file.
     ///
     /// # Errors
     /// [`Error::Certificate`] without a secret key; [`Error::KeyMismatch`]; [`Error::Metadata`] for loaded metadata that
@@ -381,14 +381,14 @@ impl From<KeyPair> for Certificate {
     }
 }
 
-/// A certificate with the public key alone, without metadata.
+/// A certificate with only the public key, without metadata.
 impl From<PublicKey> for Certificate {
     fn from(public: PublicKey) -> Self {
         Certificate { keys: CertificateKeys::Public(public), metadata: Metadata::default() }
     }
 }
 
-/// Halves that don't belong together are never written. Without CURVE nobody can tell.
+/// Refuses to write halves that don't belong together. Without CURVE they can't be checked.
 fn check_pair(pair: &KeyPair) -> Result<()> {
     if curve_available() { pair.check() } else { Ok(()) }
 }

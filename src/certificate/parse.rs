@@ -1,6 +1,6 @@
 //! The parser of certificate files: pyzmq's, czmq's (ZPL, RFC 4) and hand-edited ones.
 //!
-//! Keys are found as pyzmq finds them, on any line that starts like a key line. Metadata are the indented lines below
+//! Key lines are recognised as pyzmq does, by how they start, on any line. Metadata are the indented lines below
 //! `metadata`.
 
 use std::convert::Infallible;
@@ -18,7 +18,7 @@ pub(super) const NOT_BEFORE: &str = "not-before";
 pub(super) const NOT_AFTER: &str = "not-after";
 pub(super) const COMMENT: char = '#';
 
-/// What is wrong, and on which line, counted from 1.
+/// A problem and its line, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ParseError {
     line: Option<usize>,
@@ -33,7 +33,7 @@ impl ParseError {
 
 const NO_PUBLIC_KEY: ParseError = ParseError { line: None, problem: "has no public-key line" };
 
-/// Reads a whole file, up to the first error. Any bytes are taken where they don't matter: comments may be in any encoding.
+/// Parses a file, up to the first error. Comments may have any encoding.
 pub(super) fn parse(bytes: &[u8]) -> Result<Certificate, ParseError> {
     let found = contents(bytes, Err)?;
     let public = found.public.ok_or(NO_PUBLIC_KEY)?;
@@ -57,10 +57,10 @@ pub(super) fn errors(bytes: &[u8]) -> Vec<ParseError> {
     errors
 }
 
-/// What the lines say. An error of one is handed over; with `Ok`, it goes on behind that line.
+/// Parses the lines. Each error is passed to `take_error`; if that returns `Ok`, parsing continues with the next line.
 fn contents<E>(bytes: &[u8], mut take_error: impl FnMut(ParseError) -> Result<(), E>) -> Result<Contents, E> {
     let mut found = Contents::default();
-    // Editors on Windows put a byte order mark in front.
+    // Editors on Windows add a byte order mark.
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     for (line, number) in bytes.split(|&byte| byte == b'\n').zip(1..) {
         if let Err(problem) = found.take(line) {
@@ -76,7 +76,7 @@ struct Contents {
     secret: Option<SecretKey>,
     metadata: Metadata,
     in_metadata: bool,
-    /// There is a public-key line, be it a bad one.
+    /// There is a public-key line, valid or not.
     has_public_line: bool,
 }
 
@@ -117,7 +117,7 @@ impl Contents {
 
     fn take_metadata(&mut self, content: &[u8]) -> Result<(), &'static str> {
         let content = str::from_utf8(content).map_err(|_| "metadata must be UTF-8 text")?;
-        // ZPL lets a name stand alone: it heads lines of its own, which certificates don't have.
+        // In ZPL a name without a value heads its own section, which certificates don't have.
         let Some((name, value)) = content.split_once('=') else { return Ok(()) };
         let (name, value) = (trimmed_text(name), unquoted(trimmed_text(value)));
         if self.metadata.get(name).is_some_and(|held| held != value) {
@@ -130,13 +130,13 @@ impl Contents {
     }
 }
 
-/// The known name that a line begins with, whatever its case and whatever signs are in it: a line that means to say when a
-/// certificate ends must not be passed over.
+/// The known name that a line starts with, whatever its case and signs: a line that is meant to limit a certificate's
+/// validity must not be ignored.
 fn nearly_known(content: &[u8]) -> Option<&'static str> {
     let name = content.split(|byte| *byte == b'=').next().unwrap_or_default();
     let is_end = |byte: u8| is_blank(byte) || byte == b':';
     let ends = name.iter().enumerate().filter(|(_, byte)| is_end(**byte)).map(|(at, _)| at);
-    // By the first words: `not after: 2027` has three.
+    // Tries prefixes of several words: `not after: 2027` has three.
     ends.take(7).chain([name.len()]).find_map(|end| equals_known(&name[..end]))
 }
 
@@ -149,14 +149,14 @@ pub(super) fn equals_known(name: &[u8]) -> Option<&'static str> {
     [NOT_BEFORE, NOT_AFTER, PUBLIC_KEY, SECRET_KEY].into_iter().find(|known| letters(known.as_bytes()) == name)
 }
 
-/// Whether the name before the `=` is one of the two exactly.
+/// Whether the name before the `=` is exactly one of the two.
 fn is_time_line(content: &[u8]) -> bool {
     let Some(end) = content.iter().position(|byte| *byte == b'=') else { return false };
     let name = trimmed(&content[..end], is_blank);
     name == NOT_BEFORE.as_bytes() || name == NOT_AFTER.as_bytes()
 }
 
-/// Which of two keys is meant can't be known; the same one twice is no harm.
+/// Stores a key. Of two different keys, nobody knows which is meant; the same key twice is fine.
 fn hold<K: PartialEq>(place: &mut Option<K>, key: K, problem: &'static str) -> Result<(), &'static str> {
     match place {
         Some(held) if *held != key => Err(problem),
@@ -167,14 +167,14 @@ fn hold<K: PartialEq>(place: &mut Option<K>, key: K, problem: &'static str) -> R
     }
 }
 
-/// What stands behind the first `=`, without blanks and quotes of either kind.
+/// The text after the first `=`, without blanks and quotes of either kind.
 fn key_text(content: &[u8]) -> Result<&[u8], &'static str> {
     let equals = content.iter().position(|&byte| byte == b'=').ok_or("a key line without a =")?;
     Ok(trimmed(&content[equals + 1..], |byte| matches!(byte, b' ' | b'\t' | b'\'' | b'"')))
 }
 
-/// The text between quotes, if the value is quoted as a whole (a comment may follow); else the value as it is, with any
-/// `#` in it: pyzmq writes such values unquoted.
+/// The text between quotes if the whole value is quoted (a comment may follow); otherwise the value as it is, including any
+/// `#`: pyzmq writes such values without quotes.
 fn unquoted(value: &str) -> &str {
     let Some(quote @ ('"' | '\'')) = value.chars().next() else { return value };
     match value[1..].split_once(quote) {
@@ -201,7 +201,7 @@ fn trimmed(mut bytes: &[u8], drop: impl Fn(u8) -> bool) -> &[u8] {
     bytes
 }
 
-/// What Python's `bytes.strip()` takes off: blank, tab, line feed, vertical tab, form feed, carriage return.
+/// What Python's `bytes.strip()` removes: blank, tab, line feed, vertical tab, form feed, carriage return.
 fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | 9..=13)
 }

@@ -8,13 +8,12 @@ use crate::error::{Error, Result};
 use crate::keys::{KeyPair, PublicKey, SecretKey};
 use crate::metadata::Metadata;
 
-/// Makes a new key pair and writes `NAME.key` and `NAME.key_secret` into a directory; answers their paths in this order.
+/// Creates a new key pair and writes `NAME.key` and `NAME.key_secret` into a directory; returns their paths in this order.
 ///
-/// [`Certificate::save_pair`] says how they are written; for metadata, use it with [`Certificate::with_metadata`].
+/// [`Certificate::save_pair`] says how they are written. For metadata, use it with [`Certificate::with_metadata`].
 ///
 /// # Errors
-/// [`Error::CurveUnavailable`] where libzmq has no CURVE, and those of
-/// [`Certificate::save_pair`].
+/// [`Error::CurveUnavailable`] if libzmq has no CURVE, and those of [`Certificate::save_pair`].
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;
@@ -26,7 +25,7 @@ pub fn create_certificates(dir: impl AsRef<Path>, name: &str) -> Result<(PathBuf
     Certificate::generate()?.save_pair(dir, name)
 }
 
-/// Loads the keys of a certificate file; those of a public file come without a secret one.
+/// Loads the keys of a certificate file; `None` for the secret key of a public file.
 ///
 /// # Errors
 /// Those of [`Certificate::load`], which also reads the metadata.
@@ -45,11 +44,11 @@ pub fn load_certificate(file: impl AsRef<Path>) -> Result<(PublicKey, Option<Sec
     })
 }
 
-/// Writes one certificate file without metadata: a secret file, of mode 0600, where a secret key is given; else a public
-/// one, whose mode is what the umask leaves of 0644. The file is there whole or not at all.
+/// Writes one certificate file without metadata: with a secret key, a secret file of mode 0600; otherwise a public file of
+/// mode 0644 minus the umask. The file appears completely or not at all.
 ///
 /// # Errors
-/// [`Error::Exists`] if the file is there (a symbolic link counts),
+/// [`Error::Exists`] if the file exists (a symbolic link counts),
 /// [`Error::KeyMismatch`] for keys that don't belong together,
 /// [`Error::Io`].
 ///
@@ -74,7 +73,7 @@ pub fn save_certificate(file: impl AsRef<Path>, public: &PublicKey, secret: Opti
 }
 
 impl PublicKey {
-    /// Loads the public key from a certificate file, public or secret: for a client, the server's.
+    /// Loads the public key from a public or secret certificate file: for a client, the server's.
     ///
     /// # Errors
     /// Those of [`load_certificate`].

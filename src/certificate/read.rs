@@ -11,7 +11,7 @@ use super::{Certificate, MAX_FILE};
 use crate::error::{Error, Result};
 use crate::regular_file;
 
-/// Loads a file, and warns of what is wrong with its mode or its pair.
+/// Loads a file, and warns if its mode or its key pair is wrong.
 pub(super) fn load(path: &Path) -> Result<Certificate> {
     let (file, metadata) = open(path, false)?;
     let mut reader = Reader::default();
@@ -21,7 +21,7 @@ pub(super) fn load(path: &Path) -> Result<Certificate> {
     Ok(certificate)
 }
 
-/// Reads a file's content; `path` is what errors call it.
+/// Parses a file's content; errors call it `path`.
 pub(super) fn parse_content(content: &[u8], path: &Path) -> Result<Certificate> {
     if content.len() > MAX_FILE {
         return Err(refused(path, TOO_LARGE));
@@ -39,19 +39,19 @@ pub(super) fn problems(path: &Path) -> Vec<Error> {
     open(path, false).and_then(of_content).unwrap_or_else(|error| vec![error])
 }
 
-/// What was found in a file.
+/// The result of loading a file.
 pub(crate) struct Loaded {
-    /// The file as it was just before its content was read, if it could be opened.
+    /// The file's metadata just before its content was read, if it could be opened.
     pub(crate) metadata: Option<Metadata>,
     pub(crate) certificate: Result<Certificate>,
     pub(crate) ending: Ending,
 }
 
-/// How a file's content ends, by which one shows that is being written.
+/// How a file's content ends, which shows whether it is still being written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
     LineFeed,
-    /// Half of it, perhaps, if it was changed just now.
+    /// Possibly half of it, if it was changed just now.
     NoLineFeed,
     /// It was changed while it was read.
     Changing,
@@ -59,7 +59,7 @@ pub(crate) enum Ending {
 
 const TOO_LARGE: &str = "is larger than 64 KiB: no certificate is";
 
-/// What is wrong with a certificate that can be used all the same.
+/// Problems of a certificate that can still be used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Concerns {
     flags: u8,
@@ -119,15 +119,15 @@ impl Concerns {
     }
 }
 
-/// Loads one file after the other into one buffer, which is wiped in the end. For a file that has no room in it there is a
-/// new one: a buffer that grew would leave parts of a secret behind.
+/// Loads files one after the other into one buffer, which is wiped at the end. If a file doesn't fit, a new buffer is
+/// allocated: one that grows would leave parts of a secret behind.
 ///
-/// It is no larger than it has to be, because wiping 64 KiB takes longer than reading a certificate.
+/// It is no larger than necessary, because wiping 64 KiB takes longer than reading a certificate.
 #[derive(Default)]
 pub(crate) struct Reader(Zeroizing<Vec<u8>>);
 
 impl Reader {
-    /// Loads a file. `is_file` tells that it was a regular file a moment ago.
+    /// Loads a file. `is_file` says that it was a regular file a moment ago.
     pub(crate) fn load(&mut self, path: &Path, is_file: bool) -> Loaded {
         match open(path, is_file) {
             Ok((file, metadata)) => {
@@ -143,7 +143,7 @@ impl Reader {
     fn content(&mut self, file: &File, path: &Path, metadata: &Metadata, ending: &mut Ending) -> Result<&[u8]> {
         let failed = |source| Error::Io { path: path.to_owned(), action: "read", source };
         let size = usize::try_from(metadata.len()).unwrap_or(MAX_FILE).min(MAX_FILE);
-        // One byte more shows a file that is larger than the system said.
+        // One byte more, to detect a file that is larger than its metadata said.
         if self.0.len() <= size {
             self.0 = Zeroizing::new(vec![0; (size + 1).next_power_of_two().clamp(4 * 1024, MAX_FILE + 1)]);
         }
@@ -158,7 +158,7 @@ impl Reader {
         if length > MAX_FILE {
             return Err(refused(path, TOO_LARGE));
         }
-        // There may be more than there was room for.
+        // The buffer is full: there may be more.
         if length == self.0.len() {
             *ending = Ending::Changing;
             return Err(refused(path, "was changed while it was read"));

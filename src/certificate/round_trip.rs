@@ -1,27 +1,27 @@
-//! The check that metadata will be read back equal before it is written.
+//! The check that metadata will be read back equal, before it is written.
 //!
-//! Neither pyzmq, czmq nor JeroMQ escapes anything: a quote, a line break or a name like a key line would change what
-//! another program reads, keys included.
+//! pyzmq, czmq and JeroMQ don't escape: a quote, a line break or a name that looks like a key line would change what
+//! another program reads, including the keys.
 
 use super::MAX_FILE;
 use super::parse::{COMMENT, PUBLIC_KEY, SECRET_KEY, equals_known, parse};
 use crate::error::Result;
 use crate::metadata::{Metadata, refused};
 
-/// Kept free for everything that isn't metadata: header and keys take less than half of it.
+/// Reserved for everything but metadata: header and keys take less than half of it.
 const OTHER_LINES: usize = 1024;
 /// What a metadata line has besides name and value: four blanks, ` = `, two quotes, a line feed.
 const LINE: usize = 4 + 3 + 2 + 1;
-/// With its line feed.
+/// Including the line feed.
 const MAX_LINE: usize = 1024;
 
-/// The quotes that a form tries, in this order: pyzmq writes none.
+/// The quotes to try, in this order: pyzmq writes none.
 pub(super) const AS_PYZMQ: [&str; 3] = ["", "\"", "'"];
-/// czmq writes these.
+/// The order for czmq, which writes quotes.
 pub(super) const AS_CZMQ: [&str; 3] = ["\"", "'", ""];
 
-/// Checks that czmq, JeroMQ and this crate read the name and the value back equal, and returns the quote to write the value
-/// in, which may be none. Both forms hold the same.
+/// Checks that czmq, JeroMQ and this crate read the name and the value back equal, and returns the quote to write around the
+/// value, which may be empty. Both orders accept the same metadata.
 pub(super) fn check(name: &str, value: &str, quotes: [&'static str; 3]) -> Result<&'static str> {
     check_name(name)?;
     check_value(name, value)?;
@@ -31,7 +31,7 @@ pub(super) fn check(name: &str, value: &str, quotes: [&'static str; 3]) -> Resul
         .ok_or_else(|| refused(name, "a value with quotes of both kinds can't have a # or begin with a quote"))
 }
 
-/// Of czmq's and JeroMQ's readers. Unquoted values end at a `#` there, and quoted ones at the next such quote.
+/// Whether czmq and JeroMQ read the value back: they end an unquoted value at a `#`, a quoted one at the next such quote.
 fn reads_elsewhere(value: &str, quote: &str) -> bool {
     match quote {
         "" => !value.starts_with(['"', '\'']) && !value.contains(COMMENT),
@@ -39,7 +39,7 @@ fn reads_elsewhere(value: &str, quote: &str) -> bool {
     }
 }
 
-/// A file that couldn't be loaded is not written. `name` is to blame.
+/// Refuses a file that would be too large to load; the error names `name`.
 pub(super) fn check_size(name: &str, metadata: &Metadata) -> Result<()> {
     let lines: usize = metadata.iter().map(|(name, value)| LINE + name.len() + value.len()).sum();
     if lines > MAX_FILE - OTHER_LINES {
@@ -53,7 +53,7 @@ pub(super) fn check_total(metadata: &Metadata) -> Result<()> {
     metadata.iter().last().map_or(Ok(()), |(last, _)| check_size(last, metadata))
 }
 
-/// ZPL's names (RFC 4). JeroMQ passes over lines that begin with a digit.
+/// Checks for a ZPL name (RFC 4). JeroMQ ignores lines that start with a digit.
 fn check_name(name: &str) -> Result<()> {
     let is_part = |character: char| character.is_ascii_alphanumeric() || "$-_@.&+/".contains(character);
     let known = equals_known(name.as_bytes());

@@ -8,7 +8,7 @@ use super::parse::{NOT_AFTER, NOT_BEFORE};
 use crate::metadata::Metadata;
 use crate::reason::Reason;
 
-/// The times that a certificate names, both included.
+/// The times that a certificate names, both inclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Validity {
     not_before: Option<Timestamp>,
@@ -16,8 +16,8 @@ pub(crate) struct Validity {
 }
 
 impl Validity {
-    /// Reads RFC 3339 times, such as `2026-12-31T23:59:59Z`; `None` for a certificate that names none. A time that can't
-    /// be read is an error: taking it for "always" would let in who is to be kept out.
+    /// Parses RFC 3339 times, such as `2026-12-31T23:59:59Z`; `None` for a certificate without any. A time that can't be
+    /// parsed is an error: treating it as "always" would accept a client that should be excluded.
     pub(crate) fn of(metadata: &Metadata) -> Result<Option<Self>, &'static str> {
         let time = |name, problem| match metadata.get(name) {
             None => Ok(None),
@@ -32,7 +32,7 @@ impl Validity {
     }
 
     pub(crate) fn check(&self, now: SystemTime) -> Result<(), Reason> {
-        // A clock beyond the year 9999 tells nothing: refused, as expired.
+        // A clock past the year 9999 is wrong: refuse, as expired.
         let now = Timestamp::try_from(now).map_err(|_| Reason::Expired)?;
         if self.not_before.is_some_and(|from| now < from) {
             return Err(Reason::NotYetValid);

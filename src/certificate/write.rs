@@ -1,4 +1,4 @@
-//! Atomic writing of certificate files: written under another name in the same directory, synced, then renamed.
+//! Atomic writing of certificate files: to a temporary file in the same directory, synced, then renamed.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
@@ -9,8 +9,8 @@ use tempfile::{Builder, NamedTempFile};
 
 use crate::error::{Error, Result};
 
-/// A file to be, and the mode that it is created with. The umask is taken off that, as for every file; nobody but its owner
-/// may ever write it.
+/// A file to write, and its mode at creation. The umask is subtracted, as for every file; only the owner may ever write
+/// it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target {
     pub(super) path: PathBuf,
@@ -18,17 +18,17 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Readable by whom the umask lets.
+    /// Readable by everybody whom the umask allows.
     pub(super) fn public(path: &Path) -> Self {
         Target { path: path.to_owned(), mode: 0o644 }
     }
 
-    /// Readable by the owner alone.
+    /// Readable by the owner only.
     pub(super) fn secret(path: &Path) -> Self {
         Target { path: path.to_owned(), mode: 0o600 }
     }
 
-    /// The directory that holds it.
+    /// The directory that contains it.
     pub(super) fn dir(&self) -> &Path {
         match self.path.parent() {
             Some(dir) if !dir.as_os_str().is_empty() => dir,
@@ -64,7 +64,7 @@ fn problem(name: &str) -> Option<&'static str> {
 /// Writes the secret file and then the public one.
 pub(super) type WritePair = fn(secret: (&Target, &[u8]), public: (&Target, &[u8])) -> Result<()>;
 
-/// Creates one file; an existing one is an error.
+/// Creates one file; fails if it exists.
 pub(super) fn create(target: &Target, bytes: &[u8]) -> Result<()> {
     refuse_existing(&target.path)?;
     place(target, bytes)
@@ -77,21 +77,21 @@ pub(super) fn create_pair(secret: (&Target, &[u8]), public: (&Target, &[u8])) ->
     place_pair(secret, public)
 }
 
-/// Replaces both files, or neither; what is missing is created.
+/// Replaces both files, or neither; a missing one is created.
 pub(super) fn replace_pair(secret: (&Target, &[u8]), public: (&Target, &[u8])) -> Result<()> {
     let (secret, secret_bytes) = secret;
     let (public, public_bytes) = public;
     let secret_file = prepare(secret, secret_bytes)?;
     let public_file = prepare(public, public_bytes)?;
 
-    // A second name for the old file, which goes when this is dropped.
+    // A second name for the old file, removed when this is dropped.
     let old = Builder::new().make_in(secret.dir(), |name| fs::hard_link(&secret.path, name));
     secret_file.persist(&secret.path).map_err(|error| failed(secret, error.error))?;
     if let Err(error) = public_file.persist(&public.path) {
         match old {
             Ok(old) => drop(old.persist(&secret.path)),
             Err(none) if none.kind() == io::ErrorKind::NotFound => drop(fs::remove_file(&secret.path)),
-            // No hard links here: there is nothing to put back, and the new file is better than none.
+            // No hard links on this file system: nothing can be restored, and the new file is better than none.
             Err(_) => {}
         }
         return Err(failed(public, error.error));
@@ -114,7 +114,7 @@ fn place_pair(secret: (&Target, &[u8]), public: (&Target, &[u8])) -> Result<()> 
 
     secret_file.persist_noclobber(&secret.path).map_err(|error| failed(secret, error.error))?;
     if let Err(error) = public_file.persist_noclobber(&public.path) {
-        // Ours, made just now: whatever came between is in the way of the public file alone.
+        // We created it just now: only the public file's name is taken.
         let _ = fs::remove_file(&secret.path);
         return Err(failed(public, error.error));
     }
@@ -122,8 +122,8 @@ fn place_pair(secret: (&Target, &[u8]), public: (&Target, &[u8])) -> Result<()> 
     Ok(())
 }
 
-/// The whole content on disk, with its mode since its creation, under a hidden name that no `*.key` covers. Removed when
-/// dropped.
+/// Writes the whole content to disk, with its mode since creation, under a hidden name that `*.key` doesn't match. Removed
+/// when dropped.
 fn prepare(target: &Target, bytes: &[u8]) -> Result<NamedTempFile> {
     if target.path.file_name().is_none() {
         let name = target.path.display().to_string();
@@ -138,17 +138,17 @@ fn prepare(target: &Target, bytes: &[u8]) -> Result<NamedTempFile> {
     write().map_err(|source| failed(target, source))
 }
 
-/// So that nothing is written when it is already clear that nothing can be. The rename is what makes it certain.
+/// Avoids writing anything when that is bound to fail. The rename makes the final check.
 fn refuse_existing(path: &Path) -> Result<()> {
     match fs::symlink_metadata(path) {
         Ok(_) => Err(Error::Exists { path: path.to_owned() }),
-        // Any other error is one for writing too, which tells it better.
+        // Writing will meet any other error too, and report it better.
         Err(_) => Ok(()),
     }
 }
 
-/// Lets the new names survive a power cut. Not every file system can, nor every directory be opened; the files
-/// themselves are whole either way.
+/// Makes the new names survive a power failure. Not every file system supports it, nor can every directory be opened; the
+/// files themselves are complete either way.
 fn sync_dir(target: &Target) {
     let _ = File::open(target.dir()).and_then(|dir| dir.sync_all());
 }
@@ -196,7 +196,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (secret, public) = targets(dir.path());
         for target in [&secret, &public] {
-            // There after the look that `create` and `create_pair` take first.
+            // Created after the first check of `create` and `create_pair`.
             fs::write(&target.path, "theirs").unwrap();
             for result in [place(target, b"new"), place_pair((&secret, b"new"), (&public, b"new"))] {
                 assert!(matches!(result, Err(Error::Exists { path }) if path == target.path));
@@ -213,7 +213,7 @@ mod tests {
     fn a_pair_that_cannot_be_replaced_as_a_whole_stays_as_it_was() {
         let dir = tempfile::tempdir().unwrap();
         let (secret, public) = targets(dir.path());
-        // A directory in the public file's place: its rename fails when the secret file's is done.
+        // A directory at the public file's name: its rename fails after that of the secret file.
         fs::create_dir(&public.path).unwrap();
         assert!(matches!(replace_pair((&secret, b"new"), (&public, b"new")), Err(Error::Io { .. })));
         assert_eq!(names(dir.path()), ["a.key"]);

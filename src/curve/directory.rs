@@ -11,30 +11,28 @@ use crate::error::Result;
 use crate::keys::PublicKey;
 use crate::reload::{ReloadObserver, ReloadSummary, Source, Store, StoreProblem, StoreStatus, Unread};
 
-/// The client keys of a directory's `*.key` files, which follow the disk: by [`reload`](Self::reload), or by themselves
-/// after `watch` (feature `watch`). A clone is a handle on the same store; several domains and several
-/// [`Authenticator`](crate::Authenticator)s may use one.
+/// The client keys of a directory's `*.key` files, which follows the disk: on [`reload`](Self::reload), or by itself after
+/// `watch` (feature `watch`). Clones are handles on the same store; several domains and several
+/// [`Authenticator`](crate::Authenticator)s may share one.
 ///
-/// What a reload does:
-/// - A stat of each file (inode, size, times) tells whether it has to be read again; a file that was changed less than
-///   2 s before it was read, or has a time in the future, is read again in any case. One change among 100,000 files reads
-///   one file.
-/// - All of it is in force at once, for every handshake that begins afterwards. Connected clients stay connected.
-/// - **A bad file never empties the store.** What it said before stays in force, and what is wrong is told in the log
-///   (once), in [`status`](Self::status) and in an event. So a key is taken back by **removing its file**, not by emptying
-///   it. A new file that is bad lets nobody in.
-/// - A directory that has vanished or can't be listed is an error, and all stays as it was.
-/// - While something can't be read, the store is behind the disk: [`status`](Self::status), an event and the log say so
-///   until it has caught up. One descriptor is kept for a reload when there is no other.
-/// - Replace a file by a rename, not in place. A file without a line feed at its end may be half-written: a reload takes it
-///   only when it was left alone for 2 s.
-/// - A file or directory that others than its owner may write, and a file with a secret key in it, is warned about once.
-///   The directories above it aren't looked at.
-/// - Two hard links to one file are two files with one key: the key goes with the last of them.
-/// - Two files with one key are one key, until the last of them is removed; of their metadata, that of the first file (by
-///   name) that has any is used. Symbolic links are followed. Hidden files and directories below are no certificates.
+/// - A reload stats each file (inode, size, times) to find out whether it must be read again. A file that was changed less
+///   than 2 s before it was last read, or has a time in the future, is always read again. So one change among 100,000 files
+///   reads one file.
+/// - All changes are applied at once, to every handshake that begins afterwards. Connected clients stay connected.
+/// - **A bad file never empties the store.** Its previous key stays accepted, and the problem is reported in the log (once),
+///   in [`status`](Self::status) and in an event. So revoke a key by **removing its file**, not by emptying it. A new file
+///   that is bad accepts nobody.
+/// - If the directory has vanished or can't be listed, that is an error, and nothing changes.
+/// - While something can't be read, the store is behind the disk; [`status`](Self::status), an event and the log say so
+///   until it has caught up. The store reserves a descriptor, so that it can reload when there is no other.
+/// - Replace a file by a rename, don't write it in place. A file without a final line feed may be half-written: a reload
+///   ignores it until it has been unchanged for 2 s.
+/// - A file or directory that users other than its owner can write, and a file with a secret key, is warned about once.
+///   Parent directories aren't checked.
+/// - Two files with one key, hard links included, are one key, until the last of them is removed. Its metadata is that of
+///   the first file (by name) that has any. Symbolic links are followed. Hidden files and subdirectories are ignored.
 ///
-/// A store takes about 120 to 170 bytes for each key, plus its metadata.
+/// A store takes about 120 to 170 bytes for each key, plus metadata.
 ///
 /// ```
 /// use zmq_auth::{Authenticator, KeyDirectory};
@@ -56,12 +54,12 @@ pub struct KeyDirectory {
 }
 
 impl KeyDirectory {
-    /// Reads a directory. An empty one is legal, and lets nobody in.
+    /// Reads a directory. An empty one is legal, and accepts nobody.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) if it can't be listed. At this first reading a bad file is an error too, [`Error::Io`](crate::Error::Io) or
-    /// [`Error::Certificate`](crate::Error::Certificate), which names it: one that [`Certificate::load`](crate::Certificate::load) refuses, or whose
-    /// `not-before` or `not-after` is no RFC 3339 time.
+    /// [`Error::Io`](crate::Error::Io) if it can't be listed. In this first read, a bad file is an error too,
+    /// [`Error::Io`](crate::Error::Io) or [`Error::Certificate`](crate::Error::Certificate), which names it: one that
+    /// [`Certificate::load`](crate::Certificate::load) refuses, or whose `not-before` or `not-after` isn't an RFC 3339 time.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -73,11 +71,11 @@ impl KeyDirectory {
         Ok(KeyDirectory { store: Store::open(path.as_ref(), KeyTable::default(), Files::default())? })
     }
 
-    /// Compares with the disk, and puts in force what has changed. What can't be read is no `Err` but counted in
-    /// [`ReloadSummary::problems`] and told in [`status`](Self::status).
+    /// Compares the store with the disk and applies all changes at once. A file that can't be read is not an `Err`: it is
+    /// counted in [`ReloadSummary::problems`] and listed in [`status`](Self::status).
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) where the directory can't be listed; all stays as it was.
+    /// [`Error::Io`](crate::Error::Io) if the directory can't be listed; nothing changes.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -91,7 +89,7 @@ impl KeyDirectory {
         self.store.reload()
     }
 
-    /// What it holds now, and what can't be used.
+    /// What the store holds now, and what can't be used.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -105,7 +103,7 @@ impl KeyDirectory {
         self.store.status()
     }
 
-    /// The directory.
+    /// The directory's path.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -116,17 +114,17 @@ impl KeyDirectory {
         self.store.path()
     }
 
-    /// From now on, follows the disk by itself: what is added, changed, removed or replaced is in force within a second
-    /// (mostly within 150 ms, and the time that listing the directory takes).
+    /// Follows the disk from now on: what is added, changed, removed or replaced applies within a second (usually within
+    /// 150 ms plus the time to list the directory).
     ///
     /// It costs two threads, one of them the system's file watcher's, which end when the last handle on the store is
-    /// dropped. A directory that is removed, or replaced by another one, is followed as soon as there is one of that name
-    /// again; until then its keys stay in force, and [`status`](Self::status) tells. Changes that the system doesn't tell
-    /// of (a file written in place on another machine's disk) need a [`reload`](Self::reload); those behind a
-    /// symbolic link are looked for twice a second. Calling it again is no harm.
+    /// dropped. If the directory is removed or replaced, the new one is followed as soon as it exists; until then the keys
+    /// stay accepted, and [`status`](Self::status) says so. Changes that the system doesn't report (a file written in place
+    /// on another machine's disk) need a [`reload`](Self::reload); files behind symbolic links are checked twice a second.
+    /// Calling it again does nothing.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) where the system can't watch the directory, or there is no thread to be had.
+    /// [`Error::Io`](crate::Error::Io) if the system can't watch the directory or start a thread.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -144,7 +142,7 @@ impl KeyDirectory {
         self.store.observe(observer);
     }
 
-    /// From now on, knows the names of the files: about 80 bytes more for each key.
+    /// Keeps the names of the files from now on: about 80 bytes more for each key.
     pub(crate) fn keep_file_names(&self) {
         self.store.with_seen(|keys, files| {
             if !keys.keeps_names() {
@@ -157,7 +155,7 @@ impl KeyDirectory {
         self.store.source().file_name(key)
     }
 
-    /// `None` for a key that isn't accepted. One lock, which is never held for long, and one look-up.
+    /// `None` for a key that isn't accepted. It takes one short lock and one look-up.
     pub(super) fn look_up(&self, key: &PublicKey) -> Option<Option<Arc<KeyInfo>>> {
         self.store.source().get(key)
     }
@@ -206,7 +204,7 @@ impl Source for KeyTable {
 
 impl KeyTable {
     fn put_in_force(&self, files: &mut Files, refreshed: Refreshed) -> ReloadSummary {
-        // Before the keys: a key in force has its name. A name may change without its key.
+        // Before the keys, so that an accepted key always has its name. A name may change without its key.
         if self.keeps_names() {
             self.set_names(files.file_names());
         }

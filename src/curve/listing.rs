@@ -8,16 +8,16 @@ use std::path::Path;
 
 use crate::reload::{Stamp, Stamper};
 
-/// The names of many files, in one block of memory: each with its length in two bytes before it.
+/// The names of many files in one block of memory, each preceded by its length in two bytes.
 #[derive(Debug, Default)]
 pub(super) struct Names(Vec<u8>);
 
-/// Where a name stands in [`Names`].
+/// The position of a name in [`Names`].
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Name(u32);
 
 impl Names {
-    /// `None` where 4 GiB of names aren't enough.
+    /// `None` if the block would exceed 4 GiB.
     fn push(&mut self, name: &[u8]) -> Option<Name> {
         let place = Name(self.0.len().try_into().ok()?);
         let length = u16::try_from(name.len()).ok()?;
@@ -42,7 +42,7 @@ impl Names {
 pub(super) struct Listing {
     pub(super) names: Names,
     pub(super) files: Vec<ListedFile>,
-    /// How many other files there are, hidden ones left out.
+    /// The number of other files, without hidden ones.
     pub(super) others: usize,
 }
 
@@ -51,12 +51,12 @@ pub(super) struct ListedFile {
     pub(super) name: Name,
     pub(super) stamp: Stamp,
     pub(super) is_link: bool,
-    /// A regular file, or a link to one; unknown is `false`.
+    /// A regular file, or a link to one; `false` if unknown.
     pub(super) is_file: bool,
 }
 
 impl Listing {
-    /// Lists the directory; `stats` tells whether stamps are wanted.
+    /// Lists the directory; `stats` says whether to take stamps.
     pub(super) fn read(directory: &Path, stamper: &Stamper, stats: bool) -> io::Result<Self> {
         let mut listing = Listing { names: Names::default(), files: Vec::new(), others: 0 };
         for entry in fs::read_dir(directory)? {
@@ -80,8 +80,8 @@ impl Listing {
     }
 }
 
-/// `None` for a file that has gone since the directory was read. A link is followed; one to nowhere is a file that can't
-/// be read.
+/// `None` for a file that was removed since the directory was listed. A link is followed; a dangling link is a file that
+/// can't be read.
 fn look(entry: &DirEntry, stamper: &Stamper, stats: bool) -> io::Result<Option<(Stamp, bool, bool)>> {
     let kind = entry.file_type()?;
     if kind.is_file() && !stats {
@@ -91,7 +91,7 @@ fn look(entry: &DirEntry, stamper: &Stamper, stats: bool) -> io::Result<Option<(
     match metadata {
         Ok(metadata) => Ok(Some((stamper.stamp(&metadata), kind.is_symlink(), metadata.is_file()))),
         Err(error) if error.kind() == io::ErrorKind::NotFound && !kind.is_symlink() => Ok(None),
-        // To be told by whoever tries to read it.
+        // Reported when the file is read.
         Err(_) => Ok(Some((Stamp::NONE, kind.is_symlink(), false))),
     }
 }

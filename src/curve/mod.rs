@@ -36,7 +36,7 @@ pub(crate) use user_id::UserIdSource;
 pub(crate) type CurveCallback = dyn Fn(&PublicKey, &Peer) -> Verdict + Send + Sync;
 #[cfg(feature = "tokio")]
 pub(crate) type AsyncCurveCallback = dyn Fn(PublicKey, Peer) -> crate::callback::FutureVerdict + Send + Sync;
-/// Names the client that holds a key.
+/// The function that gives the client with a key its user id.
 pub(crate) type UserIdMap = dyn Fn(&PublicKey) -> String + Send + Sync;
 pub(crate) type KeySet = HashSet<PublicKey, RandomState>;
 
@@ -44,16 +44,16 @@ pub(crate) type KeySet = HashSet<PublicKey, RandomState>;
 pub(crate) enum CurveSource {
     Any,
     Keys(KeySet),
-    /// Read once, with the files' names if they were wanted then.
+    /// Read once, with the files' names if they were needed at the time.
     Directory(KeyMap, Option<Arc<NameMap>>),
     /// A directory that may change.
     Store {
         keys: KeyDirectory,
-        /// Names its clients, whatever the policy says about others.
+        /// Names its clients, overriding the policy's choice.
         user_id: Option<UserIdSource>,
         _observer: Arc<ReloadObserver>,
     },
-    /// What a program pushes.
+    /// Keys that the program pushes.
     Pushed {
         keys: Arc<PushedKeys>,
         _observer: Arc<ReloadObserver>,
@@ -63,7 +63,7 @@ pub(crate) enum CurveSource {
     AsyncCallback(Arc<AsyncCurveCallback>, CallbackId),
 }
 
-/// What a source knows about a key without asking the program.
+/// What a source knows about a key without calling the program.
 enum Known {
     No,
     Any,
@@ -101,7 +101,7 @@ impl CurveSource {
         }
     }
 
-    /// `None` where the key itself is the name.
+    /// `None` if the key itself is the user id.
     fn name(&self, key: &PublicKey, info: Option<&KeyInfo>, user_id: &UserId) -> Option<Box<str>> {
         match (user_id, self) {
             (UserId::Key, _) => None,
@@ -115,14 +115,14 @@ impl CurveSource {
         }
     }
 
-    /// From now on, knows the names of the files of a directory that may be read again.
+    /// Keeps the file names of a directory that follows the disk, from now on.
     pub(crate) fn keep_file_names(&self) {
         if let CurveSource::Store { keys, .. } = self {
             keys.keep_file_names();
         }
     }
 
-    /// Whether a client that was accepted with this key and on this evidence would be accepted again.
+    /// Whether a client that was accepted with this key and evidence would be accepted again.
     pub(crate) fn recheck(&self, key: &PublicKey, evidence: Evidence, which: Recheck) -> Result<(), Reason> {
         if let CurveSource::Pushed { keys, .. } = self {
             keys.contact().recheck(which)?;
@@ -171,7 +171,7 @@ impl CurveSource {
         }
     }
 
-    /// The same keys in a table with room for more, if this one is full: growing would hold up decisions.
+    /// A copy of the table with more room, if this one is full: growing in place would delay decisions.
     pub(crate) fn roomier(&self) -> Option<Self> {
         match self {
             CurveSource::Keys(keys) if !fits_in_place(1, keys.capacity() - keys.len()) => {
@@ -186,7 +186,7 @@ impl CurveSource {
         }
     }
 
-    /// Adds one key. `Err` is the kind of a source that lists no keys.
+    /// Adds one key. `Err` is the kind of a source without a list of keys.
     pub(crate) fn add(&mut self, key: PublicKey) -> Result<(), &'static str> {
         match self {
             CurveSource::Keys(keys) => {
@@ -201,7 +201,7 @@ impl CurveSource {
         }
     }
 
-    /// Removes one key, and returns whether it was there. `Err` is the kind of a source that lists no keys.
+    /// Removes one key, and returns whether it was listed. `Err` is the kind of a source without a list of keys.
     pub(crate) fn remove(&mut self, key: &PublicKey) -> Result<bool, &'static str> {
         match self {
             CurveSource::Keys(keys) => Ok(keys.remove(key)),
@@ -210,7 +210,7 @@ impl CurveSource {
         }
     }
 
-    /// Whether it has the key; `None` where it has no list.
+    /// Whether the source lists the key; `None` if it has no list.
     pub(crate) fn lists(&self, key: &PublicKey) -> Option<bool> {
         match self.look_up(key) {
             Known::No => Some(false),
@@ -219,7 +219,7 @@ impl CurveSource {
         }
     }
 
-    /// The directory that it follows.
+    /// The directory, if the source follows one.
     pub(crate) fn path(&self) -> Option<&Path> {
         match self {
             CurveSource::Store { keys, .. } => Some(keys.path()),
@@ -249,7 +249,7 @@ fn check_validity(info: Option<&KeyInfo>) -> Result<(), Reason> {
     }
 }
 
-/// A client that is accepted, but whose user id the program chooses.
+/// The outcome for an accepted client whose user id the program chooses.
 fn name_client(user_id: Arc<UserIdMap>, key: PublicKey, info: Option<Arc<KeyInfo>>, reason: Reason) -> Call {
     Call::new(move || {
         let mut reply = Reply::new();
@@ -261,23 +261,22 @@ fn name_client(user_id: Arc<UserIdMap>, key: PublicKey, info: Option<Arc<KeyInfo
     })
 }
 
-/// Loads every `*.key` of a directory once, with the files' names if they are wanted; one that can't be read is an error,
-/// and nothing is loaded.
+/// Loads every `*.key` of a directory once, with the files' names if they are needed. If one can't be read, nothing is loaded.
 pub(crate) fn load_keys(directory: &Path, names: bool) -> Result<(KeyMap, Option<Arc<NameMap>>)> {
     let mut files = Files::default();
     files.open(directory)?;
     Ok((files.keys(), names.then(|| Arc::new(files.file_names()))))
 }
 
-/// Loads the public keys of every `*.key` in a directory: not of hidden files, not of directories below.
+/// Loads the public keys of every `*.key` file in a directory, except hidden files; subdirectories are ignored.
 ///
-/// Two files with one key are one key. An empty directory gives an empty set.
+/// Two files with one key give one key. An empty directory gives an empty set.
 ///
 /// # Errors
-/// [`Error::Io`](crate::Error::Io) if the directory can't be listed. One file that [`Certificate::load`](crate::Certificate::load) refuses
-/// fails the whole call with the error that names it; of several, the first in the order of their names. So does a
-/// certificate whose `not-before` or `not-after` can't be read; **the times themselves aren't looked at**, for a set of
-/// keys can't hold them: [`KeyDirectory`] and
+/// [`Error::Io`](crate::Error::Io) if the directory can't be listed. One file that [`Certificate::load`](crate::Certificate::load)
+/// refuses fails the whole call with the error that names it; of several, the first by name. So does a certificate whose
+/// `not-before` or `not-after` can't be parsed. **The times themselves aren't enforced**, because a set of keys can't hold
+/// them: [`KeyDirectory`] and
 /// [`configure_curve`](crate::Authenticator::configure_curve) do.
 ///
 /// ```

@@ -8,7 +8,7 @@ use crate::contact::Contact;
 use crate::keys::PublicKey;
 use crate::reload::ReloadSummary;
 
-/// The keys, and the contact without which they aren't used. Only one caller may change them at a time.
+/// The keys, and the contact that they depend on. Only one caller may change them at a time.
 pub(crate) struct PushedKeys {
     keys: KeyTable,
     contact: Arc<Contact>,
@@ -32,7 +32,7 @@ impl PushedKeys {
         self.keys.get(key)
     }
 
-    /// Of one key twice, the last counts.
+    /// If a key occurs twice, the last change counts.
     pub(crate) fn change(&self, changes: Vec<KeyChange>) -> ReloadSummary {
         let mut summary = ReloadSummary::default();
         let mut wanted = std::collections::HashMap::with_capacity(changes.len());

@@ -1,4 +1,4 @@
-//! Reading of many certificates, on several threads where that is worth it.
+//! Reading of many certificates, on several threads if that is worthwhile.
 
 use std::io;
 use std::path::Path;
@@ -11,18 +11,18 @@ use crate::error::Error;
 use crate::keys::PublicKey;
 use crate::reload::{Stamp, Stamper, Unread};
 
-/// A thread is started for so many files.
+/// The number of files for which another thread is started.
 const FILES_PER_THREAD: usize = 2_000;
 const MAX_THREADS: usize = 8;
 
-/// What came of reading one file.
+/// The result of reading one file.
 pub(super) enum ReadResult {
     Loaded {
         stamp: Stamp,
         key: PublicKey,
         info: Option<Arc<KeyInfo>>,
         concerns: Concerns,
-        /// Half of a file that is being written, perhaps.
+        /// Possibly half of a file that is being written.
         may_be_half: bool,
     },
     /// Removed since it was listed.
@@ -35,7 +35,7 @@ pub(super) enum ReadResult {
 }
 
 impl ReadResult {
-    /// Of a file whose directory has vanished under it: it stays what it was before.
+    /// For a file whose whole directory has vanished: it stays as it was before.
     pub(super) fn gone_with(&mut self, directory: &Path) {
         if matches!(self, ReadResult::Gone) {
             let source =
@@ -46,7 +46,7 @@ impl ReadResult {
     }
 }
 
-/// Reads the files; the outcomes are in their order.
+/// Reads the files; the results are in their order.
 pub(super) fn read(directory: &Path, names: &Names, files: &[ListedFile], stamper: &Stamper) -> Vec<ReadResult> {
     let cores = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
     let threads = (files.len() / FILES_PER_THREAD).clamp(1, cores);
@@ -65,7 +65,7 @@ pub(super) fn read(directory: &Path, names: &Names, files: &[ListedFile], stampe
             .collect();
         let mut outcomes = Vec::with_capacity(files.len());
         for (part, thread) in started {
-            // What no thread could be had for, or whose thread died, is read here.
+            // Without a thread, or if it died, read here.
             let read = thread.ok().and_then(|thread| thread.join().ok());
             outcomes.extend(read.unwrap_or_else(|| read_part(part)));
         }
@@ -91,15 +91,15 @@ fn read_file(reader: &mut Reader, path: &Path, file: &ListedFile, stamper: &Stam
     let stamp = loaded.metadata.as_ref().map_or(Stamp::NONE, |metadata| stamper.stamp(metadata));
     let certificate = match loaded.certificate {
         Ok(certificate) => certificate,
-        // A link to nowhere has not gone: it is broken.
+        // A dangling link isn't gone: it is broken.
         Err(Error::Io { action: "open", source, .. }) if source.kind() == io::ErrorKind::NotFound && !file.is_link => {
             return ReadResult::Gone;
         }
-        // It stays broken until somebody mends it; that is looked for by its stat.
+        // It stays broken until somebody repairs it, which its stat will show.
         Err(error @ Error::Io { .. }) if is_broken_link(file, &error) => {
             return ReadResult::Failed { stamp: Stamp::NONE, error, unread: Unread::Nothing };
         }
-        // What the system says now it may not say next time.
+        // The system's answer may be different next time.
         Err(error @ Error::Io { .. }) => {
             let unread = Unread::of(&error);
             return ReadResult::Failed { stamp: Stamp::NONE, error, unread };

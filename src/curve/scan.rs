@@ -1,4 +1,4 @@
-//! The scan of a key directory: which files are new, changed or gone, and what that means for the keys.
+//! The scan of a key directory: which files are new, changed or gone, and what that changes in the keys.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
@@ -15,42 +15,42 @@ use crate::escape::EscapedPath;
 use crate::keys::PublicKey;
 use crate::reload::{ReloadSummary, Stamp, Stamper, StoreProblem, Unread, identity, warn_of_directory};
 
-/// The files of one directory, in the order of their names.
+/// The files of one directory, sorted by name.
 pub(super) struct Files {
     names: Names,
     files: Vec<File>,
-    // By name. Few, so that they may cost something.
+    // By name. There are few, so they may cost more.
     problems: BTreeMap<Box<[u8]>, StoreProblem>,
     stamper: Stamper,
     #[cfg_attr(not(feature = "watch"), expect(dead_code))]
     next_link: usize,
     unread: Unread,
-    /// They were read before: what is half-written isn't taken.
+    /// The files were read before: half-written ones are not taken.
     are_known: bool,
-    /// A pass has begun, and what it found isn't in force yet. One that panicked leaves it so.
+    /// A pass has begun and its result isn't applied yet. It stays set if the pass panicked.
     is_torn: bool,
     warned_of_mode: u32,
     warned_of_others: bool,
 }
 
-/// So many warnings about files are written to the log for one pass; the others are counted there.
+/// The number of warnings about files that one pass logs; further ones are only counted.
 const WARNINGS: usize = 20;
 
-/// 56 bytes, for there may be a million.
+/// 56 bytes, because there may be a million.
 #[derive(Default)]
 struct File {
     name: Name,
     #[cfg_attr(not(feature = "watch"), expect(dead_code))]
     is_link: bool,
-    /// What was warned about.
+    /// The concerns that were warned about.
     warned_of: u8,
     stamp: Stamp,
-    /// The key in force, be it that of the file as it was; `None` for one that never could be read.
+    /// The key that is accepted, possibly from an earlier version of the file; `None` if none could ever be read.
     key: Option<PublicKey>,
     info: Option<Arc<KeyInfo>>,
 }
 
-/// What a pass over the directory came to.
+/// The result of a pass over the directory.
 pub(super) struct Refreshed {
     pub(super) summary: ReloadSummary,
     pub(super) changes: Changes,
@@ -58,10 +58,10 @@ pub(super) struct Refreshed {
     pub(super) error: Option<Error>,
 }
 
-/// What the table of keys has to become.
+/// The changes to the table of keys.
 pub(super) enum Changes {
     Some(Vec<KeyChange>),
-    /// Cheaper made anew.
+    /// Cheaper to rebuild.
     All(KeyMap),
 }
 
@@ -90,10 +90,10 @@ impl Files {
         refreshed.error.take().map_or(Ok(refreshed), Err)
     }
 
-    /// Compares with the directory: reads what is new or may have changed. A bad file stays what it was before.
+    /// Compares with the directory: reads what is new or may have changed. A bad file keeps its previous key.
     ///
     /// # Errors
-    /// [`Error::Io`] where the directory can't be listed; all stays as it was.
+    /// [`Error::Io`] if the directory can't be listed; nothing changes.
     pub(super) fn refresh(&mut self, directory: &Path) -> Result<Refreshed> {
         self.stamper.start();
         self.unread = Unread::Nothing;
@@ -111,7 +111,7 @@ impl Files {
         drop(listed);
         pass.summary.read = to_read.len();
         let mut outcomes = read::read(directory, &names, &to_read, &self.stamper);
-        // Files that are missing in another directory than the listed one were not removed from that one.
+        // If the directory was replaced since it was listed, missing files don't mean that they were removed.
         if outcomes.iter().any(|outcome| matches!(outcome, ReadResult::Gone)) && directory_now() != listed_in {
             outcomes.iter_mut().for_each(|outcome| outcome.gone_with(directory));
         }
@@ -132,7 +132,7 @@ impl Files {
         Ok(Refreshed { changes: self.changes(&pass), summary: pass.summary, error: pass.error })
     }
 
-    /// What the last pass found is in force.
+    /// Records that the result of the last pass was applied.
     pub(super) fn are_in_force(&mut self) {
         self.is_torn = false;
     }
@@ -141,7 +141,7 @@ impl Files {
         self.unread
     }
 
-    /// The name of the first file of each key, without `.key`, where it is text.
+    /// The name of each key's first file, without `.key`, if it is text.
     pub(super) fn file_names(&self) -> NameMap {
         let mut names = NameMap::default();
         for file in &self.files {
@@ -155,7 +155,7 @@ impl Files {
         names
     }
 
-    /// czmq's certificates have other names: a directory of them isn't empty, but looks so.
+    /// Warns of a directory with only other files: czmq's certificates have other names.
     fn warn_of_others(&mut self, directory: &Path, is_empty: bool, others: usize) {
         let is_so = is_empty && others > 0;
         if is_so && !self.warned_of_others {
@@ -166,7 +166,7 @@ impl Files {
         self.warned_of_others = is_so;
     }
 
-    /// Every key that a file stands for, with what the first of its files says that says anything.
+    /// The key of every file, with the metadata of the first of its files that has any.
     pub(super) fn keys(&self) -> KeyMap {
         let mut keys = KeyMap::with_capacity_and_hasher(self.files.len(), Default::default());
         for file in &self.files {
@@ -184,8 +184,8 @@ impl Files {
         self.problems.values().cloned().collect()
     }
 
-    /// Whether a file behind a symbolic link may have changed: in a directory that nobody watches. At most so many links
-    /// are followed, the next ones next time.
+    /// Whether a file behind a symbolic link may have changed, in a directory that isn't watched. Each call checks a limited
+    /// number of links, and the next call continues.
     #[cfg(feature = "watch")]
     pub(super) fn links_changed(&mut self, directory: &Path, at_most: usize) -> bool {
         self.stamper.start();
@@ -208,7 +208,7 @@ impl Files {
         false
     }
 
-    /// Both are in the order of names: what was known of a file goes over to the file that is there now.
+    /// Merges two lists in name order: what was known about a file is kept for the file of that name now.
     fn merge(&mut self, names: &Names, listed: &[ListedFile], pass: &mut Pass) -> Vec<File> {
         let mut files = Vec::with_capacity(listed.len());
         let mut old = std::mem::take(&mut self.files).into_iter().peekable();
@@ -294,14 +294,14 @@ impl Files {
     }
 }
 
-/// What is gathered on the way.
+/// What one pass collects.
 #[derive(Default)]
 struct Pass {
     summary: ReloadSummary,
     to_read: Vec<usize>,
-    /// Removed while they were to be read.
+    /// Files that were removed before they could be read.
     gone: HashSet<usize>,
-    /// Keys that may be let in no more, newly, or with other metadata.
+    /// Keys that may have been removed or added, or have other metadata.
     touched: HashSet<PublicKey>,
     error: Option<Error>,
     warnings: usize,
@@ -309,7 +309,7 @@ struct Pass {
 }
 
 impl Pass {
-    /// Warns of what wasn't so when the file was last read.
+    /// Warns of problems that the file didn't have when it was last read.
     fn warn(&mut self, file: &mut File, concerns: Concerns, path: impl FnOnce() -> PathBuf) {
         let new = concerns.without(file.warned_of);
         file.warned_of = concerns.flags();
@@ -331,7 +331,7 @@ impl Pass {
 }
 
 impl File {
-    /// Two files with one key are one key; what only one of them says is not lost.
+    /// Adds the file's key. If several files have one key, the metadata of any of them isn't lost.
     fn add_to(&self, keys: &mut KeyMap) {
         if let Some(key) = self.key {
             let info = keys.entry(key).or_insert(None);
@@ -360,7 +360,7 @@ mod tests {
         files.open(directory.path()).unwrap();
         files.are_in_force();
         std::fs::remove_file(directory.path().join("7.key")).unwrap();
-        // As if a panic had come between this and the table.
+        // As if a panic had happened between this and the update of the table.
         let lost = files.refresh(directory.path()).unwrap();
         assert!(matches!(lost.changes, Changes::Some(changes) if changes.len() == 1));
         let again = files.refresh(directory.path()).unwrap();

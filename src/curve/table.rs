@@ -9,21 +9,21 @@ use crate::certificate::KeyInfo;
 use crate::in_place::fits_in_place;
 use crate::keys::PublicKey;
 
-/// The keys, each with what is known about it.
+/// The keys, each with its certificate's content.
 pub(crate) type KeyMap = HashMap<PublicKey, Option<Arc<KeyInfo>>, RandomState>;
 
-/// The names of the files that keys are from.
+/// The file name of each key.
 pub(crate) type NameMap = HashMap<PublicKey, Box<str>, RandomState>;
 
 /// Keys that are looked up while they change.
 #[derive(Default)]
 pub(super) struct KeyTable {
     keys: RwLock<KeyMap>,
-    /// Kept only for whoever makes user ids of them.
+    /// Kept only if user ids are made of them.
     names: RwLock<Option<NameMap>>,
 }
 
-/// What a key is from now on: `None` where it is let in no more.
+/// A key's new state: `None` if it is no longer accepted.
 pub(crate) type KeyChange = (PublicKey, Option<Option<Arc<KeyInfo>>>);
 
 impl KeyTable {
@@ -55,7 +55,7 @@ impl KeyTable {
         drop(old);
     }
 
-    /// Makes all changes at once. Only one caller may do so at a time.
+    /// Applies all changes at once. Only one caller may do so at a time.
     ///
     /// Memory is freed after the lock is released.
     pub(super) fn apply(&self, changes: Vec<KeyChange>) {
@@ -82,14 +82,14 @@ impl KeyTable {
     }
 }
 
-/// A copy with room for so many more keys.
+/// A copy with room for `more` keys.
 pub(super) fn with_room(keys: &KeyMap, more: usize) -> KeyMap {
     let mut copy = KeyMap::with_capacity_and_hasher(keys.len() + more, RandomState::default());
     copy.extend(keys.iter().map(|(key, info)| (*key, info.clone())));
     copy
 }
 
-/// Returns what was there before.
+/// Applies the changes, and returns what was there before.
 fn change(keys: &mut KeyMap, changes: Vec<KeyChange>) -> Vec<Option<Option<Arc<KeyInfo>>>> {
     let mut old = Vec::with_capacity(changes.len());
     for (key, info) in changes {
@@ -115,7 +115,7 @@ mod tests {
     fn changes_few_and_many_in_place_and_in_a_copy() {
         let table = KeyTable::default();
         let mut expected = std::collections::HashSet::new();
-        // Grows from nothing, shrinks, and passes every path.
+        // Grows from nothing, shrinks, and takes every path.
         for (from, to, step, there) in
             [(0, 3, 1, true), (3, 1000, 1, true), (0, 1000, 7, false), (0, 50, 1, true), (40, 900, 1, false)]
         {

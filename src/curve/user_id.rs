@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::UserIdMap;
 
-/// Where the user id of a CURVE client comes from, for
+/// The source of a CURVE client's user id, for
 /// [`Authenticator::curve_user_id_from`](crate::Authenticator::curve_user_id_from).
 ///
-/// A client of whom it isn't known, such as one that a callback or `CURVE_ALLOW_ANY` accepts, has its Z85 key as its user
-/// id.
+/// If it isn't known for a client, such as one that a callback or `CURVE_ALLOW_ANY` accepts, the user id is the Z85
+/// key.
 ///
 /// ```
 /// use zmq_auth::{Authenticator, UserId};
@@ -31,14 +31,14 @@ pub enum UserId {
     /// The Z85 text of the public key.
     #[default]
     Key,
-    /// The name of the file with the key, without `.key`; of several, the first. It takes about 80 bytes more for each key.
+    /// The name of the key's file, without `.key`; of several files, the first. It takes about 80 bytes for each key.
     FileName,
-    /// The value that the certificate's metadata has for this name, such as `name`; not for a name that is never sent (see
-    /// [`Metadata::insert`](crate::Metadata::insert)). Nothing keeps two certificates from having the same.
+    /// The value of this name in the certificate's metadata, such as `name`; not for a name that is never sent (see
+    /// [`Metadata::insert`](crate::Metadata::insert)). Two certificates may have the same value.
     Metadata(String),
 }
 
-/// How CURVE clients are named.
+/// The policy's choice of user ids.
 #[derive(Clone)]
 pub(crate) enum UserIdSource {
     Certificate(UserId),

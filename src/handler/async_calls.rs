@@ -1,4 +1,4 @@
-//! Async callbacks under way, each in a task of its own. Which begins is up to their [`Schedule`].
+//! Running async callbacks, each in its own task. Their [`Schedule`] decides which one starts.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -13,7 +13,7 @@ use crate::callback::Decision;
 use crate::foreign_code::drop_payload;
 use crate::reason::Reason;
 
-/// Cancelled when dropped.
+/// The callbacks are cancelled when this is dropped.
 pub(super) struct AsyncCalls {
     set: JoinSet<Decision>,
     calls: HashMap<Id, CallId>,
@@ -39,7 +39,7 @@ impl AsyncCalls {
         Ok(())
     }
 
-    /// Begins those that waited and may begin now.
+    /// Starts waiting callbacks that may start now.
     pub(super) fn run_waiting(&mut self, at_once: usize) {
         self.at_once = at_once;
         while let Some(call) = self.schedule.next(at_once, Instant::now()) {
@@ -54,15 +54,15 @@ impl AsyncCalls {
         self.handles.insert(id, handle);
     }
 
-    /// The deadline of a request has passed: cancels its callback. Why it is refused; `None` if no callback of these is
-    /// under way for it.
+    /// Called when the deadline of a request has passed: cancels its callback and returns why it is refused; `None` if none
+    /// of these callbacks runs for it.
     pub(super) fn overdue(&mut self, id: CallId, limits: &CallLimits, audit: &Audit) -> Option<Reason> {
         let reason = self.schedule.overdue(id, limits.async_at_once(), limits.deadline(), audit);
         self.handles.get(&id)?.abort();
         Some(reason)
     }
 
-    /// The next decision; waits for ever if there is no task.
+    /// The next decision; waits forever if there is no task.
     pub(super) async fn next(&mut self) -> (CallId, Decision) {
         loop {
             match self.set.join_next_with_id().await {
@@ -85,7 +85,7 @@ impl AsyncCalls {
         }
     }
 
-    /// Cancels all, and waits for those that come back to the runtime.
+    /// Cancels all, and waits for those that return to the runtime.
     pub(super) async fn shutdown(&mut self) {
         self.set.shutdown().await;
     }
@@ -93,7 +93,7 @@ impl AsyncCalls {
     fn ended(&mut self, ended: Result<(Id, Decision), JoinError>) -> Option<(CallId, Decision)> {
         let (task, answer) = match ended {
             Ok((task, answer)) => (task, answer),
-            // Cancelled by its deadline: answered already. The result of `finish` is nothing then.
+            // Cancelled at its deadline, and already refused: `finish` will ignore this.
             Err(error) => {
                 let task = error.id();
                 if let Ok(payload) = error.try_into_panic() {

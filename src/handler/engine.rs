@@ -1,4 +1,4 @@
-//! The protocol of the handler, without socket, clock or thread: requests in, replies out, some of them later.
+//! The handler's protocol, without socket, clock or thread: requests in, replies out, some of them later.
 //!
 //! A front end (thread, tokio) feeds it requests and the time, runs the calls that it returns, and sends its replies. The
 //! envelope is whatever the front end needs to send a reply back.
@@ -42,7 +42,7 @@ pub(crate) struct Engine<E> {
     next: u64,
 }
 
-/// A request that waits for a call.
+/// A request that waits for the decision of a call.
 struct Pending<E> {
     envelope: E,
     request_id: Vec<u8>,
@@ -51,7 +51,7 @@ struct Pending<E> {
     deadline: Instant,
 }
 
-/// A reply that had to wait for a call.
+/// A reply that was deferred until a call decided.
 pub(crate) struct DeferredReply<E> {
     pub(crate) envelope: E,
     pub(crate) request_id: Vec<u8>,
@@ -72,7 +72,7 @@ impl<E> Engine<E> {
         &self.reply
     }
 
-    /// Processes a request, from its version frame on. `envelope` is called only if the reply has to wait.
+    /// Processes a request, from its version frame on. `envelope` is called only if the reply is deferred.
     pub(crate) fn receive<B: AsRef<[u8]>>(
         &mut self,
         frames: &[B],
@@ -124,12 +124,12 @@ impl<E> Engine<E> {
         id
     }
 
-    /// Replaces the reply, which was not sent yet, by a refusal.
+    /// Replaces the reply, which hasn't been sent yet, by a refusal.
     pub(crate) fn override_reply(&mut self, reason: Reason) {
         reason.refuse(&mut self.reply);
     }
 
-    /// Processes the decision of a call; `None` if it comes too late, after the request was replied to.
+    /// Processes the decision of a call; `None` if it is too late, because the request was already replied to.
     pub(crate) fn finish(&mut self, id: CallId, decision: Decision) -> Option<DeferredReply<E>> {
         let pending = self.pending.remove(&id)?;
         self.deadlines.remove(&(pending.deadline, id));
@@ -137,12 +137,12 @@ impl<E> Engine<E> {
         Some(DeferredReply { envelope: pending.envelope, request_id: pending.request_id, reply })
     }
 
-    /// When [`expire`](Self::expire) has to be called next.
+    /// When [`expire`](Self::expire) must be called next.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
-    /// The next request whose deadline has passed, refused for the reason that `overdue` finds. Call it until it returns
+    /// Refuses the next request whose deadline has passed, for the reason that `overdue` returns. Call it until it returns
     /// `None`.
     pub(crate) fn expire(&mut self, now: Instant, overdue: impl FnOnce(CallId) -> Reason) -> Option<DeferredReply<E>> {
         let (deadline, id) = *self.deadlines.first()?;
@@ -152,7 +152,7 @@ impl<E> Engine<E> {
         self.finish(id, Decision::refusal(overdue(id)))
     }
 
-    /// The next request that still waits for a call, refused because the handler stops. Call it until it returns `None`.
+    /// Refuses the next request that waits for a call, because the handler stops. Call it until it returns `None`.
     pub(crate) fn cancel_next(&mut self) -> Option<DeferredReply<E>> {
         let (_, id) = *self.deadlines.first()?;
         self.finish(id, Decision::refusal(Reason::Stopping))

@@ -1,8 +1,8 @@
-//! The ZAP handler: brings requests from its socket to the policy, and replies back.
+//! The ZAP handler: takes requests from its socket to the policy, and replies back.
 //!
-//! `engine` is the protocol without socket, clock or thread; `socket` gives it a ROUTER socket. Two front ends drive the
-//! socket: `thread`, a thread that sleeps in libzmq, and `task`, a tokio task that waits for the socket's descriptor.
-//! `pool` runs callbacks for both, in the order of `schedule`, which gives out `places`; `wake` is how the pool and `stop` reach the thread.
+//! `engine` is the protocol without socket, clock or thread; `socket` connects it to a ROUTER socket. Two front ends drive
+//! that: `thread` blocks in a poll, and `task` is a tokio task that waits for the socket's descriptor. `pool` runs callbacks
+//! for both, in the order of `schedule`, which assigns `places`. `wake` lets the pool and `stop` wake the thread.
 
 #[cfg(feature = "tokio")]
 mod async_calls;
@@ -16,7 +16,7 @@ mod task;
 mod thread;
 mod wake;
 
-/// Logged where a guard is dropped that has served nobody.
+/// Logged when a guard that has served nobody is dropped.
 const DROPPED_UNUSED: &str =
     "handler dropped before it had answered a request: bind it to a name that lives as long as its sockets";
 

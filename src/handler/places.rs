@@ -1,4 +1,4 @@
-//! The places of one handler's callbacks: which domains and addresses hold them, and which callbacks have lost theirs
+//! The places for callbacks of one handler: which domains and addresses hold them, and which callbacks have lost theirs
 //! because they hang.
 
 use std::collections::{HashMap, VecDeque};
@@ -9,16 +9,16 @@ use super::engine::CallId;
 use crate::address::Origin;
 use crate::fair_queue::Claim;
 
-/// So many domains are remembered, at least those that have a callback under way.
+/// The number of domains that are remembered; those with a running callback always are.
 const KNOWN_DOMAINS: usize = 256;
 
-/// Callbacks under way. Each holds a place, unless it is past its deadline and was replaced.
+/// The running callbacks. Each holds a place, unless it is past its deadline and was replaced.
 #[derive(Default)]
 pub(super) struct Places {
     held: HashMap<CallId, Held>,
-    /// Those of `held` that are past their deadline.
+    /// Those in `held` that are past their deadline.
     hung: VecDeque<CallId>,
-    /// By their domains.
+    /// With their domains.
     replaced: HashMap<CallId, Arc<[u8]>>,
     domains: HashMap<Arc<[u8]>, DomainPlaces>,
 }
@@ -35,7 +35,7 @@ struct DomainPlaces {
     replaced: usize,
 }
 
-/// A callback whose deadline has passed, and how many have done as it did.
+/// A callback that is past its deadline, and how many others are.
 pub(super) struct Overdue {
     pub(super) domain: Arc<[u8]>,
     pub(super) replaced: bool,
@@ -43,11 +43,10 @@ pub(super) struct Overdue {
 }
 
 impl Places {
-    /// Whether a callback of this domain may begin. Half of the places are divided among the domains that are known, and
-    /// kept for each.
+    /// Whether a callback of this domain may start. Half of the places are reserved, in equal parts, for the known domains.
     pub(super) fn has_room(&self, domain: &Arc<[u8]>, at_once: usize) -> bool {
         let held = self.held.len();
-        // Nothing is kept as long as half of the places are free.
+        // Nothing is reserved while half of the places are free.
         held < at_once.div_ceil(2) || held + self.kept_for_others(domain, at_once) < at_once
     }
 
@@ -57,7 +56,7 @@ impl Places {
         others.map(|(_, others)| each.saturating_sub(others.held)).sum()
     }
 
-    /// Keeps places for this domain from now on.
+    /// Reserves places for this domain from now on.
     pub(super) fn remember(&mut self, domain: &Arc<[u8]>) {
         if self.domains.contains_key(domain) {
             return;
@@ -75,8 +74,8 @@ impl Places {
         self.held.insert(id, Held { claim: claim.clone(), since: now });
     }
 
-    /// A callback has returned. Its place is free, or that of one that hangs if it had none any more. How long it took, if it
-    /// was in time.
+    /// Called when a callback has returned: frees its place, or, if it had lost it, that of another hung one. Returns how long
+    /// it took, if it returned in time.
     pub(super) fn give_back(&mut self, id: CallId, at_once: usize, now: Instant) -> Option<Duration> {
         if let Some(held) = self.release(id) {
             let is_hung = self.hung.iter().position(|hung| *hung == id).and_then(|place| self.hung.remove(place));
@@ -92,8 +91,8 @@ impl Places {
         None
     }
 
-    /// The deadline of a callback has passed: takes its place away, if that is within the bound. `None` if the callback
-    /// isn't under way.
+    /// Called when the deadline of a callback has passed: takes its place away, if that is within the bound. `None` if the
+    /// callback isn't running.
     pub(super) fn overdue(&mut self, id: CallId, at_once: usize) -> Option<Overdue> {
         let domain = self.held.get(&id)?.claim.domain.clone();
         let replaced = self.may_be_replaced(id, at_once);
@@ -106,20 +105,20 @@ impl Places {
         Some(Overdue { domain, replaced, hung })
     }
 
-    /// The callback that has been past its deadline the longest, and its domain, if its place can be given to another domain.
+    /// The callback that is past its deadline the longest, with its domain, if its place may go to another domain.
     pub(super) fn oldest_hung(&self, at_once: usize) -> Option<(CallId, Arc<[u8]>)> {
         let id = *self.hung.front().filter(|_| self.replaced.len() < 2 * at_once)?;
         Some((id, self.held.get(&id)?.claim.domain.clone()))
     }
 
-    /// Takes the place of a callback that hangs.
+    /// Takes a hung callback's place away.
     pub(super) fn replace_hung(&mut self, id: CallId) {
         self.hung.retain(|hung| *hung != id);
         self.replace(id);
     }
 
-    /// How many places there are for one address of this domain while all share equally, and how many it holds.
-    /// `waiting` says how many callbacks wait for whom.
+    /// The number of places for one address of this domain if all share equally, and the number that it holds. `waits` says
+    /// whether an address has callbacks waiting.
     pub(super) fn share(&self, claim: &Claim, at_once: usize, waiting_addresses: usize, waits: bool) -> (usize, usize) {
         let busy = |(name, places): &(&Arc<[u8]>, &DomainPlaces)| places.held > 0 || **name == claim.domain;
         let domains = self.domains.iter().filter(busy).count().max(1);
@@ -130,17 +129,18 @@ impl Places {
         ((at_once / domains / addresses.max(1)).max(1), held)
     }
 
-    /// How many callbacks have not returned.
+    /// The number of callbacks that have not returned.
     pub(super) fn under_way(&self) -> usize {
         self.held.len() + self.replaced.len()
     }
 
-    /// How many of them are past their deadline.
+    /// The number of those that are past their deadline.
     pub(super) fn hung(&self) -> usize {
         self.hung.len() + self.replaced.len()
     }
 
-    /// A domain's callbacks are replaced for its own sake up to the bound, and for the sake of others up to twice the bound.
+    /// Whether a hung callback may be replaced for the sake of its own domain: up to `at_once` of each domain, and twice as
+    /// many in all. For the sake of other domains only the second bound counts ([`oldest_hung`](Self::oldest_hung)).
     fn may_be_replaced(&self, id: CallId, at_once: usize) -> bool {
         let domain = self.held.get(&id).and_then(|held| self.domains.get(&held.claim.domain));
         self.replaced.len() < 2 * at_once && domain.is_some_and(|places| places.replaced < at_once)

@@ -1,8 +1,8 @@
-//! A pool of threads for callbacks: started on demand, kept for the next call, and abandoned if a callback doesn't
-//! return. Which call gets a thread is up to its [`Schedule`].
+//! A pool of callback threads, which are started on demand, kept for the next call, and abandoned if a callback doesn't
+//! return. Its [`Schedule`] decides which call gets a thread.
 //!
-//! The handler thread owns all the state; a worker has a channel for its next call and one for the answers. It holds no
-//! socket, no context and no lock.
+//! The handler thread owns all the state; a worker only has a channel for its next call and one for the decisions. It
+//! holds no socket, no context and no lock.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::authenticator::CallLimits;
 use crate::callback::Decision;
 use crate::reason::Reason;
 
-/// A worker that has had no work for this time is let go.
+/// A worker that has been idle for this long ends.
 const IDLE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,19 +29,19 @@ struct Worker {
 }
 
 struct Done {
-    /// None where the call brought its own thread.
+    /// `None` if the call has its own threads.
     worker: Option<WorkerId>,
     call: CallId,
     decision: Decision,
 }
 
-/// Wakes the handler for a decision.
+/// Wakes the handler when there is a decision.
 pub(crate) type Wake = Arc<dyn Fn() + Send + Sync>;
 
 /// The workers of one handler.
 pub(crate) struct Pool {
     workers: HashMap<WorkerId, Worker>,
-    // Since when, the longest first. The one that finished last is asked first: the others get to end.
+    // With the start of their idle time, longest first. The last to finish is used first, so that the others can end.
     idle: VecDeque<(Instant, WorkerId)>,
     done: Receiver<Done>,
     report: Sender<Done>,
@@ -56,8 +56,8 @@ impl Pool {
         Pool { workers: HashMap::new(), idle: VecDeque::new(), done, report, wake, next: 0, schedule: Schedule::new() }
     }
 
-    /// Runs the call now or later, `at_once` calls at a time. An error names the call that is refused: this one, or one that
-    /// waited.
+    /// Runs the call now or later, at most `at_once` at a time. An error names the call that is refused: this one, or one that
+    /// was waiting.
     pub(crate) fn submit(&mut self, call: NewCall, at_once: usize) -> Result<(), (CallId, Reason)> {
         if call.call.runs_elsewhere() {
             return self.start_elsewhere(call);
@@ -69,26 +69,25 @@ impl Pool {
         }
     }
 
-    /// Runs a call that waited, if there is one that may run now. Call it until it returns `None`. Errors as for
-    /// [`submit`](Self::submit).
+    /// Runs a waiting call, if one may run now. Call it until it returns `None`. Errors as for [`submit`](Self::submit).
     pub(crate) fn run_next(&mut self, at_once: usize) -> Option<Result<(), (CallId, Reason)>> {
         let call = self.schedule.next(at_once, Instant::now())?;
         Some(self.run(call, at_once))
     }
 
-    /// The deadline of a request has passed: why it is refused.
+    /// Called when the deadline of a request has passed: returns why it is refused.
     pub(crate) fn overdue(&mut self, id: CallId, limits: &CallLimits, audit: &Audit) -> Reason {
         self.schedule.overdue(id, limits.at_once(), limits.deadline(), audit)
     }
 
-    /// On an idle worker or a new one.
+    /// Runs the call on an idle worker or a new one.
     fn run(&mut self, mut call: NewCall, at_once: usize) -> Result<(), (CallId, Reason)> {
         let id = call.id;
         while let Some((_, worker)) = self.idle.pop_back() {
             let Some(found) = self.workers.get(&worker) else { continue };
             match found.calls.send(call) {
                 Ok(()) => return Ok(()),
-                // No worker ends before its sender is dropped; if one has, the call isn't lost with it.
+                // A worker only ends when its sender is dropped; if it did anyway, the call isn't lost.
                 Err(unsent) => {
                     call = unsent.0;
                     self.workers.remove(&worker);
@@ -96,7 +95,7 @@ impl Pool {
             }
         }
         let started = self.start().map_err(|error| log_error!("cannot start a thread for a callback: {error}"));
-        // The thread has just been started, and ends only when this sender is dropped.
+        // The thread was just started, and only ends when this sender is dropped.
         let sent = started.and_then(|(worker, thread)| {
             let sent = thread.calls.send(call).map_err(drop);
             self.workers.insert(worker, thread);
@@ -128,7 +127,7 @@ impl Pool {
         Ok((id, Worker { calls, thread }))
     }
 
-    /// The next decision that is there.
+    /// Returns a decision, if there is one.
     pub(crate) fn next_decision(&mut self, at_once: usize) -> Option<(CallId, Decision)> {
         let done = self.done.try_recv().ok()?;
         Some(self.take(done, at_once))
@@ -143,33 +142,33 @@ impl Pool {
         (done.call, done.decision)
     }
 
-    /// Lets go of the workers that have had no work for long.
+    /// Ends workers that have been idle for too long.
     pub(crate) fn retire(&mut self, now: Instant) {
         while let Some((since, worker)) = self.idle.front().copied() {
             if now.saturating_duration_since(since) < IDLE {
                 return;
             }
             self.idle.pop_front();
-            // Its sender goes, and so does the thread.
+            // Dropping its sender ends the thread.
             self.workers.remove(&worker);
         }
     }
 
-    /// When [`retire`](Self::retire) has something to do.
+    /// When [`retire`](Self::retire) must be called next.
     pub(crate) fn next_retirement(&self) -> Option<Instant> {
         self.idle.front().map(|(since, _)| *since + IDLE)
     }
 
-    /// How many workers have a call.
+    /// The number of workers that have a call.
     #[cfg(feature = "tokio")]
     pub(crate) fn busy(&self) -> usize {
         self.workers.len() - self.idle.len()
     }
 
-    /// Ends the workers; gives the busy ones so much time to return. Tells how many did not.
+    /// Ends the workers, waiting for busy ones for at most `grace`. Returns the number that did not end.
     pub(crate) fn stop(mut self, grace: Duration) -> usize {
         let end = Instant::now() + grace;
-        // An idle worker ends when the sender of its calls is dropped.
+        // Dropping the sender of its calls ends an idle worker.
         let mut threads: HashMap<WorkerId, JoinHandle<()>> = HashMap::new();
         let mut busy = 0;
         for (id, worker) in self.workers.drain() {

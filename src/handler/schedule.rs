@@ -1,4 +1,4 @@
-//! The schedule of one handler's callbacks: which may begin, which wait for a place, and which are past their deadline.
+//! The schedule of one handler's callbacks: which may start, which wait for a place, and which are past their deadline.
 
 use std::time::{Duration, Instant};
 
@@ -9,14 +9,14 @@ use crate::audit::metrics::CallGauges;
 use crate::fair_queue::{FairQueue, RecentDurations};
 use crate::reason::Reason;
 
-/// Callbacks by domain and address, so many at once.
+/// Callbacks by domain and address, with a limit on how many run at once.
 ///
-/// - While there is room, a callback begins at once. No domain gets the places that are kept for the others
-///   ([`Places::has_room`]); with one domain, a single address may have all.
-/// - Otherwise it waits, and domains and their addresses take turns. It is refused at once if its address holds its share
-///   already, or if its turn would come after its deadline.
-/// - A callback that is past its deadline loses its place to another, within a bound. Where the bound is reached, a domain
-///   whose callbacks hang is left with the places that hang; others go on.
+/// - While there is room, a callback starts at once. No domain gets the places that are reserved for others
+///   ([`Places::has_room`]); if there is one domain, a single address may use all.
+/// - Otherwise it waits, and domains and their addresses take turns. It is refused at once if its address already holds its
+///   share, or if its turn would come after its deadline.
+/// - A callback that is past its deadline loses its place to another, within a bound. Beyond the bound, a domain whose
+///   callbacks hang is limited to its hung places; other domains go on.
 pub(super) struct Schedule {
     places: Places,
     waiting: FairQueue<NewCall>,
@@ -25,11 +25,11 @@ pub(super) struct Schedule {
     gauges: CallGauges,
 }
 
-/// What becomes of a new call.
+/// The outcome for a new call.
 pub(super) enum Admission {
     Begin(NewCall),
     Wait,
-    /// This one, or one that waited.
+    /// Refuse this call, or one that was waiting.
     Refuse(CallId),
 }
 
@@ -74,7 +74,7 @@ impl Schedule {
         Admission::Begin(call)
     }
 
-    /// The next of those that waited, if there is a place for it.
+    /// The next waiting call, if there is a place for it.
     pub(super) fn next(&mut self, at_once: usize, now: Instant) -> Option<NewCall> {
         if std::mem::take(&mut self.has_expired) {
             self.waiting.remove_expired(now);
@@ -97,7 +97,7 @@ impl Schedule {
         Some(call)
     }
 
-    /// A callback has returned.
+    /// Called when a callback has returned.
     pub(super) fn ended(&mut self, id: CallId, at_once: usize, now: Instant) {
         if let Some(took) = self.places.give_back(id, at_once, now) {
             self.recent.record(took, 1);
@@ -105,7 +105,7 @@ impl Schedule {
         self.update_gauges();
     }
 
-    /// The deadline of a request has passed. Why it is refused: its callback took too long, or never began.
+    /// Called when the deadline of a request has passed. Returns why it is refused: its callback took too long, or never began.
     pub(super) fn overdue(&mut self, id: CallId, at_once: usize, deadline: Duration, audit: &Audit) -> Reason {
         let Some(overdue) = self.places.overdue(id, at_once) else {
             self.has_expired = true;
@@ -224,7 +224,7 @@ mod tests {
         assert!(scene.begins("b", "10.0.0.2") && scene.begins("b", "10.0.0.2"));
         assert!(scene.waits("b", "10.0.0.2"));
         assert!(scene.is_refused("a", "10.0.0.1"), "more than its share");
-        // They take turns; a was first to wait.
+        // They take turns; `a` was first.
         scene.ended(2);
         assert_eq!((scene.next(), scene.next()), (Some(8), None));
         scene.ended(3);
@@ -243,12 +243,12 @@ mod tests {
             assert_eq!(scene.overdue(id), Reason::TimedOut);
         }
         assert!(scene.is_refused("a", "10.0.0.1"), "the others weren't");
-        // For the sake of other domains, two more.
+        // On behalf of other domains, two more.
         assert!(scene.begins("b", "10.0.0.2") && scene.begins("c", "10.0.0.2"));
         scene.ended(5 + 1);
         scene.ended(5 + 2);
         assert_eq!(scene.schedule.places.oldest_hung(2), None);
-        // What returns makes room.
+        // A callback that returns makes room.
         (1..=4).for_each(|id| scene.ended(id));
         assert!(scene.begins("a", "10.0.0.1") && scene.begins("a", "10.0.0.1"));
     }

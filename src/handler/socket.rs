@@ -11,14 +11,14 @@ use crate::reason::Reason;
 use crate::version;
 use crate::zap::{ENDPOINT, VERSION};
 
-/// So many requests are processed before the front end looks at deadlines and callbacks again.
+/// The number of requests that are processed before the front end checks deadlines and callbacks again.
 const BATCH: usize = 256;
-/// So many batches of requests are still refused when the handler stops: a flood doesn't hold it up.
+/// The number of batches that are still refused when the handler stops, so that a flood doesn't delay it.
 const LAST_BATCHES: usize = 40;
-/// More frames than any request has; further ones are read and forgotten.
+/// More frames than any request has; further ones are discarded.
 const MAX_FRAMES: usize = 16;
 
-/// Whether a batch was the last of what was there.
+/// Whether a batch emptied the socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Batch {
     Drained,
@@ -29,7 +29,7 @@ pub(crate) enum Batch {
 pub(crate) struct ZapSocket {
     pub(crate) socket: HandlerSocket,
     engine: Engine<Box<[u8]>>,
-    // Reused from request to request.
+    // Reused for every request.
     frames: Box<[Frame; MAX_FRAMES]>,
 }
 
@@ -52,14 +52,13 @@ impl ZapSocket {
         self.engine.authenticator()
     }
 
-    /// When [`expire`](Self::expire) has something to do.
+    /// When [`expire`](Self::expire) must be called next.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.engine.next_deadline()
     }
 
-    /// Replies to the requests that are there, up to a bound, and adds the calls to run to `calls`: their
-    /// decisions go to [`finish`](Self::finish). While `stopping` returns true, every
-    /// request is refused with Retry.
+    /// Replies to the queued requests, up to a bound, and adds the calls to run to `calls`: their decisions go to
+    /// [`finish`](Self::finish). While `stopping` returns true, every request is refused with Retry.
     pub(crate) fn process_batch(
         &mut self,
         stopping: impl Fn() -> bool,
@@ -74,7 +73,7 @@ impl ZapSocket {
         Ok(Batch::MoreToRead)
     }
 
-    /// Sends the decision of a call, unless it comes too late.
+    /// Sends the decision of a call, unless it is too late.
     pub(crate) fn finish(&mut self, id: CallId, decision: Decision, stopping: impl Fn() -> bool) -> Result<(), Errno> {
         match self.engine.finish(id, decision) {
             Some(mut late) => {
@@ -87,7 +86,7 @@ impl ZapSocket {
         }
     }
 
-    /// Refuses the requests whose deadline has passed, each for the reason that `overdue` finds.
+    /// Refuses the requests whose deadline has passed, each for the reason that `overdue` returns.
     pub(crate) fn expire(&mut self, now: Instant, mut overdue: impl FnMut(CallId) -> Reason) -> Result<(), Errno> {
         while let Some(late) = self.engine.expire(now, &mut overdue) {
             self.send_late(&late)?;
@@ -95,7 +94,7 @@ impl ZapSocket {
         Ok(())
     }
 
-    /// Refuses every request that still waits with Retry: its client tries again, perhaps at the next handler.
+    /// Refuses every waiting request with Retry: its client retries, perhaps with the next handler.
     pub(crate) fn reject_pending(&mut self) -> Result<(), Errno> {
         while let Some(late) = self.engine.cancel_next() {
             self.send_late(&late)?;
@@ -108,7 +107,7 @@ impl ZapSocket {
         Ok(())
     }
 
-    /// Reads one message into the first frames, and returns how many they are; `None` if there is no message.
+    /// Reads one message into the first frames, and returns their number; `None` if there is no message.
     fn receive(&mut self) -> Result<Option<usize>, Errno> {
         let mut count = 0;
         loop {
@@ -144,7 +143,7 @@ impl ZapSocket {
         match action {
             Action::Drop => Ok(()),
             Action::SendReply => {
-                // The program's logger may have held up the decision until after `stop` gave up waiting.
+                // The program's logger may have delayed the decision until after `stop` gave up waiting.
                 if stopping() {
                     self.engine.override_reply(Reason::Stopping);
                 }
@@ -157,7 +156,7 @@ impl ZapSocket {
         }
     }
 
-    /// Sends the reply to the request in the frames; the first of them go back as they came.
+    /// Replies to the request in the frames; the envelope frames are sent back unchanged.
     fn send_reply(&mut self) -> Result<(), Errno> {
         let [identity, delimiter, version, request_id, ..] = &mut *self.frames;
         self.socket.send(identity, true)?;
@@ -177,7 +176,7 @@ impl ZapSocket {
         send(&mut self.socket, &late.reply.frames(&late.request_id))
     }
 
-    /// The frames are reused, but perhaps not soon.
+    /// Wipes the password: the frames are reused, but perhaps not soon.
     fn forget_password(&mut self, count: usize) {
         if let Some([_, _, _, _, _, _, _, mechanism, credentials @ ..]) = self.frames.get_mut(..count)
             && **mechanism == *b"PLAIN"
@@ -187,7 +186,7 @@ impl ZapSocket {
     }
 }
 
-/// The last frames of a message.
+/// Sends the last frames of a message.
 fn send(socket: &mut HandlerSocket, frames: &[&[u8]]) -> Result<(), Errno> {
     let [head @ .., last] = frames else { return Ok(()) };
     for frame in head {

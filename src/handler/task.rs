@@ -1,4 +1,4 @@
-//! The front end that is a tokio task: the guard, and the loop that waits for libzmq's descriptor.
+//! The tokio front end: the guard, and the task that waits for libzmq's descriptor.
 
 use std::ops::Deref;
 use std::os::fd::OwnedFd;
@@ -25,18 +25,18 @@ use crate::callback::Decision;
 use crate::error::{Error, Result};
 use crate::ffi::{Errno, HandlerSocket};
 
-/// How long callbacks that are under way may hold up the end of the task.
+/// How long running callbacks may delay the end of the task.
 const GRACE: Duration = Duration::from_millis(300);
 
 /// A handler in a tokio task, and the policy that it serves. Stops when dropped.
 ///
-/// It is [`ThreadAuthenticator`](crate::ThreadAuthenticator) for programs that live on tokio: the same policy, the same
-/// rules, no thread of its own; and it runs async callbacks, up to 1,024 at once. Sync callbacks still get threads, so
-/// that they can't hold up the runtime.
+/// It is [`ThreadAuthenticator`](crate::ThreadAuthenticator) for tokio programs: the same policy and rules, without a thread
+/// of its own. It also runs async callbacks, by default up to 1,024 at once. Sync callbacks still get threads, so that they
+/// can't block the runtime.
 ///
 /// The endpoint is bound before [`start`](AsyncAuthenticator::start) returns. Only [`stop`](AsyncAuthenticator::stop)
-/// promises that it is free again; dropping frees it as soon as the runtime runs the task. The runtime's or the
-/// context's end takes the handler along.
+/// guarantees that it is free again; dropping frees it once the runtime has run the task. The handler also ends with the
+/// runtime or the context.
 ///
 /// ```
 /// use zmq_auth::{AsyncAuthenticator, zmq};
@@ -68,15 +68,15 @@ struct TaskControl {
 }
 
 impl Authenticator {
-    /// Starts a handler in a task of the current tokio runtime, with this policy. It can be started again after it
+    /// Starts a handler in a task of the current tokio runtime, with this policy. A policy can be started again after it
     /// stopped, and in several contexts at once.
     ///
     /// **The task needs the runtime**: on a `current_thread` runtime, a blocking receive (`socket.recv_bytes(0)`) in another
-    /// task holds the handler up, and no client that it waits for gets in. Receive with `zmq::DONTWAIT`, through `tmq`, in
-    /// `spawn_blocking`, or have a thread serve the policy with [`start`](Authenticator::start).
+    /// task blocks the handler, and the client that it waits for is never accepted. Receive with `zmq::DONTWAIT`, through
+    /// `tmq`, or in `spawn_blocking`, or use the handler thread of [`start`](Authenticator::start).
     ///
     /// # Errors
-    /// As [`start`](Authenticator::start); [`Error::Runtime`] outside of a runtime with I/O and time drivers.
+    /// As [`start`](Authenticator::start); [`Error::Runtime`] outside a runtime with I/O and time drivers.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> zmq_auth::Result<()> {
@@ -112,7 +112,7 @@ impl Authenticator {
 }
 
 impl AsyncAuthenticator {
-    /// Starts a handler with a new [`Authenticator`]: NULL clients are let in, all others denied, until it is configured.
+    /// Starts a handler with a new [`Authenticator`], which accepts NULL clients and refuses all others until it is configured.
     ///
     /// # Errors
     /// As [`Authenticator::start_async`].
@@ -128,12 +128,12 @@ impl AsyncAuthenticator {
         Authenticator::new().start_async(context).await
     }
 
-    /// Frees the ZAP endpoint and ends the task. Clients that still wait for an answer are answered 300, and async
-    /// callbacks that are under way are cancelled.
+    /// Frees the ZAP endpoint and ends the task. Clients that still wait for a decision get 300, and running async callbacks
+    /// are cancelled.
     ///
-    /// It can wait for a future that doesn't come back to the runtime only as long as the runtime has another thread, and
-    /// for a runtime that nobody drives it waits for ever. Don't call `zmq::Context::destroy` on the one thread of a
-    /// runtime before this has answered: it would wait for a task that can't run.
+    /// If a future never returns to the runtime, this returns only if the runtime has another thread. On a runtime that
+    /// nobody drives, it waits forever. Don't call `zmq::Context::destroy` on the only thread of a runtime before this has
+    /// returned: it would wait for a task that can't run.
     ///
     /// # Errors
     /// None so far.
@@ -150,13 +150,13 @@ impl AsyncAuthenticator {
     pub async fn stop(mut self) -> Result<()> {
         self.control.end();
         if let Some(task) = self.task.take() {
-            // An error says that the runtime has ended, and the task with it.
+            // An error means that the runtime has ended, and the task with it.
             let _ = task.await;
         }
         Ok(())
     }
 
-    /// Whether requests are answered. `false` once the context or the runtime has ended.
+    /// Whether the handler answers requests. `false` once the context or the runtime has ended.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> zmq_auth::Result<()> {
@@ -197,7 +197,7 @@ impl TaskControl {
     }
 }
 
-/// tokio panics where its runtime has no driver for I/O or time; here that is an error.
+/// Registers the descriptor. tokio panics if its runtime has no driver for I/O or time; this returns an error.
 fn register(socket: &HandlerSocket) -> Result<AsyncFd<OwnedFd>> {
     let registered = catch_unwind(AssertUnwindSafe(|| {
         let _time = tokio::time::sleep(Duration::ZERO);
@@ -209,8 +209,8 @@ fn register(socket: &HandlerSocket) -> Result<AsyncFd<OwnedFd>> {
     }
 }
 
-/// What the task owns, in the order in which it goes when the runtime drops it: the socket is closed before the context
-/// may end.
+/// The state of the task, in the order in which it is dropped with the runtime: the socket is closed before the context may
+/// end.
 struct HandlerTask {
     readiness: AsyncFd<OwnedFd>,
     socket: ZapSocket,
@@ -220,12 +220,12 @@ struct HandlerTask {
     control: Arc<TaskControl>,
 }
 
-/// Keeps the context from ending. A program may drop its own handle while the task can't run, on the one thread that would
-/// run it: the context must not wait for our socket then.
+/// Keeps the context from ending. The thread that would run the task may drop the program's last handle on the context,
+/// which must not wait for our socket then.
 struct ContextGuard(Option<zmq::Context>);
 
 impl ContextGuard {
-    /// Once the context has ended, it is not ours to end again.
+    /// After the context has ended, we must not end it again.
     fn forget(&mut self) {
         std::mem::forget(self.0.take());
     }
@@ -233,8 +233,8 @@ impl ContextGuard {
 
 impl Drop for ContextGuard {
     fn drop(&mut self) {
-        // Should this be the last handle, the context ends here, and waits for what other sockets still have to send: not
-        // on a thread of the runtime. Without a thread it can't end at all.
+        // If this is the last handle, the context ends here, and waits for what other sockets still have to send. That
+        // must not block a thread of the runtime. If no thread can be started, the context doesn't end at all.
         if let Some(context) = self.0.take() {
             let spawned = std::thread::Builder::new().name("zmq-auth-context".into()).spawn(move || drop(context));
             if let Err(error) = spawned {
@@ -251,7 +251,7 @@ impl HandlerTask {
         std::mem::forget(panicked);
         match served {
             Ok(()) => {
-                // A client without a reply is refused all the same: the endpoint is gone.
+                // Even without a reply its client is refused, because the endpoint is gone.
                 let _ = self.socket.reject_pending();
                 log_debug!("handler stopped");
             }
@@ -266,7 +266,7 @@ impl HandlerTask {
         drop(readiness);
         drop(socket);
         drop(context);
-        // A callback that doesn't come back to the runtime can't be cancelled, and isn't waited for.
+        // A callback that doesn't return to the runtime can't be cancelled, and isn't waited for.
         let _ = timeout(GRACE, async_calls.shutdown()).await;
         let _ = timeout(GRACE, async {
             loop {
@@ -283,12 +283,12 @@ impl HandlerTask {
         authenticator.audit().publish(EventKind::Stopped, "handler task stopped");
     }
 
-    /// Runs until the guard stops it, or until the context ends.
+    /// Runs until the guard stops it or the context ends.
     async fn serve(&mut self) -> Result<(), Errno> {
         let mut calls = Vec::new();
         let authenticator = self.socket.authenticator().clone();
         while !self.control.stopping() {
-            // Deadlines first: a result that is late by a hair is late.
+            // Deadlines first: a decision that is barely late is late.
             let (limits, audit) = (authenticator.limits(), authenticator.audit());
             self.socket.expire(Instant::now(), |id| {
                 let running = self.async_calls.overdue(id, limits, audit);
@@ -340,7 +340,7 @@ impl HandlerTask {
             (id, decision) = async_calls.next() => socket.finish(id, decision, || control.stopping())?,
             () = expiry => {}
             ready = readiness.readable() => match ready {
-                // Before the next receive, so that what comes in between is told again.
+                // Before the next receive, so that what arrives in between is signalled again.
                 Ok(mut ready) => ready.clear_ready(),
                 // The runtime is shutting down, and drops this task.
                 Err(_) => std::future::pending().await,
@@ -375,8 +375,8 @@ impl Drop for PanicLog {
     }
 }
 
-/// Lets other async_calls run. We don't use `yield_now`: it defers the wake-up until this worker next polls the driver, and a
-/// blocking callback scheduled first would delay that. This one goes to the queue that the other workers take from.
+/// Lets other tasks run. We don't use `yield_now`: it defers the wake-up until this worker next polls the driver, and a
+/// blocking callback scheduled first would delay that. This one uses the queue from which other workers steal.
 async fn yield_to_queue() {
     let mut given = false;
     std::future::poll_fn(|context| {

@@ -1,4 +1,4 @@
-//! The front end that is a thread: the guard that starts and stops it, and its loop.
+//! The thread front end: the guard that starts and stops the handler thread, and its loop.
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +19,7 @@ use crate::ffi::Errno;
 use crate::foreign_code::{Panicked, contain};
 use crate::reason::Reason;
 
-/// How long `stop` waits for the handler thread in all.
+/// How long `stop` waits for the handler thread in total.
 const STOP: Duration = Duration::from_millis(900);
 
 /// A running handler thread, and the policy that it serves. Stops when dropped.
@@ -27,8 +27,8 @@ const STOP: Duration = Duration::from_millis(900);
 /// The endpoint is bound before [`start`](ThreadAuthenticator::start) returns: sockets that are bound afterwards are
 /// guarded from their first client on. It derefs to its [`Authenticator`], which may be changed at any time.
 ///
-/// The handler answers for **one context**: sockets of another context have to be guarded there. It holds neither the
-/// context nor a socket of it that could keep `drop(context)` waiting; a context that ends takes the handler along.
+/// The handler serves **one context**: sockets of another context need a handler there. It holds neither the context nor a
+/// socket that could make `drop(context)` wait. When the context ends, so does the handler.
 ///
 /// ```
 /// use zmq_auth::{SocketExt, ThreadAuthenticator, zmq};
@@ -79,7 +79,7 @@ impl ThreadControl {
     }
 }
 
-/// Signals the end of the thread, whatever ended it.
+/// Signals the end of the thread, for whatever reason.
 struct Ending(Arc<ThreadControl>);
 
 impl Drop for Ending {
@@ -90,12 +90,12 @@ impl Drop for Ending {
 }
 
 impl Authenticator {
-    /// Starts a handler thread for the context, with this policy. It can be started again after it stopped, and in
+    /// Starts a handler thread for the context, with this policy. A policy can be started again after it stopped, and in
     /// several contexts at once.
     ///
     /// # Errors
-    /// [`Error::AlreadyRunning`] when the context has a ZAP handler; [`Error::LibzmqTooOld`]; [`Error::Zmq`] when the
-    /// context has ended or has no socket left; [`Error::Thread`], [`Error::Pipe`].
+    /// [`Error::AlreadyRunning`] if the context already has a ZAP handler; [`Error::LibzmqTooOld`]; [`Error::Zmq`] if the
+    /// context has ended or can't open another socket; [`Error::Thread`], [`Error::Pipe`].
     ///
     /// ```
     /// let context = zmq_auth::zmq::Context::new();
@@ -129,7 +129,7 @@ impl Authenticator {
 }
 
 impl ThreadAuthenticator {
-    /// Starts a handler with a new [`Authenticator`]: NULL clients are let in, all others denied, until it is configured.
+    /// Starts a handler with a new [`Authenticator`], which accepts NULL clients and refuses all others until it is configured.
     ///
     /// # Errors
     /// As [`Authenticator::start`].
@@ -144,13 +144,13 @@ impl ThreadAuthenticator {
         Authenticator::new().start(context)
     }
 
-    /// Frees the ZAP endpoint and ends the thread, within a second whatever a callback does. Clients that still wait for
-    /// an answer are answered 300; a callback that doesn't return is left behind, and its client is not let in.
+    /// Frees the ZAP endpoint and ends the thread, within a second whatever a callback does. Clients that still wait for a
+    /// decision get 300. A callback that doesn't return is left behind, and its client is refused.
     ///
     /// Sockets that were set up with [`SocketExt`](crate::SocketExt) refuse new clients from then on.
     ///
     /// # Errors
-    /// [`Error::StillRunning`] when the thread hangs in the program's logger: it answers nobody any more.
+    /// [`Error::StillRunning`] if the thread hangs in the program's logger; it answers nobody any more.
     ///
     /// ```
     /// # let context = zmq_auth::zmq::Context::new();
@@ -164,7 +164,7 @@ impl ThreadAuthenticator {
         self.end()
     }
 
-    /// Whether requests are answered. `false` once the context has ended.
+    /// Whether the handler answers requests. `false` once the context has ended.
     ///
     /// ```
     /// # let context = zmq_auth::zmq::Context::new();
@@ -180,13 +180,13 @@ impl ThreadAuthenticator {
         self.control.stop.store(true, Ordering::Release);
         self.waker.wake();
         if thread.thread().id() == std::thread::current().id() {
-            // Dropped by the program's logger in the handler thread itself: it ends when that returns.
+            // Dropped by the program's logger on the handler thread itself, which ends when that returns.
             return Ok(());
         }
         if !self.control.wait_for_end(STOP) {
             return Err(Error::StillRunning { seconds: 1 });
         }
-        // What is left of the thread is its return.
+        // All that remains of the thread is its return.
         let _ = thread.join();
         Ok(())
     }
@@ -211,10 +211,10 @@ impl Drop for ThreadAuthenticator {
     }
 }
 
-/// How long callbacks that are under way may hold up the end of the thread.
+/// How long running callbacks may delay the end of the thread.
 const GRACE: Duration = Duration::from_millis(300);
 
-/// The thread's own.
+/// The state of the thread.
 struct HandlerThread {
     socket: ZapSocket,
     pool: Pool,
@@ -223,11 +223,11 @@ struct HandlerThread {
 }
 
 impl HandlerThread {
-    /// Serves until the end, then frees the endpoint first and the workers second.
+    /// Serves until the end, then frees the endpoint, then ends the workers.
     fn run(mut self) {
         match contain(|| self.serve()) {
             Ok(Ok(())) => {
-                // A client without a reply is refused all the same: the endpoint is gone.
+                // Even without a reply its client is refused, because the endpoint is gone.
                 let _ = contain(|| self.socket.reject_pending());
                 log_debug!("handler stopped");
             }
@@ -243,7 +243,7 @@ impl HandlerThread {
         authenticator.audit().publish(EventKind::Stopped, "handler thread stopped");
     }
 
-    /// Runs until the guard stops it, or until the context ends.
+    /// Runs until the guard stops it or the context ends.
     fn serve(&mut self) -> Result<(), Errno> {
         let mut calls = Vec::new();
         let authenticator = self.socket.authenticator().clone();
@@ -252,7 +252,7 @@ impl HandlerThread {
             if control.stopping() {
                 return Ok(());
             }
-            // Deadlines first: a result that is late by a hair is late.
+            // Deadlines first: a decision that is barely late is late.
             let (limits, audit) = (authenticator.limits(), authenticator.audit());
             self.socket.expire(Instant::now(), |id| self.pool.overdue(id, limits, audit))?;
             while let Some((id, decision)) = self.pool.next_decision(limits.at_once()) {
@@ -264,7 +264,7 @@ impl HandlerThread {
                 }
             }
             self.pool.retire(Instant::now());
-            // Whatever was sent, the socket is read until it is empty before it is waited for.
+            // Whatever was sent, the socket is read until it is empty before we wait for it.
             let batch = self.socket.process_batch(|| control.stopping(), &mut calls)?;
             if !calls.is_empty() {
                 self.start_calls(&mut calls)?;

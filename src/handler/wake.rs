@@ -1,4 +1,4 @@
-//! A pipe that wakes the handler thread out of its poll: so nobody but the thread holds a socket of the context.
+//! A pipe that wakes the handler thread, so that no other thread needs a socket of the context.
 
 use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
 use std::os::fd::{AsRawFd, RawFd};
@@ -7,16 +7,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{Error, Result};
 
-/// Held by everyone who has something for the handler thread.
+/// Held by everything that has work for the handler thread.
 #[derive(Debug, Clone)]
 pub(crate) struct WakeSender(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    // At most one byte is in the pipe, so that a write never blocks.
+    // Keeps the pipe to one byte, so that a write never blocks.
     signalled: AtomicBool,
     writer: PipeWriter,
-    // Here, so that there is a reader for as long as there is a writer: a write to a pipe without one is SIGPIPE.
+    // Kept with the writer, so that the pipe always has a reader: a write without one raises SIGPIPE.
     reader: PipeReader,
 }
 
@@ -33,7 +33,7 @@ pub(crate) fn wake_channel() -> Result<(WakeSender, WakeReceiver)> {
 impl WakeSender {
     pub(crate) fn wake(&self) {
         if !self.0.signalled.swap(true, Ordering::AcqRel) {
-            // One byte always fits. Should it fail, the handler looks again when its next message comes.
+            // One byte always fits. If it fails anyway, the handler looks again when its next message arrives.
             let _ = (&self.0.writer).write(&[1]);
         }
     }
@@ -44,10 +44,11 @@ impl WakeReceiver {
         self.0.reader.as_raw_fd()
     }
 
-    /// Call it once the descriptor is readable, before looking at what the senders left.
+    /// Call this when the descriptor is readable, before looking for work from the senders.
     pub(crate) fn drain(&mut self) {
         let _ = (&self.0.reader).read(&mut [0]);
-        // A swap, not a store: what a sender left before it found the wake_receiver signalled is seen after this.
+        // A swap, not a store: it synchronizes with a sender that found the flag set and so didn't write a byte. That
+        // sender's work is visible after this.
         self.0.signalled.swap(false, Ordering::AcqRel);
     }
 }

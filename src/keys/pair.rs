@@ -10,8 +10,8 @@ use crate::ffi::{self, Errno};
 
 /// A CURVE key pair.
 ///
-/// The halves are public, so that a pair can be put together from what is stored elsewhere; whether they belong together
-/// is then asked with [`check`](Self::check).
+/// The fields are public, so that a pair can be assembled from stored halves; [`check`](Self::check) then tells whether
+/// they belong together.
 ///
 /// ```
 /// use zmq_auth::KeyPair;
@@ -23,17 +23,17 @@ use crate::ffi::{self, Errno};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyPair {
-    /// The half that everyone may know.
+    /// The public key.
     pub public: PublicKey,
-    /// The half that nobody else may know.
+    /// The secret key.
     pub secret: SecretKey,
 }
 
 impl KeyPair {
-    /// Makes a new pair from the system's randomness.
+    /// Generates a new pair from the system's randomness.
     ///
     /// # Errors
-    /// [`Error::CurveUnavailable`] where libzmq has no CURVE.
+    /// [`Error::CurveUnavailable`] if libzmq has no CURVE.
     ///
     /// ```
     /// # use zmq_auth::KeyPair;
@@ -49,10 +49,10 @@ impl KeyPair {
         })
     }
 
-    /// The pair that a secret key belongs to: its public half is computed.
+    /// Computes the public key of a secret key, and returns the pair.
     ///
     /// # Errors
-    /// [`Error::CurveUnavailable`] where libzmq has no CURVE.
+    /// [`Error::CurveUnavailable`] if libzmq has no CURVE.
     ///
     /// ```
     /// # use zmq_auth::{KeyPair, curve_public};
@@ -64,10 +64,10 @@ impl KeyPair {
         Ok(KeyPair { public: curve_public(&secret)?, secret })
     }
 
-    /// Tells whether the halves belong together. With two that don't, libzmq fails no call, only every handshake.
+    /// Checks that the halves belong together. If they don't, no libzmq call fails, but every handshake does.
     ///
     /// # Errors
-    /// [`Error::KeyMismatch`] if they don't; [`Error::CurveUnavailable`] where libzmq has no CURVE.
+    /// [`Error::KeyMismatch`] if they don't; [`Error::CurveUnavailable`] if libzmq has no CURVE.
     ///
     /// ```
     /// # use zmq_auth::{Error, KeyPair};
@@ -82,7 +82,7 @@ impl KeyPair {
     }
 }
 
-/// Wipes the secret that it takes over. (`zmq::CurveKeyPair` doesn't, and its `Debug` prints it.)
+/// Wipes the secret that it converts. (`zmq::CurveKeyPair` doesn't, and its `Debug` prints it.)
 impl From<zmq::CurveKeyPair> for KeyPair {
     fn from(mut pair: zmq::CurveKeyPair) -> Self {
         let taken = KeyPair { public: pair.public_key.into(), secret: pair.secret_key.into() };
@@ -91,10 +91,10 @@ impl From<zmq::CurveKeyPair> for KeyPair {
     }
 }
 
-/// Makes a new key pair, as [`KeyPair::generate`].
+/// Generates a new key pair, as [`KeyPair::generate`].
 ///
 /// # Errors
-/// [`Error::CurveUnavailable`] where libzmq has no CURVE.
+/// [`Error::CurveUnavailable`] if libzmq has no CURVE.
 ///
 /// ```
 /// let pair = zmq_auth::curve_keypair()?;
@@ -105,10 +105,10 @@ pub fn curve_keypair() -> Result<KeyPair> {
     KeyPair::generate()
 }
 
-/// Computes the public key that belongs to a secret one.
+/// Computes the public key of a secret key.
 ///
 /// # Errors
-/// [`Error::CurveUnavailable`] where libzmq has no CURVE.
+/// [`Error::CurveUnavailable`] if libzmq has no CURVE.
 ///
 /// ```
 /// // The server's keys in the CURVE test of libzmq's manual.
@@ -123,14 +123,13 @@ pub fn curve_public(secret: &SecretKey) -> Result<PublicKey> {
     if let Some(characters) = text.first_chunk_mut() {
         secret.write_z85(characters);
     }
-    // Z85 has no NUL: only the last byte is one.
+    // Z85 contains no NUL, so the only one is at the end.
     let text = CStr::from_bytes_with_nul(&*text).map_err(|_| Error::Key(z85::BAD_CHARACTER))?;
     let public = ffi::curve_public(text).map_err(|source| failed("compute a CURVE public key", source))?;
     PublicKey::from_z85(&public[..z85::ENCODED]).map_err(Error::Key)
 }
 
-/// Tells whether the libzmq that is in use has CURVE; where it hasn't, every CURVE call answers
-/// [`Error::CurveUnavailable`].
+/// Whether the libzmq in use has CURVE. If not, every CURVE call returns [`Error::CurveUnavailable`].
 ///
 /// ```
 /// if !zmq_auth::curve_available() {
@@ -141,7 +140,7 @@ pub fn curve_available() -> bool {
     zmq::has("curve") == Some(true)
 }
 
-/// The check that stands before every CURVE call.
+/// The check that begins every CURVE call.
 pub(crate) fn require_curve() -> Result<()> {
     if curve_available() {
         return Ok(());

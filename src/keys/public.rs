@@ -21,7 +21,7 @@ use crate::error::{Error, KeyProblem, Result};
 pub struct PublicKey([u8; 32]);
 
 impl PublicKey {
-    /// The key's 32 bytes: what `zmq::Socket::set_curve_serverkey` takes, and what a ZAP request carries.
+    /// The key's 32 bytes, as `zmq::Socket::set_curve_serverkey` takes them and a ZAP request carries them.
     ///
     /// ```
     /// # use zmq_auth::PublicKey;
@@ -50,7 +50,7 @@ impl From<[u8; 32]> for PublicKey {
     }
 }
 
-/// Takes exactly 32 bytes; any other number is [`Error::Key`].
+/// Accepts exactly 32 bytes; anything else is [`Error::Key`].
 impl TryFrom<&[u8]> for PublicKey {
     type Error = Error;
 
@@ -61,7 +61,7 @@ impl TryFrom<&[u8]> for PublicKey {
     }
 }
 
-/// Takes exactly 40 characters of Z85, with nothing around them; anything else is [`Error::Key`].
+/// Accepts exactly 40 characters of Z85, without surrounding text; anything else is [`Error::Key`].
 impl FromStr for PublicKey {
     type Err = Error;
 

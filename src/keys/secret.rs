@@ -9,10 +9,10 @@ use zeroize::{ZeroizeOnDrop, Zeroizing};
 use super::z85;
 use crate::error::{Error, KeyProblem, Result};
 
-/// The secret half of a CURVE key pair: 32 bytes that are wiped when dropped, never printed, and compared in a time that
-/// doesn't depend on them.
+/// The secret half of a CURVE key pair: 32 bytes that are wiped when dropped, never printed, and compared in constant
+/// time.
 ///
-/// It has no `Display`; to show or store one on purpose, use [`to_z85`](Self::to_z85).
+/// It has no `Display`; to show or store a key on purpose, use [`to_z85`](Self::to_z85).
 ///
 /// ```
 /// use zmq_auth::SecretKey;
@@ -23,11 +23,11 @@ use crate::error::{Error, KeyProblem, Result};
 /// # Ok::<(), zmq_auth::Error>(())
 /// ```
 #[derive(Clone)]
-// Boxed, so that moving a key leaves no copy of it behind.
+// Boxed, so that a move doesn't leave a copy of the key behind.
 pub struct SecretKey(Box<Zeroizing<[u8; 32]>>);
 
 impl SecretKey {
-    /// The key's 32 bytes: what `zmq::Socket::set_curve_secretkey` takes.
+    /// The key's 32 bytes, as `zmq::Socket::set_curve_secretkey` takes them.
     ///
     /// ```
     /// # use zmq_auth::SecretKey;
@@ -46,7 +46,7 @@ impl SecretKey {
     pub fn to_z85(&self) -> Zeroizing<String> {
         let mut text = Zeroizing::new([0; z85::ENCODED]);
         self.write_z85(&mut text);
-        // Room for all of it at once: a string that grew would leave its old buffer behind, unwiped.
+        // Allocated in full: a string that grows leaves its old buffer behind, unwiped.
         let mut string = Zeroizing::new(String::with_capacity(z85::ENCODED));
         string.extend(text.iter().copied().map(char::from));
         string
@@ -67,7 +67,7 @@ impl SecretKey {
     }
 }
 
-/// The caller's own array stays as it was: wipe it.
+/// Doesn't wipe the caller's array: do so yourself.
 impl From<[u8; 32]> for SecretKey {
     fn from(bytes: [u8; 32]) -> Self {
         let bytes = Zeroizing::new(bytes);
@@ -77,7 +77,7 @@ impl From<[u8; 32]> for SecretKey {
     }
 }
 
-/// Takes exactly 40 characters of Z85, with nothing around them; anything else is [`Error::Key`], which doesn't quote it.
+/// Accepts exactly 40 characters of Z85, without surrounding text; anything else is [`Error::Key`], which doesn't quote it.
 impl FromStr for SecretKey {
     type Err = Error;
 

@@ -1,10 +1,10 @@
-//! Z85 (RFC 32) of 32 bytes, which are 40 characters. Anything else is an error.
+//! Z85 (RFC 32) of keys: 32 bytes are 40 characters. Anything else is an error.
 //!
-//! `zmq::z85_decode` is not used: it takes characters outside the alphabet, and answers other bytes for them.
+//! `zmq::z85_decode` isn't used: it accepts characters outside the alphabet, and decodes them to wrong bytes.
 
 use crate::error::KeyProblem;
 
-/// The characters of an encoded key.
+/// The length of an encoded key, in characters.
 pub(crate) const ENCODED: usize = 40;
 
 const DECODED: usize = 32;
@@ -17,7 +17,7 @@ pub(crate) const BAD_CHARACTER: KeyProblem =
 pub(crate) const BAD_GROUP: KeyProblem =
     KeyProblem::new("the key has five characters that stand for more than 32 bits (RFC 32)");
 
-/// Writes into the caller's buffer, so that no copy of a secret is left behind.
+/// Encodes into the caller's buffer, so that no copy of a secret remains.
 pub(crate) fn encode(bytes: &[u8; DECODED], text: &mut [u8; ENCODED]) {
     for (group, characters) in bytes.as_chunks::<4>().0.iter().zip(text.as_chunks_mut::<5>().0) {
         let mut value = u32::from_be_bytes(*group);
@@ -28,7 +28,7 @@ pub(crate) fn encode(bytes: &[u8; DECODED], text: &mut [u8; ENCODED]) {
     }
 }
 
-/// Writes into the caller's buffer, which holds no key after an error. The error never quotes the text.
+/// Decodes into the caller's buffer, which holds no part of a key after an error. The error never quotes the text.
 pub(crate) fn decode(text: &[u8], bytes: &mut [u8; DECODED]) -> Result<(), KeyProblem> {
     let text: &[u8; ENCODED] = text.try_into().map_err(|_| bad_length(text))?;
     for (characters, group) in text.as_chunks::<5>().0.iter().zip(bytes.as_chunks_mut::<4>().0) {
@@ -45,7 +45,7 @@ pub(crate) fn decode(text: &[u8], bytes: &mut [u8; DECODED]) -> Result<(), KeyPr
     Ok(())
 }
 
-/// What text of another length looks like.
+/// Describes text of another length.
 fn bad_length(text: &[u8]) -> KeyProblem {
     let found = str::from_utf8(text).map_or(text.len(), |text| text.chars().count());
     let around = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'' | 0);
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_group_beyond_32_bits_is_refused() {
-        // "%nSc0" is 2^32 - 1, "%nSc1" one more, "#####" the largest that five characters can say.
+        // "%nSc0" is 2^32 - 1, "%nSc1" one more, "#####" the largest value of five characters.
         for group in ["%nSc1", "#####", "%o000"] {
             for place in 0..8 {
                 let mut text = [b'0'; ENCODED];

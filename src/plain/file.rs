@@ -13,43 +13,41 @@ use crate::reload::{
     Reading, ReloadObserver, ReloadSummary, SingleFile, Source, Store, StoreProblem, StoreStatus, Unread, read_file,
 };
 
-/// The users and passwords of a file, which follow the disk: by [`reload`](Self::reload), or by themselves after
-/// `watch` (feature `watch`). A clone is a handle on the same store.
+/// The users and passwords of a file that follows the disk: on [`reload`](Self::reload), or by itself after `watch` (feature
+/// `watch`). Clones are handles on the same store.
 ///
-/// Replace the file by a rename, not in place: a reload takes it as it finds it. What is half-written shows by a last line
-/// without a line feed: a reload takes such a file only when it was left alone for 2 s, and is an error until then
-/// ([`open`](Self::open) takes it at once).
+/// Replace the file by a rename, don't write it in place: a reload reads whatever is there. A last line without a line feed
+/// shows that a file may be half-written: a reload refuses such a file until it has been unchanged for 2 s
+/// ([`open`](Self::open) accepts it at once).
 ///
-/// The file has lines `name=password`, as czmq reads them: the password is all that stands behind the first `=`, blanks
-/// included; lines that begin with `#`, and blank ones, are skipped; lines may end in CRLF. Its mode should be 0600: one
-/// that lets others read it is warned about, and so
-/// is a directory in which others could replace it.
+/// The file has lines `name=password`, as czmq reads them: the password is everything after the first `=`, including
+/// blanks. Blank lines and lines that start with `#` are skipped; lines may end in CRLF. The mode should be 0600: a file that
+/// others can read is warned about, and so is a directory in which others could replace it.
 ///
-/// A password may be hashed: `$argon2id$v=19$m=19456,t=2,p=1$salt$hash`, a PHC string, which
-/// `line` makes (feature `argon2`; at most `m=65536`, that is 64 MiB, `t=10`, `p=16`). Clear and hashed ones
-/// may stand in one file.
+/// A password may be hashed: `$argon2id$v=19$m=19456,t=2,p=1$salt$hash`, a PHC string, as `line` makes it (feature `argon2`;
+/// at most `m=65536`, that is 64 MiB, `t=10`, `p=16`). One file may have clear and hashed passwords.
 ///
-/// What looks like a hash, and isn't one that can be checked, is an error and never taken for the password itself: after
-/// blanks and signs in front, `$name$…` (crypt), `{scheme}…` (LDAP), the name of an algorithm with `$` or `:` behind it
-/// (`pbkdf2_sha256$…`), or 32, 40, 56, 64, 96 or 128 hexadecimal digits and nothing else (MD5, SHA); anywhere, such as
-/// `$argon2` or `$2y$`. So is a user name with a hash in it, as of `alice:$argon2id$v=19$…`. A clear password that looks
-/// like that, such as 32 random hexadecimal digits, has to be hashed. What can't be told from a password is taken for
-/// one: base64 of a digest, and the 13 characters of DES crypt.
+/// A value that looks like a hash but can't be checked as one is an error, never a clear password. That is, after leading
+/// blanks and signs: `$name$…` (crypt), `{scheme}…` (LDAP), the name of an algorithm followed by `$` or `:`
+/// (`pbkdf2_sha256$…`), or exactly 32, 40, 56, 64, 96 or 128 hexadecimal digits (MD5, SHA); and anywhere, marks such as
+/// `$argon2` or `$2y$`. So is a user name that contains a hash, as in `alice:$argon2id$v=19$…`. A clear password that looks
+/// like this, such as 32 random hexadecimal digits, must be hashed. What can't be told from a password is taken as one: the
+/// base64 of a digest, and the 13 characters of DES crypt.
 ///
 /// # What hashing costs
 ///
 /// As soon as one password of the file is hashed, **every** PLAIN client of its domains costs one hash (about 20 ms and
-/// 19 MiB with the parameters above), whether the user exists or not, so that a client can't find out who does. It is
-/// computed in threads of its own, none of which callbacks could have: the handler goes on deciding. In the whole process
-/// at most 4 are computed at once (fewer on fewer cores), so at most 256 MiB are in use. The others wait, at most 64 of a
-/// domain; policies, domains and addresses take turns, by what their hashes cost. A client that can't be decided by its
-/// deadline (that of [`limit_callbacks`](crate::Authenticator::limit_callbacks)) is answered 300 at once and tries again
-/// after `ZMQ_HANDSHAKE_IVL`. [`handle_zap_message`](crate::Authenticator::handle_zap_message) waits for its turn, too.
+/// 19 MiB with the parameters above), whether the user exists or not, so that a client can't find out which users exist.
+/// Hashes are computed on separate threads, not those of callbacks, and the handler goes on deciding. The whole process
+/// computes at most 4 at once (fewer on fewer cores), so they use at most 256 MiB. Others wait, at most 64 of a domain;
+/// policies, domains and addresses take turns, weighted by the cost of their hashes. A client that can't be decided by its
+/// deadline (that of [`limit_callbacks`](crate::Authenticator::limit_callbacks)) gets 300 at once, and retries after
+/// `ZMQ_HANDSHAKE_IVL`. [`handle_zap_message`](crate::Authenticator::handle_zap_message) also waits for its turn.
 ///
 /// # Errors of a file
 ///
-/// A file that has an error is an error as a whole, with its line (never its content), and what was in force before stays
-/// so: [`status`](Self::status) tells.
+/// One error in a file rejects the whole file; the error has the line (never its content), and the previous users stay:
+/// see [`status`](Self::status).
 ///
 /// ```
 /// use zmq_auth::{Authenticator, PasswordFile};
@@ -71,20 +69,20 @@ pub struct PasswordFile {
     store: Store<Users>,
 }
 
-/// The table in force.
+/// The current table.
 pub(super) struct Users {
     table: RwLock<Arc<PasswordTable>>,
-    // One for the life of the store: the cost charged to an unknown user doesn't change at a reload.
+    // One for the life of the store, so that a reload doesn't change the cost charged to an unknown user.
     hasher: RandomState,
 }
 
 impl PasswordFile {
-    /// Reads a file. An empty one is legal, and lets nobody in.
+    /// Reads a file. An empty file is legal, and accepts nobody.
     ///
     /// # Errors
-    /// [`Error::Io`] if it can't be read; [`Error::PasswordFile`], with the line, for one that is no regular file, is
-    /// larger than 16 MiB, has a line without `=`, a user twice, a name or password that is empty or has more than 255
-    /// bytes, a name that isn't UTF-8, or what looks like a hash and can't be checked.
+    /// [`Error::Io`] if it can't be read. [`Error::PasswordFile`], with the line, if it isn't a regular file, is larger than
+    /// 16 MiB, or has a line without `=`, a user twice, a name or password that is empty or longer than 255 bytes, a name
+    /// that isn't UTF-8, or a value that looks like a hash and can't be checked.
     ///
     /// ```
     /// # use zmq_auth::{Error, PasswordFile};
@@ -98,13 +96,13 @@ impl PasswordFile {
         Ok(PasswordFile { store: Store::open(path.as_ref(), Users::default(), SingleFile::new())? })
     }
 
-    /// Compares with the disk, and puts in force what has changed, all at once. Clients that are connected stay connected.
+    /// Compares the store with the disk and applies all changes at once. Connected clients stay connected.
     ///
-    /// A stat tells whether the file has to be read again; a file that was changed less than 2 s before it was read, or
-    /// has a time in the future, is read again in any case.
+    /// A stat decides whether the file must be read again. A file that was changed less than 2 s before it was last read, or
+    /// has a time in the future, is always read again.
     ///
     /// # Errors
-    /// As [`open`](Self::open), and for a file that is being written: all stays as it was.
+    /// As [`open`](Self::open), and for a file that is being written: nothing changes.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -119,7 +117,7 @@ impl PasswordFile {
         self.store.reload()
     }
 
-    /// What it holds now, and what is wrong with the file.
+    /// What the store holds now, and what is wrong with the file.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -132,7 +130,7 @@ impl PasswordFile {
         self.store.status()
     }
 
-    /// The file.
+    /// The file's path.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -145,11 +143,11 @@ impl PasswordFile {
         self.store.path()
     }
 
-    /// From now on, follows the disk by itself, as [`KeyDirectory::watch`](crate::KeyDirectory::watch) does: the file's
-    /// directory is watched, and a stat of the file is taken twice a second.
+    /// Follows the disk from now on, as [`KeyDirectory::watch`](crate::KeyDirectory::watch) does: watches the file's
+    /// directory, and stats the file twice a second.
     ///
     /// # Errors
-    /// [`Error::Io`] where the system can't watch the file's directory, or there is no thread to be had.
+    /// [`Error::Io`] if the system can't watch the file's directory or start a thread.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -164,8 +162,8 @@ impl PasswordFile {
         self.store.watch()
     }
 
-    /// Every problem of a file, in the order of its lines, where [`open`](Self::open) stops at the first; none for a file
-    /// that it opens. The first is the error of `open`.
+    /// Every problem of a file, in the order of its lines; empty for a file that [`open`](Self::open) accepts. The first is
+    /// the error that `open` returns.
     ///
     /// ```
     /// # use zmq_auth::PasswordFile;
@@ -189,12 +187,12 @@ impl PasswordFile {
         }
     }
 
-    /// Makes a line with a hashed password, without its line feed: argon2id with `m=19456` (19 MiB), `t=2`, `p=1` and a
-    /// new salt from the system.
+    /// Makes a line with a hashed password, without a line feed: argon2id with `m=19456` (19 MiB), `t=2`, `p=1` and a new
+    /// random salt.
     ///
     /// # Errors
-    /// [`Error::PlainCredentials`] for a user name that a line can't hold (empty, more than 255 bytes, with `=`, a line
-    /// break or a NUL, or that begins with `#`), a password that no client can send, and where the system has no random
+    /// [`Error::PlainCredentials`] for a user name that a line can't contain (empty, longer than 255 bytes, with `=`, a line
+    /// break or a NUL, or starting with `#`), for a password that no client can send, and if the system has no random
     /// numbers or no memory.
     ///
     /// ```
@@ -217,7 +215,7 @@ impl PasswordFile {
         self.store.observe(observer);
     }
 
-    /// Looks into the table in force. The lock is never held for long.
+    /// Reads the current table. The lock is only ever held for a short time.
     pub(super) fn read<T>(&self, look: impl FnOnce(&Arc<PasswordTable>) -> T) -> T {
         self.store.source().read(look)
     }
@@ -254,7 +252,7 @@ impl Source for Users {
         1
     }
 
-    // A file with a problem is an error as a whole.
+    // One problem rejects the whole file.
     fn problems(&self, _: &SingleFile) -> Vec<StoreProblem> {
         Vec::new()
     }
@@ -288,7 +286,7 @@ impl Users {
         PasswordTable::new(users, self.hasher.clone())
     }
 
-    /// `None`, and nothing is replaced, where something has changed that may not be.
+    /// Returns `None`, without replacing anything, if something has changed that must not.
     pub(super) fn replace(&self, table: PasswordTable, may_change: bool) -> Option<ReloadSummary> {
         let old = self.read(Arc::clone);
         let mut reload = ReloadSummary { read: 1, ..ReloadSummary::default() };
@@ -306,7 +304,7 @@ impl Users {
             let table = Arc::new(table);
             *self.table.write().unwrap_or_else(PoisonError::into_inner) = table;
         }
-        // `old` is what the lock has let go: freed here, not under it.
+        // `old`, taken out under the lock, is freed here, after it.
         Some(reload)
     }
 

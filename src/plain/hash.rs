@@ -10,14 +10,14 @@ use zeroize::Zeroizing;
 
 use super::Password;
 
-/// In KiB. With the time, the bound on what a line of a file can make each guess of a client cost the server.
+/// In KiB. With the time, it limits what a line of a file can make each guess cost the server.
 const MAX_MEMORY: u32 = 64 * 1024;
 const MAX_TIME: u32 = 10;
 const MAX_LANES: u32 = 16;
-/// Shorter ones are found by guessing.
+/// Shorter hashes can be guessed.
 const MIN_HASH: usize = 16;
 
-/// A password's salt and hash, and what it costs to compute it. No secret, but good for guessing: never printed.
+/// A password's salt and hash, and their cost. It isn't secret but helps guessing, so it is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Phc {
     pub(crate) cost: Cost,
@@ -59,7 +59,7 @@ impl Phc {
         Ok(Phc { cost, salt: salt.as_ref().into(), hash: hash.as_bytes().into() })
     }
 
-    /// What a file has behind `name=`, with argon2's own default cost and a salt from the system.
+    /// The text after `name=` in a file, with argon2's default cost and a salt from the system.
     pub(super) fn make(password: &Password) -> Result<String, &'static str> {
         let salt = try_generate_salt().map_err(|_| "can't be hashed: the system gives no random numbers")?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::DEFAULT);
@@ -68,12 +68,12 @@ impl Phc {
         Ok(text)
     }
 
-    /// Salted: no two entries have the same.
+    /// It is salted, so no two entries have the same.
     pub(crate) fn hash(&self) -> &[u8] {
         &self.hash
     }
 
-    /// Whether this is the password: `None` where there is no memory to tell.
+    /// Whether this is the password; `None` if there isn't enough memory to find out.
     pub(super) fn matches(&self, password: &[u8]) -> Option<bool> {
         let mut hash = Zeroizing::new(vec![0; self.hash.len()]);
         self.cost.hash(password, &self.salt, &mut hash)?;
@@ -82,12 +82,12 @@ impl Phc {
 }
 
 impl Cost {
-    /// KiB that are written: the time is proportional to it.
+    /// The KiB that are written, to which the time is proportional.
     pub(super) fn work(self) -> u64 {
         u64::from(self.memory) * u64::from(self.time)
     }
 
-    /// Takes as long as telling whether a password is right.
+    /// Takes as long as checking a password does.
     pub(super) fn spend(self, password: &[u8]) -> Option<()> {
         self.hash(password, &[0; 16], &mut Zeroizing::new(vec![0; 32]))
     }

@@ -1,17 +1,17 @@
-//! Text that looks like the hash of a password. Taken for a clear password, it would let in whoever has seen the file.
+//! Text that looks like the hash of a password. As a clear password, it would accept anybody who has seen the file.
 
-/// Whether text is marked as a hash. Signs and blanks in front of it don't count. Marks are
+/// Whether text is marked as a hash. Leading signs and blanks are ignored. Marks are
 /// - `$name$`, as in crypt(3) and in PHC strings,
 /// - `{scheme}`, as in LDAP and Dovecot,
-/// - the name of an algorithm with a `$` or `:` behind it, and no blank in all of it, as in Django, Werkzeug, PostgreSQL,
+/// - the name of an algorithm followed by a `$` or `:`, in text without blanks, as in Django, Werkzeug, PostgreSQL,
 /// - anywhere in the text, one of [`UNMISTAKABLE`].
 pub(super) fn is_marked(text: &[u8]) -> bool {
     let core = core(text);
     is_crypt(core) || is_scheme(core) || is_algorithm(core) || contains_unmistakable(text)
 }
 
-/// Whether text is nothing but as many hexadecimal digits as an MD5 or SHA digest has, after PostgreSQL's `md5` or MySQL's
-/// `*`, if that is there. Base64 of a digest, and the 13 characters of DES crypt, can't be told from a password.
+/// Whether text consists of exactly as many hexadecimal digits as an MD5 or SHA digest, after an optional `md5`
+/// (PostgreSQL) or `*` (MySQL). The base64 of a digest, and the 13 characters of DES crypt, can't be told from a password.
 pub(super) fn is_digest(text: &[u8]) -> bool {
     let core = core(text);
     let end = core.iter().rposition(u8::is_ascii_alphanumeric).map_or(0, |last| last + 1);
@@ -22,7 +22,7 @@ pub(super) fn is_digest(text: &[u8]) -> bool {
         .any(|text| matches!(text.len(), 32 | 40 | 56 | 64 | 96 | 128) && text.iter().all(u8::is_ascii_hexdigit))
 }
 
-/// Whether a user name holds a hash, so that its end isn't where it was meant to be: `alice:$argon2id$v` of
+/// Whether a user name contains a hash, so that it doesn't end where it was meant to: `alice:$argon2id$v` in
 /// `alice:$argon2id$v=19$…`.
 pub(super) fn swallowed_a_hash(name: &[u8]) -> bool {
     let is_delimiter =
@@ -32,7 +32,7 @@ pub(super) fn swallowed_a_hash(name: &[u8]) -> bool {
     is_marked(name) || parts.any(is_marked)
 }
 
-/// Without the signs and blanks in front.
+/// The text without leading signs and blanks.
 fn core(text: &[u8]) -> &[u8] {
     let start = text.iter().position(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'$' | b'{'));
     start.and_then(|start| text.get(start..)).unwrap_or_default()
@@ -49,7 +49,7 @@ fn is_scheme(core: &[u8]) -> bool {
     is_word_before(rest, b'}', |byte| byte.is_ascii_alphanumeric() || b"-_.+".contains(byte))
 }
 
-/// Whether a word of 1 to 32 such bytes stands before the end.
+/// Whether a word of 1 to 32 such bytes precedes `end`.
 fn is_word_before(text: &[u8], end: u8, is_part: impl Fn(&u8) -> bool) -> bool {
     let length = text.iter().position(|&byte| byte == end).unwrap_or_default();
     (1..=32).contains(&length) && text.iter().take(length).all(is_part)
@@ -68,7 +68,7 @@ fn is_algorithm(core: &[u8]) -> bool {
         || NAMES.iter().any(|name| word == name.as_bytes())
 }
 
-/// What is in no password by chance.
+/// Marks that no password contains by chance.
 const UNMISTAKABLE: [&[u8]; 9] =
     [b"$argon2", b"$pbkdf2", b"$scrypt$", b"$bcrypt", b"$2a$", b"$2b$", b"$2x$", b"$2y$", b"$apr1$"];
 

@@ -1,5 +1,5 @@
-//! The verification of hashed passwords, on threads for every policy of the process: so few that hashing neither takes all
-//! the memory nor all the cores.
+//! The verification of hashed passwords, on threads that all policies of the process share, and whose number is limited so
+//! that hashing takes neither all the memory nor all the cores.
 
 use std::sync::{Arc, LazyLock, Mutex};
 use std::thread::{self, Builder};
@@ -15,16 +15,16 @@ use crate::reason::Reason;
 use crate::reload::lock;
 use crate::zap::Reply;
 
-/// Hashing keeps a core busy: more at once only takes memory (64 MiB each, at most).
+/// Hashing keeps a core busy, so more threads would only take more memory (up to 64 MiB each).
 const MAX_AT_ONCE: usize = 4;
 /// For each domain.
 const MAX_WAITING: usize = 64;
 
-/// The bound on memory is the process's, and so are they.
+/// One for the process, as the limit on memory is.
 pub(super) static HASHERS: LazyLock<Arc<Hashers>> =
     LazyLock::new(|| Hashers::new(thread::available_parallelism().map_or(1, usize::from).min(MAX_AT_ONCE)));
 
-/// Threads that are started on demand and end when nothing waits. What waits is served fairly by its work.
+/// Threads that start on demand and end when nothing waits. Waiting jobs are served fairly, by their work.
 pub(super) struct Hashers {
     state: Mutex<State>,
     at_once: usize,
@@ -53,11 +53,11 @@ pub(super) fn verify_call(table: Arc<PasswordTable>, username: &[u8], password: 
     })
 }
 
-/// Costs one hash for everybody: a user with a hashed password, one with a clear one, or an unknown one.
+/// Costs one hash for everybody: users with a hashed password, with a clear one, and unknown ones.
 fn verify(table: &PasswordTable, username: &[u8], password: &[u8]) -> Decision {
     let is_right = match table.hashed(username) {
         Some(phc) => phc.matches(password),
-        // A clear password is compared as ever; an unknown user never matches.
+        // A clear password is compared as usual; an unknown user never matches.
         None => match table.cost(username) {
             Some(cost) => cost.spend(password).map(|()| table.holds(username, password)),
             None => Some(table.holds(username, password)),
@@ -80,13 +80,13 @@ impl Hashers {
         Arc::new(Hashers { state: Mutex::new(state), at_once })
     }
 
-    /// Verifies a password now or in its turn; refuses where that would be after its deadline, or where too many of its
-    /// domain wait. What has expired when its turn comes is dropped.
+    /// Verifies a password now or in its turn. Refuses a job whose turn would come after its deadline, or whose domain has
+    /// too many waiting. A job that has expired when its turn comes is dropped.
     pub(super) fn submit(self: &Arc<Self>, claim: Claim, job: Job) -> Result<(), Reason> {
         let now = Instant::now();
         let mut state = lock(&self.state);
         if state.threads < self.at_once {
-            // Nothing waits: threads end only then.
+            // Nothing waits: threads end only in that case.
             state.threads += 1;
             drop(state);
             return self.start(job);
@@ -166,7 +166,7 @@ mod tests {
         }
     }
 
-    /// One thread, which is busy until the barrier is passed.
+    /// A thread that is busy until the barrier is passed.
     fn busy() -> (Arc<Hashers>, Arc<Barrier>, Sender<usize>, Receiver<usize>) {
         let (hashers, barrier, (report, done)) = (Hashers::new(1), Arc::new(Barrier::new(2)), channel());
         let inside = barrier.clone();

@@ -1,9 +1,18 @@
 //! The index of user names: a look-up whose time doesn't show whether the name exists.
 //!
-//! A hash table takes one path for a name that it holds and another for one that it doesn't, and a processor is slow on a
-//! path that it didn't predict. Here hits and misses take the same path: the upper half of the hash selects a bucket, and
-//! the lower half is compared, without branching, with the 16 lower halves that start there. A miss leads to the slot of
-//! some other name, always the same one.
+//! An ordinary hash table takes one path for a name that it has and another for one that it hasn't, and a processor is slow
+//! on a path that it didn't predict, which a client could measure. Here hits and misses take the same path:
+//!
+//! ```text
+//! hash(name) = ┌─ upper half ─┬─ lower half ─┐
+//!                     │               │
+//!                     ▼               ▼ compared with 16 short hashes, without branching
+//! buckets        ──▶ first[b] ──▶ [h₀ h₁ h₂ … h₁₅]        a cache line
+//!                                      │
+//!                       hit: its place │ miss: the place of some other name, always the same for one hash
+//!                                      ▼
+//! PaddedPasswords               one comparison, in constant time
+//! ```
 
 use std::hash::BuildHasher;
 
@@ -11,7 +20,7 @@ use foldhash::quality::RandomState;
 
 /// Names in a bucket, on average.
 const NAMES_PER_BUCKET: usize = 3;
-/// Short hashes compared from the start of a bucket: a cache line. If a bucket holds more, which happens once in a hundred
+/// Short hashes compared from the start of a bucket: a cache line. If a bucket has more, which happens once in a hundred
 /// million buckets, all names are hashed again with another seed.
 const SCANNED: usize = 16;
 
@@ -20,25 +29,25 @@ pub(super) struct NameIndex {
     hasher: RandomState,
     /// The first place of each bucket.
     first: Box<[u32]>,
-    /// The short hash of the name at each place, and padding, so that every place has enough behind it.
+    /// The short hash of the name at each place, then padding, so that 16 follow every place.
     short_hashes: Box<[u32]>,
     names: usize,
 }
 
-/// The place of a name, or of the one that stands in for it.
+/// The place of a name, or that of its stand-in.
 #[derive(Debug, PartialEq)]
 pub(super) struct Slot {
     pub(super) place: usize,
-    /// Whether the hash matches that of the name at the place. The names themselves are still to be compared.
+    /// Whether the hash matches that of the name at the place. The caller must still compare the names.
     pub(super) hash_matches: bool,
 }
 
 impl NameIndex {
-    /// An index of distinct names, and for each place the number of the name that has it.
+    /// Builds the index of distinct names, and returns for each place the number of its name.
     pub(super) fn new<'a>(names: impl ExactSizeIterator<Item = &'a [u8]> + Clone) -> (Self, Vec<u32>) {
         loop {
             let (index, order) = NameIndex::try_new(RandomState::default(), names.clone());
-            // Two names with one hash are as rare as a full bucket: once in a hundred tables of a million names.
+            // Two names with the same hash are as rare as a full bucket: once in a hundred tables of a million names.
             if index.tells_all_apart() {
                 return (index, order);
             }
@@ -74,7 +83,7 @@ impl NameIndex {
         })
     }
 
-    /// `None` where there are no names at all.
+    /// `None` if the index is empty.
     pub(super) fn find(&self, name: &[u8]) -> Option<Slot> {
         let (bucket, short_hash) = split_hash(self.hasher.hash_one(name), self.first.len());
         self.scan(bucket, short_hash)
@@ -83,7 +92,7 @@ impl NameIndex {
     fn scan(&self, bucket: usize, short_hash: u32) -> Option<Slot> {
         let first = *self.first.get(bucket)? as usize;
         let scanned = self.short_hashes.get(first..)?.first_chunk::<SCANNED>()?;
-        // Not a neighbour: the first names of buckets would stand in more often, and so be in the cache more often.
+        // Not a neighbour: the first names of buckets would stand in more often, and so be cached more often.
         let stand_in = (u128::from(short_hash) * self.names as u128) >> 32;
         let (mut place, mut hash_matches) = (stand_in as usize, false);
         for (at, other) in (first..).zip(scanned) {
@@ -95,7 +104,7 @@ impl NameIndex {
     }
 }
 
-/// A bucket, by the upper half of the hash, and the short hash, its lower half.
+/// Splits a hash: the upper half gives the bucket, the lower half is the short hash.
 fn split_hash(hash: u64, buckets: usize) -> (usize, u32) {
     let bucket = (u128::from(hash >> 32) * buckets as u128) >> 32;
     (bucket as usize, hash as u32)
@@ -141,12 +150,12 @@ mod tests {
     #[test]
     fn names_that_could_be_taken_for_each_other_are_hashed_anew() {
         let hasher = RandomState::default();
-        // Two with one hash, as the same name twice has: no seed could part them.
+        // Two names with one hash, here the same name twice: no seed can separate them.
         let (twice, _) = NameIndex::try_new(hasher.clone(), [b"one".as_slice(), b"two", b"one"].into_iter());
         assert!(!twice.tells_all_apart());
         let (all_differ, _) = NameIndex::try_new(hasher, [b"one".as_slice(), b"two", b"three"].into_iter());
         assert!(all_differ.tells_all_apart());
-        // More in one bucket than are looked at.
+        // More names in one bucket than are compared.
         let full = NameIndex { first: [0].into(), short_hashes: (1..40).collect(), names: 20, ..NameIndex::default() };
         assert!(!full.tells_all_apart());
         let not_full = NameIndex { names: SCANNED, ..full };

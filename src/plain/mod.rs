@@ -42,7 +42,7 @@ pub(crate) enum PlainSource {
         file: PasswordFile,
         _observer: Arc<ReloadObserver>,
     },
-    /// What a program pushes.
+    /// Users that the program pushes.
     #[cfg(feature = "argon2")]
     Pushed {
         users: Arc<PushedUsers>,
@@ -54,7 +54,7 @@ pub(crate) enum PlainSource {
 }
 
 impl PlainSource {
-    /// Decides about a user name and a password. With `fingerprint`, the reason carries one of the password.
+    /// Decides about a user name and a password. With `fingerprint`, the reason carries the password's fingerprint.
     pub(crate) fn check(&self, request: &Request<'_>, username: &[u8], password: &[u8], fingerprint: bool) -> Lookup {
         let accept_if = |is_right| match is_right {
             true => Lookup::Accept(Reason::Password(fingerprint.then(|| fingerprint_of(password))), None),
@@ -119,7 +119,7 @@ impl PlainSource {
         }
     }
 
-    /// Whether there is a user of this name; `None` where only the program knows.
+    /// Whether there is a user of this name; `None` if only the program knows.
     pub(crate) fn lists(&self, username: &[u8]) -> Option<bool> {
         match self {
             PlainSource::Table(table) => Some(table.has(username)),
@@ -130,7 +130,7 @@ impl PlainSource {
         }
     }
 
-    /// The file that it follows.
+    /// The file, if the source follows one.
     pub(crate) fn path(&self) -> Option<&Path> {
         match self {
             PlainSource::File { file, .. } => Some(file.path()),
@@ -152,14 +152,14 @@ impl PlainSource {
     }
 }
 
-/// What a callback is called with; `None` where something isn't UTF-8.
+/// The arguments of a callback; `None` if something isn't UTF-8.
 fn arguments(request: &Request<'_>, username: &[u8], password: &[u8]) -> Option<(String, Zeroizing<String>, Peer)> {
     let user = str::from_utf8(username).ok()?.to_owned();
     let password = Zeroizing::new(str::from_utf8(password).ok()?.to_owned());
     Some((user, password, Peer::of(request)?))
 }
 
-/// Of a password, or of the hash that stands for it.
+/// The fingerprint of a password, or of its hash.
 pub(crate) fn fingerprint_of(password: &[u8]) -> Fingerprint {
     static KEY: OnceLock<std::hash::RandomState> = OnceLock::new();
     let hash = KEY.get_or_init(std::hash::RandomState::new).hash_one(password);
@@ -169,8 +169,7 @@ pub(crate) fn fingerprint_of(password: &[u8]) -> Fingerprint {
 /// libzmq's limit for a user name and for a password (RFC 24): its length is one byte.
 const MAX_LENGTH: usize = 255;
 
-/// Why a user name or password can't be sent by libzmq. It holds at both ends: what a client can't send, a server need
-/// not know.
+/// Why libzmq can't send this user name or password. Servers check it too: they have no use for what no client can send.
 pub(crate) fn problem(text: &[u8]) -> Option<&'static str> {
     match text.len() {
         0 => Some("is empty, which libzmq clients can't send"),

@@ -5,11 +5,11 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::{MAX_LENGTH, Password};
 
-/// Bytes in a line of the processor's cache.
+/// The size of a cache line, in bytes.
 const LINE: usize = 64;
-/// Lines in a block for passwords of up to 63 bytes.
+/// Cache lines in a block for passwords of up to 63 bytes.
 const NARROW: usize = 1;
-/// Lines in a block for every other.
+/// Cache lines in a block for longer ones.
 const WIDE: usize = 4;
 
 #[derive(Clone, Copy)]
@@ -24,15 +24,15 @@ impl Zeroize for Line {
 
 /// Passwords of up to 255 bytes, each at its place. Wiped when dropped.
 ///
-/// All blocks are wide as soon as one password is longer than 63 bytes. They are made in memory that doesn't grow: growing
-/// would leave copies behind.
+/// If any password is longer than 63 bytes, all blocks are wide. They are allocated in full: growing would leave copies
+/// behind.
 pub(crate) struct PaddedPasswords {
     lines: Zeroizing<Box<[Line]>>,
     wide: bool,
 }
 
 impl PaddedPasswords {
-    /// In their order; `None` makes a block that nothing matches, as does a password of more than 255 bytes.
+    /// In the given order; `None`, or a password of more than 255 bytes, gives a block that nothing matches.
     pub(crate) fn new<'a, I>(passwords: I) -> Self
     where
         I: ExactSizeIterator<Item = Option<&'a Password>> + Clone,
@@ -45,14 +45,14 @@ impl PaddedPasswords {
             match bytes {
                 Some(bytes) if wide => fill(block, &Padded::<WIDE>::new(bytes)),
                 Some(bytes) => fill(block, &Padded::<NARROW>::new(bytes)),
-                // Bytes behind the end of what would be empty: no password is padded so.
+                // A byte after the end of an empty text: no password is padded like this.
                 None => block[0].0[0] = 1,
             }
         }
         PaddedPasswords { lines, wide }
     }
 
-    /// Whether it is the password at the place. The time that it takes depends on the candidate's length alone.
+    /// Whether the candidate is the password at the place. The time depends only on the candidate's length.
     pub(crate) fn matches(&self, place: usize, candidate: &[u8]) -> bool {
         if self.wide { self.matches_in::<WIDE>(place, candidate) } else { self.matches_in::<NARROW>(place, candidate) }
     }
@@ -86,10 +86,10 @@ fn fill<const LINES: usize>(block: &mut [Line], padded: &Padded<LINES>) {
     }
 }
 
-/// A password in a block of its own: its bytes, zeros, and its length as last byte.
+/// A password in its own block: its bytes, zeros, and its length as the last byte.
 struct Padded<const LINES: usize> {
     lines: Zeroizing<[[u8; LINE]; LINES]>,
-    /// One that doesn't is cut, so that it costs the same, and is to match nothing.
+    /// If it doesn't fit, it is cut, so that it costs the same, and must not match.
     fits: bool,
 }
 
@@ -105,7 +105,7 @@ impl<const LINES: usize> Padded<LINES> {
     }
 }
 
-/// Compares in a time that depends on neither's bytes, nor on their lengths up to 255.
+/// Compares in a time that depends neither on the bytes nor, up to 255 bytes, on the lengths.
 pub(super) fn are_equal(one: &[u8], other: &[u8]) -> bool {
     let (one, other) = (Padded::<WIDE>::new(one), Padded::<WIDE>::new(other));
     let lines = one.lines.iter().zip(&*other.lines);

@@ -1,4 +1,4 @@
-//! The parser of password files: lines of `name=value`, as czmq reads them, every byte as it stands.
+//! The parser of password files: lines of `name=value`, as czmq reads them, every byte unchanged.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -6,14 +6,14 @@ use std::convert::Infallible;
 use super::table::StoredPassword;
 use super::{MAX_LENGTH, Password, hash_like};
 
-/// What is wrong, and on which line, counted from 1.
+/// The line, counted from 1, and its problem.
 pub(super) type LineError = (usize, &'static str);
 
 /// A name and a password.
 pub(super) type UserLine = (Box<[u8]>, StoredPassword);
 
-/// Names and passwords, up to the first error. Comments (`#` in front) and blank lines are skipped; the value is all that
-/// stands behind the first `=`. What looks like a hash is a hash that can be checked, or an error: see [`hash_like`].
+/// Parses names and passwords, up to the first error. Comments (lines that start with `#`) and blank lines are skipped; the
+/// value is everything after the first `=`. A value that looks like a hash must be one that can be checked: see [`hash_like`].
 pub(super) fn parse(bytes: &[u8]) -> Result<Vec<UserLine>, LineError> {
     let mut users = Vec::new();
     lines(bytes, |line| {
@@ -34,12 +34,12 @@ pub(super) fn errors(bytes: &[u8]) -> Vec<LineError> {
     errors
 }
 
-/// Hands over each line's user or error, as long as that is answered with `Ok`.
+/// Passes on each line's user or error, for as long as that returns `Ok`.
 fn lines<'b, E>(
     bytes: &'b [u8],
     mut take: impl FnMut(Result<(&'b [u8], StoredPassword), LineError>) -> Result<(), E>,
 ) -> Result<(), E> {
-    // Editors on Windows put a byte order mark in front.
+    // Editors on Windows add a byte order mark.
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     let mut names = HashSet::new();
     for (line, number) in bytes.split(|&byte| byte == b'\n').zip(1..) {
@@ -102,7 +102,7 @@ fn hashed(_: &[u8]) -> Result<StoredPassword, &'static str> {
     Err("has a hashed password, which needs the feature `argon2` of zmq-auth")
 }
 
-/// A value that is a PHC string or one of crypt(3) from its first byte on, whatever the algorithm.
+/// Whether the value is a PHC or crypt(3) string from its first byte, of any algorithm.
 fn begins_hashed(value: &[u8]) -> bool {
     value.starts_with(b"$") && hash_like::is_marked(value)
 }
@@ -110,7 +110,7 @@ fn begins_hashed(value: &[u8]) -> bool {
 const HASH_IN_NAME: &str =
     "has a user name with what looks like a hash in it: is there another sign than = behind the name?";
 
-/// Whether a line can hold the name.
+/// Whether a line can contain the name.
 #[cfg(feature = "argon2")]
 pub(super) fn check_name(name: &str) -> Result<(), &'static str> {
     if let Some(problem) = super::problem(name.as_bytes()) {

@@ -14,8 +14,8 @@ use crate::error::{Error, Result};
 
 /// A password for PLAIN: bytes that are wiped when dropped, never printed, and compared in constant time.
 ///
-/// libzmq carries 1 to 255 bytes; a `Password` holds any number, and the calls that take one refuse what couldn't be sent.
-/// Comparing two of up to 255 bytes takes a time that depends neither on where they differ nor on how long they are.
+/// libzmq sends 1 to 255 bytes. A `Password` holds any number; the calls that take one refuse what can't be sent. The time
+/// to compare two of up to 255 bytes depends neither on where they differ nor on their lengths.
 ///
 /// ```
 /// use zmq_auth::Password;
@@ -39,11 +39,11 @@ impl Password {
         &self.0
     }
 
-    /// Hashes it, with argon2id, `m=19456` (19 MiB), `t=2`, `p=1` and a new salt from the system: a PHC string, which
-    /// [`PasswordFile`](crate::PasswordFile) and [`PushedCredentials`](crate::PushedCredentials) check passwords by.
+    /// Hashes it with argon2id, `m=19456` (19 MiB), `t=2`, `p=1` and a new random salt, to a PHC string for
+    /// [`PasswordFile`](crate::PasswordFile) and [`PushedCredentials`](crate::PushedCredentials).
     ///
     /// # Errors
-    /// [`Error::PlainCredentials`] for a password that no client can send, and where the system has no random numbers or no
+    /// [`Error::PlainCredentials`] for a password that no client can send, and if the system has no random numbers or no
     /// memory.
     ///
     /// ```
@@ -58,35 +58,35 @@ impl Password {
     }
 }
 
-/// Copies; the caller's own text stays as it was.
+/// Copies; the caller's text isn't wiped.
 impl From<&str> for Password {
     fn from(text: &str) -> Self {
         Password::from(text.as_bytes())
     }
 }
 
-/// Takes the string over, without a copy.
+/// Takes the string without copying it.
 impl From<String> for Password {
     fn from(text: String) -> Self {
         Password::from(text.into_bytes())
     }
 }
 
-/// Takes the string over, without a copy.
+/// Takes the string without copying it.
 impl From<Zeroizing<String>> for Password {
     fn from(mut text: Zeroizing<String>) -> Self {
         Password::from(std::mem::take(&mut *text))
     }
 }
 
-/// Copies; the caller's own bytes stay as they were.
+/// Copies; the caller's bytes aren't wiped.
 impl From<&[u8]> for Password {
     fn from(bytes: &[u8]) -> Self {
         Password(Zeroizing::new(bytes.to_vec()))
     }
 }
 
-/// Takes the bytes over, without a copy.
+/// Takes the bytes without copying them.
 impl From<Vec<u8>> for Password {
     fn from(bytes: Vec<u8>) -> Self {
         Password(Zeroizing::new(bytes))
@@ -98,7 +98,7 @@ impl PartialEq for Password {
         if self.0.len().max(other.0.len()) <= MAX_LENGTH {
             are_equal(&self.0, &other.0)
         } else {
-            // Nothing that PLAIN can carry: only the lengths are told by the time that this takes.
+            // Too long for PLAIN: here the time reveals the lengths, and nothing else.
             constant_time_eq(&self.0, &other.0)
         }
     }

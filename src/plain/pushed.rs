@@ -1,4 +1,4 @@
-//! Users that a program pushes, with hashed passwords.
+//! Users with hashed passwords that a program pushes.
 
 use std::sync::Arc;
 
@@ -10,13 +10,13 @@ use crate::contact::Contact;
 use crate::error::{Error, Result};
 use crate::reload::ReloadSummary;
 
-/// The users, and the contact without which they aren't used. Only one caller may change them at a time.
+/// The users, and the contact that they depend on. Only one caller may change them at a time.
 pub(crate) struct PushedUsers {
     users: Users,
     contact: Arc<Contact>,
 }
 
-/// What a user has from now on: `None` where they are accepted no more.
+/// A user's new credentials: `None` if the user is no longer accepted.
 pub(crate) struct UserChange {
     name: Box<[u8]>,
     hashed: Option<Box<Phc>>,
@@ -62,12 +62,12 @@ impl PushedUsers {
         &self.contact
     }
 
-    /// Looks into the table in force, however old the last contact is.
+    /// Reads the current table, however old the last contact is.
     pub(super) fn read<T>(&self, look: impl FnOnce(&Arc<PasswordTable>) -> T) -> T {
         self.users.read(look)
     }
 
-    /// Of one name twice, the last counts.
+    /// If a name occurs twice, the last change counts.
     pub(crate) fn change(&self, changes: Vec<UserChange>) -> ReloadSummary {
         let now = self.read(Arc::clone);
         if changes.iter().all(|change| !now.would_change(&change.name, change.hashed.as_deref())) {

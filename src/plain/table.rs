@@ -1,4 +1,4 @@
-//! The table of users: their names, and their passwords or hashes.
+//! The table of users: names, and passwords or hashes.
 
 #[cfg(feature = "argon2")]
 use std::hash::BuildHasher;
@@ -15,12 +15,12 @@ use super::{Password, fingerprint_of, hash_like, problem};
 use crate::error::{Error, Result};
 use crate::reason::Fingerprint;
 
-/// User names and passwords, as they are found.
+/// User names and passwords, for look-ups.
 pub(crate) struct PasswordTable {
-    // Each at the place that the index says.
+    // Each at the place that the index gives.
     index: NameIndex,
     users: Box<[UserEntry]>,
-    /// The clear ones. At the place of a hashed one, nothing matches.
+    /// The clear passwords. At the place of a hashed one, nothing matches.
     passwords: PaddedPasswords,
     #[cfg(feature = "argon2")]
     costs: Costs,
@@ -32,21 +32,21 @@ struct UserEntry {
     hashed: Option<Box<Phc>>,
 }
 
-/// What the hashed passwords cost, one for each. With none, comparing costs nothing worth a thread.
+/// The cost of each hashed password. If there is none, comparing is too cheap to need a thread.
 #[cfg(feature = "argon2")]
 struct Costs {
     each: Box<[Cost]>,
     hasher: RandomState,
 }
 
-/// Up to 24 bytes stand in the table itself.
+/// Up to 24 bytes are stored in the table itself.
 type UserName = SmallVec<[u8; 24]>;
 
-/// User names and passwords on their way into a table.
+/// User names and passwords from which a table is built.
 #[derive(Default)]
 pub(crate) struct UserList(IndexMap<UserName, StoredPassword, RandomState>);
 
-/// A password as it is to be stored.
+/// A password in the form in which it is stored.
 pub(crate) enum StoredPassword {
     /// 1 to 255 bytes.
     Clear(Password),
@@ -67,7 +67,7 @@ impl UserList {
 }
 
 impl PasswordTable {
-    /// From clear passwords, as a program gives them.
+    /// Builds a table from clear passwords, as a program gives them.
     pub(crate) fn from_passwords<I, U, P>(passwords: I) -> Result<Self>
     where
         I: IntoIterator<Item = (U, P)>,
@@ -96,7 +96,7 @@ impl PasswordTable {
         Ok(PasswordTable::new(users, RandomState::default()))
     }
 
-    /// The hasher says whose cost a user who isn't there takes on: one who keeps it gives all tables the same answer.
+    /// The hasher chooses whose cost an unknown user is charged: with the same hasher, all tables choose alike.
     #[cfg_attr(not(feature = "argon2"), expect(unused_variables, reason = "nothing costs anything"))]
     pub(crate) fn new(users: UserList, hasher: RandomState) -> Self {
         let users = users.0;
@@ -137,18 +137,18 @@ impl PasswordTable {
         Some(fingerprint_of(self.passwords.password(place)?.as_bytes()))
     }
 
-    /// Compares bytes, in a time that depends on neither the password nor whether there is such a user. A hashed password
-    /// is never equal to anything here.
+    /// Compares bytes, in a time that depends neither on the password nor on whether the user exists. A hashed password never
+    /// matches here.
     pub(crate) fn holds(&self, username: &[u8], password: &[u8]) -> bool {
-        // For a user who isn't there, some other's password is compared with: as far from the processor's caches as a real
-        // one would be.
+        // For an unknown user, another user's password is compared, which is as far from the processor's caches as a real
+        // one.
         let Some(slot) = self.index.find(username) else { return false };
         let is_right = self.passwords.matches(slot.place, password) & slot.hash_matches;
-        // Only who knows the password gets as far as the name.
+        // Only somebody who knows the password gets as far as the name.
         is_right && self.users.get(slot.place).is_some_and(|user| user.is_clear() && *user.name == *username)
     }
 
-    /// Where the user is.
+    /// The user's place.
     fn place(&self, username: &[u8]) -> Option<usize> {
         let place = self.index.find(username)?.place;
         (*self.users.get(place)?.name == *username).then_some(place)
@@ -162,7 +162,7 @@ impl PasswordTable {
         self.place(username).is_some()
     }
 
-    /// Whether a user has the same password, as it is stored, in both tables; `None` where either has no such user.
+    /// Whether a user has the same stored password in both tables; `None` if either lacks the user.
     pub(crate) fn is_unchanged(&self, other: &Self, username: &[u8]) -> Option<bool> {
         let (place, there) = (self.place(username)?, other.place(username)?);
         #[cfg(feature = "argon2")]
@@ -172,13 +172,13 @@ impl PasswordTable {
         Some(self.passwords.password(place) == other.passwords.password(there))
     }
 
-    /// Whether a password of this table has to be hashed to be compared.
+    /// Whether checking a password may need a hash.
     #[cfg(feature = "argon2")]
     pub(crate) fn is_hashed(&self) -> bool {
         !self.costs.each.is_empty()
     }
 
-    /// The user's password, where it is a hashed one.
+    /// The user's password, if it is hashed.
     #[cfg(feature = "argon2")]
     pub(crate) fn hashed(&self, username: &[u8]) -> Option<&Phc> {
         self.users.get(self.place(username)?)?.hashed.as_deref()
@@ -190,14 +190,14 @@ impl PasswordTable {
         self.users.iter().filter_map(|user| Some((&*user.name, user.hashed.as_deref()?)))
     }
 
-    /// Whether the user has another password than this hashed one; `None` is no user.
+    /// Whether the user has another password than this hashed one; `None` for an unknown user.
     #[cfg(feature = "argon2")]
     pub(crate) fn would_change(&self, username: &[u8], hashed: Option<&Phc>) -> bool {
         self.has(username) != hashed.is_some() || self.hashed(username) != hashed
     }
 
-    /// What a guess for a user without a hashed password is to cost: that of some user who has one, and always the same
-    /// one. So names that don't exist cost what those that do cost, each in the same proportion.
+    /// The hashing cost charged for users without a hashed password: that of a fixed, pseudo-randomly chosen user who has
+    /// one. So the costs of unknown names are distributed like those of real ones, and don't reveal which names exist.
     #[cfg(feature = "argon2")]
     pub(crate) fn cost(&self, username: &[u8]) -> Option<Cost> {
         let hash = self.costs.hasher.hash_one(username) as usize;

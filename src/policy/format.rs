@@ -1,4 +1,4 @@
-//! What may stand in a policy file. The doc comments are the descriptions of its JSON schema.
+//! The format of policy files. The doc comments are the descriptions in its JSON schema.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,22 +19,22 @@ use crate::plain::Password;
 #[cfg_attr(feature = "cli", schemars(title = "zmq-auth policy"))]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct PolicyText {
-    /// Address rules, for all domains and mechanisms. Deny wins; with an allow rule, only what one covers is accepted.
+    /// Address rules, for all domains and mechanisms. Deny wins; if there is an allow rule, only what one covers is accepted.
     pub(super) addresses: Option<Addresses>,
     /// Limits on failures, callbacks and messages.
     pub(super) limits: Option<Limits>,
     /// Whether connected clients can be checked again.
     pub(super) revocation: Option<Revocation>,
-    /// Clusters of NATS, by names that `curve` and `plain` use.
+    /// NATS clusters, by the names that `curve` and `plain` use.
     #[cfg(feature = "nats")]
     #[serde(default)]
     #[cfg_attr(feature = "cli", schemars(with = "BTreeMap<String, Nats>"))]
     pub(super) nats: BTreeMap<String, Spanned<Nats>>,
-    /// What each ZAP domain accepts; "*" stands for every domain without an entry of its own, for each mechanism apart.
+    /// What each ZAP domain accepts; "*" stands for every domain without its own entry, for each mechanism separately.
     #[serde(default)]
     #[cfg_attr(feature = "cli", schemars(with = "BTreeMap<String, Domain>"))]
     pub(super) domain: BTreeMap<Spanned<String>, Spanned<Domain>>,
-    /// What the program `zmq-auth gate` serves with this policy. It is read by the program.
+    /// The gates that the program `zmq-auth gate` runs with this policy. Only the program uses it.
     #[serde(default, rename = "gate")]
     #[cfg_attr(feature = "cli", schemars(with = "Vec<BTreeMap<String, serde_json::Value>>"))]
     pub(super) _gate: Vec<toml::Table>,
@@ -71,13 +71,13 @@ pub(super) enum IpcRuleText {
 #[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Limits {
-    /// After so many wrong passwords of one address or user, a pause.
+    /// The pause after too many wrong passwords of one address or user.
     #[cfg_attr(feature = "cli", schemars(with = "Option<Failures>"))]
     pub(super) failures: Option<Spanned<Failures>>,
-    /// How many callbacks may run, and how long; 64, 5 s and 1,024 otherwise.
+    /// How many callbacks may run, and for how long; by default 64, 5 s and 1,024.
     #[cfg_attr(feature = "cli", schemars(with = "Option<Callbacks>"))]
     pub(super) callbacks: Option<Spanned<Callbacks>>,
-    /// The largest message that a server takes, such as "1 MiB", or a number of bytes.
+    /// The largest message that a server accepts, such as "1 MiB", or a number of bytes.
     #[cfg_attr(feature = "cli", schemars(with = "Option<SizeText>"))]
     pub(super) message_size: Option<Spanned<ByteSize>>,
 }
@@ -96,11 +96,11 @@ enum SizeText {
 #[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Failures {
-    /// How many wrong passwords.
+    /// The number of wrong passwords.
     pub(super) count: u32,
-    /// Within which time, such as "1m": 1 s to 24h.
+    /// The time within which they are counted, such as "1m": 1 s to 24h.
     pub(super) within: TimeSpan,
-    /// How long the pause is, such as "5m": 1 s to 24h.
+    /// The length of the pause, such as "5m": 1 s to 24h.
     pub(super) pause: TimeSpan,
 }
 
@@ -108,9 +108,9 @@ pub(super) struct Failures {
 #[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Callbacks {
-    /// How many callbacks run at once: 1 to 4,096.
+    /// The number of concurrent callbacks: 1 to 4,096.
     pub(super) at_once: Option<usize>,
-    /// How many async callbacks are under way at once: 1 to 1,000,000.
+    /// The number of concurrent async callbacks: 1 to 1,000,000.
     pub(super) async_at_once: Option<usize>,
     /// How long a callback may take, such as "5s": 1 ms to 1 h.
     pub(super) deadline: Option<TimeSpan>,
@@ -120,28 +120,28 @@ pub(super) struct Callbacks {
 #[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Revocation {
-    /// Marks clients, so that the server can check each message against the policy as it is then. It can't be taken back
+    /// Marks clients, so that the server can check each message against the policy as it is then. It can't be undone
     /// while the server runs.
     pub(super) checks: bool,
 }
 
-/// Servers of NATS, and how this server logs in there.
+/// A NATS cluster, and how this server logs in.
 #[cfg(feature = "nats")]
 #[derive(Deserialize, Hash)]
 #[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Nats {
-    /// URLs such as "nats://10.0.0.1:4222", with commas between them.
+    /// URLs such as "nats://10.0.0.1:4222", separated by commas.
     pub(super) urls: String,
-    /// The name by which this server's heartbeat is told from the others'.
+    /// This server's name, under which its heartbeat is stored.
     pub(super) server: String,
     /// A file with one line, user=password; relative to this file.
     pub(super) login: Option<PathBuf>,
-    /// A PEM file with the certificate authorities that are trusted; relative to this file. With it, TLS is required.
+    /// A PEM file with the trusted certificate authorities; relative to this file. With it, TLS is required.
     pub(super) ca: Option<PathBuf>,
-    /// How long credentials are used without contact, such as "5m", which it is otherwise: 100 ms to 30 days.
+    /// How long credentials are used without contact, by default "5m": 100 ms to 30 days.
     pub(super) max_age: Option<TimeSpan>,
-    /// What becomes of connected clients then: "refuse" (as otherwise) or "keep".
+    /// What happens to connected clients after that: "refuse" (the default) or "keep".
     pub(super) on_stale: Option<OnStaleText>,
 }
 
@@ -167,7 +167,7 @@ pub(super) struct Domain {
     /// CURVE clients.
     #[cfg_attr(feature = "cli", schemars(with = "Option<Curve>"))]
     pub(super) curve: Option<Spanned<Curve>>,
-    /// true: accepts GSSAPI clients, whom Kerberos has authenticated. Leave it out otherwise.
+    /// true: accepts GSSAPI clients, which Kerberos has authenticated. Omit it otherwise.
     #[cfg_attr(feature = "cli", schemars(with = "Option<bool>"))]
     pub(super) gssapi: Option<Spanned<bool>>,
 }
@@ -196,7 +196,7 @@ pub(super) struct Plain {
     /// User names and clear passwords, for tests.
     #[cfg_attr(feature = "cli", schemars(with = "Option<BTreeMap<String, String>>"))]
     pub(super) clear_passwords: Option<BTreeMap<String, ClearPassword>>,
-    /// The name of a cluster in the table nats, for users in a bucket there.
+    /// The name of a cluster in the table `nats`, for users in a bucket there.
     #[cfg(feature = "nats")]
     #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
     pub(super) nats: Option<Spanned<String>>,
@@ -215,10 +215,10 @@ pub(super) struct Curve {
     /// Public keys as Z85 text, 40 characters each.
     #[cfg_attr(feature = "cli", schemars(with = "Option<Vec<String>>"))]
     pub(super) keys: Option<Vec<Spanned<String>>>,
-    /// Accepts every client that has some key.
+    /// Accepts every client that has a key.
     #[serde(default)]
     pub(super) any: bool,
-    /// The name of a cluster in the table nats, for keys in a bucket there.
+    /// The name of a cluster in the table `nats`, for keys in a bucket there.
     #[cfg(feature = "nats")]
     #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
     pub(super) nats: Option<Spanned<String>>,

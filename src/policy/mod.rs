@@ -1,4 +1,4 @@
-//! A whole policy in a file that follows the disk.
+//! Policy files: a whole policy in a file that follows the disk.
 
 mod format;
 mod read;
@@ -19,8 +19,8 @@ use crate::reload::{
 use read::Tables;
 use stores::Stores;
 
-/// A policy in a TOML file, which follows the disk: by [`reload`](Self::reload), or by itself after `watch` (feature
-/// `watch`). A clone is a handle on the same file.
+/// A policy in a TOML file that follows the disk: on [`reload`](Self::reload), or by itself after `watch` (feature `watch`).
+/// Clones are handles on the same file.
 ///
 /// ```toml
 /// [addresses]
@@ -47,24 +47,24 @@ use stores::Stores;
 /// gssapi = true
 /// ```
 ///
-/// With the feature `nats`, keys and users may be in a bucket of NATS: the page `fleet` has the lines for it.
+/// With the feature `nats`, keys and users may be in a NATS bucket: the page `fleet` has the lines for it.
 ///
-/// Each line does what the call of [`Authenticator`] for it does, and a table that isn't there leaves the default of a new
-/// [`Authenticator`]: NULL clients are accepted, all others refused. Relative paths start from the file's directory. What
-/// the format doesn't know is an error with its line and column. So is an empty allow list, which would keep nobody out,
-/// and a domain without a mechanism, which `"*"` would decide. Callbacks can't stand in a file: set them on
+/// Each line does what the corresponding call of [`Authenticator`] does, and a missing table leaves the default of a new
+/// [`Authenticator`]: NULL clients are accepted, all others refused. Relative paths start at the file's directory. Anything
+/// that the format doesn't know is an error with its line and column. So is an empty allow list, which would refuse
+/// nobody, and a domain without a mechanism, which `"*"` would decide. A file can't contain callbacks: set them on
 /// [`authenticator`](Self::authenticator).
 ///
-/// A reload replaces at once all that the file named before or names now. Whatever else the program has configured stays.
-/// Failures that were counted stay counted. **A bad file changes nothing**: [`status`](Self::status), the log and an event
-/// say what is wrong with it. The key directories and password files that it names are reloaded with it, and each keeps
-/// what was good when it has a problem.
+/// A reload replaces, atomically, everything that the file named before or names now. Whatever else the program has
+/// configured stays, and so do counted failures. **A bad file changes nothing**: [`status`](Self::status), the log and an
+/// event report what is wrong with it. The key directories and password files that it names are reloaded with it; one with a
+/// problem keeps its previous content.
 ///
-/// Replace the file by a rename, not in place: a reload takes it as it finds it. Half of a file shows by a last line without a
-/// line feed, or by what it no longer names: a reload takes such a file only when it was replaced, or left alone for 2 s.
-/// A file that names nothing at all is an error. When it has `clear_passwords`,
-/// nobody but its owner should be able to read it; this is warned about. Clear passwords are meant for tests: the parser's
-/// copies of them aren't wiped from memory.
+/// Replace the file by a rename, don't write it in place: a reload reads whatever is there. A file whose last line has no
+/// line feed, or that no longer names something, may be half-written: a reload accepts it only if it was replaced by a
+/// rename or has been unchanged for 2 s. A file that names nothing at all is an error. If it has `clear_passwords` and others
+/// can read it, a warning is logged. Clear passwords are meant for tests: the parser's copies of them aren't wiped from
+/// memory.
 ///
 /// ```
 /// use zmq_auth::PolicyFile;
@@ -88,16 +88,16 @@ pub struct PolicyFile {
     _observer: Arc<ReloadObserver>,
 }
 
-/// The policy that the file is put in force in.
+/// The policy that the file configures.
 struct PolicySource {
     authenticator: Authenticator,
     hasher: RandomState,
     in_force: Mutex<InForce>,
-    /// What reloads have replaced, until they have ended.
+    /// What reloads have replaced, kept until they have ended.
     replaced: Mutex<Vec<(Stores, Replaced)>>,
 }
 
-/// What the file said when it was last put in force.
+/// The content of the file when it was last applied.
 #[derive(Default)]
 struct InForce {
     names: Names,
@@ -113,8 +113,8 @@ impl PolicyFile {
     /// Reads a file and the stores that it names into a new [`Authenticator`].
     ///
     /// # Errors
-    /// [`Error::Io`] if the file can't be read; [`Error::PolicyFile`], with line and column, for what is wrong in it, and
-    /// for a store that it names and that can't be opened.
+    /// [`Error::Io`] if the file can't be read; [`Error::PolicyFile`], with line and column, for an error in it, and for a
+    /// store that it names and that can't be opened.
     ///
     /// ```
     /// # use zmq_auth::{Error, PolicyFile};
@@ -138,9 +138,9 @@ impl PolicyFile {
         Ok(PolicyFile { store, _observer: observer })
     }
 
-    /// All that is wrong with a file and with the stores that it names, in the order of its lines; nothing for a good one. The
-    /// first is the error of [`open`](Self::open).
-    /// Of what is no TOML, or no policy by its grammar, only the first problem is known.
+    /// Every problem of a file and of the stores that it names, in the order of its lines; empty for a good file. The first is
+    /// the error that [`open`](Self::open) returns. If the file isn't TOML, or not a policy by its grammar, only the first
+    /// problem is found.
     ///
     /// ```
     /// # use zmq_auth::PolicyFile;
@@ -163,7 +163,7 @@ impl PolicyFile {
         result.err().into_iter().flatten().map(|problem| problem.into_error(path)).collect()
     }
 
-    /// The policy that the file is in force in: start it, and configure callbacks and whatever else the file doesn't say.
+    /// The policy that the file configures. Start it, and configure callbacks and whatever else the file doesn't say.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -177,12 +177,11 @@ impl PolicyFile {
         &self.store.source().authenticator
     }
 
-    /// Compares the file, and the stores that it names, with the disk, and puts in force what has changed. The summary
-    /// counts the file's tables.
+    /// Compares the file and its stores with the disk and applies all changes. The summary counts the file's tables.
     ///
     /// # Errors
-    /// As [`open`](Self::open), and all that the file says stays as it was; the stores are reloaded all the same. Else the
-    /// first error of a store, which stays as it was; the file and the other stores are up to date then.
+    /// As [`open`](Self::open): then nothing of the file is applied, but its stores are reloaded all the same. Otherwise the
+    /// first error of a store: that store stays as it was, while the file and the other stores are up to date.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -200,7 +199,7 @@ impl PolicyFile {
         stores_reloaded.map(|()| summary)
     }
 
-    /// The file as it is now, and what is wrong with it; `entries` are its tables.
+    /// The state of the file, and what is wrong with it; `entries` counts its tables.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -230,8 +229,8 @@ impl PolicyFile {
         stores.statuses()
     }
 
-    /// The largest message that the file wants a server to take, in bytes. It is an option of the socket, which an
-    /// [`Authenticator`] has no hold of: set it before `bind`.
+    /// The largest message, in bytes, that the file allows a server to receive. It is a socket option, which an
+    /// [`Authenticator`] can't set: set it before `bind`.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -248,7 +247,7 @@ impl PolicyFile {
         lock(&self.store.source().in_force).message_size
     }
 
-    /// The file.
+    /// The file's path.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -261,11 +260,11 @@ impl PolicyFile {
         self.store.path()
     }
 
-    /// From now on, follows the disk by itself, as [`PasswordFile::watch`](crate::PasswordFile::watch) does; so do the
-    /// stores that it names now or later. Two threads for each of them.
+    /// Follows the disk from now on, as [`PasswordFile::watch`](crate::PasswordFile::watch) does, including the stores that it
+    /// names now or later. It costs two threads for each of them.
     ///
     /// # Errors
-    /// [`Error::Io`] where the system can't watch one of their directories, or there is no thread to be had.
+    /// [`Error::Io`] if the system can't watch one of their directories or start a thread.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -286,7 +285,7 @@ impl PolicyFile {
         self.store.watch()
     }
 
-    /// The JSON schema of policy files, made from the types that read them.
+    /// The JSON schema of policy files, generated from the types that parse them.
     ///
     /// ```
     /// assert_eq!(zmq_auth::PolicyFile::json_schema()["title"], "zmq-auth policy");
@@ -312,7 +311,7 @@ impl PolicySource {
         result
     }
 
-    /// `None`, and nothing is changed, where something has changed that may not.
+    /// Returns `None`, without changing anything, if something has changed that must not.
     fn take(&self, path: &Path, content: &FileContent, unread: &mut Unread) -> Result<Option<ReloadSummary>> {
         let mut in_force = lock(&self.in_force);
         let read = read::read(&content.bytes, parent(path), &in_force.stores, &self.hasher, &self.authenticator);
@@ -346,8 +345,8 @@ impl PolicySource {
         let before = std::mem::replace(&mut *in_force, now);
         let stores = in_force.stores.statuses();
         drop(in_force);
-        // A callback's value may call this file when it is dropped, and the end of a store waits for its thread: freed when
-        // no lock is held.
+        // Freed later, when no lock is held: dropping a callback's value may call this file, and dropping a store waits for
+        // its thread.
         lock(&self.replaced).push((before.stores, replaced));
         for (store, _) in stores.iter().filter(|(_, status)| status.entries == 0) {
             log_warn!("{}: {} is empty: it accepts nobody", EscapedPath(path), EscapedPath(store));
@@ -381,7 +380,7 @@ impl Source for PolicySource {
         1
     }
 
-    // A file with a problem is an error as a whole.
+    // One problem rejects the whole file.
     fn problems(&self, _: &SingleFile) -> Vec<StoreProblem> {
         Vec::new()
     }

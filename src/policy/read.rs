@@ -1,4 +1,4 @@
-//! Reading a policy file: from its text to sources that can be put in force, or to all that is wrong with it.
+//! The reader of policy files: from text to sources that can be applied, or to a list of problems.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
@@ -29,7 +29,7 @@ use crate::reload::Unread;
 #[cfg(feature = "nats")]
 use crate::{contact::OnStale, nats::NatsBucket, plain::Password, reload::read_file};
 
-/// What a policy file says, ready to be put in force.
+/// The content of a policy file, ready to be applied.
 pub(super) struct ReadPolicy {
     pub(super) content: PolicyContent,
     /// The largest message, in bytes.
@@ -40,14 +40,14 @@ pub(super) struct ReadPolicy {
     pub(super) has_clear_passwords: bool,
 }
 
-/// Short hashes of the file's tables, by their names: they show which have changed.
+/// A short hash of each of the file's tables, by name, to find out which have changed.
 pub(super) type Tables = BTreeMap<String, u64>;
 
-/// What is wrong with a policy file, and where.
+/// A problem of a policy file, and its position.
 pub(super) struct Problem {
     place: Option<(usize, usize)>,
     text: String,
-    /// What could not be read, and may be later.
+    /// Something could not be read, but may be later.
     pub(super) unread: Unread,
 }
 
@@ -57,8 +57,8 @@ impl Problem {
     }
 }
 
-/// Reads the file's text. Stores that `stores` has are used as they are; the others are opened. There is one problem at
-/// least in an `Err`: the first of the grammar, or all of what is said, in the order of the lines.
+/// Reads the file's text. Stores that are in `stores` are reused; the others are opened. An `Err` has at least one problem:
+/// the first of the grammar, or all others in the order of the lines.
 pub(super) fn read(
     bytes: &[u8],
     directory: &Path,
@@ -99,7 +99,7 @@ pub(super) fn read(
     Ok(ReadPolicy { content, message_size, stores: reader.used, tables, has_clear_passwords })
 }
 
-/// The parser's message without the value that it quotes: that may be a password.
+/// The parser's message without the value that it quotes, which may be a password.
 fn grammar_problem(message: &str) -> String {
     let quotes_a_value = ["invalid type: ", "invalid value: ", "unknown variant "];
     if !quotes_a_value.iter().any(|start| message.starts_with(start)) {
@@ -111,7 +111,7 @@ fn grammar_problem(message: &str) -> String {
     }
 }
 
-/// Line and column of a byte, counted from 1.
+/// The line and column of a byte, counted from 1.
 fn place_of(text: &str, byte: usize) -> (usize, usize) {
     let before = text.get(..byte).unwrap_or(text);
     let line = before.rsplit('\n').next().unwrap_or_default();
@@ -151,12 +151,12 @@ impl Reader<'_> {
         self.problems.push(Problem { place, text: text.into(), unread: Unread::Nothing });
     }
 
-    /// The value; what is wrong with it is kept.
+    /// Returns the value, or records its problem.
     fn take<T>(&mut self, span: Range<usize>, value: Result<T>) -> Option<T> {
         value.map_err(|error| self.problem(span, error.to_string())).ok()
     }
 
-    /// The store; what is wrong with it may pass by itself.
+    /// Returns the store, or records its problem, which may pass by itself.
     fn take_store<T>(&mut self, span: Range<usize>, store: Result<T>) -> Option<T> {
         let error = match store {
             Ok(store) => return Some(store),
@@ -258,7 +258,7 @@ impl Reader<'_> {
         accepted.get_ref().then_some(())
     }
 
-    /// The follower of a bucket that keys or users are in.
+    /// The follower of a bucket with keys or users.
     #[cfg(feature = "nats")]
     fn follower(
         &mut self,
@@ -373,7 +373,7 @@ impl Reader<'_> {
     }
 }
 
-/// A user and a password, from a file with one line: user=password.
+/// A user name and password, from a file with one line: user=password.
 #[cfg(feature = "nats")]
 fn read_login(path: &Path) -> Result<(String, Password)> {
     let fault = |path: &Path, line, problem| Error::PasswordFile { path: path.to_owned(), line, problem };
@@ -387,7 +387,7 @@ fn read_login(path: &Path) -> Result<(String, Password)> {
     Ok((user.to_owned(), Password::from(password)))
 }
 
-/// What a handshake needs, with some metadata.
+/// Enough for a handshake with some metadata.
 const MIN_MESSAGE_SIZE: u64 = 4096;
 
 fn ipc_rules(rules: &[IpcRuleText]) -> Vec<IpcRule> {

@@ -12,28 +12,28 @@ use crate::nats::NatsFollower;
 use crate::plain::PasswordFile;
 use crate::reload::StoreStatus;
 
-/// By their paths, each once, however many domains use it.
+/// Each store once, by its path, however many domains use it.
 #[derive(Default, Clone)]
 pub(super) struct Stores {
     directories: BTreeMap<PathBuf, KeyDirectory>,
     files: BTreeMap<PathBuf, PasswordFile>,
-    /// By all that is said of them.
+    /// By everything that the file says about them.
     #[cfg(feature = "nats")]
     followers: BTreeMap<String, Arc<NatsFollower>>,
 }
 
 impl Stores {
-    /// The directory; of those that `known` has, the same one.
+    /// The directory; if `known` has it, the same store.
     pub(super) fn key_directory(&mut self, path: &Path, known: &Stores) -> Result<KeyDirectory> {
         find_or_open(&mut self.directories, &known.directories, path, KeyDirectory::open)
     }
 
-    /// The password file; of those that `known` has, the same one.
+    /// The password file; if `known` has it, the same store.
     pub(super) fn password_file(&mut self, path: &Path, known: &Stores) -> Result<PasswordFile> {
         find_or_open(&mut self.files, &known.files, path, PasswordFile::open)
     }
 
-    /// The follower that is described so; of those that `known` has, the same one.
+    /// The follower with this description; if `known` has it, the same one.
     #[cfg(feature = "nats")]
     pub(super) fn follower(
         &mut self,
@@ -47,7 +47,7 @@ impl Stores {
         Ok(follower)
     }
 
-    /// Reloads all of them, and returns the first error: what could not be read stays as it was.
+    /// Reloads all of them, and returns the first error. What could not be read stays as it was.
     pub(super) fn reload(&self) -> Result<()> {
         let directories = self.directories.values().map(|directory| directory.reload().map(drop));
         let files = self.files.values().map(|file| file.reload().map(drop));
@@ -55,7 +55,7 @@ impl Stores {
         reloads.into_iter().collect()
     }
 
-    /// Each follows the disk from now on.
+    /// Makes each follow the disk from now on.
     #[cfg(feature = "watch")]
     pub(super) fn watch(&self) -> Result<()> {
         self.directories.values().try_for_each(KeyDirectory::watch)?;

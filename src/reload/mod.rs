@@ -1,4 +1,4 @@
-//! Reloading: sources of keys and passwords that follow the disk, and what they and pushed ones report.
+//! Reloading: what the stores that follow the disk have in common, and what they and pushed credentials report.
 
 mod report;
 mod single_file;
@@ -23,7 +23,7 @@ pub(crate) use stamp::{Identity, Stamp, Stamper, identity};
 pub(crate) use store::{Source, Store, Unread};
 pub(crate) use warnings::warn_of_directory;
 
-/// What a reload found, or what was pushed. Files of a [`KeyDirectory`](crate::KeyDirectory), users of a
+/// The result of a reload or a push. It counts files of a [`KeyDirectory`](crate::KeyDirectory), users of a
 /// [`PasswordFile`](crate::PasswordFile), keys or users of [`PushedCredentials`](crate::PushedCredentials).
 ///
 /// ```
@@ -37,20 +37,20 @@ pub(crate) use warnings::warn_of_directory;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReloadSummary {
-    /// How many are new, or could be read for the first time.
+    /// New ones, and those that could be read for the first time.
     pub added: usize,
-    /// How many say something else than before.
+    /// Those whose content differs from before.
     pub changed: usize,
-    /// How many are gone.
+    /// Those that are gone.
     pub removed: usize,
-    /// How many files were opened and read; for all others a stat was enough.
+    /// Files that were opened and read; a stat was enough for the others.
     pub read: usize,
-    /// How many files can't be used as they are now.
+    /// Files that can't be used as they are now.
     pub problems: usize,
 }
 
 impl ReloadSummary {
-    /// Both in one, of two reloads.
+    /// The sum of two reloads.
     pub(super) fn followed_by(self, next: Self) -> Self {
         ReloadSummary {
             added: self.added + next.added,
@@ -66,7 +66,7 @@ impl ReloadSummary {
     }
 }
 
-/// A store as it is now, from [`KeyDirectory::status`](crate::KeyDirectory::status) or
+/// The current state of a store, from [`KeyDirectory::status`](crate::KeyDirectory::status) or
 /// [`PasswordFile::status`](crate::PasswordFile::status).
 ///
 /// ```
@@ -80,26 +80,26 @@ impl ReloadSummary {
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct StoreStatus {
-    /// How many are let in: different keys, or users.
+    /// The number of accepted keys or users.
     pub entries: usize,
-    /// How many files there are, those with a problem included.
+    /// The number of files, including those with a problem.
     pub files: usize,
-    /// When it was last compared with the disk, whatever came of it.
+    /// When it was last compared with the disk, successfully or not.
     pub last_reload: Option<SystemTime>,
-    /// How often it was compared with the disk, the opening included.
+    /// The number of comparisons with the disk, including the first.
     pub reloads: u64,
-    /// How many files were opened and read in all.
+    /// The number of files opened and read in total.
     pub files_read: u64,
     /// Whether it follows the disk by itself.
     pub watched: bool,
-    /// Since when it is behind the disk: something there could not be read (no descriptor left, no permission, a directory
-    /// that can't be listed), or is still being written. What was in force before stays so; a key that was removed
-    /// meanwhile may be among it. `None` as soon as it has caught up. A watched store tries again twice a second, others
-    /// at the next reload. With the feature `metrics`, the gauge `zmq_auth_stores_behind` counts such stores.
+    /// Since when it has been behind the disk: something could not be read (no descriptor left, no permission, a directory
+    /// that can't be listed), or is still being written. The previous content stays accepted, possibly including a key that
+    /// was removed meanwhile. `None` once it has caught up. A watched store retries twice a second, others at the next
+    /// reload. With the feature `metrics`, the gauge `zmq_auth_stores_behind` counts such stores.
     ///
-    /// A file that was read and can't be used, such as a certificate with a bad key, is in `problems` alone.
+    /// A file that was read but can't be used, such as a certificate with a bad key, only appears in `problems`.
     pub behind_since: Option<SystemTime>,
-    /// What can't be used as it is now; where it could be before, that is still in force.
+    /// What can't be used as it is now. If an earlier version could, that stays accepted.
     pub problems: Vec<StoreProblem>,
 }
 
@@ -116,11 +116,11 @@ pub struct StoreStatus {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoreProblem {
-    /// The file; the directory, where that can't be listed.
+    /// The file; or the directory, if it can't be listed.
     pub file: PathBuf,
-    /// The line, counted from 1, where one is to blame.
+    /// The line, counted from 1, if one is to blame.
     pub line: Option<usize>,
-    /// What is wrong.
+    /// The problem.
     pub what: String,
 }
 
@@ -142,7 +142,7 @@ impl StoreProblem {
     }
 }
 
-/// As the error of the same file reads.
+/// Reads like the error for the same file.
 impl fmt::Display for StoreProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", EscapedPath(&self.file))?;
@@ -153,7 +153,7 @@ impl fmt::Display for StoreProblem {
     }
 }
 
-/// No code of a caller runs under these locks, so that nothing is half done where one was poisoned.
+/// Locks a mutex. No caller's code runs under these locks, so a poisoned one protects nothing that is half changed.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Reporting of reloads to the log, `status()` and observers. A problem is reported once, not at each reload.
+//! Reports of reloads, to the log, `status()` and observers. A problem is reported once, not at each reload.
 
 use std::path::Path;
 use std::sync::{Mutex, Weak};
@@ -8,25 +8,25 @@ use super::{ReloadSummary, StoreProblem, StoreStatus, lock};
 use crate::audit::metrics;
 use crate::escape::{Escaped, EscapedPath};
 
-/// So many problems of one reload are written to the log; the others are counted there.
+/// The number of problems of one reload that are logged; further ones are only counted.
 const LOGGED: usize = 20;
 
-/// Something that came of a reload or was pushed, and wasn't so before.
+/// What a reload or a push has changed.
 #[derive(Debug, Clone)]
 pub(crate) struct ReloadEvent {
-    /// The store's directory or file, or the name of what is pushed; escaped.
+    /// The store's directory or file, or the name of the pushed credentials; escaped.
     name: String,
-    /// What it holds, in the plural.
+    /// What the store holds, in the plural.
     what: &'static str,
-    /// What has changed; an `Err` where nothing of it could be read, and all stays as it was.
+    /// What changed; `Err` if nothing could be read, and everything stays as it was.
     outcome: Result<ReloadSummary, StoreProblem>,
-    /// The problems that are new.
+    /// New problems.
     pub(crate) problems: Vec<StoreProblem>,
-    /// The problems that are no more.
+    /// Problems that are solved.
     solved: Vec<StoreProblem>,
-    /// What holds for whom the problems are about, for the log.
+    /// What applies to the clients affected by the problems, for the log.
     meanwhile: &'static str,
-    /// It has fallen behind, or has caught up.
+    /// Set if the store has fallen behind or caught up.
     standing: Option<Standing>,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct ReloadEvent {
 pub(crate) struct Standing {
     pub(crate) is_behind: bool,
     pub(crate) words: &'static str,
-    /// What holds as long as it is so, for the log.
+    /// What applies while that is so, for the log.
     pub(crate) meanwhile: &'static str,
 }
 
@@ -55,22 +55,22 @@ impl ReloadEvent {
         Some(format!("{name}: {added} {what} added, {changed} changed, {removed} removed"))
     }
 
-    /// Whether the store has fallen behind, or has caught up, in words; `None` where that is as it was.
+    /// Whether the store has fallen behind or caught up, in words; `None` if neither.
     pub(crate) fn behind(&self) -> Option<(bool, String)> {
         self.standing.map(|standing| (standing.is_behind, format!("{}: {}", self.name, standing.words)))
     }
 
-    /// So many keys or users were pushed.
+    /// Keys or users were pushed.
     pub(crate) fn changed(name: &str, what: &'static str, summary: ReloadSummary) -> Self {
         ReloadEvent { what, outcome: Ok(summary), ..Self::nothing(name) }
     }
 
-    /// The standing of what is pushed is another now.
+    /// The standing of pushed credentials has changed.
     pub(crate) fn standing(name: &str, standing: Standing) -> Self {
         ReloadEvent { standing: Some(standing), ..Self::nothing(name) }
     }
 
-    /// An entry of what is pushed isn't understood.
+    /// An entry of pushed credentials can't be parsed.
     #[cfg(feature = "nats")]
     pub(crate) fn unreadable(name: &str, problem: StoreProblem) -> Self {
         let meanwhile = "; whom it stands for is refused";
@@ -83,10 +83,10 @@ impl ReloadEvent {
     }
 }
 
-/// Called in the thread that reloads or pushes, with no lock held.
+/// Called on the thread that reloads or pushes, with no lock held.
 pub(crate) type ReloadObserver = dyn Fn(&ReloadEvent) + Send + Sync;
 
-/// Whom events are published to, beside the log.
+/// The receivers of events, besides the log.
 #[derive(Default)]
 pub(crate) struct Observers(Mutex<Vec<Weak<ReloadObserver>>>);
 
@@ -96,17 +96,17 @@ pub(super) struct Report {
     pub(super) observers: Observers,
 }
 
-/// What a store found at a reload.
+/// The result of a store's reload.
 pub(super) struct ReloadResult {
     /// What the store holds, in the plural.
     pub(super) what: &'static str,
     pub(super) entries: usize,
     pub(super) files: usize,
-    /// An `Err` where the directory or file as a whole can't be read.
+    /// `Err` if the directory or file as a whole can't be read.
     pub(super) outcome: Result<ReloadSummary, StoreProblem>,
-    /// All of the files' problems, in the order of their names.
+    /// All problems of its files, sorted by name.
     pub(super) problems: Vec<StoreProblem>,
-    /// Something could not be read, and may be at the next reload.
+    /// Something could not be read, but may be at the next reload.
     pub(super) behind: bool,
 }
 
@@ -160,14 +160,14 @@ impl Report {
 }
 
 impl Observers {
-    /// Calls the observer with every event, for as long as it lives.
+    /// Calls the observer with every event, while the observer lives.
     pub(crate) fn add(&self, observer: Weak<ReloadObserver>) {
         let mut observers = lock(&self.0);
         observers.retain(|observer| observer.strong_count() > 0);
         observers.push(observer);
     }
 
-    /// Logs the event and hands it to the observers. No lock may be held.
+    /// Logs the event and passes it to the observers. No lock may be held.
     pub(crate) fn publish(&self, event: &ReloadEvent) {
         for problem in event.problems.iter().take(LOGGED) {
             log_error!("{problem}{}", event.meanwhile);
@@ -203,7 +203,7 @@ impl Drop for Report {
     }
 }
 
-/// The problems that weren't known: both lists are in order, and mostly the same.
+/// The problems that aren't in `known`. Both lists are sorted, and usually the same.
 fn fresh(known: &[StoreProblem], now: &[StoreProblem]) -> Vec<StoreProblem> {
     let known: std::collections::HashSet<(&Path, Option<usize>, &str)> =
         known.iter().map(|problem| (problem.file.as_path(), problem.line, problem.what.as_str())).collect();

@@ -1,4 +1,4 @@
-//! What is remembered of a source that is one file: when it has to be read again, and when it may be half-written.
+//! The state of a source that is a single file: when it must be read again, and when it may be half-written.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,45 +10,44 @@ use super::{Identity, ReloadSummary, Stamp, Stamper, Unread, identity, warn_of_d
 use crate::error::{Error, Result};
 use crate::regular_file;
 
-/// The most that is read of such a file: 16 MiB.
+/// The maximum size of such a file: 16 MiB.
 const MAX_FILE: usize = 16 * 1024 * 1024;
 
 /// The file as it was when it was last read.
 pub(crate) struct SingleFile {
     stamper: Stamper,
     stamp: Stamp,
-    /// It could not be used: to be read again even if it is still the same.
+    /// It could not be used, so it is read again even if it hasn't changed.
     failed: bool,
-    /// `None` before the first look, and after one that found no file.
+    /// `None` before the first read, and after one that found no file.
     file: Option<Identity>,
     pub(crate) unread: Unread,
     warned_of: u32,
     warned_of_directory: u32,
 }
 
-/// Whether the file is read for the first time: then it is taken as it is.
+/// Whether the file is read for the first time, when it is accepted as it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reading {
     First,
     Again,
 }
 
-/// The whole file.
+/// The content of the whole file.
 pub(crate) struct FileContent {
     pub(crate) bytes: Zeroizing<Vec<u8>>,
-    /// Whether it may replace what is in force. A file without a line feed at its end that was changed a moment ago may
-    /// be half of what it is to be.
+    /// Whether it may replace the previous content. A file without a final line feed that was changed a moment ago may be
+    /// half-written.
     pub(crate) may_change: bool,
-    /// It was written to a moment ago, and has not replaced another by a rename: it is the very file that was read before,
-    /// or there was none.
+    /// It was written a moment ago, and in place: it is the same file (inode) that was read before, or there was none.
     #[cfg_attr(not(feature = "policy"), expect(dead_code, reason = "only a policy file looks at it"))]
     pub(crate) is_fresh_in_place: bool,
-    /// What others than the owner may do.
+    /// The permissions of users other than the owner.
     #[cfg_attr(not(feature = "policy"), expect(dead_code, reason = "only a policy file looks at it"))]
     pub(crate) mode: u32,
 }
 
-/// The error for a file of this kind with a problem, on a line if one is to blame.
+/// Makes the error for a problem of a file of this kind, on a line if one is to blame.
 pub(crate) type Fault = fn(&Path, Option<usize>, &'static str) -> Error;
 
 impl SingleFile {
@@ -64,8 +63,8 @@ impl SingleFile {
         }
     }
 
-    /// Compares with the disk, and hands the file over to `take` if it has to be read. `take` replaces what is in force;
-    /// it returns `None`, and replaces nothing, where something has changed that may not.
+    /// Compares with the disk, and passes the content to `take` if the file must be read. `take` replaces the previous
+    /// content, or returns `None` and replaces nothing if something has changed that must not.
     pub(crate) fn compare(
         &mut self,
         path: &Path,
@@ -75,7 +74,7 @@ impl SingleFile {
     ) -> Result<ReloadSummary> {
         warn_of_directory(path.parent().unwrap_or(path), true, &mut self.warned_of_directory);
         self.unread = Unread::Nothing;
-        // Until it is clear that it hasn't, it has.
+        // Assume failure until it has succeeded.
         let had_failed = std::mem::replace(&mut self.failed, true);
         let result = self.read_if_changed(path, reading, had_failed, fault, take);
         self.failed = result.is_err();
@@ -136,7 +135,7 @@ impl SingleFile {
         }
     }
 
-    /// Warns of a file that others may change, once for each mode.
+    /// Warns of a file that others can write, once for each mode.
     #[cfg(feature = "policy")]
     pub(crate) fn warn_of_writable(&mut self, path: &Path, mode: u32) {
         if mode & 0o022 != 0 && self.warned_of != mode {
@@ -145,7 +144,7 @@ impl SingleFile {
         self.warned_of = mode;
     }
 
-    /// Warns of a file with passwords that others may read, once for each mode.
+    /// Warns of a file with passwords that others can read, once for each mode.
     pub(crate) fn warn_of_mode(&mut self, path: &Path) {
         let Ok(metadata) = fs::metadata(path) else { return };
         let mode = metadata.permissions().mode() & 0o777;
@@ -158,13 +157,13 @@ impl SingleFile {
 
 const CHANGED: &str = "was changed while it was read";
 
-/// The whole content, for once.
+/// Reads the whole content, without keeping any state.
 pub(crate) fn read_file(path: &Path, fault: Fault) -> Result<Zeroizing<Vec<u8>>> {
     read(path, fault)?.map(|(bytes, _)| bytes).ok_or_else(|| fault(path, None, CHANGED))
 }
 
-/// The whole content, and the file as it was just before; `None` for one that was changed meanwhile. The buffer never
-/// grows: growing would leave passwords behind.
+/// Reads the whole content, and the file's metadata from just before; `None` if the file was changed meanwhile. The buffer
+/// never grows, because growing would leave passwords behind.
 fn read(path: &Path, fault: Fault) -> Result<Option<(Zeroizing<Vec<u8>>, fs::Metadata)>> {
     let failed = |action| move |source| Error::Io { path: path.to_owned(), action, source };
     let opened = regular_file::open(path, false).map_err(failed("open"))?;

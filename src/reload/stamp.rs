@@ -6,33 +6,33 @@ use std::num::NonZeroU64;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A file that was changed less than this before it was read may change again without a trace: file systems count time
-/// in steps of up to 2 s.
+/// A file that was changed less than this before it was read may change again without a visible difference: file systems
+/// record times in steps of up to 2 s.
 const YOUNG: Duration = Duration::from_secs(2);
 
-/// Tells a file or directory from another that had its name before: device, inode and birth, for the number of an inode
-/// that was removed is soon used again.
+/// Distinguishes a file or directory from an earlier one of the same name: device, inode and birth time, because the inode
+/// number of a removed file is soon reused.
 pub(crate) type Identity = (u64, u64, Option<SystemTime>);
 
 pub(crate) fn identity(metadata: &Metadata) -> Identity {
     (metadata.dev(), metadata.ino(), metadata.created().ok())
 }
 
-/// A file's state by its stat, or nothing that could be relied on. 8 bytes, for there is one for each file.
+/// A hash of a file's stat, or none if the stat can't be relied on. 8 bytes, because there is one for each file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Stamp(Option<NonZeroU64>);
 
 impl Stamp {
-    /// Of a file that has to be read again in any case.
+    /// The stamp of a file that must be read again in any case.
     pub(crate) const NONE: Stamp = Stamp(None);
 
-    /// Whether the file is certain to be what it was.
+    /// Whether the file is certainly unchanged.
     pub(crate) fn is_still(self, now: Stamp) -> bool {
         self.0.is_some() && self == now
     }
 }
 
-/// Makes stamps: hashes under a key of its own, so that nobody can make two files that look alike.
+/// Makes stamps: hashes with a random key, so that nobody can make two files with the same stamp on purpose.
 #[derive(Debug)]
 pub(crate) struct Stamper {
     key: RandomState,
@@ -44,7 +44,7 @@ impl Stamper {
         Stamper { key: RandomState::new(), now: 0 }
     }
 
-    /// To be called before a pass over the files.
+    /// Call this before a pass over the files.
     pub(crate) fn start(&mut self) {
         self.start_at(SystemTime::now());
     }
@@ -60,7 +60,7 @@ impl Stamper {
     pub(crate) fn stamp(&self, metadata: &Metadata) -> Stamp {
         let modified = (metadata.mtime(), metadata.mtime_nsec());
         let changed = (metadata.ctime(), metadata.ctime_nsec());
-        // A time in the future is young for as long as it is.
+        // A time in the future counts as young.
         if [modified, changed].into_iter().any(|time| self.is_young(time)) {
             return Stamp::NONE;
         }
@@ -68,7 +68,7 @@ impl Stamper {
         Stamp(Some(NonZeroU64::new(hash).unwrap_or(NonZeroU64::MIN)))
     }
 
-    /// Whether a file was written to so lately that whoever writes it may not have finished. A rename doesn't count.
+    /// Whether a file was written so recently that the writer may not have finished. A rename doesn't count.
     pub(crate) fn is_fresh(&self, metadata: &Metadata) -> bool {
         self.is_young((metadata.mtime(), metadata.mtime_nsec()))
     }
@@ -85,7 +85,7 @@ mod tests {
     use std::fs::{self, File, FileTimes};
     use std::path::Path;
 
-    /// As if the pass were that long after the present.
+    /// A stamp as if the pass were that much later.
     fn stamp(stamper: &mut Stamper, file: &Path, later: Duration) -> Stamp {
         stamper.start_at(SystemTime::now() + later);
         stamper.stamp(&fs::metadata(file).unwrap())

@@ -1,4 +1,4 @@
-//! The handle on a source that follows the disk: what a directory of keys and a password file have in common.
+//! The handle on a source that follows the disk, which key directories, password files and policy files share.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -10,55 +10,55 @@ use crate::error::{Error, Result};
 #[cfg(feature = "watch")]
 use crate::escape::EscapedPath;
 
-/// Something on disk that is read again when it changes.
+/// A source on disk that is read again when it changes.
 pub(crate) trait Source: Send + Sync + 'static {
-    /// What is remembered of the disk from one reload to the next.
+    /// What is remembered about the disk from one reload to the next.
     type Seen: Send + 'static;
     /// What the source holds, in the plural.
     const ENTRIES: &'static str;
 
-    /// Compares with the disk, and puts in force what has changed; on an error all stays as it was.
+    /// Compares with the disk, and applies what has changed; on an error nothing changes.
     fn reload(&self, path: &Path, seen: &mut Self::Seen) -> Result<ReloadSummary>;
 
-    /// The first reading, where a problem of a single file is an error too.
+    /// The first read, in which a problem of a single file is an error too.
     fn open(&self, path: &Path, seen: &mut Self::Seen) -> Result<ReloadSummary>;
 
     /// Called after each reload, with no lock held.
     fn reload_ended(&self) {}
 
-    /// How many keys or users are accepted.
+    /// The number of accepted keys or users.
     fn entries(&self) -> usize;
 
-    /// How many files there are, those with a problem included.
+    /// The number of files, including those with a problem.
     fn files(&self, seen: &Self::Seen) -> usize;
 
-    /// The problems of single files, in the order of their names.
+    /// The problems of single files, sorted by name.
     fn problems(&self, seen: &Self::Seen) -> Vec<StoreProblem>;
 
-    /// What the last reload has left unread, beside what its error says.
+    /// What the last reload could not read, apart from its error.
     fn unread(&self, seen: &Self::Seen) -> Unread;
 
-    /// The directory in which all of it happens.
+    /// The directory to watch.
     #[cfg(feature = "watch")]
     fn directory<'p>(&self, path: &'p Path) -> &'p Path;
 
-    /// Whether something has changed that the system reports no event for, such as the target of a symbolic link.
+    /// Whether something has changed for which the system reports no event, such as the target of a symbolic link.
     #[cfg(feature = "watch")]
     fn has_changed_unseen(&self, path: &Path, seen: &mut Self::Seen) -> bool;
 }
 
-/// What a reload could not read, for a reason that may pass.
+/// What a reload could not read for a reason that may pass.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Unread {
     #[default]
     Nothing,
     Something,
-    /// Something, for want of a descriptor.
+    /// Something, for lack of a descriptor.
     NoDescriptor,
 }
 
 impl Unread {
-    /// What the system refuses now it may not refuse next time; what is wrong with a file's content stays so.
+    /// A system error may be gone next time; a problem of a file's content stays until the file changes.
     pub(crate) fn of(error: &Error) -> Self {
         match error {
             Error::Io { source, .. } => match source.raw_os_error() {
@@ -76,11 +76,12 @@ pub(crate) struct Store<S: Source>(Arc<Inner<S>>);
 pub(super) struct Inner<S: Source> {
     path: PathBuf,
     source: S,
-    // Held for the whole of a reload, so that reloads are reported in their order.
+    // Held for the whole of a reload, so that reloads are reported in order.
     seen: Mutex<S::Seen>,
     report: Report,
-    /// A descriptor that is given up for a reload where no other can be had: strangers who hold all of them, by connections
-    /// that cost no credentials, would keep revoked keys in force. Locked by whoever holds `seen`.
+    /// A descriptor in reserve, given up for a reload that can't get one otherwise. Without it, strangers who use up all
+    /// descriptors, with connections that need no credentials, would keep revoked keys accepted. Locked by the holder of
+    /// `seen`.
     spare: Mutex<Option<File>>,
     #[cfg(feature = "watch")]
     watch: Mutex<Option<super::watch::Watch>>,
@@ -88,7 +89,7 @@ pub(super) struct Inner<S: Source> {
 
 impl<S: Source> Store<S> {
     pub(crate) fn open(path: &Path, source: S, mut seen: S::Seen) -> Result<Self> {
-        // The program may change its working directory.
+        // Absolute, because the program may change its working directory.
         let absolute = std::path::absolute(path);
         let path = absolute.map_err(|source| Error::Io { path: path.to_owned(), action: "open", source })?;
         let summary = source.open(&path, &mut seen)?;
@@ -133,12 +134,12 @@ impl<S: Source> Store<S> {
         Ok(())
     }
 
-    /// Runs with what is remembered of the disk, while nothing is reloaded.
+    /// Runs with what is remembered about the disk. No reload happens meanwhile.
     pub(crate) fn with_seen<T>(&self, look: impl FnOnce(&S, &S::Seen) -> T) -> T {
         look(&self.0.source, &lock(&self.0.seen))
     }
 
-    /// Calls the observer after each reload that changed something, for as long as the observer lives.
+    /// Calls the observer after each reload that changed something, while the observer lives.
     pub(crate) fn observe(&self, observer: Weak<ReloadObserver>) {
         self.0.report.observers.add(observer);
     }
@@ -165,7 +166,7 @@ impl<S: Source> Inner<S> {
         result
     }
 
-    /// Reads with the spare descriptor where there is no other.
+    /// Reads, with the spare descriptor if there is no other.
     fn read(&self, seen: &mut S::Seen) -> (Result<ReloadSummary>, Unread) {
         let mut spare = lock(&self.spare);
         let mut read = || {
@@ -207,7 +208,7 @@ impl<S: Source> Inner<S> {
     }
 }
 
-/// Any descriptor will do, and this one can always be opened.
+/// Any descriptor will do, and this file can always be opened.
 fn spare() -> Option<File> {
     File::open("/").ok()
 }

@@ -1,4 +1,4 @@
-//! Warnings about directories that others than their owner may change.
+//! Warnings about directories that users other than the owner can change.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -7,8 +7,8 @@ use std::path::Path;
 const WRITABLE: u32 = 0o022;
 const STICKY: u32 = 0o1000;
 
-/// Warns of a directory that others may add files to or remove them from, once for each mode, as sshd's StrictModes does.
-/// Where only a file that is there counts, a sticky directory (`/tmp`) is good enough: nobody can replace that file.
+/// Warns of a directory in which others can create or remove files, once for each mode, like sshd's StrictModes. If only an
+/// existing file counts, a sticky directory (`/tmp`) is good enough: nobody else can replace that file.
 pub(crate) fn warn_of_directory(directory: &Path, sticky_is_enough: bool, warned_of: &mut u32) {
     let Ok(metadata) = fs::metadata(directory) else { return };
     let mode = metadata.permissions().mode() & 0o7777;

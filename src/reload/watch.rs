@@ -1,4 +1,15 @@
 //! The watch thread: reloads a store whenever the system reports a change on disk.
+//!
+//! ```text
+//! system's watcher ── notify(lost) ──▶ changed = true, lost |= … ──▶ wake (at most one message) ──▶ thread
+//!                                                                                                     │
+//!                 a tick twice a second: directory replaced? store behind? a link's target changed? ──┤
+//!                                                                                                     ▼
+//!                                         debounce ──▶ changed = false ──▶ check_directory ──▶ reload
+//! ```
+//!
+//! The flags are cleared *before* the disk is looked at. A change that comes later sets them again and causes another
+//! reload, so that a change is never lost, only sometimes read twice.
 
 use std::fs;
 use std::io;
@@ -17,28 +28,28 @@ use super::stamp::{Identity, identity};
 use crate::error::{Error, Result};
 use crate::foreign_code::{Panicked, contain};
 
-/// Whoever changes one file mostly changes more: they are read together.
+/// A change is usually followed by more, which are then read together.
 const DEBOUNCE: Duration = Duration::from_millis(100);
-/// How often a stat tells whether the directory is still the one that is watched.
+/// How often a stat checks that the watched directory is still the one of that name.
 const TICK: Duration = Duration::from_millis(500);
-/// The longest pause between two reloads of a store that changes all the time.
+/// The longest pause between two reloads of a store that keeps changing.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// A store that follows the disk.
 pub(super) trait Watched: Send + Sync + 'static {
-    /// The directory in which all of it happens.
+    /// The directory to watch.
     fn directory(&self) -> &Path;
-    /// Whether a look at what is behind symbolic links finds a change: the system doesn't tell of it.
+    /// Whether something has changed for which the system reports no event: files behind symbolic links.
     fn has_changed_unseen(&self) -> bool;
-    /// Whether the last reload could not read everything: to be tried again.
+    /// Whether the last reload could not read everything, and must be retried.
     fn is_behind(&self) -> bool;
-    /// The thread has ended, though the store is there and nobody has stopped it.
+    /// Called if the thread ends although the store exists and nobody stopped it.
     fn watch_ended(&self);
     /// Compares with the disk.
     fn refresh(&self);
 }
 
-/// Stops the thread when dropped.
+/// A running watch thread, stopped when dropped.
 pub(super) struct Watch {
     stopping: Arc<AtomicBool>,
     wake: SyncSender<()>,
@@ -46,7 +57,7 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Watches, then reads again what was read before: nothing that happens in between is lost.
+    /// Starts watching, then reads everything again, so that no change in between is lost.
     pub(super) fn start<W: Watched>(store: &Arc<W>) -> Result<Self> {
         let directory = store.directory().to_owned();
         let failed = |action, source| Error::Io { path: directory.clone(), action, source };
@@ -82,7 +93,7 @@ impl Watch {
     }
 }
 
-/// Reports the end of the thread, whatever ends it.
+/// Reports the end of the thread, for whatever reason.
 struct EndOfWatch<W: Watched> {
     store: Weak<W>,
     stopping: Arc<AtomicBool>,
@@ -101,17 +112,18 @@ impl<W: Watched> Drop for EndOfWatch<W> {
 impl Drop for Watch {
     fn drop(&mut self) {
         self.stopping.store(true, Ordering::Release);
-        // Full: the thread wakes anyway.
+        // If it is full, the thread wakes anyway.
         let _ = self.wake.try_send(());
         let Some(thread) = self.thread.take() else { return };
-        // The last handle may be the one that the thread reloads by: it ends right after.
+        // The thread itself may drop the last handle, at the end of a reload: it ends right after.
         if thread.thread().id() != std::thread::current().id() {
             let _ = thread.join();
         }
     }
 }
 
-/// Rung by the system's watcher. However often it is, one message waits at most.
+/// Signals a change to the thread. The flags remember what happened; the channel holds one message at most, however many
+/// events there are.
 #[derive(Clone)]
 struct ChangeSignal {
     state: Arc<SignalState>,
@@ -121,7 +133,7 @@ struct ChangeSignal {
 #[derive(Default)]
 struct SignalState {
     changed: AtomicBool,
-    /// The directory was removed or renamed: what is watched is not what bears its name now.
+    /// The directory was removed or renamed, so that another one may have its name now, and must be watched instead.
     lost: AtomicBool,
 }
 
@@ -135,16 +147,16 @@ impl ChangeSignal {
     }
 }
 
-/// The thread's own.
+/// The state of the watch thread.
 struct WatchThread<W> {
     store: Weak<W>,
     directory: PathBuf,
     signal: ChangeSignal,
     woken: Receiver<()>,
     stopping: Arc<AtomicBool>,
-    /// `None` while the directory is gone.
+    /// `None` while there is no directory.
     watcher: Option<RecommendedWatcher>,
-    /// The directory as it was when it was last watched or looked at.
+    /// The directory's state when it was last watched or checked.
     seen: Option<DirectoryState>,
     reloaded_in: Duration,
     failure: Option<String>,
@@ -153,7 +165,7 @@ struct WatchThread<W> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct DirectoryState {
     identity: Identity,
-    /// Changes whenever a name in it does.
+    /// The ctime, which changes whenever a name in the directory does.
     changed: (i64, i64),
 }
 
@@ -165,7 +177,7 @@ impl DirectoryState {
 }
 
 impl<W: Watched> WatchThread<W> {
-    /// Until it is stopped. A panic costs a look at the disk, which is taken again.
+    /// Runs until it is stopped. After a panic, everything is read again.
     fn run(mut self) {
         while contain(|| self.follow()) == Err(Panicked) {
             log_error!("{:?}: a panic while it was looked at; it is looked at again", self.directory);
@@ -181,7 +193,7 @@ impl<W: Watched> WatchThread<W> {
                 return;
             }
             let reload = if self.signal.state.changed.load(Ordering::Acquire) {
-                // From the first event on, so that a directory that never rests is read all the same.
+                // Counts from the first event, so that a directory that never rests is still read.
                 if !self.debounce() {
                     return;
                 }
@@ -189,7 +201,7 @@ impl<W: Watched> WatchThread<W> {
                 self.check_directory();
                 true
             } else if Instant::now() >= next_tick {
-                // A store that stays behind takes a fifth of a core at most.
+                // So a store that stays behind uses at most a fifth of a core.
                 next_tick = Instant::now() + TICK.max(self.reloaded_in * 4).min(LONGEST_PAUSE - TICK);
                 self.tick()
             } else {
@@ -201,7 +213,7 @@ impl<W: Watched> WatchThread<W> {
         }
     }
 
-    /// Waits for the signal, at most until then. `false` when it is time to end.
+    /// Waits for the signal, until `end` at most. Returns `false` when the thread must stop.
     fn wait_until(&self, end: Instant) -> bool {
         match self.woken.recv_timeout(end.saturating_duration_since(Instant::now())) {
             Ok(()) | Err(RecvTimeoutError::Timeout) => {}
@@ -210,7 +222,7 @@ impl<W: Watched> WatchThread<W> {
         !self.stopping.load(Ordering::Acquire)
     }
 
-    /// A pause that grows with what a reload costs: a directory that changes all the time takes half of a core at most.
+    /// Pauses as long as a reload takes, within bounds, so that a directory that keeps changing uses at most half a core.
     fn debounce(&self) -> bool {
         let end = Instant::now() + self.reloaded_in.clamp(DEBOUNCE, LONGEST_PAUSE);
         while Instant::now() < end {
@@ -221,14 +233,14 @@ impl<W: Watched> WatchThread<W> {
         true
     }
 
-    /// Whether there is something to read that no event told of.
+    /// Whether there is something to read for which no event came.
     fn tick(&mut self) -> bool {
         let before = self.seen;
         self.check_directory();
         self.seen != before || self.store.upgrade().is_some_and(|store| store.is_behind() || store.has_changed_unseen())
     }
 
-    /// Watches the directory of that name that is there now.
+    /// Makes sure that the directory which has the name now is the one that is watched.
     fn check_directory(&mut self) {
         let now = DirectoryState::at(&self.directory);
         let which = |seen: Option<DirectoryState>| seen.map(|seen| seen.identity);
@@ -245,7 +257,7 @@ impl<W: Watched> WatchThread<W> {
         match self.watch() {
             Ok(()) => self.failure = None,
             Err(error) => {
-                // What changes names in it is still noticed by the next tick.
+                // The next tick still notices new, removed and renamed files.
                 self.seen = now;
                 let failure = error.to_string();
                 if self.failure.as_ref() != Some(&failure) {
@@ -262,7 +274,7 @@ impl<W: Watched> WatchThread<W> {
             match event {
                 Ok(event) if !is_a_change(&event) => {}
                 Ok(event) => signal.notify(is_about(&event, &directory)),
-                // Something was lost.
+                // Events were lost.
                 Err(_) => signal.notify(false),
             }
         })
@@ -273,7 +285,7 @@ impl<W: Watched> WatchThread<W> {
         Ok(())
     }
 
-    /// `false` when nobody has the store any more.
+    /// Reloads the store; returns `false` if it no longer exists.
     fn reload(&mut self) -> bool {
         let Some(store) = self.store.upgrade() else { return false };
         let start = Instant::now();
@@ -283,7 +295,7 @@ impl<W: Watched> WatchThread<W> {
     }
 }
 
-/// Reading is none; least of all our own. Where events were lost, there may have been one.
+/// Whether an event is a change. Reading isn't, in particular our own; but if events were lost, one may have been.
 fn is_a_change(event: &Event) -> bool {
     match event.kind {
         EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
@@ -292,7 +304,7 @@ fn is_a_change(event: &Event) -> bool {
     }
 }
 
-/// Whether the directory itself has lost its name.
+/// Whether the directory itself was removed or renamed.
 fn is_about(event: &Event, directory: &Path) -> bool {
     matches!(event.kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)))
         && event.paths.iter().any(|path| path == directory)
@@ -340,7 +352,7 @@ mod tests {
         }
 
         fn refresh(&self) {
-            // The first one is the caller's.
+            // The first one is by the caller.
             let number = self.refreshed.fetch_add(1, Ordering::AcqRel);
             assert!(number == 0 || number > self.panics.load(Ordering::Acquire), "a panic in reload {number}");
         }

@@ -1,4 +1,4 @@
-//! Endpoints with a role of their own: what `bind_as` and `connect_as` do, and how such an endpoint is bound again.
+//! Endpoints with their own role: `bind_as`, `connect_as`, and how such an endpoint is bound again.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -27,13 +27,13 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// The endpoint in the form that a client connects to.
+    /// The endpoint, in the form that a client connects to.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// As [`SocketExt::rebind`](super::SocketExt::rebind), of the socket that it was bound with: every client of this
-    /// endpoint is dropped, and it comes back with its own role.
+    /// Drops every client of this endpoint and binds it again with its role. `socket` is the socket that bound it;
+    /// otherwise as [`SocketExt::rebind`](super::SocketExt::rebind).
     ///
     /// # Errors
     /// Those of [`SocketExt::rebind`](super::SocketExt::rebind).
@@ -55,18 +55,18 @@ pub(super) fn connect_as(socket: &mut zmq::Socket, role: &Role, endpoint: &str) 
     with_role(socket, role, |socket| ffi::connect(socket, endpoint).map_err(|error| failed("connect", error)))
 }
 
-/// Between two tries to bind again.
+/// The pause between two attempts to bind again.
 const RETRY: Duration = Duration::from_millis(5);
 
 pub(super) fn rebind(socket: &zmq::Socket, endpoint: &str, timeout: Duration) -> Result<()> {
-    // A time that no clock can tell is no deadline.
+    // A deadline past the range of the clock is no deadline.
     let deadline = Instant::now().checked_add(timeout);
     retry(deadline, ffi::check_descriptors).map_err(|error| failed("bind again, so it was not unbound", error))?;
     ffi::unbind(socket, endpoint).map_err(|error| failed("unbind", error))?;
     retry(deadline, || ffi::bind(socket, endpoint)).map_err(|error| failed("bind again", error))
 }
 
-/// Tries until the deadline. The old listener is closed by libzmq's I/O thread, a moment later; and descriptors come and go.
+/// Tries until the deadline: libzmq's I/O thread closes the old listener a moment later, and descriptors may run out for a while.
 fn retry(deadline: Option<Instant>, attempt: impl Fn() -> Result<(), Errno>) -> Result<(), Errno> {
     loop {
         match attempt() {
@@ -80,26 +80,26 @@ fn retry(deadline: Option<Instant>, attempt: impl Fn() -> Result<(), Errno>) -> 
     }
 }
 
-/// The server key of a socket between two calls of `bind_as` and `connect_as`: a text, whose secret key nobody has.
+/// The server key of a socket between two calls of `bind_as` and `connect_as`: a fixed text, for which nobody has the secret key.
 const NO_SERVER: [u8; 32] = *b"zmq-auth: endpoint without role!";
-/// The ZAP domain of such a socket where libzmq has no CURVE.
+/// The ZAP domain of such a socket if libzmq has no CURVE.
 const NO_DOMAIN: &str = "zmq-auth: endpoint without role!";
 
-/// Whether the endpoints of this socket have roles of their own.
+/// Whether this socket was given roles by endpoint.
 pub(super) fn has_roles(socket: &zmq::Socket) -> bool {
     socket.get_curve_serverkey().is_ok_and(|key| key == NO_SERVER)
         || matches!(socket.get_zap_domain(), Ok(Ok(domain)) if domain == NO_DOMAIN)
 }
 
-/// Does something while the socket has a role. libzmq's options hold for the binds and connects that follow: without a
-/// call in between, those of the last role would hold for a plain `bind`, too. So they are replaced by those of a CURVE
-/// client whose server can't exist. (Without CURVE: a PLAIN server in a domain that nobody names.)
+/// Runs `act` while the socket has the role. libzmq's options apply to all later binds and connects, so afterwards they
+/// are set to those of a CURVE client whose server can't exist (without CURVE: a PLAIN server in a domain that nobody
+/// configures). Otherwise a plain `bind` would silently use the last role.
 fn with_role<T>(socket: &mut zmq::Socket, role: &Role, act: impl FnOnce(&mut zmq::Socket) -> Result<T>) -> Result<T> {
     let nobody = match Role::of_no_server(NO_SERVER.into())? {
         Some(nobody) => nobody,
         None => Role::plain_server(NO_DOMAIN)?,
     };
-    // A server has its reconnecting switched off; what the program has set is for the clients.
+    // Server roles disable reconnecting; what the program has set is for its client roles.
     let reconnect = socket.get_reconnect_ivl().map_err(|error| failed("tell its reconnect interval", error))?;
     let restore = |socket: &mut zmq::Socket| {
         socket.set_reconnect_ivl(reconnect).map_err(|error| failed("set its reconnect interval", error))
@@ -112,7 +112,7 @@ fn with_role<T>(socket: &mut zmq::Socket, role: &Role, act: impl FnOnce(&mut zmq
     acted
 }
 
-/// The transports whose connections speak ZMTP, and so have a mechanism.
+/// Checks that connections over this transport speak ZMTP, and so have a security mechanism.
 fn check_transport(endpoint: &str) -> Result<()> {
     let transport = endpoint.split_once("://").map_or("", |(transport, _)| transport);
     match transport {

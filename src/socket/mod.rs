@@ -1,26 +1,26 @@
-//! Socket roles that are safe by construction: one call each, before bind or connect.
+//! Socket roles that are secure by construction: one call each, before bind or connect.
 //!
 //! # What libzmq does by itself
 //!
-//! A CURVE server with no ZAP handler lets **every** client in. So does a NULL server, and a CURVE server whose domain is
-//! empty, even when a handler runs that would say no. The calls here set a domain that isn't empty and
-//! `ZMQ_ZAP_ENFORCE_DOMAIN`: when no handler answers, the door is closed.
+//! A CURVE server without a ZAP handler accepts **every** client. So does a NULL server, and so does a CURVE server with
+//! an empty domain, even while a handler runs that would refuse. The calls here set a non-empty domain and
+//! `ZMQ_ZAP_ENFORCE_DOMAIN`, so that a server refuses everybody when no handler answers.
 //!
 //! # Servers that connect
 //!
-//! A server may connect to its clients instead of being connected to. It doesn't reconnect by itself then: the calls here
-//! set `ZMQ_RECONNECT_IVL` to -1, and it has to stay so. libzmq would otherwise take the ZAP handler's answer about a peer
-//! that has gone for the next peer at that endpoint, and let that one in. Nor does it try again where its first try is
-//! refused. Connect again, by hand, when the monitor has told of the disconnect and a little later: libzmq ends what is
-//! left at the endpoint just after it has told.
+//! A server may connect to its clients instead of binding. It then doesn't reconnect by itself: the calls here set
+//! `ZMQ_RECONNECT_IVL` to -1, and it must stay -1. Otherwise libzmq could apply the ZAP handler's answer about a peer that
+//! has gone to the next peer at that endpoint, and accept it. Nor does such a server retry a refused first connection. To
+//! reconnect, wait for the monitor's disconnect event, then a few milliseconds more (libzmq finishes closing the session
+//! just after emitting it), and call `connect` again.
 //!
 //! # What no call can do
 //!
-//! **Only ZMTP has security mechanisms.** `inproc://` doesn't speak it: whoever is in the process and the context is let
-//! in, whatever the socket's options say. Nor do `udp://`, `pgm://`, `epgm://` and `norm://`, STREAM sockets, and ROUTER
-//! sockets with `ZMQ_ROUTER_RAW`. The calls here refuse STREAM and libzmq's draft types, and [`SocketExt::bind_as`]
-//! refuses those transports, too; a plain `bind` can't be refused from here, and `ZMQ_ROUTER_RAW` can be set but not
-//! read. Bind guarded sockets to `tcp://` and `ipc://` only.
+//! **Only ZMTP has security mechanisms.** `inproc://` doesn't use ZMTP: anybody in the process who has the context is
+//! accepted, whatever the socket's options say. Neither do `udp://`, `pgm://`, `epgm://` and `norm://`, STREAM sockets, and
+//! ROUTER sockets with `ZMQ_ROUTER_RAW`. The calls here refuse STREAM sockets and libzmq's draft types, and
+//! [`SocketExt::bind_as`] also refuses those transports. A plain `bind` can't be refused from here, and `ZMQ_ROUTER_RAW`
+//! can be set but not read. Bind guarded sockets to `tcp://` and `ipc://` only.
 
 mod endpoint;
 mod role;
@@ -35,19 +35,19 @@ use crate::ffi::{self, Errno};
 use crate::keys::{KeyPair, PublicKey};
 use crate::sender::Received;
 
-/// Security for a [`zmq::Socket`], set whole or not at all; and messages together with who sent them.
+/// Security roles for a [`zmq::Socket`], each set completely or not at all, and messages together with their sender.
 ///
-/// Each role is one call on a new socket: options that are set after `bind` or `connect` don't apply to that endpoint,
-/// and a socket that has one already is [`Error::AlreadyBound`]. A call that fails has changed nothing. Where endpoints
-/// differ, there are [`bind_as`](Self::bind_as) and [`connect_as`](Self::connect_as).
+/// Call a role once, on a new socket: options that are set after `bind` or `connect` don't apply to that endpoint, so a
+/// socket that already has one returns [`Error::AlreadyBound`]. A call that fails has changed nothing. If endpoints need
+/// different roles, use [`bind_as`](Self::bind_as) and [`connect_as`](Self::connect_as).
 ///
 /// **Over `inproc://`, `udp://`, `pgm://`, `epgm://` and `norm://`, on STREAM sockets and with `ZMQ_ROUTER_RAW`, libzmq has
-/// no security**, whatever is set here; a STREAM socket takes no role ([`Error::NoMechanism`]). A server that *connects*
+/// no security**, whatever is set here; STREAM sockets are refused ([`Error::NoMechanism`]). A server that *connects*
 /// doesn't reconnect by itself: leave `set_reconnect_ivl` as the server calls set it. Peers that speak ZMTP 1 or 2 (libzmq
-/// before 4.0) know no mechanism: a server drops them unasked, NULL servers too.
+/// before 4.0) have no security mechanism: every server role drops them, NULL included, without asking the handler.
 ///
 /// A **REQ** socket as CURVE or PLAIN server never gets a reply from a client that has a user id: libzmq puts the id in
-/// front of the reply, REQ refuses that and drops the client. Have the policy give it none: `Verdict::AllowAs` with
+/// front of the reply, and REQ drops the client for it. Let the policy set an empty id: `Verdict::AllowAs` with
 /// `user_id: ""`.
 ///
 /// ```
@@ -74,24 +74,24 @@ use crate::sender::Received;
 pub trait SocketExt: sealed::Sealed {
     /// Makes the socket a CURVE server (RFC 25, RFC 26), with messages of at most 64 MiB unless `set_maxmsgsize` says otherwise.
     ///
-    /// Clients must know its public key, and the ZAP handler decides about theirs in `domain` (1 to 255 bytes).
+    /// Clients must know its public key; the ZAP handler decides about theirs in `domain` (1 to 255 bytes).
     ///
-    /// The bound is `ZMQ_MAXMSGSIZE`, which holds for the commands of a handshake as well: without one, anybody who can
-    /// connect may have the server allocate what he likes. It is set where the option reads -1, libzmq's default; set your
-    /// own before this call, or after it and before `bind`. See [`operation`](crate::operation#floods-of-connections).
+    /// The message bound is `ZMQ_MAXMSGSIZE`, which also applies to handshake commands: without it, anybody who can connect
+    /// can make the server allocate any amount of memory. It is set if the option is -1, libzmq's default. To choose your
+    /// own, set it before this call, or after it and before `bind`. See [`operation`](crate::operation#floods-of-connections).
     ///
     /// # Errors
     /// [`Error::CurveUnavailable`], [`Error::LibzmqTooOld`], [`Error::KeyMismatch`], [`Error::Domain`],
     /// [`Error::NoMechanism`], [`Error::AlreadyBound`]; [`Error::Zmq`] when the context has ended.
     fn curve_server(&mut self, keys: &KeyPair, domain: &str) -> Result<()>;
 
-    /// Makes the socket a CURVE client with these keys, which talks to the server with this public key and to no other.
+    /// Makes the socket a CURVE client with these keys, which talks only to the server with this public key.
     ///
-    /// A client that is refused isn't told (see [`MonitoredSocket`](crate::MonitoredSocket)), and what it has sent stays
-    /// queued: with the default linger its context never ends. `set_linger` says how long that may take.
+    /// libzmq doesn't tell a client that it was refused (see [`MonitoredSocket`](crate::MonitoredSocket)), and keeps its
+    /// messages queued: with the default linger, terminating the context blocks forever. Bound that with `set_linger`.
     ///
     /// # Errors
-    /// As [`curve_server`](Self::curve_server), but for the domain.
+    /// As [`curve_server`](Self::curve_server), except for the domain.
     fn curve_client(&mut self, keys: &KeyPair, server: &PublicKey) -> Result<()>;
 
     /// Makes the socket a PLAIN server (RFC 24), with messages of at most 64 MiB unless `set_maxmsgsize` says otherwise.
@@ -105,7 +105,7 @@ pub trait SocketExt: sealed::Sealed {
     fn plain_server(&mut self, domain: &str) -> Result<()>;
 
     /// Makes the socket a PLAIN client with this name and password, 1 to 255 bytes each. As for
-    /// [`curve_client`](Self::curve_client), `set_linger` bounds what a refused one leaves behind.
+    /// [`curve_client`](Self::curve_client), set a linger.
     ///
     /// # Errors
     /// [`Error::PlainCredentials`], [`Error::NoMechanism`], [`Error::AlreadyBound`]; [`Error::Zmq`] when the context has
@@ -114,19 +114,19 @@ pub trait SocketExt: sealed::Sealed {
 
     /// Makes the socket a NULL server that asks the ZAP handler, with messages of at most 64 MiB unless `set_maxmsgsize` says otherwise.
     ///
-    /// It is for address rules and for policies about NULL: a NULL client shows nothing but its address. The bound is
+    /// For address rules and policies about NULL: a NULL client presents nothing but its address. The message bound is
     /// explained at [`curve_server`](Self::curve_server).
     ///
     /// # Errors
     /// As [`plain_server`](Self::plain_server).
     fn null_server(&mut self, domain: &str) -> Result<()>;
 
-    /// Binds the socket to an endpoint that has a role of its own: NULL on ipc and CURVE on TCP at one ROUTER, or a second
-    /// server key beside the first while clients change over.
+    /// Binds the socket to an endpoint with its own role: NULL on ipc and CURVE on TCP at one ROUTER, or a second server
+    /// key beside the first during a key change.
     ///
-    /// Role and endpoint are one call because libzmq's options hold for the binds that *follow* them. The socket may be
-    /// bound and connected already. Afterwards, a plain `bind` or `connect` lets nobody in: name a role for every endpoint
-    /// of such a socket. [`rebind`](Self::rebind) refuses it; [`Endpoint::rebind`] knows the role.
+    /// Role and endpoint are set in one call because libzmq's options apply to the binds that *follow* them. The socket may
+    /// already be bound and connected. Afterwards, an endpoint of a plain `bind` or `connect` accepts nobody: give every
+    /// endpoint of such a socket a role. [`rebind`](Self::rebind) refuses it; [`Endpoint::rebind`] knows the role.
     ///
     /// ```
     /// # use zmq_auth::{KeyPair, Role, SocketExt, zmq};
@@ -141,10 +141,10 @@ pub trait SocketExt: sealed::Sealed {
     /// ```
     ///
     /// # Errors
-    /// [`Error::NoMechanism`] for a socket or a transport without one; [`Error::Zmq`] when it can't be bound there.
+    /// [`Error::NoMechanism`] for a socket type or transport without one; [`Error::Zmq`] if the bind fails.
     fn bind_as(&mut self, role: &Role, endpoint: &str) -> Result<Endpoint>;
 
-    /// Connects the socket to an endpoint with a role of its own: a SUB to two publishers with different server keys.
+    /// Connects the socket to an endpoint with its own role, such as a SUB to two publishers with different server keys.
     /// Otherwise as [`bind_as`](Self::bind_as).
     ///
     /// ```
@@ -161,13 +161,13 @@ pub trait SocketExt: sealed::Sealed {
     /// Those of [`bind_as`](Self::bind_as).
     fn connect_as(&mut self, role: &Role, endpoint: &str) -> Result<()>;
 
-    /// Has an XPUB socket subscribe a client only where the program says so (`ZMQ_XPUB_MANUAL`): after it has received a
-    /// subscription, and before it receives anything else, `set_subscribe` grants that client a topic. Without it, the
-    /// client is sent nothing.
+    /// Makes an XPUB socket grant subscriptions only where the program says so (`ZMQ_XPUB_MANUAL`): after receiving a
+    /// subscription, and before receiving anything else, call `set_subscribe` to grant that client a topic. A client
+    /// without a grant is sent nothing.
     ///
-    /// **libzmq through 4.3.5 loses count** when a client sends an XPUB socket something else than subscriptions, which a
-    /// client's XSUB socket can: `set_subscribe` then acts for the *next* client whose subscription waits. Grant nothing
-    /// from such a message on until a receive has returned `EAGAIN`.
+    /// **libzmq through 4.3.5 loses count** when a client sends an XPUB socket anything other than subscriptions, which an
+    /// XSUB client can: `set_subscribe` then acts on the *next* client whose subscription waits. After such a message, grant
+    /// nothing until a receive has returned `EAGAIN`.
     ///
     /// ```
     /// # use zmq_auth::{SocketExt, zmq};
@@ -190,8 +190,8 @@ pub trait SocketExt: sealed::Sealed {
     /// [`Error::Zmq`] for a socket of another type, or when the context has ended.
     fn set_xpub_manual(&mut self, manual: bool) -> Result<()>;
 
-    /// The endpoint that the socket was bound or connected to last, in the form that a client connects to: with the port
-    /// that the system chose for `tcp://127.0.0.1:*`.
+    /// The endpoint that the socket was bound or connected to last, in the form that a client connects to: for
+    /// `tcp://127.0.0.1:*`, with the port that the system chose.
     ///
     /// ```
     /// # use zmq_auth::{SocketExt, zmq};
@@ -202,16 +202,15 @@ pub trait SocketExt: sealed::Sealed {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Zmq`] when the context has ended, and for a socket that was neither bound nor connected.
+    /// [`Error::Zmq`] when the context has ended, and for a socket that was never bound or connected.
     fn endpoint(&self) -> Result<String>;
 
-    /// Drops every client of a bound endpoint, so that each has to authenticate again; those that are still let in come
-    /// back by themselves. To drop one client, there is [`Connection`](crate::Connection).
+    /// Drops every client of a bound endpoint, so that each has to authenticate again; those that are still accepted
+    /// reconnect by themselves. To drop a single client, use [`Connection`](crate::Connection).
     ///
-    /// The endpoint is unbound and bound again, which may take a few tries while the system frees it or has no descriptor
-    /// left: up to `timeout`.
-    /// Messages that are under way can be lost. libzmq drops the old connections when the socket is next used: go on
-    /// receiving. `endpoint` is what [`endpoint`](Self::endpoint) told after `bind`.
+    /// The endpoint is unbound and bound again. That may take several attempts, for at most `timeout`, until the system has
+    /// freed the address or has a descriptor left. Messages in flight can be lost. libzmq drops the old connections when
+    /// the socket is next used, so keep receiving. `endpoint` is what [`endpoint`](Self::endpoint) returned after `bind`.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -226,13 +225,13 @@ pub trait SocketExt: sealed::Sealed {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Zmq`] when the socket isn't bound there; when it can't be bound again in time, and then **it is unbound**.
+    /// [`Error::Zmq`] if the socket isn't bound to `endpoint`, or can't be bound again in time, in which case **it is unbound**.
     /// [`Error::RolePerEndpoint`] after [`bind_as`](Self::bind_as) or [`connect_as`](Self::connect_as).
     fn rebind(&self, endpoint: &str, timeout: Duration) -> Result<()>;
 
-    /// Receives a whole message and keeps what libzmq knows of its sender, which `zmq::Socket::recv_multipart` loses.
-    /// `flags` are 0 or [`zmq::DONTWAIT`]. Only on a socket whose server role was set here is that the authenticator's
-    /// word (see [`Sender::user_id`](crate::Sender::user_id)).
+    /// Receives a whole message with its sender, which `zmq::Socket::recv_multipart` discards. `flags` are 0 or
+    /// [`zmq::DONTWAIT`]. The sender is authenticated only on a socket whose server role was set here (see
+    /// [`Sender::user_id`](crate::Sender::user_id)).
     ///
     /// ```
     /// # use zmq_auth::{Authenticator, SocketExt, zmq};
@@ -253,7 +252,7 @@ pub trait SocketExt: sealed::Sealed {
     /// ```
     ///
     /// # Errors
-    /// Those of `zmq::Socket::recv`; `EAGAIN` where there is no message and `flags` say not to wait for one.
+    /// Those of `zmq::Socket::recv`; `EAGAIN` if there is no message and `flags` say not to wait.
     fn recv_with_sender(&self, flags: i32) -> zmq::Result<Received>;
 }
 
@@ -311,7 +310,7 @@ impl SocketExt for zmq::Socket {
     }
 }
 
-/// A role for all endpoints of a new socket.
+/// Gives a new socket one role for all its endpoints.
 fn set_role(socket: &mut zmq::Socket, role: &Role) -> Result<()> {
     match socket.get_last_endpoint().map_err(|error| failed("tell the socket's last endpoint", error))? {
         Ok(endpoint) if endpoint.is_empty() => role.set(socket),

@@ -1,4 +1,4 @@
-//! Security roles of a socket: checked when they are made, set whole.
+//! Security roles of a socket: validated when constructed, set completely.
 
 use crate::authenticator::check_domain;
 use crate::error::{Error, Result};
@@ -9,9 +9,9 @@ use crate::version;
 
 use super::failed;
 
-/// What a socket is at one endpoint, for [`SocketExt::bind_as`](super::SocketExt::bind_as) and
-/// [`SocketExt::connect_as`](super::SocketExt::connect_as). For a socket that is the same everywhere, use the calls of
-/// [`SocketExt`](super::SocketExt) that have the same names.
+/// The security role of a socket at one endpoint, for [`SocketExt::bind_as`](super::SocketExt::bind_as) and
+/// [`SocketExt::connect_as`](super::SocketExt::connect_as). If all endpoints have the same role, call the method of
+/// [`SocketExt`](super::SocketExt) with the same name instead.
 ///
 /// ```
 /// use zmq_auth::{Role, SocketExt, zmq};
@@ -85,15 +85,15 @@ impl Role {
         Ok(Role(Kind::NullServer { domain: server_domain(domain)? }))
     }
 
-    /// A client without credentials, which knows nothing of who serves it: what a new socket is.
+    /// A client without credentials that doesn't authenticate its server: what a new socket is.
     ///
-    /// On a socket that has had a server's role, libzmq asks the ZAP handler about such a connection as well, in that
-    /// role's domain: a domain can't be cleared.
+    /// If the socket has had a server role, libzmq asks the ZAP handler about such a connection too, in that role's
+    /// domain: a domain can't be cleared.
     pub fn null_client() -> Self {
         Role(Kind::NullClient)
     }
 
-    /// A CURVE client with new keys of a server whose secret key nobody has. `None` where libzmq has no CURVE.
+    /// A CURVE client with new keys, for a server whose secret key nobody has. `None` if libzmq has no CURVE.
     pub(super) fn of_no_server(server: PublicKey) -> Result<Option<Self>> {
         match KeyPair::generate() {
             Ok(keys) => Role::curve_client(&keys, &server).map(Some),
@@ -136,7 +136,7 @@ impl Role {
                     .map_err(|error| failed("set the user name", error))?;
                 socket.set_plain_password(Some(password)).map_err(|error| failed("set the password", error))
             }
-            // Off is NULL, whatever mechanism was set before.
+            // Off means NULL, whatever mechanism was set before.
             Kind::NullServer { domain } => {
                 guard(socket, domain)?;
                 socket.set_plain_server(false).map_err(|error| failed("become a NULL server", error))
@@ -160,7 +160,7 @@ fn set_keys(socket: &mut zmq::Socket, keys: &KeyPair) -> Result<()> {
     socket.set_curve_secretkey(keys.secret.as_bytes()).map_err(|error| failed("set the secret key", error))
 }
 
-/// The types that speak ZMTP on every transport of a network. STREAM speaks none, DGRAM none, RADIO and DISH none over UDP.
+/// Accepts the socket types that speak ZMTP on every network transport. STREAM and DGRAM don't; RADIO and DISH don't over UDP.
 fn check_type(socket: &mut zmq::Socket) -> Result<()> {
     let number = ffi::socket_type(socket).map_err(|error| failed("tell the socket's type", error))?;
     let what = match number {
@@ -176,27 +176,27 @@ fn check_type(socket: &mut zmq::Socket) -> Result<()> {
         | zmq_sys::ZMQ_XPUB
         | zmq_sys::ZMQ_XSUB => return Ok(()),
         zmq_sys::ZMQ_STREAM => "a STREAM socket".to_owned(),
-        // What libzmq still calls a draft: the `zmq` crate can't open one.
+        // libzmq's draft types: the `zmq` crate can't open one.
         other => format!("socket type {other}"),
     };
     Err(Error::NoMechanism { what })
 }
 
-/// What every server needs. The domain comes first: libzmq aborts the process at the first client of a PLAIN server that
-/// enforces an empty one.
+/// Sets what every server needs. The domain must come first: a PLAIN server that enforces an empty domain makes libzmq
+/// abort the process at the first client.
 fn guard(socket: &mut zmq::Socket, domain: &str) -> Result<()> {
     socket.set_zap_domain(domain).map_err(|error| failed("set the ZAP domain", error))?;
     ffi::set_zap_enforce_domain(socket, true).map_err(|error| failed("enforce the ZAP domain", error))?;
     if socket.get_maxmsgsize().map_err(|error| failed("tell the largest message", error))? == UNLIMITED {
         socket.set_maxmsgsize(LARGEST_MESSAGE).map_err(|error| failed("bound the size of messages", error))?;
     }
-    // A session of libzmq keeps one pipe to the ZAP handler across its reconnects, and all its requests have one id: the
-    // answer about a peer that has gone would be taken for the next one's. Without reconnects the session ends with its
-    // connection, and the pipe with it.
+    // A libzmq session keeps one pipe to the ZAP handler across reconnects, and all its requests have the same id: the
+    // answer about a peer that has gone would be taken for the next one's. Without reconnects, the session and its pipe
+    // end with the connection.
     socket.set_reconnect_ivl(NO_RECONNECT).map_err(|error| failed("switch reconnecting off", error))
 }
 
-/// Takes back a server's role that was set before: a socket has one role, the last.
+/// Undoes a server role that was set before: a socket has one role, the last.
 fn unguard(socket: &mut zmq::Socket) -> Result<()> {
     if ffi::zap_enforce_domain(socket).map_err(|error| failed("tell whether it is a server", error))? {
         ffi::set_zap_enforce_domain(socket, false).map_err(|error| failed("release the ZAP domain", error))?;
@@ -208,8 +208,8 @@ fn unguard(socket: &mut zmq::Socket) -> Result<()> {
     Ok(())
 }
 
-/// `ZMQ_MAXMSGSIZE` of servers where the program has set none, in bytes. libzmq reads the commands of a handshake as
-/// messages: whoever can connect may make it hold this much, without credentials.
+/// `ZMQ_MAXMSGSIZE` of servers if the program has set none, in bytes. libzmq reads handshake commands as messages, so
+/// anybody who can connect can make it allocate this much without credentials.
 const LARGEST_MESSAGE: i64 = 64 << 20;
 /// `ZMQ_MAXMSGSIZE`: libzmq's default, no limit.
 const UNLIMITED: i64 = -1;

@@ -1,4 +1,4 @@
-//! The client a request is about, without its password: for logs, events and limits.
+//! The client of a request, without its password: for logs, events and limits.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,7 +8,7 @@ use crate::address::AddressFrame;
 use crate::escape::Escaped;
 use crate::keys::PublicKey;
 
-/// The client of one request, as far as it may be written down.
+/// The client of a request, as far as it may be recorded.
 #[derive(Debug, Clone)]
 pub(crate) struct Client<'a> {
     pub(crate) mechanism: Cow<'a, [u8]>,
@@ -17,7 +17,7 @@ pub(crate) struct Client<'a> {
     pub(crate) identity: Identity<'a>,
 }
 
-/// What the client says it is.
+/// The identity that the client presents.
 #[derive(Debug, Clone)]
 pub(crate) enum Identity<'a> {
     Nobody,
@@ -41,7 +41,7 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// The client of a request whose frames can't be told apart.
+    /// The client of a malformed request.
     pub(crate) fn unknown() -> Self {
         let nothing = Cow::Borrowed(&[][..]);
         Client {

@@ -1,4 +1,4 @@
-//! RFC 27 (ZAP 1.0): requests and replies as types. Pure: bytes in, types out, and back.
+//! RFC 27 (ZAP 1.0): requests and replies as types. No I/O.
 
 mod client;
 mod reply;
@@ -12,5 +12,5 @@ pub(crate) use request::{Credentials, Malformed, Parsed, Request};
 
 /// The address of a context's ZAP handler (RFC 27, "Addressing").
 pub(crate) const ENDPOINT: &CStr = c"inproc://zeromq.zap.01";
-/// The only version (RFC 27, "Requests" and "Replies").
+/// The only protocol version (RFC 27, "Requests" and "Replies").
 pub(crate) const VERSION: &[u8] = b"1.0";

@@ -1,4 +1,4 @@
-//! A ZAP reply, in buffers that are reused from request to request.
+//! A ZAP reply, in buffers that are reused.
 
 use std::borrow::Cow;
 
@@ -6,16 +6,16 @@ use super::VERSION;
 use crate::keys::PublicKey;
 use crate::metadata::{Metadata, encode_property};
 
-/// The four codes that libzmq takes (RFC 27, "Replies"). Any other makes the handshake fail as a protocol error.
+/// The four status codes that libzmq accepts (RFC 27, "Replies"). Any other fails the handshake as a protocol error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Status {
     /// 200: accepted.
     Success,
-    /// 300: a temporary error. The client is told nothing, and tries again after `ZMQ_HANDSHAKE_IVL`.
+    /// 300: a temporary error. The client isn't told, and retries after `ZMQ_HANDSHAKE_IVL`.
     Retry,
-    /// 400: refused. The client is told the code, and doesn't try again.
+    /// 400: refused. The client is told the code, and doesn't retry.
     Denied,
-    /// 500: the handler failed. As 400 for the client.
+    /// 500: the handler failed. For the client, as 400.
     Fault,
 }
 
@@ -29,7 +29,7 @@ impl Status {
         }
     }
 
-    /// The code as it stands in a reply.
+    /// The code as a reply contains it.
     pub(crate) fn label(self) -> &'static str {
         match self {
             Status::Success => "200",
@@ -40,7 +40,7 @@ impl Status {
     }
 }
 
-/// The answer to one request. A new one denies.
+/// The reply to one request. A new one denies.
 #[derive(Debug)]
 pub(crate) struct Reply {
     status: Status,
@@ -67,8 +67,8 @@ impl Reply {
         &self.user_id
     }
 
-    /// Accepts the client. A user id with a NUL is refused with 500: libzmq hands it out as a C string, so `admin\0x`
-    /// would arrive as `admin`.
+    /// Accepts the client. A user id with a NUL byte is refused with 500: libzmq returns it as a C string, so `admin\0x`
+    /// would read as `admin`.
     pub(crate) fn allow(&mut self, user_id: &[u8]) {
         if user_id.contains(&0) {
             return self.refuse(Status::Fault, Cow::Borrowed("user id with a NUL byte"));
@@ -83,7 +83,7 @@ impl Reply {
         self.user_id.extend_from_slice(&key.to_z85());
     }
 
-    /// Adds metadata that is encoded already.
+    /// Adds metadata that is already encoded.
     pub(crate) fn add_encoded(&mut self, metadata: &[u8]) {
         if self.status == Status::Success {
             self.metadata.extend_from_slice(metadata);
@@ -96,7 +96,7 @@ impl Reply {
         }
     }
 
-    /// Adds a property of this crate's own, before all others: libzmq keeps the first of a name.
+    /// Adds a property of this crate in front of all others: of two properties with one name, libzmq keeps the first.
     pub(crate) fn add_property(&mut self, name: &str, value: &str) {
         let mut property = Vec::with_capacity(5 + name.len() + value.len() + self.metadata.len());
         encode_property(name, value, &mut property);
@@ -107,7 +107,7 @@ impl Reply {
     /// The names of the metadata, in their order.
     pub(crate) fn metadata_names(&self) -> impl Iterator<Item = &[u8]> {
         let mut rest = &self.metadata[..];
-        // RFC 23: one byte with the name's length, the name, four bytes with the value's length, the value.
+        // RFC 23: the name's length in one byte, the name, the value's length in four bytes, the value.
         std::iter::from_fn(move || {
             let (&length, after) = rest.split_first()?;
             let (name, after) = after.split_at_checked(length.into())?;
@@ -117,7 +117,7 @@ impl Reply {
         })
     }
 
-    /// Any status, with no user id and no metadata.
+    /// Sets any status but success, without user id and metadata.
     pub(crate) fn refuse(&mut self, status: Status, text: Cow<'static, str>) {
         self.status = status;
         self.text = text;
@@ -125,13 +125,13 @@ impl Reply {
         self.metadata.clear();
     }
 
-    /// The frames behind the delimiter, in their order (RFC 27, "Replies").
+    /// The frames after the delimiter, in order (RFC 27, "Replies").
     pub(crate) fn frames<'a>(&'a self, request_id: &'a [u8]) -> [&'a [u8]; 6] {
         let [status, text, user_id, metadata] = self.verdict();
         [VERSION, request_id, status, text, user_id, metadata]
     }
 
-    /// The frames behind the request id: status code, status text, user id, metadata.
+    /// The frames after the request id: status code, status text, user id, metadata.
     pub(crate) fn verdict(&self) -> [&[u8]; 4] {
         [self.status.label().as_bytes(), self.text.as_bytes(), &self.user_id, &self.metadata]
     }

@@ -1,18 +1,18 @@
-//! The request. A `Credentials` exists only if its frames were right, so nothing behind this file checks lengths again.
+//! The ZAP request. A `Credentials` exists only if its frames were valid, so no later code checks lengths again.
 
 use super::VERSION;
 use crate::address::AddressFrame;
 use crate::keys::PublicKey;
 
-/// What a request's frames turned out to be.
+/// The result of parsing a request's frames.
 #[derive(Debug)]
 pub(crate) struct Parsed<'a, B> {
-    /// Goes back with the reply, whatever it says.
+    /// Returned with the reply, whatever it is.
     pub(crate) request_id: &'a B,
     pub(crate) request: Result<Request<'a>, Malformed>,
 }
 
-/// A well-formed request (RFC 27, "Requests"). The identity frame is not kept: it is the routing id of the server's own
+/// A well-formed request (RFC 27, "Requests"). The identity frame isn't kept: it is the routing id of the server's own
 /// socket and says nothing about the client.
 #[derive(Debug)]
 pub(crate) struct Request<'a> {
@@ -22,7 +22,7 @@ pub(crate) struct Request<'a> {
     pub(crate) credentials: Credentials<'a>,
 }
 
-/// What the client showed.
+/// The credentials that the client presents.
 pub(crate) enum Credentials<'a> {
     Null,
     Plain {
@@ -33,11 +33,11 @@ pub(crate) enum Credentials<'a> {
     Gssapi {
         principal: &'a [u8],
     },
-    /// A mechanism that this crate doesn't know: refused, but only after the address was looked at.
+    /// A mechanism that this crate doesn't know: refused, but only after the address is checked.
     Unknown,
 }
 
-// By hand: a password is never printed.
+// Written by hand, so that a password is never printed.
 impl std::fmt::Debug for Credentials<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
@@ -50,7 +50,7 @@ impl std::fmt::Debug for Credentials<'_> {
     }
 }
 
-/// Why a request can't be decided.
+/// Why a request is malformed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Malformed {
     TooFewFrames,
@@ -60,9 +60,9 @@ pub(crate) enum Malformed {
 }
 
 impl<'a, B: AsRef<[u8]>> Parsed<'a, B> {
-    /// Reads the frames from the version frame on; `None` when there is no request id to answer with.
+    /// Parses the frames from the version frame on; `None` if there is no request id to reply to.
     ///
-    /// The order of the checks is the order of the answers: version, credentials, and only later address and mechanism.
+    /// The first failed check decides the reply: version, then credentials; address and mechanism come later.
     pub(crate) fn new(frames: &'a [B]) -> Option<Self> {
         let [version, request_id, rest @ ..] = frames else { return None };
         let request = if version.as_ref() == VERSION { Request::new(rest) } else { Err(Malformed::Version) };

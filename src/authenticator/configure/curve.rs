@@ -13,23 +13,23 @@ use crate::error::{Error, Result};
 use crate::keys::PublicKey;
 use crate::pushed::PushedCredentials;
 
-/// As the location of [`Authenticator::configure_curve`]: let every CURVE client of the domain in. It has proved that it
-/// holds some secret key, and nothing else.
+/// The location for [`Authenticator::configure_curve`] that accepts every CURVE client of the domain. Such a client has
+/// proved that it holds some secret key, and nothing more.
 pub const CURVE_ALLOW_ANY: &str = "*";
 
 impl Authenticator {
-    /// Lets in the keys of all `*.key` files of a directory, or every client with [`CURVE_ALLOW_ANY`].
+    /// Accepts the keys of all `*.key` files in a directory, or every client with [`CURVE_ALLOW_ANY`].
     ///
-    /// A certificate may say when it is good: `not-before` and `not-after` in its metadata, RFC 3339 times such as
-    /// `2026-12-31T23:59:59Z`, are enforced at each handshake. Two keys of one user may overlap, for a rotation.
+    /// A certificate may limit its own validity: `not-before` and `not-after` in its metadata, RFC 3339 times such as
+    /// `2026-12-31T23:59:59Z`, are enforced at each handshake. For a rotation, two keys of one user may overlap.
     ///
-    /// The directory is read once, now; call it again after a change, or use
-    /// [`configure_curve_store`](Self::configure_curve_store). A certificate's metadata becomes properties of
-    /// its client's messages, but for the names that libzmq gives a meaning to. An empty directory is legal, lets nobody
-    /// in, and is warned about.
+    /// The directory is read once, by this call; call it again after a change, or use
+    /// [`configure_curve_store`](Self::configure_curve_store). A certificate's metadata becomes properties of its client's
+    /// messages, except names that have a meaning for libzmq. An empty directory is legal, accepts nobody, and is logged
+    /// as a warning.
     ///
     /// # Errors
-    /// [`Error::Domain`]; [`Error::Io`] and [`Error::Certificate`], which name the file. The old source stays in force.
+    /// [`Error::Domain`]; [`Error::Io`] and [`Error::Certificate`], which name the file. The old source stays.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -56,8 +56,8 @@ impl Authenticator {
         Ok(())
     }
 
-    /// Lets in the keys of a directory that follows the disk: what a reload of it finds is in force at once, here and
-    /// wherever else the same [`KeyDirectory`] is used.
+    /// Accepts the keys of a directory that follows the disk: the result of a reload applies at once, here and wherever
+    /// else the same [`KeyDirectory`] is used.
     ///
     /// # Errors
     /// [`Error::Domain`].
@@ -78,7 +78,7 @@ impl Authenticator {
             source.keep_file_names();
         }
         self.set_curve(domain, source);
-        // Should they be wanted since.
+        // In case the policy has come to need them since.
         if self.read().user_id.needs_file_names() {
             keys.keep_file_names();
         }
@@ -86,8 +86,8 @@ impl Authenticator {
         Ok(())
     }
 
-    /// Lets in the keys that the program pushes: see [`PushedCredentials`], also for what happens without contact. What is
-    /// pushed is in force at once, here and wherever else the same credentials are used.
+    /// Accepts the keys that the program pushes; [`PushedCredentials`] also says what happens without contact. A push
+    /// applies at once, here and wherever else the same credentials are used.
     ///
     /// # Errors
     /// [`Error::Domain`].
@@ -105,7 +105,7 @@ impl Authenticator {
         Ok(())
     }
 
-    /// Lets in these client keys and no others.
+    /// Accepts exactly these client keys.
     ///
     /// # Errors
     /// [`Error::Domain`].
@@ -128,12 +128,12 @@ impl Authenticator {
         Ok(())
     }
 
-    /// Lets one more key in, for this domain; a domain without a CURVE source gets one with this key alone.
+    /// Adds one key to the domain's set; a domain without a CURVE source gets a set with this key only.
     ///
-    /// A key that is added to a directory's keys is in force until the directory is configured again.
+    /// A key that is added to those of a directory is lost when the directory is configured again.
     ///
     /// # Errors
-    /// [`Error::Domain`]; [`Error::NoKeySet`] where the domain lets any key in, asks a callback, or has a live store.
+    /// [`Error::Domain`]; [`Error::NoKeySet`] if the domain accepts any key, or uses a callback or a live store.
     ///
     /// ```
     /// # let auth = zmq_auth::Authenticator::new();
@@ -156,11 +156,11 @@ impl Authenticator {
         added.map_err(|source_kind| Error::NoKeySet { domain: domain.to_owned(), source_kind })
     }
 
-    /// Removes one key from the domain's set, and returns whether it was there. Clients that are connected stay connected.
+    /// Removes one key from the domain's set, and returns whether the set had it. Connected clients stay connected.
     ///
     /// # Errors
-    /// [`Error::Domain`]; [`Error::NoKeySet`] where the domain lets any key in, asks a callback, or has a live store: the
-    /// key can't be kept out there.
+    /// [`Error::Domain`]; [`Error::NoKeySet`] if the domain accepts any key, or uses a callback or a live store: the key
+    /// can't be refused this way.
     ///
     /// ```
     /// # let auth = zmq_auth::Authenticator::new();
@@ -179,7 +179,7 @@ impl Authenticator {
         }
     }
 
-    /// Lets the callback decide the domain's CURVE clients. See
+    /// Lets a callback decide about the domain's CURVE clients. See
     /// [`configure_plain_callback`](Self::configure_plain_callback) for where it runs and how it can fail.
     ///
     /// # Errors
@@ -203,12 +203,12 @@ impl Authenticator {
         Ok(())
     }
 
-    /// Lets an async callback decide the domain's CURVE clients. It needs [`AsyncAuthenticator`](crate::AsyncAuthenticator);
-    /// from the thread face and [`handle_zap_message`](Self::handle_zap_message) its clients are answered 500.
+    /// Lets an async callback decide about the domain's CURVE clients. It needs [`AsyncAuthenticator`](crate::AsyncAuthenticator);
+    /// with the handler thread or [`handle_zap_message`](Self::handle_zap_message), its clients are refused with 500.
     ///
-    /// Callbacks of different clients run at once, each in a task, up to
-    /// [`limit_async_callbacks`](Self::limit_async_callbacks), and are cancelled at their deadline and at the handler's
-    /// end. A panic or an `Err` refuses this one client with 500.
+    /// Callbacks of different clients run concurrently, each in its own task, up to
+    /// [`limit_async_callbacks`](Self::limit_async_callbacks). They are cancelled at their deadline and when the handler
+    /// stops. A panic or an `Err` refuses only this client, with 500.
     ///
     /// # Errors
     /// [`Error::Domain`].
@@ -236,7 +236,7 @@ impl Authenticator {
         Ok(())
     }
 
-    /// A source of this directory's keys. `user_id` names its clients, whatever the policy says about others.
+    /// A source of this directory's keys. `user_id` names its clients, overriding the policy's.
     pub(crate) fn key_directory_source(&self, keys: &KeyDirectory, user_id: Option<UserId>) -> CurveSource {
         let observer = self.reload_observer();
         keys.observe(Arc::downgrade(&observer));
@@ -247,7 +247,7 @@ impl Authenticator {
         CurveSource::Store { keys: keys.clone(), user_id, _observer: observer }
     }
 
-    /// A source of the keys that are pushed.
+    /// A source of the pushed keys.
     pub(crate) fn pushed_keys_source(&self, credentials: &PushedCredentials) -> CurveSource {
         let observer = self.pushed_observer(credentials);
         CurveSource::Pushed { keys: credentials.keys().clone(), _observer: observer }

@@ -14,10 +14,10 @@ use crate::reload::{ReloadEvent, ReloadObserver};
 pub use curve::CURVE_ALLOW_ANY;
 
 impl Authenticator {
-    /// Lets in the domain's GSSAPI clients, whom Kerberos has authenticated already; the principal becomes the user id.
+    /// Accepts the domain's GSSAPI clients, which Kerberos has already authenticated; the principal becomes the user id.
     ///
-    /// Without it they are answered 400. **libzmq through 4.3.5 ignores that answer for GSSAPI** (its next release obeys
-    /// it): with those versions, leave GSSAPI out of the build (the vendored libzmq does) or check the user id of every
+    /// Without it they are refused with 400. **libzmq through 4.3.5 ignores that refusal for GSSAPI** (its next release
+    /// obeys it): with those versions, build libzmq without GSSAPI (the bundled one is) or check the user id of every
     /// message.
     ///
     /// # Errors
@@ -35,7 +35,7 @@ impl Authenticator {
         Ok(())
     }
 
-    /// Removes all sources of exactly this domain, which `"*"` covers again; returns whether it had any.
+    /// Removes all sources of exactly this domain, so that `"*"` covers it again; returns whether it had any.
     ///
     /// ```
     /// # let auth = zmq_auth::Authenticator::new();
@@ -49,14 +49,14 @@ impl Authenticator {
         removed.is_some()
     }
 
-    /// Tells this policy's listeners of what is pushed, as [`reload_observer`](Self::reload_observer) of reloads.
+    /// Reports pushes to this policy's listeners, as [`reload_observer`](Self::reload_observer) does reloads.
     fn pushed_observer(&self, credentials: &PushedCredentials) -> Arc<ReloadObserver> {
         let observer = self.reload_observer();
         credentials.contact().observers().add(Arc::downgrade(&observer));
         observer
     }
 
-    /// Tells this policy's listeners of reloads, for as long as it lives and the observer is kept.
+    /// Reports reloads to this policy's listeners, while the policy lives and the observer is kept.
     pub(crate) fn reload_observer(&self) -> Arc<ReloadObserver> {
         let authenticator = self.weak_handle();
         Arc::new(move |event: &ReloadEvent| {

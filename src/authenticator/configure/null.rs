@@ -1,4 +1,4 @@
-//! The calls that set what decides about NULL clients.
+//! The calls that configure NULL.
 
 use std::sync::Arc;
 
@@ -10,9 +10,9 @@ use crate::error::Result;
 use crate::null::{NullAccess, NullSource};
 
 impl Authenticator {
-    /// Accepts or refuses the domain's NULL clients, which show nothing but their address. Without it NULL clients are
-    /// accepted, as in pyzmq; with `configure_null("*", NullAccess::Deny)` none is, in any domain that isn't configured
-    /// otherwise. It needs a server socket whose clients libzmq asks about:
+    /// Accepts or refuses the domain's NULL clients, which present nothing but their address. By default NULL clients are
+    /// accepted, as in pyzmq; `configure_null("*", NullAccess::Deny)` refuses them in every domain that isn't configured
+    /// otherwise. It needs a server socket for which libzmq asks the handler:
     /// [`null_server`](crate::SocketExt::null_server).
     ///
     /// # Errors
@@ -32,7 +32,7 @@ impl Authenticator {
         Ok(())
     }
 
-    /// Lets the callback decide about the domain's NULL clients. See
+    /// Lets a callback decide about the domain's NULL clients. See
     /// [`configure_plain_callback`](Self::configure_plain_callback) for where it runs and how it can fail.
     ///
     /// # Errors

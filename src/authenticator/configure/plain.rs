@@ -1,4 +1,4 @@
-//! The calls that set the source of passwords.
+//! The calls that configure PLAIN.
 
 use std::sync::Arc;
 
@@ -11,13 +11,14 @@ use crate::error::Result;
 use crate::plain::{Password, PasswordFile, PasswordTable, PlainSource};
 
 impl Authenticator {
-    /// Sets the domain's users and their passwords, compared as bytes and in constant time. An empty table is legal and
-    /// lets nobody in.
+    /// Sets the domain's users and their passwords, which are compared as bytes in constant time. An empty table is legal
+    /// and accepts nobody.
     ///
     /// # Errors
-    /// [`Error::Domain`](crate::Error::Domain); [`Error::PlainCredentials`](crate::Error::PlainCredentials) for an empty name or password, or one of more than 255 bytes: no
-    /// libzmq client could send it; and for a password that is marked as a hash, such as `$2y$…` or `{SSHA}…`: whoever has
-    /// seen it could log in by it. A [`PasswordFile`] checks hashes.
+    /// [`Error::Domain`](crate::Error::Domain); [`Error::PlainCredentials`](crate::Error::PlainCredentials) for a name or
+    /// password that is empty or longer than 255 bytes, which no libzmq client could send, and for a password that is
+    /// marked as a hash, such as `$2y$…` or `{SSHA}…`: anybody who has seen the hash could log in with it. To check
+    /// hashes, use a [`PasswordFile`].
     ///
     /// ```
     /// # let auth = zmq_auth::Authenticator::new();
@@ -38,8 +39,8 @@ impl Authenticator {
         Ok(())
     }
 
-    /// Lets in the users of a file that follows the disk: what a reload of it finds is in force at once, here and wherever
-    /// else the same [`PasswordFile`] is used. See there for what hashed passwords cost.
+    /// Accepts the users of a file that follows the disk: the result of a reload applies at once, here and wherever else
+    /// the same [`PasswordFile`] is used. Its page says what hashed passwords cost.
     ///
     /// # Errors
     /// [`Error::Domain`](crate::Error::Domain).
@@ -59,8 +60,8 @@ impl Authenticator {
         Ok(())
     }
 
-    /// Lets in the users that the program pushes: see [`PushedCredentials`](crate::PushedCredentials), also for what happens
-    /// without contact, and [`PasswordFile`] for what hashed passwords cost.
+    /// Accepts the users that the program pushes. [`PushedCredentials`](crate::PushedCredentials) says what happens
+    /// without contact, [`PasswordFile`] what hashed passwords cost.
     ///
     /// # Errors
     /// [`Error::Domain`](crate::Error::Domain).
@@ -79,14 +80,15 @@ impl Authenticator {
         Ok(())
     }
 
-    /// Lets the callback decide the domain's PLAIN clients.
+    /// Lets a callback decide about the domain's PLAIN clients.
     ///
-    /// It gets the user name, the password and the [`Peer`]; it runs on a thread of its own, with no lock held, and may
-    /// call any method of the `Authenticator`. A panic or an `Err` refuses this one client with 500. A name or password
-    /// that isn't UTF-8 is refused (400) without asking.
+    /// It receives the user name, the password and the [`Peer`]. It runs on a separate thread, with no lock held, and may
+    /// call any method of the `Authenticator`. A panic or an `Err` refuses only this client, with 500. A name or password
+    /// that isn't UTF-8 is refused (400) without calling it.
     ///
     /// The reason in a [`Deny`](Verdict::Deny) or [`Fault`](Verdict::Fault) is logged only if it is static text
-    /// (`&'static str`): text made at run time, an `Err` included, could quote the password. Log your own, without it.
+    /// (`&'static str`): text made at run time, including an `Err`, could quote the password. Do your own logging,
+    /// without the password.
     ///
     /// # Errors
     /// [`Error::Domain`](crate::Error::Domain).
@@ -108,9 +110,9 @@ impl Authenticator {
         Ok(())
     }
 
-    /// Lets an async callback decide the domain's PLAIN clients, as
-    /// [`configure_curve_callback_async`](Self::configure_curve_callback_async) does for CURVE. A name or password that is
-    /// no UTF-8 is refused (400) without asking.
+    /// Lets an async callback decide about the domain's PLAIN clients, as
+    /// [`configure_curve_callback_async`](Self::configure_curve_callback_async) does for CURVE. A name or password that
+    /// isn't UTF-8 is refused (400) without calling it.
     ///
     /// # Errors
     /// [`Error::Domain`](crate::Error::Domain).
@@ -147,7 +149,7 @@ impl Authenticator {
         PlainSource::File { file: passwords.clone(), _observer: observer }
     }
 
-    /// A source of the users that are pushed.
+    /// A source of the pushed users.
     #[cfg(feature = "argon2")]
     pub(crate) fn pushed_users_source(&self, credentials: &crate::pushed::PushedCredentials) -> PlainSource {
         let observer = self.pushed_observer(credentials);

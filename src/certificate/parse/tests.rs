@@ -129,7 +129,7 @@ fn comments_may_be_in_any_encoding() {
 
 #[test]
 fn no_bytes_make_it_panic() {
-    // Pieces that mean something, in random order with random bytes between: most paths are taken many times.
+    // Meaningful pieces in random order with random bytes between, so that most paths are taken many times.
     let key_line = format!("public-key = \"{PUBLIC}\"\n");
     let pieces: [&[u8]; 17] = [
         key_line.as_bytes(),
