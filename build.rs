@@ -1,10 +1,9 @@
-//! Says at build time that CURVE will be missing. It fails the build with the feature `require-curve` alone: NULL and PLAIN
-//! work without, and only the libzmq that the program runs with knows for certain (`curve_available`).
+//! Reports at build time that CURVE will be missing. Only the feature `require-curve` makes that an error: NULL and PLAIN
+//! work without CURVE, and only the libzmq that the program runs with is decisive (`curve_available`).
 
 use std::env;
 
-/// What to do where `zmq-sys` doesn't promise CURVE. `{target}` is the triple that is built for, `{url}`
-/// where this crate lives.
+/// What to do if `zmq-sys` doesn't promise CURVE. `{target}` is the target triple, `{url}` the address of this crate.
 const ADVICE: &str = "\
 zmq-auth: the libzmq in this build is not known to have CURVE (zmq-sys from the registry builds it without). \
 NULL and PLAIN work; where CURVE is missing at run time, its calls return Error::CurveUnavailable.
@@ -21,12 +20,12 @@ To have CURVE, paste one of these (README.md, \"Two ways to CURVE\"):
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    // For tests/secret_memory, which calls what only vendor/zmq-sys has.
+    // For tests/secret_memory, which calls functions that only vendor/zmq-sys has.
     println!("cargo::rustc-check-cfg=cfg(secrets_are_recycled)");
     if env::var("DEP_ZMQ_SECRETS").is_ok_and(|secrets| secrets == "recycled") {
         println!("cargo::rustc-cfg=secrets_are_recycled");
     }
-    // Published by vendor/zmq-sys, or written by the user in an override of `links = "zmq"`. Stock zmq-sys says nothing.
+    // Published by vendor/zmq-sys, or set by the user in an override of `links = "zmq"`. Stock zmq-sys publishes nothing.
     if env::var("DEP_ZMQ_CURVE").is_ok_and(|curve| curve == "1") {
         return;
     }

@@ -1,7 +1,7 @@
-//! Rules about where clients come from: addresses and subnets of IPv4 and IPv6, and users behind `ipc://`. They are looked
-//! at first, for every mechanism and domain; here with NULL clients, who have nothing to show but their address.
+//! Address rules: addresses and subnets of IPv4 and IPv6, and users of `ipc://`. They are checked first, for every mechanism
+//! and domain; here with NULL clients, which present nothing but their address.
 //!
-//! Linux has all of 127.0.0.0/8 on its loopback interface, so that clients can come from different addresses.
+//! On Linux, the loopback interface has all of 127.0.0.0/8, so that clients can have different addresses.
 //!
 //! ```sh
 //! cargo run --example address_filtering
@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use zmq_auth::{Authenticator, Handshake, IpcRule, MonitoredSocket, SocketExt, zmq};
 
-/// Nothing here takes that long: it bounds the wait where something is broken.
+/// A deadline in case something is broken; nothing here takes that long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn main() -> Result<()> {
@@ -22,12 +22,12 @@ fn main() -> Result<()> {
     let auth = Authenticator::new();
     let _running = auth.start(&context)?;
 
-    // Without `null_server` (a ZAP domain, and its enforcement), libzmq doesn't ask about NULL clients at all.
+    // Without `null_server` (a ZAP domain, and its enforcement), libzmq doesn't ask the handler about NULL clients.
     let mut server = context.socket(zmq::PULL)?;
     server.null_server("office")?;
     server.bind("tcp://127.0.0.1:*")?;
     let endpoint = server.get_last_endpoint()?.expect("endpoints are text");
-    // libzmq's notation for "from this address": tcp://SOURCE:0;SERVER:PORT.
+    // libzmq's notation for a source address: tcp://SOURCE:0;SERVER:PORT.
     let from = |source| endpoint.replace("tcp://", &format!("tcp://{source}:0;"));
 
     println!("allow 127.0.0.0/16; deny 127.0.0.66");
@@ -38,7 +38,7 @@ fn main() -> Result<()> {
     expect(&context, &from("127.0.0.66"), "127.0.0.66, for deny wins", Handshake::Denied(400))?;
     expect(&context, &from("127.1.0.1"), "127.1.0.1, for it isn't on the allow list", Handshake::Denied(400))?;
 
-    // All or nothing: where one rule of a call can't be read, none of them is taken.
+    // A call is atomic: if one of its rules doesn't parse, none is added.
     let error = auth.deny(["127.0.7.7", "localhost"]).err().context("a host name was taken for an address")?;
     println!("deny 127.0.7.7 and localhost: {error}");
     expect(&context, &from("127.0.7.7"), "127.0.7.7, still", Handshake::Authenticated)?;
@@ -64,7 +64,7 @@ fn main() -> Result<()> {
         Err(error) => println!("No IPv6 here ({error}): left out."),
     }
 
-    // Linux tells the server who is at the other end of an ipc connection.
+    // Linux tells the server which user is at the other end of an ipc connection.
     let me = directory.path().metadata()?.uid();
     let mut server = context.socket(zmq::PULL)?;
     server.null_server("office")?;
@@ -80,7 +80,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// One new client of that endpoint, and how its handshake must end.
+/// Connects one new client to the endpoint, and checks the outcome of its handshake.
 fn expect(context: &zmq::Context, endpoint: &str, who: &str, expected: Handshake) -> Result<()> {
     let client = context.socket(zmq::PUSH)?;
     client.set_ipv6(endpoint.contains('['))?;

@@ -1,5 +1,5 @@
-//! The handler in a tokio program: no thread of its own, the same policy. A CURVE server lets in the client whose key is
-//! on the list and refuses the other; each tells what it saw. All of it in a runtime with one thread.
+//! The handler in a tokio program: the same policy, without a thread of its own. A CURVE server accepts the client whose key
+//! is listed and refuses the other; both ends are shown. The runtime has one thread.
 //!
 //! ```sh
 //! cargo run --features tokio --example async_server
@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use tokio::task::spawn_blocking;
 use zmq_auth::{AsyncAuthenticator, Handshake, KeyPair, MonitoredSocket, PublicKey, SocketExt, zmq};
 
-/// Nothing here takes that long: it bounds the wait where something is broken.
+/// A deadline in case something is broken; nothing here takes that long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[tokio::main(flavor = "current_thread")]
@@ -19,7 +19,7 @@ async fn main() -> Result<()> {
     let (server_keys, alice, mallory) = (KeyPair::generate()?, KeyPair::generate()?, KeyPair::generate()?);
     let context = zmq::Context::new();
 
-    // In force from here on. (Policy first, then `start_async`, is the other way: `Authenticator::start_async`.)
+    // The handler runs from here on. (To configure the policy first, use `Authenticator::start_async`.)
     let auth = AsyncAuthenticator::start(&context).await?;
     auth.allow(["127.0.0.1"])?;
     auth.configure_curve_keys("*", [alice.public])?;
@@ -30,16 +30,16 @@ async fn main() -> Result<()> {
     server.bind("tcp://127.0.0.1:*")?;
     let endpoint = server.get_last_endpoint()?.expect("endpoints are text");
 
-    // The clients block, as other programs would: they must not do so on the thread of the runtime, which is busy
-    // answering for them.
+    // The clients block, as other programs would. They must not do so on the runtime's thread, which runs the handler
+    // that answers them.
     let mut seen = Vec::new();
     for keys in [alice.clone(), mallory] {
         let (context, endpoint, server_key) = (context.clone(), endpoint.clone(), server_keys.public);
-        seen.push(spawn_blocking(move || knock(&context, &endpoint, &keys, &server_key)).await??);
+        seen.push(spawn_blocking(move || connect(&context, &endpoint, &keys, &server_key)).await??);
     }
     println!("Alice, whose key is on the list: {}", seen[0]);
     println!("Mallory, whose key isn't: {}", seen[1]);
-    ensure!(seen == [Handshake::Authenticated, Handshake::Denied(400)], "who was let in is wrong");
+    ensure!(seen == [Handshake::Authenticated, Handshake::Denied(400)], "the outcomes are wrong");
 
     let (server, mut message) = spawn_blocking(move || {
         let message = server.recv_with_sender(0);
@@ -48,23 +48,23 @@ async fn main() -> Result<()> {
     .await?;
     let user_id = message.as_mut().map_err(|error| *error)?.sender().user_id().map(str::to_owned);
     ensure!(user_id == Some(alice.public.to_string()), "the server took the sender for {user_id:?}");
-    ensure!(server.poll(zmq::POLLIN, 0)? == 0, "a message of someone who wasn't let in reached the server");
+    ensure!(server.poll(zmq::POLLIN, 0)? == 0, "a refused client's message reached the server");
     println!("The server got one message, and knows by her public key that it is Alice's.");
 
-    // Nobody is let in from here on: the server's socket is closed to new clients while no handler answers.
+    // Nobody is accepted from here on: without a handler, the server's socket refuses new clients.
     let policy = auth.clone();
     auth.stop().await?;
     let counted = policy.counters();
     ensure!((counted.allowed, counted.denied) == (1, 1), "one allowed, one denied was expected: {counted:?}");
-    println!("Stopped: {} let in, {} refused.", counted.allowed, counted.denied);
+    println!("Stopped: {} accepted, {} refused.", counted.allowed, counted.denied);
     Ok(())
 }
 
-/// A client that sends one message, as far as it gets.
-fn knock(context: &zmq::Context, endpoint: &str, keys: &KeyPair, server: &PublicKey) -> Result<Handshake> {
+/// A client that sends one message, and the outcome of its handshake.
+fn connect(context: &zmq::Context, endpoint: &str, keys: &KeyPair, server: &PublicKey) -> Result<Handshake> {
     let mut client = context.socket(zmq::PUSH)?;
     client.curve_client(keys, server)?;
-    // An allowed client's message is on its way when the handshake is over; a refused one's is thrown away.
+    // After the handshake an accepted client's message is already in flight; a refused one's is discarded.
     client.set_linger(0)?;
     let mut client = MonitoredSocket::new(context, client)?;
     client.connect(endpoint)?;

@@ -1,5 +1,5 @@
-//! Certificates in files, the same ones that pyzmq and czmq read and write: made, loaded, given metadata, replaced; and a
-//! server that lets in whoever has a certificate in its directory.
+//! Certificate files, which pyzmq and czmq read and write too: made, loaded, given metadata, replaced; and a server that
+//! accepts the certificates in its directory.
 //!
 //! ```sh
 //! cargo run --example certificates
@@ -12,12 +12,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use zmq_auth::{Authenticator, Certificate, Error, Handshake, KeyPair, MonitoredSocket, PublicKey, SocketExt, zmq};
 
-/// Nothing here takes that long: it bounds the wait where something is broken.
+/// A deadline in case something is broken; nothing here takes that long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn main() -> Result<()> {
     let directory = tempfile::tempdir()?;
-    // Each party keeps its own secret file. The server needs the clients' public files, and nothing else of theirs.
+    // Each party keeps its own secret file. The server needs only the clients' public files.
     let (alices, servers) = (directory.path().join("alice"), directory.path().join("server"));
     let clients = servers.join("clients");
     fs::create_dir(&alices)?;
@@ -33,7 +33,7 @@ fn main() -> Result<()> {
     // -- metadata ------------------------------------------------------------------------------------------------------
     let alice = Certificate::generate()?.with_metadata("name", "Alice")?.with_metadata("team", "blue")?;
     alice.save_pair(&alices, "alice")?;
-    // As pyzmq has it, the pair's public file holds the key alone. This one holds the metadata too, for the server.
+    // As in pyzmq, the pair's public file has only the key. This one has the metadata too, for the server.
     alice.save_public(clients.join("alice.key"))?;
     let loaded = Certificate::load(alices.join("alice.key_secret"))?;
     ensure!(loaded == alice, "the certificate changed on its way through the file");
@@ -55,7 +55,7 @@ fn main() -> Result<()> {
     // -- replace -------------------------------------------------------------------------------------------------------
     let renewed = Certificate::generate()?.with_metadata("name", "Alice")?.with_metadata("team", "red")?;
     renewed.replace_pair(&alices, "alice")?;
-    // `save_public` overwrites nothing.
+    // `save_public` doesn't overwrite.
     fs::remove_file(clients.join("alice.key"))?;
     renewed.save_public(clients.join("alice.key"))?;
     // The directory is read when it is configured, and not watched.
@@ -81,11 +81,11 @@ fn main() -> Result<()> {
     ensure!(matches!(refusal, Error::Certificate { line: Some(2), .. }), "the file and line should have been named");
     let seen = visit(&renewed)?;
     println!("… and the keys that were loaded before still count: {seen}");
-    ensure!(seen == "authenticated, as Alice (red)", "a failed reload changed who is let in");
+    ensure!(seen == "authenticated, as Alice (red)", "a failed reload changed who is accepted");
     Ok(())
 }
 
-/// One new client: how its handshake ends, and what the server knows of it if its message arrives.
+/// Connects one new client; returns the outcome of its handshake, and what the server knows about it if its message arrives.
 fn visit(
     context: &zmq::Context,
     certificate: &Certificate,

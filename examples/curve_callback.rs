@@ -1,5 +1,5 @@
-//! CURVE decided by a function of yours: here by a table of members that changes while the server runs. The function
-//! may also name the client and give it metadata, both of which come with each of its messages.
+//! CURVE decided by your own function: here with a table of members that changes while the server runs. The function can
+//! also set the user id and metadata, which come with each of the client's messages.
 //!
 //! ```sh
 //! cargo run --example curve_callback
@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use zmq_auth::{Authenticator, Handshake, KeyPair, Metadata, MonitoredSocket, PublicKey, SocketExt, Verdict, zmq};
 
-/// Nothing here takes that long: it bounds the wait where something is broken.
+/// A deadline in case something is broken; nothing here takes that long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Copy)]
@@ -32,8 +32,8 @@ fn main() -> Result<()> {
 
     let auth = Authenticator::new();
     let table = members.clone();
-    // It runs on a thread of its own: if it takes long, others don't wait for it. If it panics or answers an `Err`, this
-    // one client is refused with 500.
+    // It runs on another thread, so a slow call doesn't delay other clients. If it panics or returns an `Err`, only this
+    // client is refused, with 500.
     auth.configure_curve_callback("club", move |key, _peer| -> Result<Verdict, String> {
         let member = table.read().map_err(|_| "the table of members is broken")?.get(key).copied();
         Ok(match member {
@@ -68,7 +68,7 @@ fn main() -> Result<()> {
     println!("Bob, who is suspended: {seen}");
     ensure!(seen == "denied (400)", "Bob is suspended");
 
-    // The function sees the table as it is now. (A client that is connected stays so: libzmq can't drop it.)
+    // The next call sees the changed table. (A connected client stays connected.)
     if let Ok(mut members) = members.write() {
         members.remove(&alice.public);
         members.entry(bob.public).and_modify(|member| member.suspended = false);
@@ -83,7 +83,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// One new client: how its handshake ends, and whom the server takes it for if its message arrives.
+/// Connects one new client; returns the outcome of its handshake, and the user id if its message arrives.
 fn visit(
     context: &zmq::Context,
     keys: &KeyPair,

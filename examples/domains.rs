@@ -1,4 +1,4 @@
-//! Domains: one handler, two servers, one poller, and a list of keys for each door.
+//! Domains: one handler, two servers, one poller, and a list of keys for each server.
 //!
 //! ```sh
 //! cargo run --example domains
@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use zmq_auth::{Authenticator, Handshake, KeyPair, MonitoredSocket, SocketExt, zmq};
 
-/// Nothing here takes that long: it bounds the wait where something is broken.
+/// A deadline in case something is broken; nothing here takes that long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn main() -> Result<()> {
@@ -22,27 +22,27 @@ fn main() -> Result<()> {
     let context = zmq::Context::new();
     let _running = auth.start(&context)?;
 
-    // The same keys for both: what makes the difference is the domain.
+    // Both servers have the same keys; only the domain differs.
     let open = |domain| -> Result<zmq::Socket> {
         let mut server = context.socket(zmq::PULL)?;
         server.curve_server(&server_keys, domain)?;
         server.bind("tcp://127.0.0.1:*")?;
         Ok(server)
     };
-    let doors = [("office", open("office")?), ("workshop", open("workshop")?)];
-    // The next message of whichever server has one; 0 ms to see whether there is one at all.
+    let servers = [("office", open("office")?), ("workshop", open("workshop")?)];
+    // The next message of either server; 0 ms checks whether there is one.
     let next = |patience: i64| -> Result<Option<(&str, String)>> {
-        let mut items = doors.each_ref().map(|(_, server)| server.as_poll_item(zmq::POLLIN));
+        let mut items = servers.each_ref().map(|(_, server)| server.as_poll_item(zmq::POLLIN));
         zmq::poll(&mut items, patience)?;
         let Some(ready) = items.iter().position(zmq::PollItem::is_readable) else { return Ok(None) };
-        let (domain, server) = &doors[ready];
+        let (domain, server) = &servers[ready];
         let message = server.recv_with_sender(0)?;
         Ok(Some((domain, message.sender().user_id().unwrap_or_default().to_owned())))
     };
 
     let people = [("Alice", &alice, [true, true]), ("Bob", &bob, [false, true]), ("Mallory", &mallory, [false, false])];
     for (who, keys, may_enter) in people {
-        for ((domain, server), may_enter) in doors.iter().zip(may_enter) {
+        for ((domain, server), may_enter) in servers.iter().zip(may_enter) {
             let mut client = context.socket(zmq::PUSH)?;
             client.curve_client(keys, &server_keys.public)?;
             client.set_linger(0)?;
@@ -57,7 +57,7 @@ fn main() -> Result<()> {
             if may_enter {
                 let arrived = next(PATIENCE.as_millis() as i64)?.context("no message arrived")?;
                 println!("    a message arrived at the {}", arrived.0);
-                ensure!(arrived == (domain, keys.public.to_string()), "at the wrong door, or someone else's");
+                ensure!(arrived == (domain, keys.public.to_string()), "at the wrong server, or from someone else's");
             }
         }
     }

@@ -1,5 +1,5 @@
-//! The main job, in one command: a CURVE server that lets in the Rust and pyzmq clients whose certificates lie in its
-//! directory, and keeps all others out. Each pyzmq client is a Python process of its own (`pyzmq_client.py`).
+//! The main use, with one command: a CURVE server accepts the Rust and pyzmq clients whose certificates are in its
+//! directory, and refuses all others. Each pyzmq client is a separate Python process (`pyzmq_client.py`).
 //!
 //! ```sh
 //! cargo run --example gatehouse    # the first time, it installs pyzmq below the target directory
@@ -17,7 +17,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, ensure};
 use zmq_auth::{Authenticator, Certificate, Handshake, MonitoredSocket, SocketExt, create_certificates, zmq};
 
-/// Nothing here takes that long: it bounds the wait where something is broken.
+/// A deadline in case something is broken; nothing here takes that long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn main() -> Result<()> {
@@ -32,7 +32,7 @@ fn main() -> Result<()> {
         create_certificates(&strangers, name)?;
     }
 
-    // -- the gatehouse: the policy, the handler, the guarded door ------------------------------------------------------
+    // -- the server: policy, handler, socket ---------------------------------------------------------------------------
     let auth = Authenticator::new();
     auth.configure_curve("castle", &authorised)?;
     let context = zmq::Context::new();
@@ -41,19 +41,19 @@ fn main() -> Result<()> {
     let certificate = Certificate::load(server_secret)?;
     server.curve_server(certificate.key_pair().context("the server needs its secret key")?, "castle")?;
     server.set_rcvtimeo(PATIENCE.as_millis() as i32)?;
-    // Only so that the table can tell what the server saw; no server needs it.
+    // Only to show what the server saw; no server needs it.
     let mut server = MonitoredSocket::new(&context, server)?;
     server.bind("tcp://127.0.0.1:*")?;
     let endpoint = server.get_last_endpoint()?.expect("endpoints are text");
 
-    // -- the visitors --------------------------------------------------------------------------------------------------
+    // -- the clients ---------------------------------------------------------------------------------------------------
     let visitors: [(&str, Client, _, &str, bool); 4] = [
         ("Rust, authorised", rust_client, &authorised, "rust", true),
         ("Rust, a stranger", rust_client, &strangers, "rust", false),
         ("pyzmq, authorised", pyzmq_client, &authorised, "pyzmq", true),
         ("pyzmq, a stranger", pyzmq_client, &strangers, "pyzmq", false),
     ];
-    println!("{:<19} {:<5} {:<26} the server saw", "who", "in?", "the client saw");
+    println!("{:<19} {:<9} {:<26} the server saw", "who", "accepted", "the client saw");
     for (who, client, keys, name, may_enter) in visitors {
         let key = Certificate::load(keys.join(name).with_extension("key"))?.public_key();
         let secret_file = keys.join(name).with_extension("key_secret");
@@ -64,7 +64,7 @@ fn main() -> Result<()> {
         let mut server_saw = handshake.to_string();
         if handshake == Handshake::Authenticated {
             let request = server.recv_with_sender(0)?;
-            // That is what a program goes by: it can't be forged.
+            // A program should decide by the user id: it can't be forged.
             let user_id = request.sender().user_id().map(str::to_owned);
             ensure!(user_id == Some(key.to_string()), "{who}: the server took the sender for {user_id:?}");
             server_saw += &format!(", then {:?}", request.frames()[0].as_str().unwrap_or_default());
@@ -73,9 +73,9 @@ fn main() -> Result<()> {
         let client_saw = client.join().map_err(|_| anyhow!("the client panicked"))??;
 
         let is_in = handshake == Handshake::Authenticated;
-        println!("{who:<19} {:<5} {client_saw:<26} {server_saw}", if is_in { "yes" } else { "no" });
-        ensure!(is_in == may_enter, "{who} should {}have been let in", if may_enter { "" } else { "not " });
-        let expected = if may_enter { "let in: welcome" } else { "denied (400)" };
+        println!("{who:<19} {:<9} {client_saw:<26} {server_saw}", if is_in { "yes" } else { "no" });
+        ensure!(is_in == may_enter, "{who} should {}have been accepted", if may_enter { "" } else { "not " });
+        let expected = if may_enter { "accepted: welcome" } else { "denied (400)" };
         ensure!(client_saw == expected, "{who} should have seen: {expected}");
         ensure!(may_enter || handshake == Handshake::Denied(400), "{who} should have been denied by the handler");
     }
@@ -84,8 +84,8 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Says hello to the server, and answers what became of it. Takes the endpoint, the server's public file and the client's
-/// secret one.
+/// Sends hello to the server, and returns the outcome. Takes the endpoint, the server's public file and the client's secret
+/// file.
 type Client = fn(&str, &Path, &Path) -> Result<String>;
 
 fn rust_client(endpoint: &str, server_public: &Path, own_secret: &Path) -> Result<String> {
@@ -94,14 +94,14 @@ fn rust_client(endpoint: &str, server_public: &Path, own_secret: &Path) -> Resul
     let context = zmq::Context::new();
     let mut client = context.socket(zmq::REQ)?;
     client.curve_client(own.key_pair().context("a client needs its secret key")?, &server_key)?;
-    // A refused client's request stays where it is; don't wait for it to leave.
+    // A refused client's request is never sent; don't wait for it.
     client.set_linger(0)?;
     client.set_rcvtimeo(PATIENCE.as_millis() as i32)?;
     let mut client = MonitoredSocket::new(&context, client)?;
     client.connect(endpoint)?;
     client.send("hello from Rust", 0)?;
     match client.wait_for_handshake(PATIENCE)?.context("the client heard nothing")? {
-        Handshake::Authenticated => Ok(format!("let in: {}", String::from_utf8_lossy(&client.recv_bytes(0)?))),
+        Handshake::Authenticated => Ok(format!("accepted: {}", String::from_utf8_lossy(&client.recv_bytes(0)?))),
         refused => Ok(refused.to_string()),
     }
 }

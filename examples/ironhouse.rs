@@ -1,6 +1,6 @@
-//! CURVE at its strictest ("ironhouse"): the client knows the server by its public key, the server knows each client by
-//! theirs, and everything between them is encrypted. Shown from both ends: a client that is let in, one that isn't, one
-//! that was given a wrong server key, and one that comes without any keys.
+//! CURVE at its strictest ("ironhouse"): the client authenticates the server by its public key, the server authenticates each
+//! client by theirs, and everything between them is encrypted. Shown from both ends: a client that is accepted, an unknown
+//! one, one with a wrong server key, and one without keys.
 //!
 //! ```sh
 //! cargo run --example ironhouse
@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use zmq_auth::{Authenticator, Handshake, KeyPair, MonitoredSocket, SocketExt, zmq};
 
-/// Nothing here takes that long: it bounds the wait where something is broken.
+/// A deadline in case something is broken; nothing here takes that long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn main() -> Result<()> {
@@ -31,12 +31,12 @@ fn main() -> Result<()> {
     server.bind("tcp://127.0.0.1:*")?;
     let endpoint = server.get_last_endpoint()?.expect("endpoints are text");
 
-    // What each end should see. `Mismatch` stands for an end that can't tell why, for libzmq doesn't tell it.
+    // What each end should see. `Mismatch` is an end that isn't told why, because libzmq doesn't tell it.
     let visitors = [
         ("Alice, whose key is on the list", Some((&alice, server_keys.public)), Expect::In),
-        // He has keys, and even the server's public one, but nobody put his on the list.
+        // He has keys, and even the server's public key, but his key isn't listed.
         ("Mallory, whose key isn't", Some((&mallory, server_keys.public)), Expect::Denied),
-        // She doesn't talk to a server that isn't hers. The ZAP handler is never asked.
+        // Her client refuses a server with another key. The ZAP handler is never asked.
         ("Alice, who was told a wrong server key", Some((&alice, mallory.public)), Expect::Mismatch),
         ("Trudy, without any keys", None, Expect::Mismatch),
     ];
@@ -45,7 +45,7 @@ fn main() -> Result<()> {
         if let Some((own, servers)) = keys {
             client.curve_client(own, &servers)?;
         }
-        // What a refused client has queued is thrown away with it, and doesn't keep the context from ending.
+        // Discard what a refused client has queued, so that it doesn't keep the context from ending.
         client.set_linger(0)?;
         let mut client = MonitoredSocket::new(&context, client)?;
         client.connect(&endpoint)?;
@@ -64,7 +64,7 @@ fn main() -> Result<()> {
         }
     }
 
-    ensure!(server.poll(zmq::POLLIN, 0)? == 0, "a message of someone who wasn't let in reached the server");
+    ensure!(server.poll(zmq::POLLIN, 0)? == 0, "a refused client's message reached the server");
     let counted = auth.counters();
     ensure!((counted.allowed, counted.denied) == (1, 1), "one allowed, one denied was expected: {counted:?}");
     println!("Nobody else's message reached the server.");

@@ -1,4 +1,4 @@
-//! Keys by hand: make, keep, load and share them, without certificates' metadata and without a socket.
+//! Keys without certificate metadata and without a socket: make, save, load and share them.
 //!
 //! ```sh
 //! cargo run --example key_management
@@ -41,8 +41,8 @@ fn main() -> Result<()> {
     ensure!(WARNINGS.take().is_empty(), "a warning about a file that nobody else can read");
     println!("Loaded the same keys again");
 
-    // Backups, archives and copies loosen modes. The key is loaded all the same, so that the server starts; but it may
-    // be somebody else's by now.
+    // Backups, archives and copies loosen modes. The key is loaded all the same, so that the server starts, but somebody
+    // else may have it by now.
     fs::set_permissions(&secret_file, Permissions::from_mode(0o644))?;
     zmq_auth::load_certificate(&secret_file)?;
     let warnings = WARNINGS.take().join("\n").replace(&*directory.path().to_string_lossy(), "…");
@@ -50,8 +50,8 @@ fn main() -> Result<()> {
     ensure!(warnings.contains("644"), "no warning about a secret key that everyone can read");
 
     // -- derive and check ----------------------------------------------------------------------------------------------
-    // A secret key is all that has to be kept: here as text, as from an environment variable or a vault. The text that
-    // `to_z85` answers is wiped when dropped.
+    // Only the secret key must be stored, here as text, as in an environment variable or a vault. The string from `to_z85`
+    // is wiped when dropped.
     let text = keys.secret.to_z85();
     let secret: SecretKey = text.parse()?;
     ensure!(zmq_auth::curve_public(&secret)? == keys.public, "another public key");
@@ -62,7 +62,7 @@ fn main() -> Result<()> {
     println!("Halves of two pairs: {}", mixed.check().err().context("they passed for a pair")?);
 
     // -- share ---------------------------------------------------------------------------------------------------------
-    // Public keys are text of 40 characters (Z85), for a configuration file or a mail.
+    // Public keys are 40 characters of text (Z85), for a configuration file or an email.
     let shared = keys.public.to_string();
     ensure!(shared.parse::<PublicKey>()? == keys.public, "another key after parsing");
     println!("A client of this server needs {shared}");
@@ -75,7 +75,7 @@ fn mode(file: &Path) -> Result<u32> {
     Ok(fs::metadata(file)?.permissions().mode() & 0o777)
 }
 
-/// The crate warns through `log`; a program has a logger anyway. This one keeps the warnings, to show them.
+/// The crate warns through `log`. A program usually has a logger; this one keeps the warnings, to show them.
 struct Warnings(Mutex<Vec<String>>);
 
 static WARNINGS: Warnings = Warnings(Mutex::new(Vec::new()));

@@ -1,5 +1,5 @@
-//! What is logged: each client that is let in (info) and each that isn't (warn), with mechanism, domain, address, who it
-//! says it is, and the reason. Through `log`, target `zmq_auth`; any logger will do, this example brings a small one.
+//! What is logged: each accepted client (info) and each refused one (warn), with mechanism, domain, address, the identity it
+//! presented, and the reason. The target is `zmq_auth`; any logger works, and this example has a small one.
 //!
 //! ```sh
 //! cargo run --example logging
@@ -12,14 +12,14 @@ use anyhow::{Context, Result, ensure};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use zmq_auth::{Authenticator, MonitoredSocket, SocketExt, zmq};
 
-/// Nothing here takes that long: it bounds the wait where something is broken.
+/// A deadline in case something is broken; nothing here takes that long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// No log has these in it, at any level.
+/// No log line contains these, at any level.
 const PASSWORDS: [&str; 2] = ["correct horse battery staple", "Tr0ub4dor&3"];
 
 fn main() -> Result<()> {
-    // As much as there is. A server in production would have `info`.
+    // Everything. In production, use `info`.
     log::set_logger(&LOGGER).map(|()| log::set_max_level(LevelFilter::Trace))?;
 
     let context = zmq::Context::new();
@@ -31,7 +31,7 @@ fn main() -> Result<()> {
     server.bind("tcp://127.0.0.1:*")?;
     let endpoint = server.get_last_endpoint()?.expect("endpoints are text");
 
-    // Mallory tries to write a line of his own into the log.
+    // Mallory tries to write her own line into the log.
     let forged = "mallory\n[INFO zmq_auth] allowed everybody";
     for (user, password) in [("alice", PASSWORDS[0]), ("alice", PASSWORDS[1]), (forged, PASSWORDS[1])] {
         let mut client = context.socket(zmq::PUSH)?;
@@ -41,7 +41,7 @@ fn main() -> Result<()> {
         client.connect(&endpoint)?;
         client.wait_for_handshake(PATIENCE)?.context("the client heard nothing")?;
     }
-    // Behind this, no more lines come.
+    // No log lines follow after this.
     running.stop()?;
 
     let lines = LOGGER.lines.lock().map(|lines| lines.clone()).unwrap_or_default();
@@ -58,7 +58,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Prints records, and keeps them so that this example can check itself.
+/// Prints records, and keeps them so that this example can check them.
 struct Stdout {
     lines: Mutex<Vec<String>>,
 }

@@ -1,5 +1,5 @@
-//! A password file with a hashed password: how to make its line, how it is served, and how a new password comes into force
-//! while the server runs.
+//! A password file with a hashed password: how to make a line, how to use the file, and how a new password takes effect while
+//! the server runs.
 //!
 //! `cargo run --features argon2,watch --example password_file`
 
@@ -18,7 +18,7 @@ fn main() -> anyhow::Result<()> {
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("passwords");
 
-    // A line holds no password, but what it takes to check one. Nobody else has to read it all the same.
+    // A line contains a hash, not the password. Still, nobody else needs to read it.
     write(&path, &PasswordFile::line("alice", &Password::from("correct horse battery staple"))?)?;
     println!("the file: {}", fs::read_to_string(&path)?.trim_end());
 
@@ -34,14 +34,14 @@ fn main() -> anyhow::Result<()> {
     server.bind("tcp://127.0.0.1:*")?;
     let endpoint = server.endpoint()?;
 
-    let outcome = knock(&context, &endpoint, "correct horse battery staple")?;
+    let outcome = connect(&context, &endpoint, "correct horse battery staple")?;
     println!("the right password: {outcome:?}");
     ensure!(outcome == Handshake::Authenticated);
-    let outcome = knock(&context, &endpoint, "Tr0ub4dor&3")?;
+    let outcome = connect(&context, &endpoint, "Tr0ub4dor&3")?;
     println!("a wrong one: {outcome:?}");
     ensure!(outcome == Handshake::Denied(400));
 
-    // The file is replaced, whole, and the store follows.
+    // The file is replaced by a rename, and the store follows.
     let events = auth.events(100);
     let new = path.with_extension("new");
     write(&new, &PasswordFile::line("alice", &Password::from("Tr0ub4dor&3"))?)?;
@@ -54,21 +54,21 @@ fn main() -> anyhow::Result<()> {
             break;
         }
     }
-    let outcome = knock(&context, &endpoint, "Tr0ub4dor&3")?;
+    let outcome = connect(&context, &endpoint, "Tr0ub4dor&3")?;
     println!("her new password: {outcome:?}");
     ensure!(outcome == Handshake::Authenticated);
     Ok(())
 }
 
-/// Writes a file that only its owner can read, from its creation on.
+/// Writes a file that only its owner can read, from creation.
 fn write(path: &Path, line: &str) -> anyhow::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     writeln!(file, "{line}")?;
     Ok(())
 }
 
-/// What a client with this password lives through.
-fn knock(context: &zmq::Context, endpoint: &str, password: &str) -> anyhow::Result<Handshake> {
+/// Connects one new client with this password, and returns the outcome of its handshake.
+fn connect(context: &zmq::Context, endpoint: &str, password: &str) -> anyhow::Result<Handshake> {
     let mut socket = context.socket(zmq::REQ)?;
     socket.set_linger(0)?;
     socket.plain_client("alice", password)?;

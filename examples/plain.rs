@@ -1,5 +1,5 @@
-//! PLAIN: a user name and a password. Both cross the network in clear text: use it where the network is yours, and CURVE
-//! (the example `ironhouse`) everywhere else.
+//! PLAIN: a user name and a password. Both cross the network in clear text: use it on your own network, and CURVE (the
+//! example `ironhouse`) everywhere else.
 //!
 //! ```sh
 //! cargo run --example plain
@@ -10,14 +10,14 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use zmq_auth::{Authenticator, Handshake, MonitoredSocket, SocketExt, zmq};
 
-/// Nothing here takes that long: it bounds the wait where something is broken.
+/// A deadline in case something is broken; nothing here takes that long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn main() -> Result<()> {
     let auth = Authenticator::new();
     auth.configure_plain("shop", [("alice", "correct horse battery staple")])?;
 
-    // In force before any door opens, and until it is dropped.
+    // The handler runs before any socket binds, until this is dropped.
     let context = zmq::Context::new();
     let _running = auth.start(&context)?;
 

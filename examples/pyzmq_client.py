@@ -1,6 +1,6 @@
 """A pyzmq client for a CURVE server: pyzmq_client.py ENDPOINT SERVER.key CLIENT.key_secret
 
-Says hello, and prints what became of it: "let in: ANSWER" or "denied (CODE)".
+Says hello, and prints the outcome: "accepted: REPLY" or "denied (CODE)".
 """
 
 import sys
@@ -25,6 +25,6 @@ client.send_string("hello from pyzmq")
 
 seen = recv_monitor_message(monitor)
 if seen["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-    print("let in:", client.recv_string())
+    print("accepted:", client.recv_string())
 else:
     print(f"denied ({seen['value']})")

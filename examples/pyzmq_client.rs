@@ -1,5 +1,5 @@
-//! A Rust server and Python clients (`pyzmq_client.py`): one that is let in and one that isn't. Both load certificate files
-//! that Rust made, with pyzmq's own functions.
+//! A Rust server and Python clients (`pyzmq_client.py`): one is accepted, one refused. Both load certificate files that Rust
+//! made, with pyzmq's own functions.
 //!
 //! ```sh
 //! cargo run --example pyzmq_client    # the first time, it installs pyzmq below the target directory
@@ -51,6 +51,6 @@ fn main() -> Result<()> {
     server.send("hello from Rust", 0)?;
     let said = String::from_utf8(client.wait_with_output()?.stdout)?;
     print!("Alice's Python: {said}");
-    ensure!(said == "let in: hello from Rust\n", "Alice should have been let in");
+    ensure!(said == "accepted: hello from Rust\n", "Alice should have been accepted");
     Ok(())
 }

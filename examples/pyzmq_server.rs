@@ -1,4 +1,4 @@
-//! A Python server with pyzmq's authenticator (`pyzmq_server.py`) and Rust clients: one that is let in and one that isn't.
+//! A Python server with pyzmq's authenticator (`pyzmq_server.py`) and Rust clients: one is accepted, one refused.
 //!
 //! ```sh
 //! cargo run --example pyzmq_server    # the first time, it installs pyzmq below the target directory
@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use zmq_auth::{Certificate, Handshake, KeyPair, MonitoredSocket, SocketExt, create_certificates, zmq};
 
-/// Nothing here takes that long: it bounds the wait where something is broken.
+/// A deadline in case something is broken; nothing here takes that long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn main() -> Result<()> {
@@ -30,7 +30,7 @@ fn main() -> Result<()> {
         .args([server_secret, clients])
         .stdout(Stdio::piped())
         .spawn()?;
-    // Its first line says that it is bound, and where. It ends by itself if nobody comes, and the line with it.
+    // Its first line says where it is bound. If nobody connects it ends by itself, which ends the line.
     let mut endpoint = String::new();
     BufReader::new(server.stdout.take().context("no output")?).read_line(&mut endpoint)?;
 
@@ -55,7 +55,7 @@ fn main() -> Result<()> {
     let mut alice = connect(alice.key_pair().context("Alice needs her secret key")?)?;
     let seen = alice.wait_for_handshake(PATIENCE)?.context("Alice heard nothing")?;
     println!("Alice: {seen}");
-    ensure!(seen == Handshake::Authenticated, "Alice should have been let in");
+    ensure!(seen == Handshake::Authenticated, "Alice should have been accepted");
     alice.send("hello from Rust", 0)?;
     let answer = alice.recv_bytes(0)?;
     println!("Her answer: {}", String::from_utf8_lossy(&answer));

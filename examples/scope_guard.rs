@@ -1,6 +1,5 @@
-//! The handler as a scope guard: while the value that `start` answers is alive, libzmq's questions are answered; when it
-//! goes out of scope, the handler stops. The doors don't open then, they close: a socket that was set up with one of the
-//! `*_server` calls lets nobody in while nobody decides.
+//! The handler as a scope guard: it answers libzmq's requests while the value returned by `start` lives, and stops when that
+//! goes out of scope. Then a socket that was set up with one of the `*_server` calls refuses everybody.
 //!
 //! ```sh
 //! cargo run --example scope_guard
@@ -11,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use zmq_auth::{Authenticator, Handshake, KeyPair, MonitoredSocket, PublicKey, SocketExt, zmq};
 
-/// Nothing here takes that long: it bounds the wait where something is broken.
+/// A deadline in case something is broken; nothing here takes that long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn main() -> Result<()> {
@@ -21,40 +20,40 @@ fn main() -> Result<()> {
     server.curve_server(&server_keys, "lab")?;
     server.bind("tcp://127.0.0.1:*")?;
     let endpoint = server.get_last_endpoint()?.expect("endpoints are text");
-    let knock = || knock(&context, &client_keys, &server_keys.public, &endpoint);
+    let connect = || connect(&context, &client_keys, &server_keys.public, &endpoint);
 
     // The policy outlives the handlers that serve it.
     let auth = Authenticator::new();
     auth.configure_curve_keys("lab", [client_keys.public])?;
 
-    let seen = knock()?;
-    ensure!(seen != Handshake::Authenticated, "let in although no handler runs yet");
-    // Without a reason: where nobody decides, libzmq's server hangs up without a word.
-    println!("Before the scope: not let in");
+    let seen = connect()?;
+    ensure!(seen != Handshake::Authenticated, "accepted although no handler runs yet");
+    // The client isn't told why: without a handler, libzmq's server just closes the connection.
+    println!("Before the scope: refused");
 
     {
         let _running = auth.start(&context)?;
-        let seen = knock()?;
+        let seen = connect()?;
         println!("Inside the scope: {seen}");
-        ensure!(seen == Handshake::Authenticated, "not let in although the handler runs");
+        ensure!(seen == Handshake::Authenticated, "refused although the handler runs");
     }
 
-    let seen = knock()?;
-    ensure!(seen != Handshake::Authenticated, "let in although the handler is gone");
-    println!("After the scope:  not let in");
+    let seen = connect()?;
+    ensure!(seen != Handshake::Authenticated, "accepted although the handler is gone");
+    println!("After the scope:  refused");
 
-    // The name is free again at once. Where a failure to stop matters, `stop` reports it; dropping can't.
+    // The endpoint is free again at once. If you need to know that stopping worked, call `stop`; dropping can't report it.
     let running = auth.start(&context)?;
-    let seen = knock()?;
+    let seen = connect()?;
     println!("Started again:    {seen}");
-    ensure!(seen == Handshake::Authenticated, "not let in although the handler runs again");
+    ensure!(seen == Handshake::Authenticated, "refused although the handler runs again");
     running.stop()?;
     println!("Stopped.");
     Ok(())
 }
 
-/// One new client, and how its first handshake ends.
-fn knock(context: &zmq::Context, keys: &KeyPair, server: &PublicKey, endpoint: &str) -> Result<Handshake> {
+/// Connects one new client, and returns the outcome of its first handshake.
+fn connect(context: &zmq::Context, keys: &KeyPair, server: &PublicKey, endpoint: &str) -> Result<Handshake> {
     let mut client = context.socket(zmq::REQ)?;
     client.curve_client(keys, server)?;
     client.set_linger(0)?;

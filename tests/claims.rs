@@ -1,5 +1,5 @@
-//! Claims about the sources: the tests that SECURITY.md names exist, only one file of the library may be unsafe, and its
-//! modules import each other in one direction.
+//! Claims about the repository: the tests that SECURITY.md names exist, links between pages resolve, only one file of the
+//! library may be unsafe, and its modules import each other in one direction.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ fn sources(directory: &str) -> Vec<(PathBuf, String)> {
     files
 }
 
-/// Code of two words in SECURITY.md is a test: `lib` or the binary, and its name, of which the file's module is a part.
+/// In SECURITY.md, code of two words is a test: `lib` or the test binary, and the test's name with its modules.
 #[test]
 fn the_tests_that_security_md_names_exist() {
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("SECURITY.md")).unwrap();
@@ -45,6 +45,64 @@ fn the_tests_that_security_md_names_exist() {
     assert!(named > 0);
 }
 
+/// The text without its blocks of code.
+fn prose(text: &str) -> String {
+    text.split("```").step_by(2).collect()
+}
+
+/// Whether the text has a heading with this anchor, as GitHub and rustdoc make them.
+fn has_heading(text: &str, anchor: &str) -> bool {
+    let headings = text.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
+    let is_kept = |character: &char| character.is_alphanumeric() || "-_ ".contains(*character);
+    headings
+        .map(|heading| heading.to_lowercase().chars().filter(is_kept).collect::<String>().replace(' ', "-"))
+        .any(|heading| heading == anchor)
+}
+
+/// Links to files, and to headings of the pages, in the pages and in doc comments. (Rustdoc checks links to items.)
+#[test]
+fn links_between_pages_resolve() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: PathBuf| fs::read_to_string(&path).map(|text| (path, prose(&text)));
+    let mut pages = vec![root.join("fuzz/README.md"), root.join("vendor/zmq-sys/README.md")];
+    for directory in [root.to_owned(), root.join("src")] {
+        let paths = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+        pages.extend(paths.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
+    }
+    let mut texts: Vec<_> = pages.into_iter().map(|path| read(path).unwrap()).collect();
+    for (path, text) in sources("src") {
+        let docs = text.lines().map(str::trim_start).filter_map(|line| {
+            let text = line.strip_prefix("//!").or_else(|| line.strip_prefix("///"))?;
+            Some(text.strip_prefix(' ').unwrap_or(text))
+        });
+        texts.push((path, prose(&docs.collect::<Vec<_>>().join("\n"))));
+    }
+    let (mut files, mut headings) = (0, 0);
+    for (path, text) in &texts {
+        for link in text.split("](").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0)) {
+            let (target, anchor) = link.split_once('#').map_or((link, None), |(target, anchor)| (target, Some(anchor)));
+            let page = match target.strip_prefix("crate::") {
+                Some(module) => root.join("src").join(module).with_extension("md"),
+                None if target.is_empty() => path.clone(),
+                None => path.parent().unwrap().join(target),
+            };
+            // Web addresses, and items.
+            if target.contains(':') && (target.contains("//") || !page.exists()) {
+                continue;
+            }
+            let is_item = path.extension().is_some_and(|extension| extension == "rs") && anchor.is_none();
+            assert!(is_item || page.exists(), "{}: ({link})", path.display());
+            files += usize::from(!is_item);
+            if let Some(anchor) = anchor {
+                let text = if page == *path { text.clone() } else { read(page).unwrap().1 };
+                assert!(has_heading(&text, anchor), "{}: ({link}) has no such heading", path.display());
+                headings += 1;
+            }
+        }
+    }
+    assert!(files > 20 && headings > 4, "{files} {headings}");
+}
+
 #[test]
 fn only_ffi_rs_allows_unsafe_code() {
     let manifest = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
@@ -55,7 +113,7 @@ fn only_ffi_rs_allows_unsafe_code() {
     }
 }
 
-/// CONTRIBUTING.md has the order; `lib.rs` is above all others.
+/// CONTRIBUTING.md lists the order; `lib.rs` may import everything.
 #[test]
 fn each_top_level_entry_imports_only_those_before_it() {
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("CONTRIBUTING.md")).unwrap();
@@ -66,7 +124,7 @@ fn each_top_level_entry_imports_only_those_before_it() {
     let mut imports = 0;
     for (path, text) in sources("src") {
         let entry = path.strip_prefix(&root).unwrap().iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs");
-        // The program is above the library.
+        // The program may import all of the library.
         if entry == "lib" || entry == "bin" {
             continue;
         }
@@ -75,9 +133,9 @@ fn each_top_level_entry_imports_only_those_before_it() {
         for import in code.split("crate::").skip(1) {
             let name =
                 import.split(|character: char| !(character.is_alphanumeric() || character == '_')).next().unwrap();
-            // A public name, through `lib.rs`, in unit tests; and macros.
+            // Macros, and public names that unit tests import through `lib.rs`.
             let Some(imported) = place(name) else { continue };
-            assert!(imported <= own, "{} imports {name}, which stands after it", path.display());
+            assert!(imported <= own, "{} imports {name}, which is listed after it", path.display());
             imports += 1;
         }
     }

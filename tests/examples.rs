@@ -52,7 +52,7 @@ examples! {
         "Nobody else's message reached the server",
     ];
     scope_guard: [
-        "Before the scope: not let in", "Inside the scope: authenticated", "After the scope:  not let in", "Started again:    authenticated",
+        "Before the scope: refused", "Inside the scope: authenticated", "After the scope:  refused", "Started again:    authenticated",
         "Stopped.",
     ];
     address_filtering: [
@@ -85,16 +85,16 @@ examples! {
         "[WARN zmq_auth] denied PLAIN", "mallory\\n", "no password in any",
     ];
     pyzmq_client: [
-        "Mallory's Python: denied (400)", "hello from pyzmq", "Alice's Python: let in: hello from Rust",
+        "Mallory's Python: denied (400)", "hello from pyzmq", "Alice's Python: accepted: hello from Rust",
     ];
     pyzmq_server: [
         "Mallory: denied (400)", "Alice: authenticated", "pyzmq got 'hello from Rust'",
     ];
     gatehouse: [
-        "Rust, authorised    yes   let in: welcome            authenticated, then \"hello from Rust\"",
-        "Rust, a stranger    no    denied (400)               denied (400)",
-        "pyzmq, authorised   yes   let in: welcome            authenticated, then \"hello from pyzmq\"",
-        "pyzmq, a stranger   no    denied (400)               denied (400)",
+        "Rust, authorised    yes       accepted: welcome          authenticated, then \"hello from Rust\"",
+        "Rust, a stranger    no        denied (400)               denied (400)",
+        "pyzmq, authorised   yes       accepted: welcome          authenticated, then \"hello from pyzmq\"",
+        "pyzmq, a stranger   no        denied (400)               denied (400)",
         "No stranger's message reached the server",
     ];
     #[cfg(all(feature = "tokio", feature = "argon2", feature = "watch"))]
@@ -105,7 +105,7 @@ examples! {
     #[cfg(feature = "tokio")]
     async_server: [
         "Alice, whose key is on the list: authenticated", "Mallory, whose key isn't: denied (400)", "it is Alice's",
-        "Stopped: 1 let in, 1 refused",
+        "Stopped: 1 accepted, 1 refused",
     ];
     #[cfg(feature = "tokio")]
     async_database: [

@@ -1,5 +1,5 @@
-//! A Python with the pyzmq that this crate is held against, in a virtual environment below the target directory. Made on
-//! first use; `ZMQ_AUTH_PYTHON` names another interpreter instead.
+//! The pinned pyzmq, in a virtual environment below the target directory that is created on first use.
+//! `ZMQ_AUTH_PYTHON` names another interpreter instead.
 
 use std::env;
 use std::fs::{self, File};
@@ -14,7 +14,7 @@ pub(crate) const HINT: &str = "this needs Python 3.9 or later with venv and pip 
      first time, a package index that has pyzmq. Without either, set ZMQ_AUTH_PYTHON to an interpreter that has what \
      tests/python/requirements.txt asks for";
 
-/// The interpreter; an error says what to install if there can't be one.
+/// The interpreter's path. The error says what to install.
 pub(crate) fn python() -> Result<PathBuf> {
     match env::var_os("ZMQ_AUTH_PYTHON") {
         Some(chosen) => Ok(chosen.into()),
@@ -22,7 +22,7 @@ pub(crate) fn python() -> Result<PathBuf> {
     }
 }
 
-/// Makes the virtual environment unless it is there, complete, and made from the same requirements.
+/// Creates the virtual environment, unless it is complete and made from the same requirements.
 fn environment() -> Result<PathBuf> {
     // TARGET/debug/examples/NAME, or TARGET/debug/deps/NAME for a test.
     let target = env::current_exe()?.ancestors().nth(3).context("not below a target directory")?.to_owned();
@@ -30,7 +30,7 @@ fn environment() -> Result<PathBuf> {
     let python = venv.join("bin/python");
     let done = venv.join("requirements.done");
 
-    // Programs that start at the same time make it once.
+    // Only one of several concurrent programs creates it.
     let lock = File::create(target.join("pyzmq-venv.lock"))?;
     lock.lock()?;
     if fs::read_to_string(&done).is_ok_and(|made_from| made_from == REQUIREMENTS) {
@@ -59,7 +59,7 @@ fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// A script that stands beside the examples.
+/// The path of a script in `examples/`.
 pub(crate) fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)
 }

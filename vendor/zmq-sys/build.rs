@@ -1,9 +1,9 @@
-//! Links a libzmq that has CURVE: built from `zeromq-src` against `libsodium-sys-stable`, or, with
-//! `ZMQ_SYS_USE_PKG_CONFIG=1`, the system's.
+//! Links a libzmq that has CURVE: built from `zeromq-src` and `libsodium-sys-stable`, or the system's with
+//! `ZMQ_SYS_USE_PKG_CONFIG=1`.
 //!
-//! Dependents' build scripts then see `DEP_ZMQ_CURVE=1` (left out where it is not known) and `DEP_ZMQ_VERSION`, and of a
-//! libzmq that was built here `DEP_ZMQ_INCLUDE` and `DEP_ZMQ_LIB`, the directories of its header and its archive, and
-//! `DEP_ZMQ_SECRETS=recycled` where it uses `secret_memory.c`.
+//! Dependents' build scripts get `DEP_ZMQ_CURVE=1` (left out if unknown) and `DEP_ZMQ_VERSION`. If libzmq was built here, they
+//! also get `DEP_ZMQ_INCLUDE` and `DEP_ZMQ_LIB`, the directories of its header and its archive, and
+//! `DEP_ZMQ_SECRETS=recycled` if it uses `secret_memory.c`.
 
 use std::env;
 use std::process::ExitCode;

@@ -1,19 +1,23 @@
-/* Memory for secrets that is used again, in the place of libsodium's sodium_allocarray and sodium_free.
+/* Recycled memory for secrets, replacing libsodium's sodium_allocarray and sodium_free.
 
-   libzmq keeps six secrets of each CURVE connection in memory of libsodium's: a page of its own between pages that can't be
-   touched, locked into RAM. Making and unmaking a region takes ten system calls, a connection sixty, which was 40 % of a server's
-   processor time for a short connection. Here a region that comes back is wiped and kept for the next secret of its size.
+   libzmq keeps six secrets of each CURVE connection in libsodium's memory: each has its own page, between inaccessible pages and
+   locked into RAM. Allocating and freeing a region takes ten system calls, a connection sixty, which was 40 % of a server's
+   processor time for a short connection. Here, a freed region is wiped and kept for the next secret of its size:
 
-   What is handed out lies at the end of a region of libsodium's, so that a write behind it still faults:
+       libsodium ── sodium_malloc ──▶ in use ── free: check the mark, wipe ──▶ kept (at most 256) ── allocarray ──▶ in use
+                                                                                 │ displaced by a newer one
+       libsodium ◀── sodium_free ─────────────────────────────────────────────────┘
+
+   A secret is at the end of a libsodium region, so that a write past it still faults:
 
        | libsodium's own | mark | secret | no access
                          ^ region       ^ end of a page
 
-   The mark is checked when the secret comes back, as libsodium checks its canary, and is gone while the region is kept: who gives
-   a secret back twice is caught by the same check. A region is all zero when it is taken out again, or somebody has written to it
-   in between. (A read in between is not noticed; a region that libsodium has unmapped would fault.)
+   The mark is checked when the secret is freed, as libsodium checks its canary. It is wiped with the secret, so that freeing a
+   secret twice fails the same check. A kept region is all zero; if it isn't when it is reused, somebody has written to it in
+   between, and the process ends. (A read in between goes unnoticed; on a region that libsodium has unmapped it would fault.)
 
-   sodium_mprotect_* are not for these regions. libzmq doesn't use them. */
+   sodium_mprotect_* can't be used on these regions. libzmq doesn't use them. */
 
 #include "secret_memory.h"
 
@@ -26,19 +30,19 @@
 
 #include <sodium.h>
 
-/* What a region holds, mark included. With libsodium's 16 bytes it fits in the smallest page there is. Longer ones are libsodium's
-   to make and unmake each time: a client chooses how long its INITIATE is, and shall not choose how much is kept for it. */
+/* The longest region that is kept, mark included. With libsodium's 16 bytes it fits in the smallest page size. Longer regions are
+   allocated and freed each time: a client chooses the length of its INITIATE, and must not choose how much is kept for it. */
 #define LONGEST_KEPT ((size_t) 4096 - 16)
 
-/* In front of each secret. 32 bytes on every machine, a multiple of 16: secrets are aligned as libsodium aligns them. */
+/* Precedes each secret. 32 bytes on every machine, a multiple of 16, so that secrets are aligned as libsodium aligns them. */
 struct mark
 {
-    /* Of the region: mark and secret. */
+    /* The length of the region: mark and secret. */
     uint64_t length;
-    /* Which process made it, counted in forks: locks are not inherited. */
+    /* The process that allocated it, as a count of forks: a child doesn't inherit locks. */
     uint32_t forks;
     uint32_t is_locked;
-    /* Random, and mixed with what stands above, so that a stray write to either is noticed. */
+    /* Random, combined with the fields above, so that a stray write to any of them is noticed. */
     unsigned char canary[16];
 };
 
@@ -48,7 +52,7 @@ struct kept
 {
     unsigned char *region;
     size_t length;
-    /* The higher, the later it came back. */
+    /* The higher, the later it was freed. */
     uint64_t turn;
     uint32_t is_locked;
 };
@@ -56,7 +60,7 @@ struct kept
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static unsigned char secret_canary[16];
 
-/* Guards what follows. */
+/* Protects everything below. */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct kept kept[ZMQ_AUTH_SECRETS_KEPT_AT_MOST];
 static size_t kept_count;
@@ -106,7 +110,7 @@ static void canary_of (const struct mark *mark, unsigned char *canary)
         canary[i] = secret_canary[i] ^ above[i];
 }
 
-/* Writes the mark, and answers what is behind it. By memcpy: a region's beginning is aligned no better than its length. */
+/* Writes the mark, and returns the address after it. It uses memcpy, because a region's start is only as aligned as its length. */
 static void *marked (unsigned char *region, size_t length, uint32_t is_locked)
 {
     struct mark mark = {.length = length, .forks = forks, .is_locked = is_locked};
@@ -115,7 +119,7 @@ static void *marked (unsigned char *region, size_t length, uint32_t is_locked)
     return region + sizeof mark;
 }
 
-/* Takes a region of this length out of those that are kept, the latest first as far as that is cheap: its page is in the caches. */
+/* Takes a kept region of this length, preferably a recent one, whose page is in the caches. */
 static int take (size_t length, struct kept *taken)
 {
     int found = 0;
@@ -131,8 +135,8 @@ static int take (size_t length, struct kept *taken)
     return found;
 }
 
-/* Keeps a region. Answers the one that it displaces, or NULL: the one that has been waiting longest, so that lengths which were
-   wanted once don't stay in the way of those that are wanted always. */
+/* Keeps a region. Returns the region that it displaces, or NULL. That is the oldest, so that lengths which were needed once make
+   room for those that are needed often. */
 static unsigned char *keep (struct kept returned)
 {
     unsigned char *displaced = NULL;
@@ -167,7 +171,7 @@ void *zmq_auth_secret_allocarray (size_t count, size_t size)
     if (length <= LONGEST_KEPT && take (length, &taken)) {
         if (!sodium_is_zero (taken.region, length))
             misused ();
-        /* It was beyond the limit of locked memory when it was made; it may not be now. */
+        /* It exceeded the limit of locked memory when it was allocated, but may fit now. */
         if (!taken.is_locked)
             taken.is_locked = sodium_mlock (taken.region, length) == 0;
         return marked (taken.region, length, taken.is_locked);
@@ -175,7 +179,7 @@ void *zmq_auth_secret_allocarray (size_t count, size_t size)
     unsigned char *region = sodium_malloc (length);
     if (region == NULL)
         return NULL;
-    /* sodium_malloc has tried, and doesn't tell: asked again only where the region will be kept. */
+    /* sodium_malloc tried to lock it, but doesn't say whether it could: try again if the region will be kept. */
     const uint32_t is_locked = length <= LONGEST_KEPT && sodium_mlock (region, length) == 0;
     return marked (region, length, is_locked);
 }
@@ -190,7 +194,7 @@ void zmq_auth_secret_free (void *secret)
     canary_of (&mark, canary);
     if (sodium_memcmp (canary, mark.canary, sizeof canary) != 0)
         misused ();
-    /* Its mark too: see above. */
+    /* Including its mark: see above. */
     sodium_memzero (region, (size_t) mark.length);
     if (mark.length > LONGEST_KEPT || mark.forks != forks) {
         sodium_free (region);

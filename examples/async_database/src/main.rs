@@ -1,7 +1,7 @@
-//! Keys in a database: an async callback looks each client up. Reads block, so they go to tokio's blocking threads; a
-//! cache with a lifetime keeps clients that come back from being looked up each time. What is shown: a known key is let
-//! in under its name, an unknown one isn't, a key that was removed is kept out once the cache's lifetime is over (at
-//! once, where the one who removes it says so to the cache), and a database that fails lets nobody in.
+//! Keys in a database, which an async callback queries for each client. Queries block, so they run on tokio's blocking threads;
+//! a cache with a lifetime saves queries for clients that reconnect. It shows that a known key is accepted with its user id, an
+//! unknown one is refused, a removed key is refused once its cache entry has expired (or at once, if whoever removes it also
+//! tells the cache), and that nobody is accepted while the database fails.
 //!
 //! ```sh
 //! cargo run -p async_database
@@ -17,9 +17,9 @@ use redb::{Database, ReadableDatabase, TableDefinition};
 use tokio::task::spawn_blocking;
 use zmq_auth::{Authenticator, Handshake, KeyPair, Metadata, MonitoredSocket, PublicKey, SocketExt, Verdict, zmq};
 
-/// Who was let in may still be let in for so long after the key was removed from the database behind our back.
+/// How long a client may still be accepted after another program has removed its key from the database.
 const LIFETIME: Duration = Duration::from_millis(500);
-/// Nothing here takes that long: it bounds the wait where something is broken.
+/// A deadline in case something is broken; nothing here takes that long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 const CLIENTS: TableDefinition<&[u8; 32], &str> = TableDefinition::new("clients");
@@ -60,14 +60,14 @@ async fn main() -> Result<()> {
     println!("Mallory, who isn't: {seen}");
     ensure!(seen == "denied (400)", "Mallory is not in the database");
 
-    // The one who removes a key tells the cache.
+    // Removing a key through the register also tells the cache.
     register.remove(&bob.public)?;
     register.cache.invalidate(&bob.public).await;
     let seen = club.visit(&bob).await?;
     println!("Bob, removed, and the cache was told: {seen}");
     ensure!(seen == "denied (400)", "Bob was removed, and the cache knows");
 
-    // Another program removes one: the cache isn't told, and forgets by itself.
+    // Another program removes one: the cache isn't told, and its entry expires.
     register.remove(&alice.public)?;
     let removed = Instant::now();
     let mut visits = 0;
@@ -75,11 +75,11 @@ async fn main() -> Result<()> {
         visits += 1;
         ensure!(
             removed.elapsed() < LIFETIME + PATIENCE,
-            "Alice is still let in {:?} after her removal",
+            "Alice is still accepted {:?} after her removal",
             removed.elapsed()
         );
     }
-    println!("Alice, removed behind the cache's back: let in {visits} times more, then denied (400)");
+    println!("Alice, removed behind the cache's back: accepted {visits} times more, then denied (400)");
     println!("    (an entry of the cache lives {LIFETIME:?}, however often it is read)");
 
     register.break_it()?;
@@ -91,7 +91,7 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// Who may come in, by key.
+/// The accepted clients, by key.
 struct Register {
     database: Database,
     /// `None` for keys that aren't in the database.
@@ -104,15 +104,15 @@ impl Register {
         let write = database.begin_write()?;
         write.open_table(CLIENTS)?;
         write.commit()?;
-        // Strangers make entries too: bounded, so that they can't fill the memory.
+        // Unknown keys are cached too: the size is limited, so that strangers can't fill the memory.
         let cache = Cache::builder().time_to_live(LIFETIME).max_capacity(10_000).build();
         Ok(Register { database, cache })
     }
 
-    /// The callback. Its errors are faults: 500 for this client, who isn't let in.
+    /// The callback. Its errors are faults: 500 for this client.
     async fn decide(self: Arc<Self>, key: PublicKey) -> Result<Verdict, Arc<anyhow::Error>> {
         let register = self.clone();
-        // Clients that come with the same key at the same time wait for one lookup. Errors aren't kept.
+        // Concurrent clients with the same key share one query. Errors aren't cached.
         let name =
             self.cache.try_get_with(key, async move { spawn_blocking(move || register.read(&key)).await? }).await?;
         Ok(match name {
@@ -138,7 +138,7 @@ impl Register {
         Ok(write.commit()?)
     }
 
-    /// From now on there is no such table.
+    /// Drops the table, so that queries fail from now on.
     fn break_it(&self) -> Result<()> {
         let write = self.database.begin_write()?;
         write.delete_table(CLIENTS)?;
@@ -146,7 +146,7 @@ impl Register {
     }
 }
 
-/// The guarded server, and what a client needs to know of it.
+/// The guarded server, and what a client needs to connect.
 struct Club {
     context: zmq::Context,
     server: zmq::Socket,
@@ -155,7 +155,7 @@ struct Club {
 }
 
 impl Club {
-    /// One new client: how its handshake ends, and whom the server takes it for if its message arrives.
+    /// Connects one new client; returns the outcome of its handshake, and the user id if its message arrives.
     async fn visit(&mut self, keys: &KeyPair) -> Result<String> {
         let (context, endpoint, server, keys) = (self.context.clone(), self.endpoint.clone(), self.key, keys.clone());
         let (client, seen) = spawn_blocking(move || {
@@ -172,7 +172,7 @@ impl Club {
         if seen != Handshake::Authenticated {
             return Ok(seen.to_string());
         }
-        // The message is on its way: the wait is for the network, and short.
+        // The message is in flight, so this wait is short.
         let message = self.server.recv_with_sender(0)?;
         drop(client);
         Ok(format!("{seen}, as {}", message.sender().user_id().unwrap_or("nobody")))

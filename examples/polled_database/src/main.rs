@@ -1,7 +1,7 @@
-//! Keys in an SQL database that is polled, and pushed into the policy: handshakes are decided in memory. What is shown: a
-//! change in the database is in force a moment later; while the database can't be asked, decisions go on for as long as
-//! the program allows (here, two seconds), then clients are told to retry; when it is back, so are they, and who was
-//! removed meanwhile is not.
+//! Keys in an SQL database that is polled and pushed into the policy, so that handshakes are decided in memory. It shows that a
+//! change in the database applies a moment later; that while the database is unreachable, decisions go on for as long as the
+//! program allows (here, two seconds), and then clients get 300; and that when it is back, so are the clients, except
+//! those that were removed meanwhile.
 //!
 //! ```sh
 //! cargo run -p polled_database
@@ -19,11 +19,11 @@ use zmq_auth::{
     PushedCredentials, SocketExt, zmq,
 };
 
-/// How often the database is asked.
+/// How often the database is queried.
 const INTERVAL: Duration = Duration::from_millis(50);
-/// How long decisions go on without it.
+/// How long decisions go on without the database.
 const MAX_AGE: Duration = Duration::from_secs(2);
-/// Nothing here takes that long: it bounds the wait where something is broken.
+/// A deadline in case something is broken; nothing here takes that long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn main() -> Result<()> {
@@ -73,7 +73,7 @@ fn main() -> Result<()> {
     }
     println!("Bob, whom the database has no more: {}", visit(&bob, Handshake::Denied(400))?);
 
-    // Whoever has the database to themselves keeps everybody else from asking it.
+    // An exclusive lock keeps everybody else from querying the database.
     staff.execute_batch("BEGIN EXCLUSIVE; DELETE FROM staff")?;
     println!("Alice, while the database is locked: {}", visit(&alice, Handshake::Authenticated)?);
     wait_for(EventKind::StoreBehind)?;
@@ -90,7 +90,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Asks the database again and again, in a thread of its own, until it is stopped.
+/// Queries the database repeatedly on its own thread, until it is stopped.
 struct Polling {
     stop: Sender<()>,
     thread: JoinHandle<()>,
@@ -99,7 +99,7 @@ struct Polling {
 impl Polling {
     fn start(file: &Path, credentials: PushedCredentials) -> Result<Self> {
         let database = Connection::open(file)?;
-        // A database that is locked is asked again soon: no waiting for it meanwhile.
+        // Don't wait for a locked database: it is queried again soon.
         database.busy_timeout(Duration::ZERO)?;
         let (stop, stopped) = channel();
         let thread = thread::spawn(move || poll(&database, &credentials, &stopped));
@@ -115,11 +115,11 @@ impl Polling {
 fn poll(database: &Connection, credentials: &PushedCredentials, stopped: &Receiver<()>) {
     let mut version = None;
     loop {
-        // Before the question: what changes after it may be missing in the answer.
+        // Taken before the query: a later change may be missing in the answer.
         let asked = Moment::now();
         match update(database, credentials, &mut version) {
             Ok(()) => credentials.caught_up(asked),
-            // No proof of contact, so in the end nobody is accepted: that is all there is to do here.
+            // Without contact, everybody gets 300 in the end: nothing more to do here.
             Err(error) => log(&error),
         }
         if stopped.recv_timeout(INTERVAL) != Err(RecvTimeoutError::Timeout) {
@@ -129,15 +129,15 @@ fn poll(database: &Connection, credentials: &PushedCredentials, stopped: &Receiv
 }
 
 fn log(error: &anyhow::Error) {
-    // In a real program, to its log.
+    // A real program would log it.
     let _ = error;
 }
 
-/// Reads the table if another connection has changed anything since the last time, and pushes it.
+/// If another connection has changed anything since the last time, reads the table and pushes it.
 fn update(database: &Connection, credentials: &PushedCredentials, known: &mut Option<i64>) -> Result<()> {
     let version = database.query_row("PRAGMA data_version", (), |row| row.get(0))?;
     if *known == Some(version) {
-        // The answer came from the file itself, which nobody had locked: that is contact.
+        // The answer came from the file itself, which was not locked: that is contact.
         return Ok(());
     }
     let mut all = database.prepare("SELECT name, public_key, leaves FROM staff")?;
@@ -159,7 +159,7 @@ fn update(database: &Connection, credentials: &PushedCredentials, known: &mut Op
     Ok(())
 }
 
-/// One new client.
+/// Connects one new client, and returns the outcome of its handshake.
 fn connect(context: &zmq::Context, endpoint: &str, keys: &KeyPair, server: &PublicKey) -> Result<MonitoredSocket> {
     let mut client = context.socket(zmq::PUSH)?;
     client.curve_client(keys, server)?;

@@ -1,5 +1,5 @@
-//! A server on tokio with the `tmq` crate: its REP socket is guarded with `SocketExt` before it is bound, and the handler
-//! runs in the same runtime. Clients with a right to enter are answered by name, others aren't let in.
+//! A tokio server with the `tmq` crate: its REP socket is set up with `SocketExt` before it is bound, and the handler runs
+//! in the same runtime. Authorised clients get a reply with their name, others are refused.
 //!
 //! ```sh
 //! cargo run -p tmq_server
@@ -13,7 +13,7 @@ use tmq::request_reply::RequestReceiver;
 use tokio::task::spawn_blocking;
 use zmq_auth::{Authenticator, Handshake, KeyPair, MonitoredSocket, PublicKey, Sender, SocketExt, zmq};
 
-/// Nothing here takes that long: it bounds the wait where something is broken.
+/// A deadline in case something is broken; nothing here takes that long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[tokio::main]
@@ -27,7 +27,7 @@ async fn main() -> Result<()> {
         key == alices_key
     })?;
     auth.curve_user_id(|_key| "alice".into());
-    // `tmq::Context` is `zmq::Context`: the handler and tmq's sockets are in one.
+    // `tmq::Context` is `zmq::Context`, so the handler and tmq's sockets share one.
     let context = tmq::Context::new();
     let running = auth.start_async(&context).await?;
 
@@ -46,7 +46,7 @@ async fn main() -> Result<()> {
     ensure!(alice == "authenticated, \"good morning, alice\"", "Alice is to be answered");
     ensure!(mallory == "denied (400)", "Mallory must not get in");
 
-    // A tmq socket closes with its task.
+    // A tmq socket is closed with its task.
     serving.abort();
     ensure!(serving.await.is_err_and(|error| error.is_cancelled()), "the server ended by itself");
     running.stop().await?;
@@ -54,8 +54,8 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// tmq's builder binds in its last step, and has no call for `ZAP_ENFORCE_DOMAIN`: without it, a server whose handler is
-/// gone lets everybody in. So the socket is made with `zmq`, guarded and bound, and then given to tmq.
+/// tmq's builder binds in its last step, and has no call for `ZAP_ENFORCE_DOMAIN`, without which a server accepts everybody
+/// once its handler is gone. So the socket is created with `zmq`, set up and bound, and then given to tmq.
 fn guarded_reply(context: &zmq::Context, keys: &KeyPair, domain: &str) -> Result<(RequestReceiver, String)> {
     let mut socket = context.socket(zmq::REP)?;
     socket.curve_server(keys, domain)?;
@@ -65,7 +65,7 @@ fn guarded_reply(context: &zmq::Context, keys: &KeyPair, domain: &str) -> Result
     Ok((RequestReceiver::from_zmq_socket(socket)?, endpoint))
 }
 
-/// Answers each request by the name of who sent it, until it is aborted.
+/// Replies to each request with the sender's name, until it is aborted.
 async fn serve(mut receiver: RequestReceiver) -> Result<()> {
     loop {
         let (mut request, sender) = receiver.recv().await?;
@@ -77,7 +77,7 @@ async fn serve(mut receiver: RequestReceiver) -> Result<()> {
     }
 }
 
-/// One new client in another thread: how its handshake ends, and what it is answered.
+/// Connects one new client on another thread; returns the outcome of its handshake, and the reply.
 fn visit(context: &zmq::Context, endpoint: &str, keys: &KeyPair, server: &PublicKey) -> Result<String> {
     let mut client = context.socket(zmq::REQ)?;
     client.curve_client(keys, server)?;

@@ -1,21 +1,21 @@
-//! Has libzmq take its memory for secrets from `secret_memory.c`. Nothing is changed in libzmq's sources: the compiler is
-//! told to read other names for two of libsodium's functions.
+//! Makes libzmq use the memory for secrets of `secret_memory.c`. libzmq's sources aren't changed: the compiler renames two of
+//! libsodium's functions in them.
 
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Whether to do so: 1, as without the variable, or 0.
+/// Whether to do so: 1, the default, or 0.
 pub const RECYCLE: &str = "ZMQ_SYS_RECYCLE_SECRETS";
 
-/// The names for libzmq's compiler.
+/// The definitions that rename them for libzmq's compiler.
 pub const DEFINES: &str = " -Dsodium_allocarray=zmq_auth_secret_allocarray -Dsodium_free=zmq_auth_secret_free";
 
-/// Where libzmq has its memory for secrets from, and by what.
+/// The file in which libzmq allocates memory for secrets.
 const ALLOCATOR: &str = "secure_allocator.hpp";
 const CALLS: [&str; 2] = ["sodium_allocarray", "sodium_free"];
 
-/// Whether secrets are recycled in this build: where the system has POSIX threads, unless the environment says no.
+/// Whether this build recycles secrets: if the system has POSIX threads, unless the environment disables it.
 pub fn are_recycled() -> Result<bool, String> {
     match env::var(RECYCLE).as_deref() {
         Err(_) | Ok("" | "1") => Ok(env::var_os("CARGO_CFG_UNIX").is_some()),
@@ -24,8 +24,8 @@ pub fn are_recycled() -> Result<bool, String> {
     }
 }
 
-/// That the names take effect, so that a new libzmq can't switch recycling off unseen: its allocator calls both functions, and
-/// nothing else asks libsodium for memory, which would come back to the wrong place.
+/// Checks that the renaming takes effect, so that a new libzmq can't silently disable recycling: its allocator must call both
+/// functions, and nothing else may allocate from libsodium, because that would be freed in the wrong place.
 pub fn check_use(sources: &Path) -> Result<(), String> {
     let advice = format!("Look at its sources and mend build/secrets.rs, or build with {RECYCLE}=0");
     let read = |path: &Path| fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()));
@@ -53,7 +53,7 @@ fn calls(source: &str, function: &str) -> bool {
     code.flat_map(|line| line.split(function).skip(1)).any(|rest| rest.trim_start().starts_with('('))
 }
 
-/// Compiles `secret_memory.c` and puts it into libzmq's own archive: who links that by hand needs no further one.
+/// Compiles `secret_memory.c` and adds it to libzmq's archive, so that linking by hand needs no further library.
 pub fn add_to(archive: &Path, out_dir: &Path) -> Result<(), String> {
     let mut build = cc::Build::new();
     build.cargo_metadata(false).file("secret_memory.c").out_dir(out_dir.join("secrets"));
@@ -62,7 +62,7 @@ pub fn add_to(archive: &Path, out_dir: &Path) -> Result<(), String> {
     }
     let objects = build.try_compile_intermediates().map_err(|e| format!("secret_memory.c: {e}"))?;
     let mut archiver = build.try_get_archiver().map_err(|e| e.to_string())?;
-    // Without dates: the same input, the same archive.
+    // Without timestamps, so that the same input gives the same archive.
     let status = archiver.env("ZERO_AR_DATE", "1").arg("rs").arg(archive).args(objects).status();
     match status {
         Ok(status) if status.success() => Ok(()),

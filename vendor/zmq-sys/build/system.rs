@@ -7,8 +7,8 @@ use std::process::Command;
 
 use pkg_config::Library;
 
-/// The first release in which a peer without credentials can neither overwrite the stack (CVE-2019-13132, fixed in 4.3.2)
-/// nor keep others out (CVE-2020-15166).
+/// The first release without CVE-2019-13132 (fixed in 4.3.2) and CVE-2020-15166, with which a peer without credentials can
+/// overwrite the stack or lock others out.
 const OLDEST: [u32; 3] = [4, 3, 3];
 
 /// Links the system's libzmq, or says what is wrong with it.
@@ -22,7 +22,7 @@ pub fn link() -> Result<(), String> {
         println!("cargo::metadata=curve=1");
     }
     println!("cargo::metadata=version={}", libzmq.version);
-    // Again, now that it is good enough to be linked.
+    // Probe again to link it, now that it is known to be good.
     pkg_config::probe_library("libzmq").map(drop).map_err(|e| e.to_string())
 }
 
@@ -37,8 +37,8 @@ fn check_version(version: &str) -> Result<(), String> {
     ))
 }
 
-/// Whether the library has CURVE, by its own word: a program that asks it is compiled and run. False where that can't be
-/// known: a program for another machine doesn't run here.
+/// Whether the library has CURVE: compiles and runs a program that asks it. False if that isn't possible, because a program for
+/// another machine doesn't run here.
 fn check_curve(libzmq: &Library) -> Result<bool, String> {
     let compiler = cc::Build::new().get_compiler();
     if env::var_os("HOST") != env::var_os("TARGET") || compiler.is_like_msvc() {

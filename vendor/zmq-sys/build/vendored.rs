@@ -9,13 +9,13 @@ use crate::secrets;
 
 const COMPILER_PROCESS: &str = "ZMQ_SYS_COMPILER_PROCESS";
 
-/// True in the process that [`link`] starts.
+/// Whether this is the process that [`link`] starts.
 pub fn is_compiler_process() -> bool {
     env::var_os(COMPILER_PROCESS).is_some()
 }
 
-/// Compiles libzmq in a process of its own and passes on what that tells Cargo, except for the C++ compiler's warnings,
-/// hundreds of them: Cargo shows a path dependency's. They appear when the build fails.
+/// Compiles libzmq in a separate process and passes its instructions on to Cargo, without the hundreds of C++ warnings, which
+/// Cargo would show for a path dependency. They are shown if the build fails.
 pub fn link() -> Result<(), String> {
     let recycled = secrets::are_recycled()?;
     let this = env::current_exe().map_err(|e| format!("cannot find the build script's own path: {e}"))?;
@@ -47,19 +47,19 @@ pub fn link() -> Result<(), String> {
     Ok(())
 }
 
-/// The compiling process: asks `zeromq-src` for libzmq with CURVE.
+/// Runs in that process: asks `zeromq-src` for libzmq with CURVE.
 pub fn compile() {
-    // Set by libsodium-sys-stable, unless it found a libsodium where the compiler looks anyhow. Our own directory, without
-    // a libsodium in it, then stands in for "nowhere else".
+    // Set by libsodium-sys-stable, unless it found a libsodium where the compiler looks anyway. In that case our own
+    // directory, which has no libsodium, is used instead.
     let directory = |name| env::var_os(name).map_or_else(out_dir, PathBuf::from);
     let sodium = zeromq_src::LibLocation::new(directory("DEP_SODIUM_LIB"), directory("DEP_SODIUM_INCLUDE"));
     zeromq_src::Build::new().with_libsodium(Some(sodium)).build();
 }
 
-/// The C++ flags of the user, and ours: the variable's name and its value.
+/// The user's C++ flags and ours: the variable's name and its value.
 fn flags(recycled: bool) -> (String, String) {
     let target = env::var("TARGET").expect("Cargo sets TARGET");
-    // In the order in which the `cc` crate looks for them.
+    // In the order in which the `cc` crate looks them up.
     let kind = if env::var("HOST").as_ref() == Ok(&target) { "HOST" } else { "TARGET" };
     let exact = format!("CXXFLAGS_{target}");
     let names = [
@@ -78,8 +78,8 @@ fn flags(recycled: bool) -> (String, String) {
     (exact, flags.trim_start().to_owned())
 }
 
-/// What the system can do that `zeromq-src` doesn't say (libzmq's own configure finds it out): with `SO_PEERCRED` a ZAP
-/// handler is told who is at the other end of an ipc connection; without `SO_KEEPALIVE` and its like, those socket options
+/// Features of the system that `zeromq-src` doesn't define (libzmq's own configure detects them): with `SO_PEERCRED` a ZAP
+/// handler is told who is at the other end of an ipc connection; without `SO_KEEPALIVE` and the like, those socket options
 /// do nothing.
 fn abilities() -> &'static [&'static str] {
     match env::var("CARGO_CFG_TARGET_OS").as_deref() {
@@ -103,13 +103,13 @@ fn abilities() -> &'static [&'static str] {
     }
 }
 
-/// Instructions and metadata, but no warnings, and not libsodium's linking: its own crate says whether it is static.
+/// Whether a line is an instruction or metadata for Cargo: not a warning, and not linking libsodium, which its own crate does.
 fn is_for_cargo(line: &str) -> bool {
     let sodium = ["cargo:rustc-link-lib=static=sodium", "cargo:rustc-link-lib=static=libsodium"];
     line.starts_with("cargo:") && !line.starts_with("cargo:warning=") && !sodium.contains(&line)
 }
 
-/// libzmq's version by the header that `zeromq-src` copied.
+/// libzmq's version, from the header that `zeromq-src` copied.
 fn version() -> Result<String, String> {
     let header = out_dir().join("source/include/zmq.h");
     let text = fs::read_to_string(&header).map_err(|e| format!("{}: {e}", header.display()))?;

@@ -1,12 +1,12 @@
-//! libzmq 4.3.5 with CURVE, under the names of `zmq-sys` 0.12: those and no others, so that a program that compiles with
-//! one compiles with the other. See README.md in this directory.
+//! libzmq 4.3.5 with CURVE, under exactly the names of `zmq-sys` 0.12, so that a program that compiles with one also compiles
+//! with the other. See README.md in this directory.
 
-// Its build script links libsodium; an unused crate's libraries would be dropped.
+// Its build script links libsodium; the libraries of an unused crate would be dropped.
 use libsodium_sys as _;
 
 pub mod errno;
 
-// More than is exported: everything that the header declares.
+// Everything that the header declares, which is more than is exported.
 #[allow(dead_code, non_camel_case_types)]
 mod ffi;
 
