@@ -1,9 +1,11 @@
 //! Credentials in a bucket of NATS JetStream's key-value store: servers that follow it, and writers that change it.
 
+mod blocking;
 mod connect;
 mod entry;
 mod follow;
 mod follower;
+mod login;
 mod position;
 mod writer;
 

@@ -95,6 +95,8 @@ struct PolicySource {
     in_force: Mutex<InForce>,
     /// What reloads have replaced, kept until they have ended.
     replaced: Mutex<Vec<(Stores, Replaced)>>,
+    /// Whether buckets are followed.
+    follows: bool,
 }
 
 /// The content of the file when it was last applied.
@@ -125,6 +127,28 @@ impl PolicyFile {
     /// # Ok::<(), anyhow::Error>(())
     /// ```
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_following(path.as_ref(), true)
+    }
+
+    /// As [`open`](Self::open), to look at a policy: buckets of NATS that it names aren't followed, so their clients are told
+    /// to retry, and [`stores`](Self::stores) leaves them out.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("policy.toml");
+    /// # std::fs::write(&path, "[domain.lab]\nnull = \"deny\"\n")?;
+    /// let policy = zmq_auth::PolicyFile::inspect(&path)?;
+    /// assert!(policy.stores().is_empty());
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    pub fn inspect(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_following(path.as_ref(), false)
+    }
+
+    fn open_following(path: &Path, follows: bool) -> Result<Self> {
         let authenticator = Authenticator::new();
         let observer = authenticator.reload_observer();
         let source = PolicySource {
@@ -132,15 +156,16 @@ impl PolicyFile {
             hasher: RandomState::new(),
             in_force: Mutex::default(),
             replaced: Mutex::default(),
+            follows,
         };
-        let store = Store::open(path.as_ref(), source, SingleFile::new())?;
+        let store = Store::open(path, source, SingleFile::new())?;
         store.observe(Arc::downgrade(&observer));
         Ok(PolicyFile { store, _observer: observer })
     }
 
     /// Every problem of a file and of the stores that it names, in the order of its lines; empty for a good file. The first is
     /// the error that [`open`](Self::open) returns. If the file isn't TOML, or not a policy by its grammar, only the first
-    /// problem is found.
+    /// problem is found. NATS buckets aren't contacted.
     ///
     /// ```
     /// # use zmq_auth::PolicyFile;
@@ -212,7 +237,7 @@ impl PolicyFile {
         self.store.status()
     }
 
-    /// The key directories and password files that it names, each with its status.
+    /// The key directories, password files and buckets that it names, each with its status.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -226,7 +251,7 @@ impl PolicyFile {
     /// ```
     pub fn stores(&self) -> Vec<(PathBuf, StoreStatus)> {
         let stores = lock(&self.store.source().in_force).stores.clone();
-        stores.statuses()
+        stores.statuses(self.store.source().follows)
     }
 
     /// The largest message, in bytes, that the file allows a server to receive. It is a socket option, which an
@@ -343,13 +368,17 @@ impl PolicySource {
             watched: in_force.watched,
         };
         let before = std::mem::replace(&mut *in_force, now);
-        let stores = in_force.stores.statuses();
+        let stores = in_force.stores.clone();
         drop(in_force);
+        #[cfg(feature = "nats")]
+        if self.follows {
+            stores.follow(&before.stores);
+        }
         // Freed later, when no lock is held: dropping a callback's value may call this file, and dropping a store waits for
         // its thread.
         lock(&self.replaced).push((before.stores, replaced));
-        for (store, _) in stores.iter().filter(|(_, status)| status.entries == 0) {
-            log_warn!("{}: {} is empty: it accepts nobody", EscapedPath(path), EscapedPath(store));
+        for store in stores.empty() {
+            log_warn!("{}: {} is empty: it accepts nobody", EscapedPath(path), EscapedPath(&store));
         }
         Ok(Some(summary))
     }
