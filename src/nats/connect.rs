@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_nats::jetstream::stream::Config;
 use async_nats::{Client, ConnectOptions, Event, ServerAddr};
 
+use super::login::Login;
 use crate::error::{Error, Result};
 use crate::plain::Password;
 
@@ -29,7 +30,7 @@ use crate::plain::Password;
 pub struct NatsBucket {
     addresses: Vec<ServerAddr>,
     pub(super) bucket: String,
-    login: Option<(String, Password)>,
+    login: Option<Login>,
     ca_file: Option<PathBuf>,
     pub(super) heartbeat: Duration,
 }
@@ -110,8 +111,24 @@ impl NatsBucket {
     /// # Ok::<(), zmq_auth::Error>(())
     /// ```
     pub fn login(mut self, user: impl Into<String>, password: &Password) -> Self {
-        self.login = Some((user.into(), password.clone()));
+        self.login = Some(Login::Password(user.into(), password.clone()));
         self
+    }
+
+    /// Logs in with what stands in a file: one line `user=password`, the seed of an nkey, or the credentials file (`.creds`)
+    /// of a NATS account. It is read again for each connection, so that a login can be changed while servers run. Where
+    /// others than the file's owner may read it, that is warned about.
+    ///
+    /// # Errors
+    /// [`Error::Io`] for a file that can't be read, [`Error::PasswordFile`] for one that is none of these.
+    ///
+    /// ```no_run
+    /// let bucket = zmq_auth::NatsBucket::new("nats://127.0.0.1:4222", "clients")?.login_file("/etc/shop/nats-login")?;
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    pub fn login_file(mut self, file: impl Into<PathBuf>) -> Result<Self> {
+        self.login = Some(Login::of_file(file.into())?);
+        Ok(self)
     }
 
     /// Requires TLS, and trusts the certificate authorities of this PEM file. A URL `tls://…` requires TLS, too, and trusts
@@ -167,11 +184,8 @@ impl NatsBucket {
                     .saturating_mul(attempts.try_into().unwrap_or(u32::MAX))
                     .min(Duration::from_secs(1))
             });
-        if let Some((user, password)) = &self.login {
-            let password = std::str::from_utf8(password.as_bytes());
-            let password =
-                password.map_err(|_| Error::Nats { action: "log in", problem: "the password is no UTF-8".into() });
-            options = options.user_and_password(user.clone(), password?.to_owned());
+        if let Some(login) = &self.login {
+            options = login.give(options)?;
         }
         if let Some(file) = &self.ca_file {
             options = options.require_tls(true).add_root_certificates(file.clone());

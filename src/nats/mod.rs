@@ -4,9 +4,12 @@ mod connect;
 mod entry;
 mod follow;
 mod follower;
+mod login;
+mod look;
 mod position;
 mod writer;
 
 pub use connect::NatsBucket;
 pub use follower::{NatsFollower, NatsStatus};
+pub use look::LastChange;
 pub use writer::{BucketEntry, FollowingServer, NatsWriter};

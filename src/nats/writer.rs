@@ -19,7 +19,7 @@ use crate::certificate::KeyInfo;
 use crate::error::{Error, Result};
 use crate::keys::PublicKey;
 use crate::metadata::Metadata;
-use crate::plain::UserChange;
+use crate::plain::{Password, UserChange};
 
 /// Changes the credentials in a bucket. Each call waits for the answer of the cluster: in a task of a tokio runtime, use
 /// `spawn_blocking`.
@@ -39,9 +39,9 @@ use crate::plain::UserChange;
 /// # }
 /// ```
 pub struct NatsWriter {
-    runtime: Blocking,
-    store: Store,
-    bucket: NatsBucket,
+    pub(super) runtime: Blocking,
+    pub(super) store: Store,
+    pub(super) bucket: NatsBucket,
 }
 
 /// What a bucket says of a key or a user.
@@ -63,6 +63,8 @@ pub enum BucketEntry {
     User {
         /// The user's name.
         name: String,
+        /// The hash of the password: whoever has it can try passwords without a server.
+        hash: Password,
         /// The revision, for [`NatsWriter::replace_user`].
         revision: u64,
     },
@@ -90,14 +92,16 @@ pub struct FollowingServer {
     pub keys: usize,
     /// How many users it accepts.
     pub users: usize,
+    /// How many keys and users of the domain were changed since, and not again: what it hadn't got yet.
+    pub behind: u64,
 }
 
 /// How long a removal is tried.
 const REMOVING: Duration = Duration::from_secs(10);
 /// How long the markers of entries that expire are kept.
 const MARKERS: Duration = Duration::from_secs(3600);
-const WRITE: &str = "write the entry";
-const LIST: &str = "list the bucket";
+pub(super) const WRITE: &str = "write the entry";
+pub(super) const LIST: &str = "list the bucket";
 
 impl NatsBucket {
     /// Makes the bucket, with so many replicas of it: 1, 3 or 5.
@@ -235,9 +239,10 @@ impl NatsWriter {
                 sequence: value.sequence,
                 keys: value.keys,
                 users: value.users,
+                behind: 0,
             })
         });
-        Ok(servers.collect())
+        self.count_behind(domain, servers.collect())
     }
 
     fn create(&self, domain: &str, subject: &Subject, value: Vec<u8>) -> Result<u64> {
@@ -318,12 +323,12 @@ impl NatsWriter {
     }
 }
 
-fn read_entry(name: &str, revision: u64, value: &[u8]) -> BucketEntry {
+pub(super) fn read_entry(name: &str, revision: u64, value: &[u8]) -> BucketEntry {
     let read = Subject::of(name).and_then(|subject| {
         subject.change(value)?;
         Ok(match subject {
             Subject::Key(key) => BucketEntry::Key { key, metadata: KeyValue::parse(value)?, revision },
-            Subject::User(name) => BucketEntry::User { name, revision },
+            Subject::User(name) => BucketEntry::User { name, hash: UserValue::parse(value)?, revision },
         })
     });
     read.unwrap_or_else(|problem| BucketEntry::Unreadable { name: name.to_owned(), problem })
@@ -341,7 +346,7 @@ fn user_value(name: &str, hash: &str) -> Result<Vec<u8>> {
 }
 
 /// A runtime whose work is waited for.
-struct Blocking(Option<Runtime>);
+pub(super) struct Blocking(Option<Runtime>);
 
 impl Blocking {
     fn new() -> Result<Self> {
@@ -350,7 +355,7 @@ impl Blocking {
     }
 
     /// In a thread of its own: one that belongs to another runtime may not wait for this one.
-    fn wait<T: Send>(&self, work: impl Future<Output = Result<T>> + Send) -> Result<T> {
+    pub(super) fn wait<T: Send>(&self, work: impl Future<Output = Result<T>> + Send) -> Result<T> {
         let Some(runtime) = &self.0 else { return Err(Error::Runtime("the runtime has ended".into())) };
         let waited = thread::scope(|scope| scope.spawn(|| runtime.block_on(work)).join());
         waited.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
