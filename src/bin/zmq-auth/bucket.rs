@@ -252,6 +252,31 @@ pub(crate) fn failure(error: Error) -> Failure {
     Failure::from(error).hint(hint)
 }
 
+/// From now on, what keeps a follower of a bucket from following is written to standard error.
+pub(crate) fn tell_of_contact() {
+    static TOLD: Told = Told;
+    if log::set_logger(&TOLD).is_ok() {
+        log::set_max_level(log::LevelFilter::Warn);
+    }
+}
+
+struct Told;
+
+impl log::Log for Told {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.level() <= log::Level::Warn
+    }
+
+    // The rest of what the library logs comes as events, too.
+    fn log(&self, record: &log::Record<'_>) {
+        if record.module_path().is_some_and(|module| module.starts_with("zmq_auth::nats")) {
+            note(format_args!("warning: {}", record.args()));
+        }
+    }
+
+    fn flush(&self) {}
+}
+
 /// Text as a word of a shell command.
 pub(crate) fn word(text: &str) -> String {
     let is_plain = |character: char| character.is_ascii_alphanumeric() || "/._-+@%:,=".contains(character);
