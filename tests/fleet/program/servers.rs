@@ -1,6 +1,11 @@
 //! Servers that follow: refused there when it is said that it is, and told of by `status`.
 
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::Value;
+
 use super::{Place, strings};
+use crate::run::run;
 
 #[test]
 fn a_key_that_is_revoked_is_refused_by_a_listening_server_when_the_command_has_returned() {
@@ -43,4 +48,34 @@ fn status_tells_who_is_in_contact_who_is_not_and_who_is_missing() {
     // It is gone for good.
     assert_eq!(place.json("status", &["--forget", "server-1"], 0)["servers"], serde_json::json!([]));
     assert!(place.refused("status", &["--forget", "server-1"]).contains("has no server server-1"));
+}
+
+#[test]
+fn explain_and_lint_take_a_policy_with_a_bucket_and_say_what_they_cannot_tell() {
+    let place = Place::new();
+    place.policy();
+    place.keygen(&["alice"]);
+    let directory = place.directory.path();
+    let explain = |client: &[&str]| {
+        let request = ["explain", "policy.toml", "--domain", "lab", "--address", "127.0.0.1", "--json"];
+        let outcome = run(directory, &[&request[..], client].concat());
+        assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+        outcome.json()
+    };
+    for client in [&["--curve", "alice.key"], &["--plain", "alice"]] {
+        let explained = explain(client);
+        assert_eq!(explained["outcome"], "depends on the bucket", "{explained}");
+        assert_eq!((&explained["source"], &explained["listed"]), (&"a bucket of NATS".into(), &Value::Null));
+    }
+    run(directory, &["lint", "policy.toml"]).ok();
+    let login = std::fs::metadata(place.path("server-1.login")).unwrap().permissions();
+    std::fs::set_permissions(place.path("server-1.login"), PermissionsExt::from_mode(0o640)).unwrap();
+    let lint = run(directory, &["lint", "policy.toml"]);
+    assert!(lint.code == 1 && lint.stdout.contains("server-1.login: error: others than its owner"), "{}", lint.stdout);
+    std::fs::set_permissions(place.path("server-1.login"), login).unwrap();
+    // What is wrong is said at its place.
+    let text = std::fs::read_to_string(place.path("policy.toml")).unwrap();
+    std::fs::write(place.path("policy.toml"), text.replacen("nats = \"fleet\"", "nats = \"other\"", 1)).unwrap();
+    let lint = run(directory, &["lint", "policy.toml"]);
+    assert!(lint.code == 1 && lint.stdout.contains("names no cluster"), "{}", lint.stdout);
 }
