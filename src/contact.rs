@@ -80,6 +80,8 @@ pub(crate) struct Contact {
     /// When it was last proven; 0 before the first time.
     last: AtomicU64,
     max_age: AtomicU64,
+    /// What it is proven by takes so long.
+    shortest_age: AtomicU64,
     keeps_connected: AtomicBool,
     /// What listeners were told last, and the gauge shows.
     told_stale: AtomicBool,
@@ -93,7 +95,7 @@ struct Watcher {
     thread: JoinHandle<()>,
 }
 
-const MAX_AGE: Duration = Duration::from_secs(5 * 60);
+pub(crate) const MAX_AGE: Duration = Duration::from_secs(5 * 60);
 /// The thread's longest sleep: it sleeps on a clock that stands still while the machine is suspended.
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
 
@@ -104,6 +106,7 @@ impl Contact {
             name: name.into(),
             last: AtomicU64::new(NEVER),
             max_age: AtomicU64::new(nanos(MAX_AGE)),
+            shortest_age: AtomicU64::new(0),
             keeps_connected: AtomicBool::new(false),
             told_stale: AtomicBool::new(true),
             observers: Observers::default(),
@@ -118,17 +121,41 @@ impl Contact {
     /// # Errors
     /// [`Error::Limit`] for an age outside its range.
     pub(crate) fn limit_age(self: &Arc<Self>, max_age: Duration, on_stale: OnStale) -> Result<()> {
-        const SHORTEST: Duration = Duration::from_millis(100);
-        const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
-        if !(SHORTEST..=LONGEST).contains(&max_age) {
-            return Err(Error::Limit { what: "age of pushed credentials", problem: "must be 100 ms to 30 days" });
-        }
+        self.check_age(max_age)?;
         self.max_age.store(nanos(max_age), Ordering::SeqCst);
         self.keeps_connected.store(on_stale == OnStale::KeepConnected, Ordering::SeqCst);
         if self.age().is_some() {
             self.wake();
         }
         Ok(())
+    }
+
+    /// # Errors
+    /// As [`limit_age`](Self::limit_age).
+    pub(crate) fn check_age(&self, max_age: Duration) -> Result<()> {
+        const SHORTEST: Duration = Duration::from_millis(100);
+        const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
+        let refused = |problem| Err(Error::Limit { what: "age of pushed credentials", problem });
+        if !(SHORTEST..=LONGEST).contains(&max_age) {
+            return refused("must be 100 ms to 30 days");
+        }
+        if nanos(max_age) < self.shortest_age.load(Ordering::SeqCst) {
+            return refused("must be three heartbeats or more (one a second, unless the bucket says otherwise)");
+        }
+        Ok(())
+    }
+
+    /// Contact is proven so often at most: an age that is less than three times as long would be passed in good times, too.
+    #[cfg(feature = "nats")]
+    pub(crate) fn is_proven_each(&self, interval: Duration) {
+        self.shortest_age.store(nanos(interval.saturating_mul(3)), Ordering::SeqCst);
+    }
+
+    /// What has proven it has ended, and may have left something out: stale at once.
+    #[cfg(feature = "nats")]
+    pub(crate) fn lost(self: &Arc<Self>) {
+        self.last.store(NEVER, Ordering::SeqCst);
+        self.wake();
     }
 
     /// All that was so at this moment is in the tables. An earlier moment than the last one changes nothing.

@@ -1,7 +1,11 @@
 //! Credentials that a program pushes: from a database, a message queue, another machine.
 
+#[cfg(feature = "nats")]
+mod turn;
+
+use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, TryLockError};
 use std::time::Duration;
 
 use crate::certificate::KeyInfo;
@@ -55,8 +59,12 @@ struct Inner {
     #[cfg(feature = "argon2")]
     users: Arc<PushedUsers>,
     contact: Arc<Contact>,
-    /// Held for the whole of a change, so that changes are told in their order.
-    update: Mutex<()>,
+    /// Held for the whole of a change. Its number is that of the follower whose turn it is: one that was replaced changes
+    /// nothing any more.
+    update: Mutex<u64>,
+    /// What is to be told, in the order of the changes: told by whoever has the second lock.
+    untold: Mutex<VecDeque<ReloadEvent>>,
+    telling: Mutex<()>,
 }
 
 /// Pushed credentials as they are now.
@@ -97,7 +105,9 @@ impl PushedCredentials {
             #[cfg(feature = "argon2")]
             users: Arc::new(PushedUsers::new(contact.clone())),
             contact,
-            update: Mutex::new(()),
+            update: Mutex::default(),
+            untold: Mutex::default(),
+            telling: Mutex::default(),
         }))
     }
 
@@ -318,26 +328,6 @@ impl PushedCredentials {
         self.0.contact.name()
     }
 
-    #[cfg(feature = "nats")]
-    pub(crate) fn apply_keys(&self, changes: Vec<crate::curve::KeyChange>) {
-        self.told("keys", || self.0.keys.change(changes));
-    }
-
-    #[cfg(feature = "nats")]
-    pub(crate) fn swap_keys(&self, keys: KeyMap) {
-        self.told("keys", || self.0.keys.replace(keys));
-    }
-
-    #[cfg(feature = "nats")]
-    pub(crate) fn apply_users(&self, changes: Vec<UserChange>) {
-        self.told("users", || self.0.users.change(changes));
-    }
-
-    #[cfg(feature = "nats")]
-    pub(crate) fn swap_users(&self, users: Vec<UserChange>) {
-        self.told("users", || self.0.users.replace(users));
-    }
-
     pub(crate) fn keys(&self) -> &Arc<PushedKeys> {
         &self.0.keys
     }
@@ -355,11 +345,32 @@ impl PushedCredentials {
     fn told(&self, what: &'static str, change: impl FnOnce() -> ReloadSummary) -> ReloadSummary {
         let update = lock(&self.0.update);
         let summary = change();
+        self.note(what, summary);
         drop(update);
-        if !summary.is_nothing() {
-            self.0.contact.observers().publish(&ReloadEvent::changed(self.name(), what, summary));
-        }
+        self.tell();
         summary
+    }
+
+    fn note(&self, what: &'static str, summary: ReloadSummary) {
+        if !summary.is_nothing() {
+            lock(&self.0.untold).push_back(ReloadEvent::changed(self.name(), what, summary));
+        }
+    }
+
+    /// Tells with no lock held that a listener, such as the program's logger, could want.
+    fn tell(&self) {
+        while !lock(&self.0.untold).is_empty() {
+            let _telling = match self.0.telling.try_lock() {
+                Ok(telling) => telling,
+                Err(TryLockError::Poisoned(telling)) => telling.into_inner(),
+                // Whoever tells now tells this, too.
+                Err(TryLockError::WouldBlock) => return,
+            };
+            loop {
+                let Some(event) = lock(&self.0.untold).pop_front() else { break };
+                self.0.contact.observers().publish(&event);
+            }
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::jetstream::stream::Config;
+use async_nats::jetstream::stream::{Config, DiscardPolicy, PersistenceMode, RetentionPolicy, StorageType};
 use async_nats::{Client, ConnectOptions, Event, ServerAddr};
 
 use super::login::Login;
@@ -163,12 +163,14 @@ impl NatsBucket {
         Ok(self)
     }
 
-    /// Connects, with reconnections from then on.
-    pub(super) async fn connect(&self, name: &str, heard: Arc<impl ServerWords>) -> Result<Client> {
+    /// Connects. When the connection is lost, each server is tried once more, then this client has ended.
+    pub(super) async fn connect(&self, name: &str, inbox: &str, heard: Arc<impl ServerWords>) -> Result<Client> {
         let mut options = ConnectOptions::new()
             .name(name)
+            .custom_inbox_prefix(inbox)
             .connection_timeout(PATIENCE)
             .request_timeout(Some(PATIENCE))
+            .max_reconnects(self.addresses.len())
             // They are told in clear text, and would be connected to without TLS.
             .ignore_discovered_servers()
             .require_tls(self.addresses.iter().any(ServerAddr::tls_required))
@@ -179,11 +181,7 @@ impl NatsBucket {
                 }
                 async {}
             })
-            .reconnect_delay_callback(|attempts| {
-                Duration::from_millis(100)
-                    .saturating_mul(attempts.try_into().unwrap_or(u32::MAX))
-                    .min(Duration::from_secs(1))
-            });
+            .reconnect_delay_callback(|_| Duration::from_millis(100));
         if let Some(login) = &self.login {
             options = login.give(options)?;
         }
@@ -193,6 +191,7 @@ impl NatsBucket {
         options.connect(&self.addresses[..]).await.map_err(|error| failed("connect", &error))
     }
 
+    /// The stream behind it.
     pub(super) fn stream(&self) -> String {
         format!("KV_{}", self.bucket)
     }
@@ -217,23 +216,107 @@ pub(super) fn failed(action: &'static str, error: &(dyn StdError + 'static)) -> 
     Error::Nats { action, problem }
 }
 
-/// Why a stream can't hold credentials: entries could vanish without a word to those who follow.
+/// The stream of a bucket: nothing goes from it but by a later entry of the same name.
+///
+/// NATS's own key-value buckets allow rollups, by which whoever may write one entry can empty all of it; and where markers of
+/// removed entries expire, NATS insists on that.
+pub(super) fn stream_config(name: String, subjects: String, replicas: usize) -> Config {
+    Config {
+        name,
+        description: Some("credentials of zmq-auth".into()),
+        subjects: vec![subjects],
+        max_messages_per_subject: 1,
+        max_messages: -1,
+        max_bytes: -1,
+        discard: DiscardPolicy::New,
+        retention: RetentionPolicy::Limits,
+        storage: StorageType::File,
+        num_replicas: replicas,
+        allow_rollup: false,
+        deny_delete: true,
+        deny_purge: true,
+        // What is read is the leader's.
+        allow_direct: false,
+        ..Default::default()
+    }
+}
+
+/// Why a stream can't hold credentials: entries could vanish or appear without a word to those who follow.
 pub(super) fn unsuitable(config: &Config) -> Option<&'static str> {
+    let copies = config.sources.as_ref().is_some_and(|sources| !sources.is_empty());
+    let is_limited = config.max_messages > 0 || config.max_bytes > 0;
     let markers = config.subject_delete_marker_ttl.is_some_and(|ttl| !ttl.is_zero());
-    if config.max_messages_per_subject < 1 {
-        return Some("the stream is no key-value bucket");
-    }
-    if (config.max_age > Duration::ZERO || config.allow_message_ttl) && !markers {
-        return Some("its entries may expire without a marker, so nobody would notice: make it with markers");
-    }
-    if config.mirror.is_some() || config.sources.as_ref().is_some_and(|sources| !sources.is_empty()) {
-        return Some("it is a copy of another bucket, which can't be written to: follow that one");
-    }
-    None
+    let checks = [
+        (
+            config.max_messages_per_subject != 1,
+            "it keeps former values, or is no key-value bucket: make it with a history of 1",
+        ),
+        (
+            config.mirror.is_some() || copies,
+            "it is a copy of another bucket, which can't be written to: follow that one",
+        ),
+        (config.allow_rollup, "it allows rollups, by which each server could empty it"),
+        (!config.deny_purge || !config.deny_delete, "entries can be purged from it, and nobody would notice"),
+        (
+            config.max_age > Duration::ZERO || config.allow_message_ttl || markers,
+            "its entries may expire, and nobody would notice: use not-after",
+        ),
+        (
+            is_limited && config.discard != DiscardPolicy::New,
+            "it discards old entries when it is full, and nobody would notice",
+        ),
+        (config.retention != RetentionPolicy::Limits, "its entries go when they are read"),
+        (config.storage != StorageType::File, "it is in memory alone: what was revoked could come back"),
+        (config.no_ack || config.persist_mode == Some(PersistenceMode::Async), "it acknowledges what isn't stored yet"),
+        (config.allow_message_schedules, "it allows schedules, by which each server could write any entry"),
+        (config.allow_message_counter || config.subject_transform.is_some(), "it changes what is written"),
+    ];
+    checks.iter().find(|(is_so, _)| *is_so).map(|(_, problem)| *problem)
 }
 
 impl fmt::Debug for NatsBucket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NatsBucket").field("bucket", &self.bucket).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_nats::jetstream::stream::SubjectTransform;
+
+    use super::*;
+
+    #[test]
+    fn a_stream_from_which_entries_could_vanish_is_refused() {
+        let good = stream_config("KV_clients".into(), "$KV.clients.>".into(), 3);
+        assert_eq!(unsuitable(&good), None);
+        assert_eq!(unsuitable(&Config { max_bytes: 1 << 30, ..good.clone() }), None, "a full one refuses what is new");
+        let hour = Duration::from_secs(3600);
+        let transform = SubjectTransform { source: ">".into(), destination: "x.>".into() };
+        let bad = [
+            (Config { max_messages_per_subject: -1, ..good.clone() }, "no key-value"),
+            (Config { max_messages_per_subject: 2, ..good.clone() }, "former values"),
+            (Config { mirror: Some(Default::default()), ..good.clone() }, "copy"),
+            (Config { sources: Some(vec![Default::default()]), ..good.clone() }, "copy"),
+            (Config { allow_rollup: true, ..good.clone() }, "rollups"),
+            (Config { deny_purge: false, ..good.clone() }, "purged"),
+            (Config { deny_delete: false, ..good.clone() }, "purged"),
+            (Config { max_age: hour, ..good.clone() }, "expire"),
+            (Config { allow_message_ttl: true, ..good.clone() }, "expire"),
+            (Config { subject_delete_marker_ttl: Some(hour), ..good.clone() }, "expire"),
+            (Config { max_bytes: 1 << 30, discard: DiscardPolicy::Old, ..good.clone() }, "discards"),
+            (Config { max_messages: 1_000, discard: DiscardPolicy::Old, ..good.clone() }, "discards"),
+            (Config { retention: RetentionPolicy::WorkQueue, ..good.clone() }, "are read"),
+            (Config { storage: StorageType::Memory, ..good.clone() }, "memory"),
+            (Config { no_ack: true, ..good.clone() }, "acknowledges"),
+            (Config { persist_mode: Some(PersistenceMode::Async), ..good.clone() }, "acknowledges"),
+            (Config { allow_message_schedules: true, ..good.clone() }, "schedules"),
+            (Config { allow_message_counter: true, ..good.clone() }, "changes"),
+            (Config { subject_transform: Some(transform), ..good }, "changes"),
+        ];
+        for (config, words) in bad {
+            let problem = unsuitable(&config).unwrap_or_default();
+            assert!(problem.contains(words), "{words}: {problem}");
+        }
     }
 }

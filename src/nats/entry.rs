@@ -3,11 +3,12 @@
 //! ```text
 //! curve.DOMAIN.KEY       {"format":1,"metadata":[["name","Alice"]]}
 //! plain.DOMAIN.USER      {"format":1,"hash":"$argon2id$…"}
-//! server.DOMAIN.SERVER   {"format":1,"beat":"…","sequence":7,"keys":2,"users":0}
+//! server.DOMAIN.SERVER.0 {"format":1,"beat":"…","sequence":7,"keys":2,"users":0}
 //! ```
 //!
 //! Domain, key, user and server are base64url without padding: the names of a bucket can't hold most other characters, and
-//! a NATS subject is parted at its dots. Each text has one encoding, so each key and user has one entry.
+//! a NATS subject is parted at its dots. Each text has one encoding, so each key and user has one entry. A server has two, 0
+//! and 1: the heartbeat that was proven last stays until the next is proven, and shows whether the bucket is the same.
 
 use std::sync::Arc;
 
@@ -44,7 +45,7 @@ pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
     BASE64URL_NOPAD.decode(text.as_bytes()).ok()
 }
 
-/// The name of a server's heartbeat.
+/// The names of a server's heartbeats, without the last part.
 pub(super) fn server_name(domain: &str, server: &str) -> String {
     format!("server.{}.{}", encode(domain.as_bytes()), encode(server.as_bytes()))
 }

@@ -1,5 +1,6 @@
 //! The way of a follower: a snapshot or the changes since, then each change, with a heartbeat that proves the contact.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,12 +13,12 @@ use async_nats::jetstream::stream::Info;
 use async_nats::jetstream::{self, Context, Message};
 use data_encoding::HEXLOWER;
 use futures_util::{FutureExt, StreamExt};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use super::connect::{NatsBucket, PATIENCE, failed, unsuitable};
 use super::entry::{self, Change, ServerValue, Subject};
 use super::follower::Shared;
-use super::position::{LONGEST_ABSENCE, Position, StreamState};
+use super::position::{MOST_SINCE, Position, StreamState};
 use crate::contact::Moment;
 use crate::curve::{KeyChange, KeyMap};
 use crate::error::{Error, Result};
@@ -35,18 +36,30 @@ pub(super) struct Follow {
 const BATCH: usize = 1_000;
 /// So many entries are asked for at once.
 const REQUESTED: usize = 10_000;
-/// The pause after a failure.
+/// The pause after a failure; the next are longer, up to ten times.
 const PAUSE: Duration = Duration::from_millis(200);
+/// The bucket's configuration is looked at again with one heartbeat of so many.
+const LOOKS: u64 = 10;
 
 /// One run of following, from the creation of a consumer to the first thing that goes wrong.
 struct Run<'f> {
     follow: &'f Follow,
+    context: Context,
     created: i128,
+    /// The consumer's name.
+    consumer: String,
+    /// The names of the own heartbeats, without the last part.
+    own: String,
     /// `None` while a snapshot is gathered: it is put in force as a whole.
     position: &'f mut Option<Position>,
     snapshot: KeyMap,
     key_changes: Vec<KeyChange>,
     user_changes: Vec<UserChange>,
+    /// What has to come again where this goes on from a position: the heartbeat, then what was put in force after it.
+    awaited_beat: Option<(u64, String)>,
+    awaited: BTreeMap<String, u64>,
+    /// What of a snapshot came after the heartbeat.
+    early: BTreeMap<String, u64>,
     /// The last entry that came.
     sequence: u64,
     /// The entries of a consumer are counted: one that is missing shows.
@@ -70,49 +83,60 @@ struct Beat {
     others: Option<u64>,
 }
 
-type Acknowledgement<'a> = Pin<Box<dyn Future<Output = Result<u64>> + Send + 'a>>;
+type Acknowledgement = Pin<Box<dyn Future<Output = Result<u64>> + Send>>;
 
 impl Follow {
-    /// For ever: whatever goes wrong is told, and tried again.
+    /// For ever: whatever goes wrong is told, and tried again with a new connection. Perhaps it was this one server of the
+    /// cluster that doesn't answer; and the login may have been changed.
     pub(super) async fn run(self) -> Infallible {
-        let client = loop {
-            match self.bucket.connect(&format!("zmq-auth {}", self.server), self.shared.clone()).await {
-                Ok(client) => break client,
-                Err(error) => self.shared.failed(&error),
-            }
-            sleep(PAUSE).await;
-        };
-        let mut position = None;
+        let (mut position, mut failures) = (None, 0_u32);
         loop {
-            let Err(error) = self.follow(&client, &mut position).await;
+            let before = proven(&position);
+            let Err(error) = self.connect_and_follow(&mut position).await;
             self.shared.failed(&error);
-            // Perhaps it is this one server of the cluster that doesn't answer: the next one may.
-            if matches!(error, Error::Nats { action: PROVE | FIND | READ, .. }) {
-                let _ = client.force_reconnect().await;
+            if matches!(error, Error::Nats { action: USE | RESUME, .. }) {
+                position = None;
             }
-            sleep(PAUSE).await;
+            failures = if proven(&position) == before { failures + 1 } else { 0 };
+            // Not at the same moment as a thousand others.
+            let mut random = [128];
+            let _ = getrandom::fill(&mut random);
+            let pause = PAUSE.saturating_mul(1 << failures.min(10)).min(PAUSE * 10);
+            sleep(pause.mul_f64(0.5 + f64::from(random[0]) / 255.0)).await;
         }
     }
 
+    async fn connect_and_follow(&self, position: &mut Option<Position>) -> Result<Infallible> {
+        let server = entry::encode(self.server.as_bytes());
+        let (name, inbox) = (format!("zmq-auth {server}"), format!("_INBOX_{server}"));
+        let client = self.bucket.connect(&name, &inbox, self.shared.clone()).await?;
+        self.follow(&client, name, position).await
+    }
+
     /// Follows until something goes wrong.
-    async fn follow(&self, client: &Client, position: &mut Option<Position>) -> Result<Infallible> {
+    async fn follow(
+        &self,
+        client: &Client,
+        description: String,
+        position: &mut Option<Position>,
+    ) -> Result<Infallible> {
         let mut context = jetstream::new(client.clone());
         context.set_timeout(PATIENCE);
         let stream = context.get_stream(self.bucket.stream()).await.map_err(|error| failed(FIND, &error))?;
         let state = look_at(stream.cached_info())?;
         *position = position.take().filter(|position| position.may_resume(&state));
         let deliver_policy = match position {
-            Some(position) => DeliverPolicy::ByStartSequence { start_sequence: position.sequence + 1 },
+            Some(position) => DeliverPolicy::ByStartSequence { start_sequence: position.beat_sequence },
             None => DeliverPolicy::LastPerSubject,
         };
         let domain = entry::encode(self.domain.as_bytes());
         let own = self.bucket.subject(&entry::server_name(&self.domain, &self.server));
         let wanted = ["curve", "plain"].map(|kind| self.bucket.subject(&format!("{kind}.{domain}.>")));
         let config = pull::Config {
-            description: Some(format!("zmq-auth {}", entry::encode(self.server.as_bytes()))),
+            description: Some(description),
             deliver_policy,
             ack_policy: AckPolicy::None,
-            filter_subjects: wanted.into_iter().chain([own.clone()]).collect(),
+            filter_subjects: wanted.into_iter().chain([format!("{own}.*")]).collect(),
             inactive_threshold: Duration::from_secs(30),
             memory_storage: true,
             num_replicas: 1,
@@ -122,42 +146,54 @@ impl Follow {
         // Between the two looks, the bucket may have been made anew: then the consumer is one of the new bucket.
         let again = stream.get_info().await.map_err(|error| failed(FIND, &error))?;
         if look_at(&again)?.created != state.created {
-            return Err(Error::Nats { action: FIND, problem: "it was made anew just now".into() });
+            return Err(nats(FIND, "it was made anew just now"));
         }
         let messages = consumer.stream().max_messages_per_batch(REQUESTED).expires(Duration::from_secs(30));
         let messages = messages.heartbeat(PATIENCE).messages().await.map_err(|error| failed(READ, &error))?;
         self.shared.begins(position.is_none());
+        let known = position.as_ref();
         let mut run = Run {
             follow: self,
+            context,
             created: state.created,
-            sequence: position.as_ref().map_or(0, |position| position.sequence),
+            consumer: consumer.cached_info().name.clone(),
+            own,
+            awaited_beat: known.map(|position| (position.beat_sequence, position.beat.clone())),
+            awaited: known.map_or_else(BTreeMap::new, |position| position.since.clone()),
+            sequence: known.map_or(0, |position| position.beat_sequence - 1),
             position,
             snapshot: KeyMap::default(),
             key_changes: Vec::new(),
             user_changes: Vec::new(),
+            early: BTreeMap::new(),
             consumed: 0,
             beat: None,
             beats: 0,
             id: run_id()?,
         };
-        run.follow(&context, &own, messages).await
+        run.follow(messages).await
     }
 }
 
 impl Run<'_> {
-    async fn follow(&mut self, context: &Context, own: &str, mut messages: pull::Stream) -> Result<Infallible> {
+    async fn follow(&mut self, mut messages: pull::Stream) -> Result<Infallible> {
+        if self.awaited_beat.is_some() {
+            // Nothing is written before: it would take the place of what is looked for.
+            let first = timeout(PATIENCE, messages.next()).await;
+            self.take(first.map_err(|_| nats(RESUME, NOT_AGAIN))?)?;
+        }
         let mut next_beat = interval(self.follow.bucket.heartbeat);
         next_beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut acknowledgement: Option<Acknowledgement<'_>> = None;
+        let mut acknowledgement: Option<Acknowledgement> = None;
         loop {
             let deadline = self.beat.as_ref().map(|beat| beat.deadline);
             tokio::select! {
                 message = messages.next() => {
-                    self.take(own, message)?;
+                    self.take(message)?;
                     // What has come meanwhile is put in force with it.
                     let mut batch = 1;
                     while batch < BATCH && let Some(message) = messages.next().now_or_never() {
-                        self.take(own, message)?;
+                        self.take(message)?;
                         batch += 1;
                     }
                     self.put_in_force();
@@ -166,11 +202,7 @@ impl Run<'_> {
                     }
                     self.prove()?;
                 }
-                _ = next_beat.tick(), if self.beat.is_none() => {
-                    let (beat, value) = self.beat();
-                    self.beat = Some(beat);
-                    acknowledgement = Some(Box::pin(write(context, own, value)));
-                }
+                _ = next_beat.tick(), if self.beat.is_none() => acknowledgement = Some(self.write_beat()),
                 sequence = wait(&mut acknowledgement) => {
                     acknowledgement = None;
                     if let Some(beat) = &mut self.beat {
@@ -179,34 +211,45 @@ impl Run<'_> {
                     self.prove()?;
                 }
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
-                    let problem = "a heartbeat was not seen again".into();
-                    return Err(Error::Nats { action: PROVE, problem });
+                    return Err(nats(PROVE, "a heartbeat was not seen again"));
                 }
             }
         }
     }
 
-    fn beat(&mut self) -> (Beat, Vec<u8>) {
+    fn write_beat(&mut self) -> Acknowledgement {
         self.beats += 1;
         let text = format!("{}.{}", self.id, self.beats);
         let status = self.follow.shared.credentials.status();
         let sequence = self.position.as_ref().map_or(0, |position| position.sequence);
         let value = ServerValue::new(text.clone(), sequence, status.keys, status.users);
+        // The one that was proven stays where it is.
+        let subject = format!("{}.{}", self.own, self.position.as_ref().map_or(0, |position| position.slot ^ 1));
         let (asked, deadline) = (Moment::now(), Instant::now() + PATIENCE);
-        (Beat { text, asked, deadline, acknowledged: None, seen: None, others: None }, entry::to_bytes(&value))
+        self.beat = Some(Beat { text, asked, deadline, acknowledged: None, seen: None, others: None });
+        let looked_at = (self.beats % LOOKS == 0).then(|| (self.follow.bucket.stream(), self.created));
+        Box::pin(write(self.context.clone(), subject, entry::to_bytes(&value), looked_at))
     }
 
-    fn take(&mut self, own: &str, message: Option<Result<Message, MessagesError>>) -> Result<()> {
-        let lost = |problem: &str| Error::Nats { action: READ, problem: problem.into() };
-        let message = message.ok_or_else(|| lost("the stream of entries has ended"))?;
+    fn take(&mut self, message: Option<Result<Message, MessagesError>>) -> Result<()> {
+        let message = message.ok_or_else(|| nats(READ, "the stream of entries has ended"))?;
         let message = message.map_err(|error| failed(READ, &error))?;
-        let info = message.info().map_err(|_| lost("an entry came without its number"))?;
+        let info = message.info().map_err(|_| nats(READ, "an entry came without its number"))?;
+        if info.stream != self.follow.bucket.stream() || info.consumer != self.consumer {
+            return Err(nats(READ, "an entry came that nobody has asked for"));
+        }
         if info.consumer_sequence != self.consumed + 1 || info.stream_sequence <= self.sequence {
-            return Err(lost("entries were lost on the way"));
+            return Err(nats(READ, "entries were lost on the way"));
         }
         (self.consumed, self.sequence) = (info.consumer_sequence, info.stream_sequence);
-        if message.subject.as_str() == own {
-            let value = ServerValue::parse(&message.payload).ok();
+        let own = message.subject.strip_prefix(self.own.as_str());
+        let value = own.and_then(|_| ServerValue::parse(&message.payload).ok());
+        if let Some((sequence, text)) = self.awaited_beat.take()
+            && !(self.sequence == sequence && value.as_ref().is_some_and(|value| value.beat == text))
+        {
+            return Err(nats(RESUME, NOT_AGAIN));
+        }
+        if own.is_some() {
             if let Some(beat) = &mut self.beat {
                 let is_ours = value.is_some_and(|value| value.beat == beat.text);
                 *if is_ours { &mut beat.seen } else { &mut beat.others } = Some(self.sequence);
@@ -215,6 +258,18 @@ impl Run<'_> {
         }
         let prefix = self.follow.bucket.subject("");
         let name = message.subject.strip_prefix(prefix.as_str()).unwrap_or(&message.subject);
+        let since = match (self.position.as_mut(), &self.beat) {
+            (Some(position), _) => Some(&mut position.since),
+            // What comes behind the heartbeat that will be proven.
+            (None, Some(Beat { seen: Some(_), .. })) => Some(&mut self.early),
+            _ => None,
+        };
+        if let Some(since) = since.filter(|since| since.len() <= MOST_SINCE) {
+            since.insert(name.to_owned(), self.sequence);
+        }
+        if self.awaited.get(name).is_some_and(|known| *known <= self.sequence) {
+            self.awaited.remove(name);
+        }
         match Subject::of(name) {
             Ok(subject) => {
                 let change =
@@ -239,14 +294,14 @@ impl Run<'_> {
     /// Puts in force what has come, if no snapshot is gathered.
     fn put_in_force(&mut self) {
         let Some(position) = self.position.as_mut() else { return };
-        let credentials = &self.follow.shared.credentials;
+        let shared = &self.follow.shared;
         if !self.key_changes.is_empty() {
-            credentials.apply_keys(std::mem::take(&mut self.key_changes));
+            shared.credentials.apply_keys(shared.turn(), std::mem::take(&mut self.key_changes));
         }
         if !self.user_changes.is_empty() {
-            credentials.apply_users(std::mem::take(&mut self.user_changes));
+            shared.credentials.apply_users(shared.turn(), std::mem::take(&mut self.user_changes));
         }
-        position.sequence = self.sequence;
+        position.sequence = position.sequence.max(self.sequence);
     }
 
     /// A heartbeat that is acknowledged and has come back proves that all before it has come, and is in force.
@@ -254,41 +309,58 @@ impl Run<'_> {
         let Some(Beat { acknowledged: Some(acknowledged), seen, others, asked, .. }) = self.beat else { return Ok(()) };
         let Some(seen) = seen else {
             if others.is_some_and(|others| others > acknowledged) {
-                let problem = "another server has it: give each a name of its own".into();
-                return Err(Error::Nats { action: "follow under this name", problem });
+                let problem = "another server has it: give each a name of its own";
+                return Err(nats("follow under this name", problem));
             }
             return Ok(());
         };
         if acknowledged != seen {
-            let problem = "a heartbeat came back from another bucket".into();
-            return Err(Error::Nats { action: PROVE, problem });
+            return Err(nats(PROVE, "a heartbeat came back from another bucket"));
         }
-        self.beat = None;
+        if !self.awaited.is_empty() {
+            return Err(nats(RESUME, "entries that were in force are not in it: it was put back from a copy"));
+        }
         let shared = &self.follow.shared;
-        if self.position.is_none() {
-            shared.credentials.swap_keys(std::mem::take(&mut self.snapshot));
-            shared.credentials.swap_users(std::mem::take(&mut self.user_changes));
+        let (turn, is_snapshot) = (shared.turn(), self.position.is_none());
+        if is_snapshot {
+            shared.credentials.swap_keys(turn, std::mem::take(&mut self.snapshot));
+            shared.credentials.swap_users(turn, std::mem::take(&mut self.user_changes));
         }
-        *self.position = Some(Position { created: self.created, sequence: self.sequence, proven: asked });
+        let (slot, since) = match self.position.take() {
+            None => (0, std::mem::take(&mut self.early)),
+            Some(Position { slot, mut since, .. }) => {
+                since.retain(|_, sequence| *sequence > seen);
+                (slot ^ 1, since)
+            }
+        };
+        *self.position = Some(Position {
+            created: self.created,
+            sequence: self.sequence,
+            proven: asked,
+            beat_sequence: seen,
+            beat: self.beat.take().map(|beat| beat.text).unwrap_or_default(),
+            slot,
+            since,
+        });
         // Before anybody is accepted: who sees that sees no old problem.
-        shared.follows(self.sequence);
-        shared.credentials.caught_up(asked);
+        shared.follows(self.sequence, is_snapshot);
+        shared.credentials.proven(turn, asked);
         Ok(())
     }
 }
 
 fn look_at(info: &Info) -> Result<StreamState> {
     if let Some(problem) = unsuitable(&info.config) {
-        return Err(Error::Nats { action: FIND, problem: problem.into() });
+        return Err(nats(USE, problem));
     }
     Ok(StreamState {
         created: info.created.unix_timestamp_nanos(),
+        first_sequence: info.state.first_sequence,
         last_sequence: info.state.last_sequence,
-        marker_lifetime: info.config.subject_delete_marker_ttl.unwrap_or(LONGEST_ABSENCE),
     })
 }
 
-/// A marker of the key-value store, or of the server where an entry has expired.
+/// A marker of the key-value store.
 pub(super) fn is_removal(message: &Message) -> bool {
     message.headers.as_ref().is_some_and(|headers| {
         let operation = headers.get("KV-Operation").is_some_and(|operation| operation.as_str() != "PUT");
@@ -296,17 +368,33 @@ pub(super) fn is_removal(message: &Message) -> bool {
     })
 }
 
-async fn write(context: &Context, subject: &str, value: Vec<u8>) -> Result<u64> {
-    let sent = context.publish(subject.to_owned(), value.into()).await.map_err(|error| failed(PROVE, &error))?;
-    Ok(sent.await.map_err(|error| failed(PROVE, &error))?.sequence)
+/// Writes a heartbeat, and looks at the stream once more where its name and the time of its creation are given.
+async fn write(context: Context, subject: String, value: Vec<u8>, stream: Option<(String, i128)>) -> Result<u64> {
+    let sent = context.publish(subject, value.into()).await.map_err(|error| failed(PROVE, &error))?;
+    let sequence = sent.await.map_err(|error| failed(PROVE, &error))?.sequence;
+    if let Some((stream, created)) = stream {
+        let stream = context.get_stream(stream).await.map_err(|error| failed(FIND, &error))?;
+        if look_at(stream.cached_info())?.created != created {
+            return Err(nats(FIND, "it was made anew"));
+        }
+    }
+    Ok(sequence)
 }
 
 /// Never ends where there is nothing to wait for.
-async fn wait(acknowledgement: &mut Option<Acknowledgement<'_>>) -> Result<u64> {
+async fn wait(acknowledgement: &mut Option<Acknowledgement>) -> Result<u64> {
     match acknowledgement {
         Some(acknowledgement) => acknowledgement.await,
         None => std::future::pending().await,
     }
+}
+
+fn proven(position: &Option<Position>) -> Option<Moment> {
+    position.as_ref().map(|position| position.proven)
+}
+
+fn nats(action: &'static str, problem: &str) -> Error {
+    Error::Nats { action, problem: problem.into() }
 }
 
 fn run_id() -> Result<String> {
@@ -316,5 +404,9 @@ fn run_id() -> Result<String> {
 }
 
 const FIND: &str = "find the bucket";
+const USE: &str = "use the bucket";
+const RESUME: &str = "go on from where it was";
+const NOT_AGAIN: &str =
+    "its last heartbeat isn't in the bucket: it was put back from a copy, or another server has the same name";
 const READ: &str = "read the bucket";
 const PROVE: &str = "prove contact with the bucket";

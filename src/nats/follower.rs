@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
 use tokio::runtime;
 use tokio::sync::oneshot;
@@ -28,9 +31,15 @@ use crate::reload::{ReloadEvent, StoreProblem, lock};
 #[must_use]
 pub struct NatsFollower {
     shared: Arc<Shared>,
-    /// Dropped to stop the thread.
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    stage: Mutex<Stage>,
+}
+
+enum Stage {
+    /// It knows what to follow, and has no contact yet.
+    Ready(Box<Follow>),
+    /// The sender is dropped to stop the thread.
+    Running(oneshot::Sender<()>, JoinHandle<()>),
+    Ended,
 }
 
 /// A follower as it is now.
@@ -52,6 +61,8 @@ pub struct NatsStatus {
 /// What the thread and the handle share.
 pub(super) struct Shared {
     pub(super) credentials: PushedCredentials,
+    /// Only in its turn does it change them.
+    turn: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -65,6 +76,8 @@ struct State {
     unreadable: BTreeMap<String, &'static str>,
 }
 
+/// One that nobody has: they are counted from 1.
+const NO_TURN: u64 = 0;
 /// So many entries that aren't understood are named.
 const NAMED: usize = 1_000;
 
@@ -87,32 +100,82 @@ impl NatsBucket {
     /// # }
     /// ```
     pub fn follow(&self, domain: &str, server: &str) -> Result<NatsFollower> {
+        let follower = self.ready_to_follow(domain, server, None)?;
+        follower.start()?;
+        Ok(follower)
+    }
+
+    /// Without contact until it is started. It may take over credentials that another has followed: what they hold stays in
+    /// force until this one has read its bucket, or they are stale.
+    pub(crate) fn ready_to_follow(
+        &self,
+        domain: &str,
+        server: &str,
+        credentials: Option<PushedCredentials>,
+    ) -> Result<NatsFollower> {
         check_domain(domain)?;
         if !(1..=64).contains(&server.len()) {
             let problem = "it must have 1 to 64 bytes".into();
             return Err(Error::Nats { action: "use the server's name", problem });
         }
-        let name = format!("bucket {} of NATS, domain {domain}", self.bucket);
-        let shared = Arc::new(Shared { credentials: PushedCredentials::new(name), state: Mutex::default() });
+        let name = || format!("bucket {} of NATS, domain {domain}", self.bucket);
+        let credentials = credentials.unwrap_or_else(|| PushedCredentials::new(name()));
+        credentials.contact().is_proven_each(self.heartbeat);
+        credentials.contact().check_age(credentials.status().max_age)?;
+        let shared = Arc::new(Shared { credentials, turn: AtomicU64::new(0), state: Mutex::default() });
         let follow =
             Follow { bucket: self.clone(), domain: domain.into(), server: server.into(), shared: shared.clone() };
-        let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Thread)?;
-        let (stop, stopped) = oneshot::channel::<()>();
-        let run = move || {
-            runtime.block_on(async {
-                tokio::select! {
-                    never = follow.run() => match never {},
-                    // Nothing is ever sent: the handle is dropped.
-                    _ = stopped => {}
-                }
-            });
-        };
-        let thread = Builder::new().name("zmq-auth-nats".into()).spawn(run).map_err(Error::Thread)?;
-        Ok(NatsFollower { shared, stop: Some(stop), thread: Some(thread) })
+        Ok(NatsFollower { shared, stage: Mutex::new(Stage::Ready(Box::new(follow))) })
     }
 }
 
 impl NatsFollower {
+    /// Begins to follow; whoever has followed into the same credentials changes nothing any more.
+    ///
+    /// # Errors
+    /// [`Error::Thread`].
+    pub(crate) fn start(&self) -> Result<()> {
+        let mut stage = lock(&self.stage);
+        let follow = match std::mem::replace(&mut *stage, Stage::Ended) {
+            Stage::Ready(follow) => follow,
+            other => {
+                *stage = other;
+                return Ok(());
+            }
+        };
+        let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Thread)?;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let shared = self.shared.clone();
+        shared.turn.store(shared.credentials.next_turn(), Ordering::SeqCst);
+        let run = move || {
+            shared.guarded(|| {
+                runtime.block_on(async {
+                    tokio::select! {
+                        never = follow.run() => match never {},
+                        // Nothing is ever sent: the handle is dropped.
+                        _ = stopped => {}
+                    }
+                });
+                // Without waiting for a resolver that doesn't answer.
+                runtime.shutdown_background();
+            });
+        };
+        let thread = Builder::new().name("zmq-auth-nats".into()).spawn(run).map_err(Error::Thread)?;
+        *stage = Stage::Running(stop, thread);
+        Ok(())
+    }
+
+    /// Ends it; from now on it changes nothing. Answers whether it was running.
+    pub(crate) fn stop(&self) -> bool {
+        let stage = std::mem::replace(&mut *lock(&self.stage), Stage::Ended);
+        let Stage::Running(stop, thread) = stage else { return false };
+        self.shared.turn.store(NO_TURN, Ordering::SeqCst);
+        drop(stop);
+        // It holds nothing that this thread could have, and its own panics are contained.
+        let _ = thread.join();
+        true
+    }
+
     /// What is followed: for [`configure_curve_pushed`](crate::Authenticator::configure_curve_pushed) and
     /// [`configure_plain_pushed`](crate::Authenticator::configure_plain_pushed), and for
     /// [`limit_age`](PushedCredentials::limit_age).
@@ -140,7 +203,7 @@ impl NatsFollower {
         let NatsStatus { credentials, unreadable, .. } = self.status();
         let now = std::time::SystemTime::now();
         // Before the first contact, since now: it isn't known for how long.
-        let late = credentials.age.map_or(std::time::Duration::ZERO, |age| age.saturating_sub(credentials.max_age));
+        let late = credentials.age.map_or(Duration::ZERO, |age| age.saturating_sub(credentials.max_age));
         let name = std::path::PathBuf::from(self.shared.credentials.name());
         let problem = |(entry, problem): (String, &str)| StoreProblem {
             file: name.join(entry),
@@ -160,16 +223,28 @@ impl NatsFollower {
 
 impl Drop for NatsFollower {
     fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            log_error!("the thread that followed a bucket of NATS has panicked");
+        if self.stop() && self.shared.credentials.is_used() {
+            let name = Escaped(self.shared.credentials.name().as_bytes());
+            log_warn!("{name}: its follower was dropped, so it will be stale: keep the NatsFollower while it is used");
         }
     }
 }
 
 impl Shared {
+    pub(super) fn turn(&self) -> u64 {
+        self.turn.load(Ordering::SeqCst)
+    }
+
+    /// Runs the thread's work. Where that panics, nobody is accepted any more: what is in force may be half of something.
+    fn guarded(&self, work: impl FnOnce()) {
+        if catch_unwind(AssertUnwindSafe(work)).is_err() {
+            self.credentials.contact().lost();
+            let problem = "its thread has panicked, and nobody is accepted: start the server anew".to_owned();
+            log_error!("{}: {problem}", Escaped(self.credentials.name().as_bytes()));
+            lock(&self.state).problem = Some(problem);
+        }
+    }
+
     /// A run has begun, with a snapshot or from where the one before was.
     pub(super) fn begins(&self, snapshot: bool) {
         let mut state = lock(&self.state);
@@ -194,7 +269,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn follows(&self, sequence: u64) {
+    pub(super) fn follows(&self, sequence: u64, is_snapshot: bool) {
         let mut state = lock(&self.state);
         state.sequence = Some(sequence);
         state.heard = None;
@@ -202,6 +277,10 @@ impl Shared {
         drop(state);
         if problem.is_some() {
             log_info!("{}: followed again", Escaped(self.credentials.name().as_bytes()));
+        }
+        let status = self.credentials.status();
+        if is_snapshot && status.keys + status.users == 0 {
+            log_warn!("{}: it is empty: it accepts nobody", Escaped(self.credentials.name().as_bytes()));
         }
     }
 
@@ -235,5 +314,53 @@ impl ServerWords for Shared {
 impl fmt::Debug for NatsFollower {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NatsFollower").field("status", &self.status()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_the_thread_is_told_and_nobody_is_accepted_any_more() {
+        let bucket = NatsBucket::new("nats://127.0.0.1:1", "clients").unwrap();
+        let follower = bucket.ready_to_follow("lab", "server-1", None).unwrap();
+        follower.credentials().caught_up(crate::Moment::now());
+        assert!(!follower.status().credentials.is_stale);
+        follower.shared.guarded(|| panic!("a defect"));
+        let status = follower.status();
+        assert!(status.credentials.is_stale && status.problem.unwrap().contains("panicked"));
+    }
+
+    #[test]
+    fn who_was_stopped_or_replaced_changes_nothing_any_more() {
+        let bucket = NatsBucket::new("nats://127.0.0.1:1", "clients").unwrap();
+        let one = bucket.follow("lab", "server-1").unwrap();
+        let credentials = one.credentials().clone();
+        let first = one.shared.turn();
+        let change = || vec![(crate::PublicKey::from([7; 32]), Some(None))];
+        let two = bucket.ready_to_follow("lab", "server-1", Some(credentials.clone())).unwrap();
+        credentials.apply_keys(two.shared.turn(), change());
+        assert_eq!(credentials.status().keys, 0, "it isn't started yet");
+        two.start().unwrap();
+        credentials.apply_keys(first, change());
+        credentials.proven(first, crate::Moment::now());
+        assert_eq!((credentials.status().keys, credentials.status().age), (0, None), "it was replaced");
+        credentials.apply_keys(two.shared.turn(), change());
+        assert_eq!(credentials.status().keys, 1);
+        assert!(two.stop() && !two.stop());
+        credentials.swap_keys(two.shared.turn(), Default::default());
+        assert_eq!(credentials.status().keys, 1, "it was stopped");
+    }
+
+    #[test]
+    fn a_time_without_contact_is_no_less_than_three_heartbeats() {
+        let bucket = NatsBucket::new("nats://127.0.0.1:1", "clients").unwrap();
+        let seconds = Duration::from_secs;
+        let follower = bucket.ready_to_follow("lab", "server-1", None).unwrap();
+        let limit = |age| follower.credentials().limit_age(age, crate::OnStale::Refuse);
+        assert!(limit(seconds(3)).is_ok());
+        let error = limit(Duration::from_millis(2_999)).unwrap_err().to_string();
+        assert!(error.contains("three heartbeats"), "{error}");
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
-use async_nats::jetstream::kv::Operation;
+use async_nats::jetstream::kv::{Operation, Store};
 
 use super::connect::failed;
 use super::entry::{self, Subject};
@@ -23,7 +23,7 @@ pub struct LastChange {
     pub revision: u64,
     /// When it was written, by the cluster's clock.
     pub written: SystemTime,
-    /// What it says; `None` where the key or the user was removed, or has expired.
+    /// What it says; `None` where the key or the user was removed.
     pub entry: Option<BucketEntry>,
 }
 
@@ -61,7 +61,7 @@ impl NatsWriter {
         self.last_change(domain, &Subject::User(name.into()))
     }
 
-    /// Removes the heartbeat of a server that is gone for good; answers whether there was one. One that still follows writes
+    /// Removes the heartbeats of a server that is gone for good; answers whether there were any. One that still follows writes
     /// the next.
     ///
     /// # Errors
@@ -69,11 +69,15 @@ impl NatsWriter {
     pub fn forget_server(&self, domain: &str, server: &str) -> Result<bool> {
         check_domain(domain)?;
         let name = entry::server_name(domain, server);
-        self.runtime.wait(async {
-            let entry = self.store.entry(&name).await.map_err(|error| failed(WRITE, &error))?;
-            let was_there = entry.is_some_and(|entry| entry.operation == Operation::Put);
-            if was_there {
-                self.store.delete(&name).await.map_err(|error| failed(WRITE, &error))?;
+        self.ask(|store| async move {
+            let mut was_there = false;
+            for slot in 0..2 {
+                let name = format!("{name}.{slot}");
+                let entry = store.entry(&name).await.map_err(|error| failed(WRITE, &error))?;
+                if entry.is_some_and(|entry| entry.operation == Operation::Put) {
+                    was_there = true;
+                    store.delete(&name).await.map_err(|error| failed(WRITE, &error))?;
+                }
             }
             Ok(was_there)
         })
@@ -81,23 +85,23 @@ impl NatsWriter {
 
     fn last_change(&self, domain: &str, subject: &Subject) -> Result<Option<LastChange>> {
         check_domain(domain)?;
-        let name = subject.name(domain);
-        let entry = self
-            .runtime
-            .wait(async { self.store.entry(&name).await.map_err(|error| failed("read the entry", &error)) })?;
+        let name = &subject.name(domain);
+        let look =
+            |store: Store| async move { store.entry(name).await.map_err(|error| failed("read the entry", &error)) };
+        let entry = self.ask(look)?;
         Ok(entry.map(|entry| LastChange {
             revision: entry.revision,
             written: entry.created.into(),
-            entry: (entry.operation == Operation::Put).then(|| read_entry(&name, entry.revision, &entry.value)),
+            entry: (entry.operation == Operation::Put).then(|| read_entry(name, entry.revision, &entry.value)),
         }))
     }
 
     /// A consumer that begins behind a server's last entry knows how many there are.
     pub(super) fn count_behind(&self, domain: &str, mut servers: Vec<FollowingServer>) -> Result<Vec<FollowingServer>> {
         let domain = entry::encode(domain.as_bytes());
-        let filters = ["curve", "plain"].map(|kind| self.bucket.subject(&format!("{kind}.{domain}.>")));
+        let filters = &["curve", "plain"].map(|kind| self.bucket.subject(&format!("{kind}.{domain}.>")));
         let mut counted: BTreeMap<u64, u64> = servers.iter().map(|server| (server.sequence, 0)).collect();
-        let counted = self.runtime.wait(async {
+        let counted = self.ask(|store| async move {
             for (sequence, behind) in &mut counted {
                 let config = pull::Config {
                     deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: sequence + 1 },
@@ -108,7 +112,7 @@ impl NatsWriter {
                     num_replicas: 1,
                     ..Default::default()
                 };
-                let consumer = self.store.stream.create_consumer(config).await.map_err(|error| failed(LIST, &error))?;
+                let consumer = store.stream.create_consumer(config).await.map_err(|error| failed(LIST, &error))?;
                 *behind = consumer.cached_info().num_pending;
             }
             Ok(counted)

@@ -1,5 +1,6 @@
 //! Credentials in a bucket of NATS JetStream's key-value store: servers that follow it, and writers that change it.
 
+mod blocking;
 mod connect;
 mod entry;
 mod follow;

@@ -1,17 +1,19 @@
 //! Changing a bucket: for administrators and programs that manage credentials.
 
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::sync::Mutex;
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
+use async_nats::jetstream::Message;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
-use async_nats::jetstream::kv::{self, CreateErrorKind, Operation, Store, UpdateErrorKind};
-use async_nats::jetstream::{self, Message};
+use async_nats::jetstream::kv::{CreateErrorKind, Operation, Store, UpdateErrorKind};
 use futures_util::StreamExt;
-use tokio::runtime::{self, Runtime};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
-use super::connect::{NatsBucket, NoWords, PATIENCE, failed, unsuitable};
+use super::blocking::{Blocking, Connection, INBOX, context};
+use super::connect::{NatsBucket, NoWords, PATIENCE, failed, stream_config};
 use super::entry::{self, KeyValue, ServerValue, Subject, UserValue};
 use super::follow::is_removal;
 use crate::authenticator::check_domain;
@@ -20,9 +22,11 @@ use crate::error::{Error, Result};
 use crate::keys::PublicKey;
 use crate::metadata::Metadata;
 use crate::plain::{Password, UserChange};
+use crate::reload::lock;
 
-/// Changes the credentials in a bucket. Each call waits for the answer of the cluster: in a task of a tokio runtime, use
-/// `spawn_blocking`.
+/// Changes the credentials in a bucket. Each call waits for the answer of the cluster (in a task of a tokio runtime, use
+/// `spawn_blocking`), and calls of several threads for each other. Nothing is kept to be written later: without a connection,
+/// a call is an [`Error::Nats`], and the next one connects anew. A write whose answer doesn't come may be made or not.
 ///
 /// What is there can be changed only by who knows its revision: of two who change one entry, the second gets
 /// [`Error::Conflict`] and looks again. A removal needs none: it always wins.
@@ -39,9 +43,8 @@ use crate::plain::{Password, UserChange};
 /// # }
 /// ```
 pub struct NatsWriter {
-    pub(super) runtime: Blocking,
-    pub(super) store: Store,
     pub(super) bucket: NatsBucket,
+    connection: Mutex<Option<Connection>>,
 }
 
 /// What a bucket says of a key or a user.
@@ -98,13 +101,12 @@ pub struct FollowingServer {
 
 /// How long a removal is tried.
 const REMOVING: Duration = Duration::from_secs(10);
-/// How long the markers of entries that expire are kept.
-const MARKERS: Duration = Duration::from_secs(3600);
 pub(super) const WRITE: &str = "write the entry";
 pub(super) const LIST: &str = "list the bucket";
 
 impl NatsBucket {
-    /// Makes the bucket, with so many replicas of it: 1, 3 or 5.
+    /// Makes the bucket, with so many replicas of it: 1, 3 or 5. Unlike buckets that NATS's own tools make, it can't be
+    /// emptied: what was removed leaves a marker that stays. There is nothing to do where there is such a bucket already.
     ///
     /// # Errors
     /// [`Error::Nats`] where the cluster can't, or has such a bucket with another configuration.
@@ -116,18 +118,10 @@ impl NatsBucket {
     /// # }
     /// ```
     pub fn create(&self, replicas: usize) -> Result<()> {
-        let runtime = Blocking::new()?;
-        let config = kv::Config {
-            bucket: self.bucket.clone(),
-            description: "credentials of zmq-auth".into(),
-            history: 1,
-            num_replicas: replicas,
-            limit_markers: Some(MARKERS),
-            ..Default::default()
-        };
-        runtime.wait(async {
-            let client = self.connect("zmq-auth", NoWords::new()).await?;
-            let created = jetstream::new(client).create_key_value(config).await;
+        let config = stream_config(self.stream(), self.subject(">"), replicas);
+        Blocking::new()?.wait(async {
+            let client = self.connect("zmq-auth", INBOX, NoWords::new()).await?;
+            let created = context(&client).create_stream(config).await;
             created.map(drop).map_err(|error| failed("make the bucket", &error))
         })
     }
@@ -144,17 +138,7 @@ impl NatsBucket {
     /// # }
     /// ```
     pub fn writer(&self) -> Result<NatsWriter> {
-        let runtime = Blocking::new()?;
-        let store = runtime.wait(async {
-            let client = self.connect("zmq-auth", NoWords::new()).await?;
-            let mut context = jetstream::new(client);
-            context.set_timeout(PATIENCE);
-            context.get_key_value(&self.bucket).await.map_err(|error| failed("find the bucket", &error))
-        })?;
-        match unsuitable(&store.stream.cached_info().config) {
-            Some(problem) => Err(Error::Nats { action: "use the bucket", problem: problem.into() }),
-            None => Ok(NatsWriter { runtime, store, bucket: self.clone() }),
-        }
+        Ok(NatsWriter { bucket: self.clone(), connection: Mutex::new(Some(Connection::to(self)?)) })
     }
 }
 
@@ -229,27 +213,26 @@ impl NatsWriter {
         check_domain(domain)?;
         let messages = self.read(vec![format!("server.{}.>", entry::encode(domain.as_bytes()))])?;
         let now = SystemTime::now();
-        let servers = messages.iter().filter_map(|(name, _, message)| {
-            let server = entry::decode(name.rsplit('.').next()?)?;
-            let value = ServerValue::parse(&message.payload).ok()?;
-            let written = SystemTime::from(message.info().ok()?.published);
-            Some(FollowingServer {
-                name: String::from_utf8(server).ok()?,
-                age: now.duration_since(written).unwrap_or_default(),
-                sequence: value.sequence,
-                keys: value.keys,
-                users: value.users,
-                behind: 0,
-            })
-        });
-        self.count_behind(domain, servers.collect())
+        // Of the two heartbeats that each has, the later: they come in the order in which they were written.
+        let mut servers = BTreeMap::new();
+        for (name, _, message) in &messages {
+            let server = name.split('.').nth(2).and_then(entry::decode).and_then(|name| String::from_utf8(name).ok());
+            let (Some(name), Ok(value), Ok(info)) = (server, ServerValue::parse(&message.payload), message.info())
+            else {
+                continue;
+            };
+            let age = now.duration_since(SystemTime::from(info.published)).unwrap_or_default();
+            let ServerValue { sequence, keys, users, .. } = value;
+            servers.insert(name.clone(), FollowingServer { name, age, sequence, keys, users, behind: 0 });
+        }
+        self.count_behind(domain, servers.into_values().collect())
     }
 
     fn create(&self, domain: &str, subject: &Subject, value: Vec<u8>) -> Result<u64> {
         check_domain(domain)?;
-        let name = subject.name(domain);
-        self.runtime.wait(async {
-            let created = self.store.create(&name, value.into()).await;
+        let name = &subject.name(domain);
+        self.ask(|store| async move {
+            let created = store.create(name, value.into()).await;
             created.map_err(|error| match error.kind() {
                 CreateErrorKind::AlreadyExists => Error::Conflict { name: name.clone() },
                 _ => failed(WRITE, &error),
@@ -259,9 +242,9 @@ impl NatsWriter {
 
     fn update(&self, domain: &str, subject: &Subject, value: Vec<u8>, revision: u64) -> Result<u64> {
         check_domain(domain)?;
-        let name = subject.name(domain);
-        self.runtime.wait(async {
-            let updated = self.store.update(&name, value.into(), revision).await;
+        let name = &subject.name(domain);
+        self.ask(|store| async move {
+            let updated = store.update(name, value.into(), revision).await;
             updated.map_err(|error| match error.kind() {
                 UpdateErrorKind::WrongLastRevision => Error::Conflict { name: name.clone() },
                 _ => failed(WRITE, &error),
@@ -271,26 +254,42 @@ impl NatsWriter {
 
     fn remove(&self, domain: &str, subject: &Subject) -> Result<bool> {
         check_domain(domain)?;
-        let name = subject.name(domain);
-        self.runtime.wait(async {
-            let end = Instant::now() + REMOVING;
-            loop {
-                let removed = async {
-                    let entry = self.store.entry(&name).await.map_err(|error| failed(WRITE, &error))?;
-                    let was_there = entry.is_some_and(|entry| entry.operation == Operation::Put);
-                    // Even where there is none: one that is being written now is removed, too.
-                    self.store.delete(&name).await.map_err(|error| failed(WRITE, &error))?;
-                    Ok(was_there)
-                };
-                match removed.await {
-                    Err(_) if Instant::now() < end => sleep(Duration::from_millis(100)).await,
-                    removed => return removed,
-                }
+        let name = &subject.name(domain);
+        let (end, mut was_there) = (Instant::now() + REMOVING, false);
+        loop {
+            let was_there_before = &mut was_there;
+            let removed = self.ask(|store| async move {
+                let entry = store.entry(name).await.map_err(|error| failed(WRITE, &error))?;
+                // An attempt that wasn't answered may have removed it.
+                *was_there_before |= entry.is_some_and(|entry| entry.operation == Operation::Put);
+                // Even where there is none: one that is being written now is removed, too.
+                store.delete(name).await.map_err(|error| failed(WRITE, &error))
+            });
+            match removed {
+                Err(_) if Instant::now() < end => thread::sleep(Duration::from_millis(100)),
+                removed => return removed.map(|()| was_there),
             }
-        })
+        }
     }
 
-    /// The last entry of each name, with its revision, markers left out.
+    /// Where the work isn't answered, its connection goes, and what that may have kept to send it later.
+    pub(super) fn ask<T: Send, W: Future<Output = Result<T>> + Send>(
+        &self,
+        work: impl FnOnce(Store) -> W,
+    ) -> Result<T> {
+        let mut held = lock(&self.connection);
+        let connection = match held.take().filter(Connection::is_connected) {
+            Some(connection) => connection,
+            None => Connection::to(&self.bucket)?,
+        };
+        let answer = connection.wait(work(connection.store.clone()));
+        if !matches!(answer, Err(Error::Nats { .. })) {
+            *held = Some(connection);
+        }
+        answer
+    }
+
+    /// The last entry of each name, with its revision, in the order of their revisions; markers are left out.
     fn read(&self, filters: Vec<String>) -> Result<Vec<(String, u64, Message)>> {
         let lost = || Error::Nats { action: LIST, problem: "entries don't come".into() };
         let config = pull::Config {
@@ -302,23 +301,29 @@ impl NatsWriter {
             num_replicas: 1,
             ..Default::default()
         };
-        let prefix = self.bucket.subject("");
-        self.runtime.wait(async {
-            let consumer = self.store.stream.create_consumer(config).await.map_err(|error| failed(LIST, &error))?;
-            let wanted = consumer.cached_info().num_pending;
+        let prefix = &self.bucket.subject("");
+        self.ask(|store| async move {
+            let consumer = store.stream.create_consumer(config).await.map_err(|error| failed(LIST, &error))?;
+            let mut pending = consumer.cached_info().num_pending;
             let messages = consumer.stream().max_messages_per_batch(10_000).expires(Duration::from_secs(30));
             let mut messages = messages.heartbeat(PATIENCE).messages().await.map_err(|error| failed(LIST, &error))?;
-            let mut entries = Vec::new();
-            for _ in 0..wanted {
+            let (mut entries, mut revisions) = (BTreeMap::new(), HashMap::new());
+            // One that is written meanwhile comes again, and behind the others.
+            while pending > 0 {
                 let message = timeout(PATIENCE * 2, messages.next()).await.map_err(|_| lost())?.ok_or_else(lost)?;
                 let message = message.map_err(|error| failed(LIST, &error))?;
-                let revision = message.info().map_err(|_| lost())?.stream_sequence;
+                let info = message.info().map_err(|_| lost())?;
+                pending = info.pending;
+                let revision = info.stream_sequence;
+                let name = message.subject.strip_prefix(prefix.as_str()).unwrap_or(&message.subject).to_owned();
+                if let Some(before) = revisions.insert(name.clone(), revision) {
+                    entries.remove(&before);
+                }
                 if !is_removal(&message) {
-                    let name = message.subject.strip_prefix(prefix.as_str()).unwrap_or(&message.subject).to_owned();
-                    entries.push((name, revision, message));
+                    entries.insert(revision, (name, revision, message));
                 }
             }
-            Ok(entries)
+            Ok(entries.into_values().collect())
         })
     }
 }
@@ -343,32 +348,6 @@ fn key_value(metadata: &Metadata) -> Result<Vec<u8>> {
 fn user_value(name: &str, hash: &str) -> Result<Vec<u8>> {
     UserChange::new(name, Some(hash))?;
     Ok(entry::to_bytes(&UserValue::of(hash)))
-}
-
-/// A runtime whose work is waited for.
-pub(super) struct Blocking(Option<Runtime>);
-
-impl Blocking {
-    fn new() -> Result<Self> {
-        let runtime = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        Ok(Blocking(Some(runtime.map_err(Error::Thread)?)))
-    }
-
-    /// In a thread of its own: one that belongs to another runtime may not wait for this one.
-    pub(super) fn wait<T: Send>(&self, work: impl Future<Output = Result<T>> + Send) -> Result<T> {
-        let Some(runtime) = &self.0 else { return Err(Error::Runtime("the runtime has ended".into())) };
-        let waited = thread::scope(|scope| scope.spawn(|| runtime.block_on(work)).join());
-        waited.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    }
-}
-
-impl Drop for Blocking {
-    fn drop(&mut self) {
-        // Without waiting, which a task of another runtime may not.
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
-    }
 }
 
 impl fmt::Debug for NatsWriter {

@@ -95,6 +95,8 @@ struct PolicySource {
     in_force: Mutex<InForce>,
     /// What reloads have replaced, until they have ended.
     replaced: Mutex<Vec<(Stores, Replaced)>>,
+    /// Whether buckets are followed.
+    follows: bool,
 }
 
 /// What the file said when it was last put in force.
@@ -125,6 +127,28 @@ impl PolicyFile {
     /// # Ok::<(), anyhow::Error>(())
     /// ```
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_following(path.as_ref(), true)
+    }
+
+    /// As [`open`](Self::open), to look at a policy: buckets of NATS that it names aren't followed, so their clients are told
+    /// to retry, and [`stores`](Self::stores) leaves them out.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("policy.toml");
+    /// # std::fs::write(&path, "[domain.lab]\nnull = \"deny\"\n")?;
+    /// let policy = zmq_auth::PolicyFile::inspect(&path)?;
+    /// assert!(policy.stores().is_empty());
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    pub fn inspect(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_following(path.as_ref(), false)
+    }
+
+    fn open_following(path: &Path, follows: bool) -> Result<Self> {
         let authenticator = Authenticator::new();
         let observer = authenticator.reload_observer();
         let source = PolicySource {
@@ -132,14 +156,15 @@ impl PolicyFile {
             hasher: RandomState::new(),
             in_force: Mutex::default(),
             replaced: Mutex::default(),
+            follows,
         };
-        let store = Store::open(path.as_ref(), source, SingleFile::new())?;
+        let store = Store::open(path, source, SingleFile::new())?;
         store.observe(Arc::downgrade(&observer));
         Ok(PolicyFile { store, _observer: observer })
     }
 
     /// All that is wrong with a file and with the stores that it names, in the order of its lines; nothing for a good one. The
-    /// first is the error of [`open`](Self::open).
+    /// first is the error of [`open`](Self::open). Buckets of NATS aren't asked for anything.
     /// Of what is no TOML, or no policy by its grammar, only the first problem is known.
     ///
     /// ```
@@ -213,7 +238,7 @@ impl PolicyFile {
         self.store.status()
     }
 
-    /// The key directories and password files that it names, each with its status.
+    /// The key directories, password files and buckets that it names, each with its status.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -227,7 +252,7 @@ impl PolicyFile {
     /// ```
     pub fn stores(&self) -> Vec<(PathBuf, StoreStatus)> {
         let stores = lock(&self.store.source().in_force).stores.clone();
-        stores.statuses()
+        stores.statuses(self.store.source().follows)
     }
 
     /// The largest message that the file wants a server to take, in bytes. It is an option of the socket, which an
@@ -344,13 +369,17 @@ impl PolicySource {
             watched: in_force.watched,
         };
         let before = std::mem::replace(&mut *in_force, now);
-        let stores = in_force.stores.statuses();
+        let stores = in_force.stores.clone();
         drop(in_force);
+        #[cfg(feature = "nats")]
+        if self.follows {
+            stores.follow(&before.stores);
+        }
         // A callback's value may call this file when it is dropped, and the end of a store waits for its thread: freed when
         // no lock is held.
         lock(&self.replaced).push((before.stores, replaced));
-        for (store, _) in stores.iter().filter(|(_, status)| status.entries == 0) {
-            log_warn!("{}: {} is empty: it accepts nobody", EscapedPath(path), EscapedPath(store));
+        for store in stores.empty() {
+            log_warn!("{}: {} is empty: it accepts nobody", EscapedPath(path), EscapedPath(&store));
         }
         Ok(Some(summary))
     }

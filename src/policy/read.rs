@@ -27,7 +27,10 @@ use crate::null::{NullAccess, NullSource};
 use crate::plain::{PasswordTable, PlainSource};
 use crate::reload::Unread;
 #[cfg(feature = "nats")]
-use crate::{contact::OnStale, nats::NatsBucket, plain::Password, reload::read_file};
+use crate::{
+    contact::{MAX_AGE as DEFAULT_MAX_AGE, OnStale},
+    nats::{NatsBucket, NatsFollower},
+};
 
 /// What a policy file says, ready to be put in force.
 pub(super) struct ReadPolicy {
@@ -265,7 +268,7 @@ impl Reader<'_> {
         domain: &str,
         cluster: &Spanned<String>,
         bucket: Option<&str>,
-    ) -> Option<std::sync::Arc<crate::nats::NatsFollower>> {
+    ) -> Option<std::sync::Arc<NatsFollower>> {
         let Some(nats) = self.nats.get(cluster.get_ref()) else {
             self.problem(cluster.span(), "names no cluster: there is no such table below [nats]");
             return None;
@@ -275,26 +278,26 @@ impl Reader<'_> {
             return None;
         };
         let Nats { urls, server, login, ca, max_age, on_stale } = nats.get_ref();
-        let on_stale = match on_stale {
-            None | Some(OnStaleText::Refuse) => OnStale::Refuse,
-            Some(OnStaleText::Keep) => OnStale::KeepConnected,
-        };
-        let description = format!("{urls}\n{server}\n{login:?}\n{ca:?}\n{max_age:?}\n{on_stale:?}\n{bucket}\n{domain}");
         let directory = self.directory;
-        let followed = self.used.follower(description, self.known, || {
+        let ready = |credentials| {
             let mut bucket = NatsBucket::new(urls, bucket)?;
             if let Some(login) = login {
-                let (user, password) = read_login(&directory.join(login))?;
-                bucket = bucket.login(user, &password);
+                bucket = bucket.login_file(directory.join(login))?;
             }
             if let Some(ca) = ca {
                 bucket = bucket.ca_file(directory.join(ca));
             }
-            let follower = bucket.follow(domain, server)?;
-            let max_age = max_age.map_or(follower.credentials().status().max_age, |max_age| max_age.0);
-            follower.credentials().limit_age(max_age, on_stale)?;
-            Ok(follower)
-        });
+            bucket.ready_to_follow(domain, server, credentials)
+        };
+        let limits = |follower: &NatsFollower| {
+            let max_age = max_age.map_or(DEFAULT_MAX_AGE, |max_age| max_age.0);
+            follower.credentials().contact().check_age(max_age)?;
+            let keeps = matches!(on_stale, Some(OnStaleText::Keep));
+            Ok((max_age, if keeps { OnStale::KeepConnected } else { OnStale::Refuse }))
+        };
+        let connection = format!("{urls}\n{server}\n{login:?}\n{ca:?}");
+        let place = (cluster.get_ref().clone(), bucket.to_owned(), domain.to_owned());
+        let followed = self.used.follower(place, self.known, connection, ready, limits);
         self.take_store(cluster.span(), followed)
     }
 
@@ -371,20 +374,6 @@ impl Reader<'_> {
             }
         }
     }
-}
-
-/// A user and a password, from a file with one line: user=password.
-#[cfg(feature = "nats")]
-fn read_login(path: &Path) -> Result<(String, Password)> {
-    let fault = |path: &Path, line, problem| Error::PasswordFile { path: path.to_owned(), line, problem };
-    let content = read_file(path, fault)?;
-    let refused = || fault(path, Some(1), "is no line of user=password");
-    let text = std::str::from_utf8(&content).map_err(|_| refused())?;
-    let (user, password) = text.trim_end_matches(['\n', '\r']).split_once('=').ok_or_else(refused)?;
-    if user.is_empty() || password.is_empty() || password.contains('\n') {
-        return Err(refused());
-    }
-    Ok((user.to_owned(), Password::from(password)))
 }
 
 /// What a handshake needs, with some metadata.

@@ -3,23 +3,37 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 #[cfg(feature = "nats")]
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::curve::KeyDirectory;
 use crate::error::Result;
-#[cfg(feature = "nats")]
-use crate::nats::NatsFollower;
 use crate::plain::PasswordFile;
 use crate::reload::StoreStatus;
+#[cfg(feature = "nats")]
+use crate::{contact::OnStale, escape::Escaped, nats::NatsFollower, pushed::PushedCredentials};
 
 /// By their paths, each once, however many domains use it.
 #[derive(Default, Clone)]
 pub(super) struct Stores {
     directories: BTreeMap<PathBuf, KeyDirectory>,
     files: BTreeMap<PathBuf, PasswordFile>,
-    /// By all that is said of them.
     #[cfg(feature = "nats")]
-    followers: BTreeMap<String, Arc<NatsFollower>>,
+    followers: BTreeMap<FollowedFor, Followed>,
+}
+
+/// A cluster's name in the file, a bucket, and a domain.
+#[cfg(feature = "nats")]
+pub(super) type FollowedFor = (String, String, String);
+
+/// The follower, and what the file says of it.
+#[cfg(feature = "nats")]
+#[derive(Clone)]
+pub(super) struct Followed {
+    pub(super) follower: Arc<NatsFollower>,
+    /// Another follower takes over where this is another.
+    pub(super) connection: String,
+    pub(super) max_age: Duration,
+    pub(super) on_stale: OnStale,
 }
 
 impl Stores {
@@ -33,18 +47,44 @@ impl Stores {
         find_or_open(&mut self.files, &known.files, path, PasswordFile::open)
     }
 
-    /// The follower that is described so; of those that `known` has, the same one.
+    /// The follower; of those that `known` has, the same one, if its connection is the same. A new one has no contact before
+    /// [`follow`](Self::follow), and gets the credentials of the one whose place it takes.
     #[cfg(feature = "nats")]
     pub(super) fn follower(
         &mut self,
-        description: String,
+        place: FollowedFor,
         known: &Stores,
-        follow: impl FnOnce() -> Result<NatsFollower>,
+        connection: String,
+        ready: impl FnOnce(Option<PushedCredentials>) -> Result<NatsFollower>,
+        limits: impl FnOnce(&NatsFollower) -> Result<(Duration, OnStale)>,
     ) -> Result<Arc<NatsFollower>> {
-        let found = self.followers.get(&description).or_else(|| known.followers.get(&description)).cloned();
-        let follower = found.map_or_else(|| follow().map(Arc::new), Ok)?;
-        self.followers.insert(description, follower.clone());
+        if let Some(used) = self.followers.get(&place) {
+            return Ok(used.follower.clone());
+        }
+        let before = known.followers.get(&place);
+        let follower = match before {
+            Some(before) if before.connection == connection => before.follower.clone(),
+            _ => Arc::new(ready(before.map(|before| before.follower.credentials().clone()))?),
+        };
+        let (max_age, on_stale) = limits(&follower)?;
+        self.followers.insert(place, Followed { follower: follower.clone(), connection, max_age, on_stale });
         Ok(follower)
+    }
+
+    /// In the place of those before: what those alone have followed isn't followed any more, and what is new is from now on.
+    #[cfg(feature = "nats")]
+    pub(super) fn follow(&self, before: &Stores) {
+        for Followed { follower, .. } in before.followers.values() {
+            if !self.followers.values().any(|now| Arc::ptr_eq(&now.follower, follower)) {
+                follower.stop();
+            }
+        }
+        for Followed { follower, max_age, on_stale, .. } in self.followers.values() {
+            let limited = follower.credentials().limit_age(*max_age, *on_stale);
+            if let Err(error) = limited.and_then(|()| follower.start()) {
+                log_error!("{}: {error}", Escaped(follower.credentials().name().as_bytes()));
+            }
+        }
     }
 
     /// Reloads all of them, and returns the first error: what could not be read stays as it was.
@@ -62,12 +102,25 @@ impl Stores {
         self.files.values().try_for_each(PasswordFile::watch)
     }
 
-    pub(super) fn statuses(&self) -> Vec<(PathBuf, StoreStatus)> {
-        let directories = self.directories.iter().map(|(path, directory)| (path.clone(), directory.status()));
-        let files = self.files.iter().map(|(path, file)| (path.clone(), file.status()));
+    #[cfg_attr(not(feature = "nats"), expect(unused_variables, reason = "nothing is followed"))]
+    pub(super) fn statuses(&self, followed: bool) -> Vec<(PathBuf, StoreStatus)> {
+        let stores = self.read_statuses();
         #[cfg(feature = "nats")]
-        let files = files.chain(self.followers.values().map(|follower| follower.store_status()));
-        directories.chain(files).collect()
+        let stores = {
+            let followers = self.followers.values().filter(|_| followed);
+            stores.chain(followers.map(|followed| followed.follower.store_status()))
+        };
+        stores.collect()
+    }
+
+    /// Those that were read when they were opened, and have nothing in them.
+    pub(super) fn empty(&self) -> Vec<PathBuf> {
+        self.read_statuses().filter(|(_, status)| status.entries == 0).map(|(path, _)| path).collect()
+    }
+
+    fn read_statuses(&self) -> impl Iterator<Item = (PathBuf, StoreStatus)> {
+        let directories = self.directories.iter().map(|(path, directory)| (path.clone(), directory.status()));
+        directories.chain(self.files.iter().map(|(path, file)| (path.clone(), file.status())))
     }
 }
 

@@ -80,8 +80,8 @@ impl Node {
             r#"publish: {{ allow: [
                 "$JS.API.STREAM.INFO.KV_{BUCKET}", "$JS.API.CONSUMER.CREATE.KV_{BUCKET}",
                 "$JS.API.CONSUMER.CREATE.KV_{BUCKET}.>", "$JS.API.CONSUMER.MSG.NEXT.KV_{BUCKET}.>",
-                "$KV.{BUCKET}.server.*.{server}"
-            ] }}, subscribe: {{ allow: ["_INBOX.>"] }}"#
+                "$KV.{BUCKET}.server.*.{server}.*"
+            ] }}, subscribe: {{ allow: ["_INBOX_{server}.>"] }}"#
         );
         let server_user = match access {
             Access::Everybody => {

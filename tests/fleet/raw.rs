@@ -26,7 +26,10 @@ pub(crate) fn run<T>(work: impl Future<Output = T>) -> T {
 }
 
 pub(crate) async fn client(urls: &str, user: &str) -> Client {
-    let options = ConnectOptions::with_user_and_password(user.into(), PASSWORD.into());
+    let mut options = ConnectOptions::with_user_and_password(user.into(), PASSWORD.into());
+    if user != "admin" {
+        options = options.custom_inbox_prefix(format!("_INBOX_{}", name(user.as_bytes())));
+    }
     let urls: Vec<async_nats::ServerAddr> = urls.split(',').map(|url| url.parse().unwrap()).collect();
     options.request_timeout(Some(Duration::from_secs(2))).connect(urls).await.unwrap()
 }

@@ -87,7 +87,7 @@ impl Explain {
             return Err(Failure::usage("a password is for a PLAIN client").hint("Add --plain USER."));
         }
         self.check_request()?;
-        let policy = PolicyFile::open(&self.policy).map_err(|error| {
+        let policy = PolicyFile::inspect(&self.policy).map_err(|error| {
             Failure::from(error).hint(format!("All problems: zmq-auth lint {}", escape::shell(&self.policy)))
         })?;
         let auth = policy.authenticator();

@@ -29,7 +29,7 @@ pub(super) fn check(file: &File) -> Vec<Problem> {
     problems.extend(access::of_file(file, &metadata, has_passwords));
     problems.extend(access::of_parent(file));
     problems.extend(logins(file));
-    if PolicyFile::open(&file.path).is_ok_and(|policy| accepts_null_elsewhere(&policy)) {
+    if PolicyFile::inspect(&file.path).is_ok_and(|policy| accepts_null_elsewhere(&policy)) {
         let text = "NULL clients are accepted in every domain that isn't named with null; add null = \"deny\" to \
                     [domain.\"*\"]";
         problems.push(Problem::warning(file.place(), "null-open", text));
@@ -73,7 +73,7 @@ fn problem(file: &File, error: &Error) -> Problem {
 
 /// The directories and files that a good policy names; those beside it as its own path was given.
 pub(super) fn stores(file: &File) -> Vec<PathBuf> {
-    let Ok(policy) = PolicyFile::open(&file.path) else { return Vec::new() };
+    let Ok(policy) = PolicyFile::inspect(&file.path) else { return Vec::new() };
     let (given, whole) = (file.path.parent(), policy.path().parent());
     let shorten = |path: PathBuf| match (given, whole.and_then(|whole| path.strip_prefix(whole).ok())) {
         (Some(given), Some(name)) => given.join(name),

@@ -1,0 +1,77 @@
+//! A connection whose answers are waited for.
+
+use std::thread;
+
+use async_nats::Client;
+use async_nats::connection::State;
+use async_nats::jetstream::kv::Store;
+use async_nats::jetstream::{self, Context};
+use tokio::runtime::{self, Runtime};
+
+use super::connect::{NatsBucket, NoWords, PATIENCE, failed, unsuitable};
+use crate::error::{Error, Result};
+
+/// A bucket, and the runtime that its client lives in. With it goes what the client has kept to send it later.
+pub(super) struct Connection {
+    runtime: Blocking,
+    client: Client,
+    pub(super) store: Store,
+}
+
+impl Connection {
+    pub(super) fn to(bucket: &NatsBucket) -> Result<Self> {
+        let runtime = Blocking::new()?;
+        let (client, store) = runtime.wait(async {
+            let client = bucket.connect("zmq-auth", INBOX, NoWords::new()).await?;
+            let store = context(&client).get_key_value(&bucket.bucket).await;
+            Ok((client, store.map_err(|error| failed("find the bucket", &error))?))
+        })?;
+        match unsuitable(&store.stream.cached_info().config) {
+            Some(problem) => Err(Error::Nats { action: "use the bucket", problem: problem.into() }),
+            None => Ok(Connection { runtime, client, store }),
+        }
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+
+    pub(super) fn wait<T: Send>(&self, work: impl Future<Output = Result<T>> + Send) -> Result<T> {
+        self.runtime.wait(work)
+    }
+}
+
+pub(super) fn context(client: &Client) -> Context {
+    let mut context = jetstream::new(client.clone());
+    context.set_timeout(PATIENCE);
+    context
+}
+
+/// Of administrators. Servers have inboxes that can't be read with another server's login.
+pub(super) const INBOX: &str = "_INBOX";
+
+/// A runtime whose work is waited for.
+pub(super) struct Blocking(Option<Runtime>);
+
+impl Blocking {
+    pub(super) fn new() -> Result<Self> {
+        let runtime = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        Ok(Blocking(Some(runtime.map_err(Error::Thread)?)))
+    }
+
+    /// In a thread of its own: one that belongs to another runtime may not wait for this one.
+    pub(super) fn wait<T: Send>(&self, work: impl Future<Output = Result<T>> + Send) -> Result<T> {
+        let Some(runtime) = &self.0 else { return Err(Error::Runtime("the runtime has ended".into())) };
+        let waited = thread::scope(|scope| scope.spawn(|| runtime.block_on(work)).join());
+        waited.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
+
+impl Drop for Blocking {
+    fn drop(&mut self) {
+        // Without waiting, which a task of another runtime may not.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
