@@ -143,7 +143,7 @@ pub use keys::{KeyPair, PublicKey, SecretKey, curve_available, curve_keypair, cu
 pub use metadata::Metadata;
 pub use monitor::{Handshake, HandshakeEvent, MonitoredSocket, ProtocolError};
 #[cfg(feature = "nats")]
-pub use nats::{BucketEntry, FollowingServer, NatsBucket, NatsFollower, NatsStatus, NatsWriter};
+pub use nats::{BucketEntry, FollowingServer, LastChange, NatsBucket, NatsFollower, NatsStatus, NatsWriter};
 pub use null::NullAccess;
 pub use plain::{Password, PasswordFile};
 #[cfg(feature = "policy")]

@@ -19,7 +19,7 @@ use crate::certificate::KeyInfo;
 use crate::error::Error;
 use crate::keys::PublicKey;
 use crate::metadata::Metadata;
-use crate::plain::UserChange;
+use crate::plain::{Password, UserChange};
 
 /// The one format so far. A writer writes the oldest that the servers of its fleet may have.
 const FORMAT: u32 = 1;
@@ -139,6 +139,11 @@ pub(super) struct UserValue {
 impl UserValue {
     pub(super) fn of(hash: &str) -> Self {
         UserValue { format: FORMAT, hash: hash.to_owned() }
+    }
+
+    pub(super) fn parse(value: &[u8]) -> Result<Password, &'static str> {
+        check_format(value)?;
+        parse::<UserValue>(value).map(|value| value.hash.into())
     }
 }
 

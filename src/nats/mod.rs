@@ -6,9 +6,11 @@ mod entry;
 mod follow;
 mod follower;
 mod login;
+mod look;
 mod position;
 mod writer;
 
 pub use connect::NatsBucket;
 pub use follower::{NatsFollower, NatsStatus};
+pub use look::LastChange;
 pub use writer::{BucketEntry, FollowingServer, NatsWriter};

@@ -21,7 +21,7 @@ use crate::certificate::KeyInfo;
 use crate::error::{Error, Result};
 use crate::keys::PublicKey;
 use crate::metadata::Metadata;
-use crate::plain::UserChange;
+use crate::plain::{Password, UserChange};
 use crate::reload::lock;
 
 /// Changes the credentials in a bucket. Each call waits for the answer of the cluster (in a task of a tokio runtime, use
@@ -43,7 +43,7 @@ use crate::reload::lock;
 /// # }
 /// ```
 pub struct NatsWriter {
-    bucket: NatsBucket,
+    pub(super) bucket: NatsBucket,
     connection: Mutex<Option<Connection>>,
 }
 
@@ -66,6 +66,8 @@ pub enum BucketEntry {
     User {
         /// The user's name.
         name: String,
+        /// The hash of the password: whoever has it can try passwords without a server.
+        hash: Password,
         /// The revision, for [`NatsWriter::replace_user`].
         revision: u64,
     },
@@ -93,12 +95,14 @@ pub struct FollowingServer {
     pub keys: usize,
     /// How many users it accepts.
     pub users: usize,
+    /// How many keys and users of the domain were changed since, and not again: what it hadn't got yet.
+    pub behind: u64,
 }
 
 /// How long a removal is tried.
 const REMOVING: Duration = Duration::from_secs(10);
-const WRITE: &str = "write the entry";
-const LIST: &str = "list the bucket";
+pub(super) const WRITE: &str = "write the entry";
+pub(super) const LIST: &str = "list the bucket";
 
 impl NatsBucket {
     /// Makes the bucket, with so many replicas of it: 1, 3 or 5. Unlike buckets that NATS's own tools make, it can't be
@@ -213,14 +217,15 @@ impl NatsWriter {
         let mut servers = BTreeMap::new();
         for (name, _, message) in &messages {
             let server = name.split('.').nth(2).and_then(entry::decode).and_then(|name| String::from_utf8(name).ok());
-            let (Some(name), Ok(value), Ok(info)) = (server, ServerValue::parse(&message.payload), message.info()) else {
+            let (Some(name), Ok(value), Ok(info)) = (server, ServerValue::parse(&message.payload), message.info())
+            else {
                 continue;
             };
             let age = now.duration_since(SystemTime::from(info.published)).unwrap_or_default();
             let ServerValue { sequence, keys, users, .. } = value;
-            servers.insert(name.clone(), FollowingServer { name, age, sequence, keys, users });
+            servers.insert(name.clone(), FollowingServer { name, age, sequence, keys, users, behind: 0 });
         }
-        Ok(servers.into_values().collect())
+        self.count_behind(domain, servers.into_values().collect())
     }
 
     fn create(&self, domain: &str, subject: &Subject, value: Vec<u8>) -> Result<u64> {
@@ -268,7 +273,10 @@ impl NatsWriter {
     }
 
     /// Where the work isn't answered, its connection goes, and what that may have kept to send it later.
-    fn ask<T: Send, W: Future<Output = Result<T>> + Send>(&self, work: impl FnOnce(Store) -> W) -> Result<T> {
+    pub(super) fn ask<T: Send, W: Future<Output = Result<T>> + Send>(
+        &self,
+        work: impl FnOnce(Store) -> W,
+    ) -> Result<T> {
         let mut held = lock(&self.connection);
         let connection = match held.take().filter(Connection::is_connected) {
             Some(connection) => connection,
@@ -320,12 +328,12 @@ impl NatsWriter {
     }
 }
 
-fn read_entry(name: &str, revision: u64, value: &[u8]) -> BucketEntry {
+pub(super) fn read_entry(name: &str, revision: u64, value: &[u8]) -> BucketEntry {
     let read = Subject::of(name).and_then(|subject| {
         subject.change(value)?;
         Ok(match subject {
             Subject::Key(key) => BucketEntry::Key { key, metadata: KeyValue::parse(value)?, revision },
-            Subject::User(name) => BucketEntry::User { name, revision },
+            Subject::User(name) => BucketEntry::User { name, hash: UserValue::parse(value)?, revision },
         })
     });
     read.unwrap_or_else(|problem| BucketEntry::Unreadable { name: name.to_owned(), problem })

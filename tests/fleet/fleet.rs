@@ -7,8 +7,13 @@ mod measure;
 mod model;
 mod node;
 mod policy;
+mod program;
 mod raw;
 mod rights;
+#[path = "../program/run.rs"]
+mod run;
+#[path = "../program/shell.rs"]
+mod shell;
 
 use std::thread;
 use std::time::{Duration, Instant};

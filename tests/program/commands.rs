@@ -22,4 +22,5 @@ mod python;
 mod revoke;
 mod rotate;
 mod run;
+mod shell;
 mod show;

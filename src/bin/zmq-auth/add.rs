@@ -1,36 +1,56 @@
 //! `zmq-auth add`: a client's public certificate into a server's directory.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
-use zmq_auth::Certificate;
+use zmq_auth::{Certificate, PublicKey};
 
+use crate::bucket::{self, BucketOptions};
 use crate::output::{Exit, Failure, Output};
 use crate::validity::{State, Validity};
-use crate::{directory, escape, file};
+use crate::{directory, escape, file, keygen, ls};
 
-/// Add a client's public certificate to a server's directory
+/// Add a client's public certificate to a server's directory, or to a bucket of NATS
 ///
 /// The file is read first, and put in place by a rename. One with a secret key is refused: that key belongs on the
 /// client's machine alone. A certificate that --force replaces is kept in the directory's `revoked`, which no server reads.
+/// A bucket gets the key with the certificate's metadata, and the name as the field `name` where the certificate has none.
+/// What somebody else has done with that key, such as revoking it, is undone with --force alone.
 #[derive(Args)]
-#[command(after_help = "Example:\n  zmq-auth add clients alice.key")]
+#[command(
+    override_usage = "zmq-auth add [OPTIONS] DIR FILE\n       \
+                      zmq-auth add [OPTIONS] --nats URL --bucket NAME --domain DOMAIN FILE",
+    after_help = "Examples:\n  zmq-auth add clients alice.key\n  \
+                  zmq-auth add --nats nats://10.0.0.1 --bucket clients --domain lab --login admin.login alice.key"
+)]
 pub(crate) struct Add {
-    /// The server's directory of clients
-    #[arg(value_name = "DIR")]
-    directory: PathBuf,
+    /// The server's directory of clients; with --bucket, the client's public certificate
+    #[arg(value_name = "DIR", required_unless_present = "key")]
+    first: Option<PathBuf>,
     /// The client's public certificate
-    file: PathBuf,
+    #[arg(value_name = "FILE")]
+    second: Option<PathBuf>,
     /// The name in the directory: NAME.key; without it, that of FILE
     #[arg(long)]
     name: Option<String>,
-    /// Replace a certificate of that name; add a key that is there already under another name, or one that has expired
+    /// Replace a certificate of that name; add a key that is there already under another name, or one that has expired; in a
+    /// bucket, change the entry of a key, or bring back one that was revoked
     #[arg(long)]
     force: bool,
+    /// With --bucket, this key (Z85) instead of a certificate
+    #[arg(long, requires = "bucket", conflicts_with = "first", value_parser = ls::key, allow_hyphen_values = true)]
+    key: Option<PublicKey>,
+    /// With --key, what is known about it, such as name=Alice; may be repeated
+    #[arg(short, long, value_name = "KEY=VALUE", requires = "key", value_parser = keygen::entry)]
+    metadata: Vec<(String, String)>,
+    #[command(flatten)]
+    bucket: BucketOptions,
 }
+
+const USAGE: &str = "Write: zmq-auth add DIR FILE, or zmq-auth add --nats URL --bucket NAME --domain DOMAIN FILE.";
 
 #[derive(Serialize)]
 struct Added {
@@ -49,39 +69,84 @@ struct Added {
 }
 
 impl Add {
-    pub(crate) fn run(self, output: &Output) -> Result<Exit, Failure> {
-        let shown = escape::path(&self.file);
-        let certificate = Certificate::load(&self.file)?;
+    pub(crate) fn run(mut self, output: &Output) -> Result<Exit, Failure> {
+        let (directory, file) = match self.first.take() {
+            Some(first) => {
+                let (directory, file) = self.bucket.split(first, self.second.take(), USAGE)?;
+                (directory, Some(file))
+            }
+            None => (None, None),
+        };
+        let certificate = match (&file, &self.key) {
+            (Some(file), _) => Certificate::load(file)?,
+            (None, Some(key)) => bucket::certificate(key, &self.metadata)?,
+            (None, None) => return Err(Failure::usage("no certificate is given").hint(USAGE)),
+        };
+        let file = file.unwrap_or_else(|| PathBuf::from("the certificate"));
+        let (validity, now) = self.check(&certificate, &file)?;
+        let Some(directory) = directory else {
+            let certificate = self.named(certificate, &file)?;
+            let validity = (validity.state(now), validity.words(now));
+            let bucket = self.bucket.open()?;
+            return bucket.add(&certificate.public_key(), certificate.metadata(), validity, self.force, output);
+        };
+        self.add_to(&directory, &file, &certificate, (validity, now), output)
+    }
+
+    /// Fails for what a server must not have, or doesn't accept.
+    fn check(&self, certificate: &Certificate, file: &Path) -> Result<(Validity, Timestamp), Failure> {
+        let shown = escape::path(file);
         if certificate.key_pair().is_some() {
             let failure = Failure::new(format!("{shown} holds a secret key, which no server may have"));
             return Err(failure.hint(format!(
                 "Add the public file. If there is none: zmq-auth convert {} --to pyzmq -o NAME.key\nIf the secret key came \
                  from another machine, make a new pair there: others may have seen this one.",
-                escape::shell(&self.file)
+                escape::shell(file)
             )));
         }
         let validity = Validity::of(certificate.metadata()).map_err(|problem| {
             Failure::new(format!("{shown}: {problem}")).hint("A server refuses it. Mend the file first.")
         })?;
         let now = Timestamp::now();
-        let state = validity.state(now);
-        if state == State::Expired && !self.force {
+        if validity.state(now) == State::Expired && !self.force {
             return Err(Failure::new(format!("{shown}: {}; no server accepts it", validity.words(now)))
                 .hint("Get a new certificate from its owner. With --force, it is added nevertheless."));
         }
-        file::require_directory(&self.directory)?;
-        let name = self.certificate_name()?;
+        Ok((validity, now))
+    }
+
+    /// With a name for people, which a bucket's entry has no file for.
+    fn named(&self, certificate: Certificate, file: &Path) -> Result<Certificate, Failure> {
+        if self.key.is_some() && self.name.is_none()
+            || self.name.is_none() && certificate.metadata().get("name").is_some()
+        {
+            return Ok(certificate);
+        }
+        Ok(certificate.without_metadata("name").with_metadata("name", self.certificate_name(file)?)?)
+    }
+
+    fn add_to(
+        &self,
+        directory: &Path,
+        file: &Path,
+        certificate: &Certificate,
+        (validity, now): (Validity, Timestamp),
+        output: &Output,
+    ) -> Result<Exit, Failure> {
+        file::require_directory(directory)?;
+        let state = validity.state(now);
+        let name = self.certificate_name(file)?;
         let file_name = OsString::from(format!("{name}.key"));
-        let path = self.directory.join(&file_name);
+        let path = directory.join(&file_name);
         let text = certificate.public_text()?;
 
-        let _lock = file::lock(&self.directory)?;
+        let _lock = file::lock(directory)?;
         let is_there = std::fs::symlink_metadata(&path).is_ok();
         if is_there && !self.force {
             return Err(file::exists(&path));
         }
         let key = certificate.public_key();
-        let same_key: Vec<_> = directory::read(&self.directory)?
+        let same_key: Vec<_> = directory::read(directory)?
             .into_iter()
             .filter(|entry| entry.file != file_name && entry.has_key(&key))
             .map(|entry| entry.name())
@@ -91,7 +156,7 @@ impl Add {
             return Err(failure.hint("With --force, it is added under the second name too."));
         }
         let replaced = file::uninterrupted(|| {
-            let keep = || directory::keep_copy(&self.directory, &file_name);
+            let keep = || directory::keep_copy(directory, &file_name);
             let replaced = is_there.then(keep).transpose().map_err(|error| {
                 Failure::new(format!("{}: cannot keep the old certificate: {error}", escape::path(&path)))
             })?;
@@ -114,7 +179,7 @@ impl Add {
             // To revoke the key would take it out under its other names, too.
             None if !added.same_key.is_empty() => format!("rm {}", escape::shell(&added.file)),
             None => {
-                format!("zmq-auth revoke {} {}", escape::shell(&self.directory), escape::shell(name.as_ref()))
+                format!("zmq-auth revoke {} {}", escape::shell(directory), escape::shell(name.as_ref()))
             }
         };
         output.write(&added, |out| {
@@ -139,11 +204,11 @@ impl Add {
     }
 
     /// That of the file without `.key`; czmq's files have no ending.
-    fn certificate_name(&self) -> Result<String, Failure> {
+    fn certificate_name(&self, file: &Path) -> Result<String, Failure> {
         let name = match &self.name {
             Some(name) => name.as_str(),
-            None => self.file.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
-                Failure::usage(format!("the name of {} is not valid UTF-8", escape::path(&self.file)))
+            None => file.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
+                Failure::usage(format!("the name of {} is not valid UTF-8", escape::path(file)))
                     .hint("Give one with --name.")
             })?,
         };

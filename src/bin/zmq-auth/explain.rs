@@ -17,7 +17,7 @@ use crate::{directory, escape};
 #[command(after_help = "Examples:\n  \
         zmq-auth explain policy.toml --domain lab --address 10.0.0.7 --curve alice.key\n  \
         zmq-auth explain policy.toml --domain lab --address 10.0.0.7 --plain alice\n\n\
-        Exit codes: 0 accepted, or accepted with the right password; 3 refused.")]
+        Exit codes: 0 accepted, or accepted with the right password or if the bucket has it; 3 refused.")]
 pub(crate) struct Explain {
     /// The policy file
     policy: PathBuf,
@@ -51,7 +51,7 @@ struct Client {
 /// What `--json` writes.
 #[derive(Serialize)]
 struct Explained {
-    /// `accepted`, `refused`, or `depends on the password`.
+    /// `accepted`, `refused`, `depends on the password`, or `depends on the bucket`.
     outcome: &'static str,
     /// The ZAP status code; null where it depends on the password.
     status: Option<u16>,
@@ -87,7 +87,7 @@ impl Explain {
             return Err(Failure::usage("a password is for a PLAIN client").hint("Add --plain USER."));
         }
         self.check_request()?;
-        let policy = PolicyFile::open(&self.policy).map_err(|error| {
+        let policy = PolicyFile::inspect(&self.policy).map_err(|error| {
             Failure::from(error).hint(format!("All problems: zmq-auth lint {}", escape::shell(&self.policy)))
         })?;
         let auth = policy.authenticator();
@@ -131,9 +131,12 @@ impl Explain {
         frames.extend(credentials);
         let unreadable = || Failure::new("the request can't be made");
         let found: Explanation = auth.explain(&frames).ok_or_else(unreadable)?;
+        let is_in_bucket = found.source == Some(PUSHED);
         let is_open = mechanism == "PLAIN" && !self.password.is_given();
         let depends = is_open && !found.address_refused && found.listed == Some(true);
-        let (status, reason, user_id) = if depends {
+        let (status, reason, user_id) = if is_in_bucket && !found.address_refused {
+            (None, "the bucket decides, which isn't asked".to_owned(), None)
+        } else if depends {
             (None, "the right password is wanted".to_owned(), None)
         } else if is_open {
             (found.status.or(Some(400)), found.reason, None)
@@ -156,6 +159,7 @@ impl Explain {
         };
         Ok(Explained {
             outcome: match status {
+                None if is_in_bucket => IN_BUCKET,
                 None => "depends on the password",
                 Some(200) => "accepted",
                 Some(_) => REFUSED,
@@ -171,7 +175,7 @@ impl Explain {
             }),
             source: found.source.map(|source| source_words(source, mechanism)),
             store: found.store,
-            listed: found.listed,
+            listed: found.listed.filter(|_| !is_in_bucket),
             not_before: metadata("not-before"),
             not_after: metadata("not-after"),
             files: certificates.into_iter().map(|(path, _)| path).collect(),
@@ -220,6 +224,13 @@ impl Explain {
             (Some(user), _) if !user.is_empty() => format!("accepted (200), user id {user:?}"),
             (_, Some(200)) => "accepted (200)".to_owned(),
             (_, Some(status)) => format!("refused ({status}): {}", explained.reason),
+            (_, None) if explained.outcome == IN_BUCKET => format!(
+                "depends on the bucket, which isn't asked: zmq-auth {}",
+                match mechanism {
+                    "PLAIN" => "passwd --verify --nats URL --bucket NAME --domain DOMAIN USER",
+                    _ => "ls --nats URL --bucket NAME --domain DOMAIN --key KEY",
+                }
+            ),
             (_, None) => "accepted with the right password; --stdin or --password-file checks one".to_owned(),
         };
         lines.push(("outcome", outcome));
@@ -228,6 +239,9 @@ impl Explain {
 }
 
 const REFUSED: &str = "refused";
+const IN_BUCKET: &str = "depends on the bucket";
+/// The library's name for what a bucket has.
+const PUSHED: &str = "pushed credentials";
 
 /// As libzmq tells it to a handler: an IP address, or who has connected by ipc.
 fn is_address(text: &str) -> bool {
@@ -246,6 +260,7 @@ fn source_words(source: &'static str, mechanism: &str) -> &'static str {
     match (source, mechanism) {
         ("a live store", "PLAIN") => "a password file",
         ("a live store", _) => "a directory",
+        (PUSHED, _) => "a bucket of NATS",
         (other, _) => other,
     }
 }

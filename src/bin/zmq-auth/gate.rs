@@ -29,7 +29,7 @@ pub(crate) use serve::serve;
 pub(crate) use table::{GateTable, TableProblem, read as read_tables};
 
 use crate::output::{Exit, Failure, Output};
-use crate::{endpoint, escape, time};
+use crate::{bucket, endpoint, escape, time};
 
 /// Guard a ZeroMQ service that has no security of its own: accept clients by a policy file and pass their messages on
 ///
@@ -116,6 +116,7 @@ impl Gate {
     pub(crate) fn run(self, output: &Output) -> Result<Exit, Failure> {
         self.process.serve_metrics()?;
         let drain = self.process.drain()?;
+        bucket::tell_of_contact();
         let policy = PolicyFile::open(&self.policy).map_err(|error| {
             Failure::from(error).hint(format!("All problems: zmq-auth lint {}", escape::shell(&self.policy)))
         })?;

@@ -188,7 +188,7 @@ impl Progress {
     }
 }
 
-fn entry(text: &str) -> Result<(String, String), String> {
+pub(crate) fn entry(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("there is no =: write KEY=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
 }

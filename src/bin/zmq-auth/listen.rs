@@ -9,7 +9,7 @@ use serde::Serialize;
 use zmq_auth::{Event, Events, KeyPair, PolicyFile, SocketExt, zmq};
 
 use crate::output::{Exit, Failure, Output};
-use crate::{endpoint, escape};
+use crate::{bucket, endpoint, escape};
 
 /// Accept clients at an endpoint by a policy file and print each decision, to try a policy out
 ///
@@ -91,6 +91,7 @@ pub(crate) struct Line {
 impl Listen {
     pub(crate) fn run(self, output: &Output) -> Result<Exit, Failure> {
         endpoint::parse(&self.endpoint, "Write tcp://ADDRESS:PORT or ipc://PATH.")?;
+        bucket::tell_of_contact();
         let policy = PolicyFile::open(&self.policy).map_err(|error| {
             Failure::from(error).hint(format!("All problems: zmq-auth lint {}", escape::shell(&self.policy)))
         })?;

@@ -9,24 +9,31 @@ use jiff::Timestamp;
 use serde::Serialize;
 use zmq_auth::{Certificate, PublicKey};
 
+use crate::bucket::BucketOptions;
 use crate::directory::{self, Entry};
 use crate::output::{Exit, Failure, Output, note};
 use crate::validity::{NOT_AFTER, NOT_BEFORE, State, Validity};
 use crate::{escape, file};
 
-/// List the certificates of a directory, or find whose a key is
+/// List the certificates of a directory or a bucket of NATS, or find whose a key is
 ///
 /// One line for each file that a server reads: its name, its public key, whether it is valid now, its metadata, and what
-/// is wrong with it.
+/// is wrong with it. Of a bucket, a line for each key and user of the domain.
 #[derive(Args)]
-#[command(after_help = "Example:\n  zmq-auth ls clients --key 'rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7'")]
+#[command(
+    override_usage = "zmq-auth ls [OPTIONS] DIR\n       zmq-auth ls [OPTIONS] --nats URL --bucket NAME --domain DOMAIN",
+    after_help = "Examples:\n  zmq-auth ls clients --key 'rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7'\n  \
+                  zmq-auth ls --nats nats://10.0.0.1 --bucket clients --domain lab --login admin.login"
+)]
 pub(crate) struct Ls {
     /// The server's directory of clients
-    #[arg(value_name = "DIR")]
-    directory: PathBuf,
+    #[arg(value_name = "DIR", required_unless_present = "bucket", conflicts_with = "bucket")]
+    directory: Option<PathBuf>,
     /// Only the files with this public key (Z85): exit code 0, or 1 if there is none
     #[arg(long, value_parser = key, allow_hyphen_values = true)]
     key: Option<PublicKey>,
+    #[command(flatten)]
+    bucket: BucketOptions,
 }
 
 #[derive(Serialize)]
@@ -53,8 +60,9 @@ pub(crate) struct Listed {
 
 impl Ls {
     pub(crate) fn run(self, output: &Output) -> Result<Exit, Failure> {
-        file::require_directory(&self.directory)?;
-        let entries = directory::read(&self.directory)?;
+        let Some(directory) = &self.directory else { return self.bucket.open()?.list(self.key.as_ref(), output) };
+        file::require_directory(directory)?;
+        let entries = directory::read(directory)?;
         let mut first: HashMap<PublicKey, &Entry> = HashMap::with_capacity(entries.len());
         let now = Timestamp::now();
         let mut certificates = Vec::new();
@@ -70,7 +78,7 @@ impl Ls {
         let width = listing.certificates.iter().map(|listed| listed.file.chars().count()).max().unwrap_or(0).min(40);
         output.write(&listing, |out| listing.certificates.iter().try_for_each(|listed| listed.write(out, width)))?;
         if !found {
-            note(format_args!("no certificate in {} has this key", escape::path(&self.directory)));
+            note(format_args!("no certificate in {} has this key", escape::path(directory)));
         }
         Ok(if found { Exit::Done } else { Exit::Found })
     }
@@ -140,6 +148,6 @@ impl Listed {
     }
 }
 
-fn key(text: &str) -> Result<PublicKey, String> {
+pub(crate) fn key(text: &str) -> Result<PublicKey, String> {
     text.parse::<PublicKey>().map_err(|error| error.to_string())
 }

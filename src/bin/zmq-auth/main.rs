@@ -1,14 +1,18 @@
 //! `zmq-auth`: makes keys and passwords, checks policies and files, says why a client is refused, and guards services.
 
 mod add;
+mod bucket;
 mod completions;
 mod convert;
+mod create_bucket;
 mod directory;
 mod endpoint;
 mod escape;
 mod explain;
+mod export;
 mod file;
 mod gate;
+mod import;
 mod key_files;
 mod key_input;
 mod keygen;
@@ -25,6 +29,7 @@ mod pubkey;
 mod revoke;
 mod rotate;
 mod show;
+mod status;
 mod terminal;
 mod time;
 mod tunnel;
@@ -60,6 +65,10 @@ enum Command {
     Show(show::Show),
     Pubkey(pubkey::Pubkey),
     Convert(convert::Convert),
+    CreateBucket(create_bucket::CreateBucket),
+    Status(status::Status),
+    Import(import::Import),
+    Export(export::Export),
     Policy(policy::Policy),
     Listen(listen::Listen),
     Gate(gate::Gate),
@@ -83,6 +92,10 @@ fn main() -> ExitCode {
         Command::Show(command) => command.run(&output),
         Command::Pubkey(command) => command.run(&output),
         Command::Convert(command) => command.run(&output),
+        Command::CreateBucket(command) => command.run(&output),
+        Command::Status(command) => command.run(&output),
+        Command::Import(command) => command.run(&output),
+        Command::Export(command) => command.run(&output),
         Command::Policy(command) => command.run(&output),
         Command::Listen(command) => command.run(&output),
         Command::Gate(command) => command.run(&output),

@@ -1,5 +1,6 @@
 //! `zmq-auth passwd`: the users and passwords of a file.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -10,6 +11,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 use zmq_auth::{Authenticator, Password, PasswordFile, zeroize};
 
+use crate::bucket::BucketOptions;
 use crate::output::{Exit, Failure, Output, note};
 use crate::password::PasswordSource;
 use crate::{escape, file};
@@ -18,17 +20,24 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 /// What the library reads of such a file.
 const MAX_FILE: u64 = 16 * 1024 * 1024;
 
-/// Set, check or delete the password of a user in a password file
+/// Set, check or delete the password of a user in a password file, or in a bucket of NATS
 ///
 /// The password is stored as an argon2id hash. The file is made if it isn't there. It is replaced whole, with mode 600,
 /// and keeps its owner; all other lines stay as they are.
 #[derive(Args)]
-#[command(after_help = "Example:\n  zmq-auth passwd passwords alice")]
+#[command(
+    override_usage = "zmq-auth passwd [OPTIONS] FILE USER\n       \
+                      zmq-auth passwd [OPTIONS] --nats URL --bucket NAME --domain DOMAIN USER",
+    after_help = "Examples:\n  zmq-auth passwd passwords alice\n  \
+                  zmq-auth passwd --nats nats://10.0.0.1 --bucket clients --domain lab --login admin.login alice"
+)]
 pub(crate) struct Passwd {
-    /// The password file: lines of user=password
-    file: PathBuf,
+    /// The password file: lines of user=password; with --bucket, the user
+    #[arg(value_name = "FILE")]
+    first: OsString,
     /// The user
-    user: String,
+    #[arg(value_name = "USER")]
+    second: Option<OsString>,
     /// Say whether the password is right: exit code 0, or 1 if it is wrong
     #[arg(long, conflicts_with = "delete")]
     verify: bool,
@@ -36,6 +45,20 @@ pub(crate) struct Passwd {
     #[arg(long, conflicts_with_all = ["stdin", "password_file"])]
     delete: bool,
     #[command(flatten)]
+    password: PasswordSource,
+    #[command(flatten)]
+    bucket: BucketOptions,
+}
+
+const USAGE: &str =
+    "Write: zmq-auth passwd FILE USER, or zmq-auth passwd --nats URL --bucket NAME --domain DOMAIN USER.";
+
+/// A user of a password file.
+struct InFile {
+    file: PathBuf,
+    user: String,
+    verify: bool,
+    delete: bool,
     password: PasswordSource,
 }
 
@@ -61,6 +84,23 @@ struct Verified {
 
 impl Passwd {
     pub(crate) fn run(self, output: &Output) -> Result<Exit, Failure> {
+        let Passwd { first, second, verify, delete, password, bucket } = self;
+        let (file, user) = bucket.split(first, second, USAGE)?;
+        let user = user.into_string().map_err(|_| Failure::usage("the user's name is not valid UTF-8"))?;
+        let Some(file) = file else {
+            let bucket = bucket.open()?;
+            return match (verify, delete) {
+                (true, _) => bucket.verify_user(&user, &password, output),
+                (_, true) => bucket.delete_user(&user, output),
+                _ => bucket.set_password(&user, &password, output),
+            };
+        };
+        InFile { file: file.into(), user, verify, delete, password }.run(output)
+    }
+}
+
+impl InFile {
+    fn run(self, output: &Output) -> Result<Exit, Failure> {
         if self.verify {
             return self.run_verify(output);
         }
@@ -118,14 +158,7 @@ impl Passwd {
         let password = Password::from(self.password.read(&format!("Password of {}: ", escape::text(&self.user)))?);
         let authenticator = Authenticator::new();
         authenticator.configure_plain_file("*", &users)?;
-        // As a server would decide it.
-        let request = [b"1.0", &b"1"[..], b"", b"127.0.0.1", b"", b"PLAIN", self.user.as_bytes(), password.as_bytes()];
-        let reply = authenticator.handle_zap_message(&request).unwrap_or_default();
-        let right = match reply.get(2).map(Vec::as_slice) {
-            Some(b"200") => true,
-            Some(b"400") => false,
-            _ => return Err(Failure::new("the password could not be checked: there was no memory or no time for it")),
-        };
+        let right = is_right(&authenticator, &self.user, &password)?;
         let verified = Verified { file: self.file.clone(), user: self.user.clone(), right, exists };
         output.write(&verified, |out| match (right, exists) {
             (true, _) => writeln!(out, "right"),
@@ -135,6 +168,17 @@ impl Passwd {
             }
         })?;
         Ok(if right { Exit::Done } else { Exit::Found })
+    }
+}
+
+/// As a server would decide it.
+pub(crate) fn is_right(authenticator: &Authenticator, user: &str, password: &Password) -> Result<bool, Failure> {
+    let request = [b"1.0", &b"1"[..], b"", b"127.0.0.1", b"", b"PLAIN", user.as_bytes(), password.as_bytes()];
+    let reply = authenticator.handle_zap_message(&request).unwrap_or_default();
+    match reply.get(2).map(Vec::as_slice) {
+        Some(b"200") => Ok(true),
+        Some(b"400") => Ok(false),
+        _ => Err(Failure::new("the password could not be checked: there was no memory or no time for it")),
     }
 }
 

@@ -5,24 +5,48 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use jiff::SignedDuration;
 use serde::Serialize;
 use zmq_auth::PublicKey;
 
+use crate::bucket::BucketOptions;
 use crate::directory::{self, Entry, REVOKED};
 use crate::output::{Exit, Failure, Output, note};
-use crate::{escape, file};
+use crate::{escape, file, time};
 
-/// Take a client's certificate out of a server's directory
+/// Take a client's certificate out of a server's directory, or its key out of a bucket of NATS
 ///
-/// Every file with the same key goes, into the directory's `revoked`, which no server reads.
+/// Every file with the same key goes, into the directory's `revoked`, which no server reads. From a bucket, the key is
+/// removed whatever somebody else does to it at that moment; then this waits until the servers that follow say that they
+/// refuse it.
 #[derive(Args)]
-#[command(after_help = "Example:\n  zmq-auth revoke clients mallory")]
+#[command(
+    override_usage = "zmq-auth revoke [OPTIONS] DIR NAME\n       \
+                      zmq-auth revoke [OPTIONS] --nats URL --bucket NAME --domain DOMAIN NAME",
+    after_help = "Examples:\n  zmq-auth revoke clients mallory\n  \
+                  zmq-auth revoke --nats nats://10.0.0.1 --bucket clients --domain lab --login admin.login mallory\n\n\
+                  Exit codes with --bucket: 0 refused by every server that is known; 1 not by every one, or it failed."
+)]
 pub(crate) struct Revoke {
-    /// The server's directory of clients
-    #[arg(value_name = "DIR")]
+    /// The server's directory of clients; with --bucket, the NAME
+    #[arg(value_name = "DIR", allow_hyphen_values = true)]
+    first: OsString,
+    /// The certificate's file, with or without .key; or its public key in Z85; in a bucket also the field `name`
+    #[arg(value_name = "NAME", allow_hyphen_values = true)]
+    second: Option<OsString>,
+    /// With --bucket, how long to wait for the servers that follow: 5s otherwise
+    #[arg(long, value_name = "TIME", requires = "bucket", value_parser = time::span)]
+    wait: Option<SignedDuration>,
+    #[command(flatten)]
+    bucket: BucketOptions,
+}
+
+const USAGE: &str =
+    "Write: zmq-auth revoke DIR NAME, or zmq-auth revoke --nats URL --bucket NAME --domain DOMAIN NAME.";
+
+/// A certificate of a directory.
+struct FromDirectory {
     directory: PathBuf,
-    /// The certificate's file, with or without .key; or its public key in Z85
-    #[arg(allow_hyphen_values = true)]
     name: String,
 }
 
@@ -45,6 +69,17 @@ struct Moved {
 
 impl Revoke {
     pub(crate) fn run(self, output: &Output) -> Result<Exit, Failure> {
+        let (directory, name) = self.bucket.split(self.first, self.second, USAGE)?;
+        let name = name.into_string().map_err(|_| Failure::usage("the name is not valid UTF-8"))?;
+        match directory {
+            Some(directory) => FromDirectory { directory: directory.into(), name }.run(output),
+            None => self.bucket.open()?.revoke(&name, self.wait, output),
+        }
+    }
+}
+
+impl FromDirectory {
+    fn run(self, output: &Output) -> Result<Exit, Failure> {
         file::require_directory(&self.directory)?;
         // Whoever can read the directory can hold the lock, and must not hold up a revocation.
         let _lock = file::lock(&self.directory).inspect_err(|failure| {

@@ -1,12 +1,12 @@
 //! The check of one policy file.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use zmq_auth::{Error, PolicyFile};
 
 use super::access;
-use super::paths::File;
+use super::paths::{File, Kind};
 use super::problem::Problem;
 use crate::{file, gate};
 
@@ -28,6 +28,7 @@ pub(super) fn check(file: &File) -> Vec<Problem> {
         .is_ok_and(|text| text.windows(15).any(|word| word == b"clear_passwords"));
     problems.extend(access::of_file(file, &metadata, has_passwords));
     problems.extend(access::of_parent(file));
+    problems.extend(logins(file));
     if PolicyFile::inspect(&file.path).is_ok_and(|policy| accepts_null_elsewhere(&policy)) {
         let text = "NULL clients are accepted in every domain that isn't named with null; add null = \"deny\" to \
                     [domain.\"*\"]";
@@ -44,6 +45,20 @@ fn accepts_null_elsewhere(policy: &PolicyFile) -> bool {
     // Address rules that refuse this address accept another one.
     let explanation = policy.authenticator().explain(&request);
     explanation.is_some_and(|why| why.domain.is_none() && (why.status == Some(200) || why.address_refused))
+}
+
+/// Of the files with which servers log in at NATS.
+fn logins(file: &File) -> Vec<Problem> {
+    let text = file::read_regular(&file.path, MAX_FILE).ok().and_then(|text| String::from_utf8(text.to_vec()).ok());
+    let tables = text.and_then(|text| text.parse::<toml::Table>().ok()).unwrap_or_default();
+    let clusters = tables.get("nats").and_then(toml::Value::as_table).into_iter().flat_map(toml::Table::values);
+    let logins = clusters.filter_map(|cluster| cluster.get("login")?.as_str());
+    let directory = file.path.parent().unwrap_or(Path::new(""));
+    let check = |login: &str| {
+        let login = File { path: directory.join(login), kind: Kind::Unknown, order: file.order, directory_owner: None };
+        fs::metadata(&login.path).map(|metadata| access::of_file(&login, &metadata, true)).unwrap_or_default()
+    };
+    logins.flat_map(check).collect()
 }
 
 fn problem(file: &File, error: &Error) -> Problem {

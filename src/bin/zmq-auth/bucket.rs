@@ -1,0 +1,329 @@
+//! A bucket of NATS in the place of a directory or a password file: where it is, how to log in there, and what to type next.
+
+pub(crate) mod add;
+pub(crate) mod ls;
+pub(crate) mod passwd;
+pub(crate) mod revoke;
+
+use std::env;
+use std::ffi::OsStr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use zeroize::Zeroizing;
+use zmq_auth::{
+    BucketEntry, Certificate, Error, LastChange, Metadata, NatsBucket, NatsWriter, Password, PublicKey, zeroize,
+};
+
+use crate::output::{Failure, note};
+use crate::{escape, validity};
+
+const HEADING: &str = "A bucket of NATS";
+
+/// Where a bucket is, and how to log in there.
+#[derive(clap::Args)]
+pub(crate) struct NatsOptions {
+    /// NATS servers: nats://HOST:4222, or several with commas between them; NATS_URL otherwise
+    #[arg(long, value_name = "URL", requires = "bucket", help_heading = HEADING)]
+    nats: Option<String>,
+    /// A bucket of NATS that servers follow
+    #[arg(long, value_name = "NAME", help_heading = HEADING)]
+    bucket: Option<String>,
+    /// A file with the login: user=password, the seed of an nkey, or a .creds file; NATS_CREDS, NATS_NKEY, or NATS_USER
+    /// and NATS_PASSWORD otherwise
+    #[arg(long, value_name = "FILE", requires = "bucket", help_heading = HEADING)]
+    login: Option<PathBuf>,
+    /// Use TLS, and trust the certificate authorities of this PEM file; NATS_CA otherwise
+    #[arg(long, value_name = "FILE", requires = "bucket", help_heading = HEADING)]
+    ca: Option<PathBuf>,
+}
+
+/// A bucket, and the domain whose keys and users are meant.
+#[derive(clap::Args)]
+pub(crate) struct BucketOptions {
+    #[command(flatten)]
+    nats: NatsOptions,
+    /// The ZAP domain whose keys and users are meant
+    #[arg(long, requires = "bucket", help_heading = HEADING)]
+    domain: Option<String>,
+}
+
+/// A domain of a bucket that can be written to.
+pub(crate) struct Bucket {
+    pub(crate) writer: NatsWriter,
+    pub(crate) domain: String,
+    /// The options that lead here, for commands to type next.
+    options: String,
+    place: Place,
+}
+
+/// For `--json`.
+#[derive(Serialize, Clone)]
+pub(crate) struct Place {
+    bucket: String,
+    domain: String,
+}
+
+impl NatsOptions {
+    pub(crate) fn bucket(&self) -> Result<NatsBucket, Failure> {
+        let Some(name) = &self.bucket else {
+            return Err(Failure::usage("no bucket is named").hint("Add --nats URL and --bucket NAME."));
+        };
+        let urls = self.nats.clone().map_or_else(|| variable("NATS_URL"), |urls| Ok(Some(urls)))?;
+        let urls =
+            urls.ok_or_else(|| Failure::usage("no NATS server is named").hint("Add --nats nats://HOST:4222."))?;
+        let mut bucket = NatsBucket::new(&urls, name).map_err(failure)?;
+        let files = [self.login.clone(), file_of("NATS_CREDS"), file_of("NATS_NKEY")];
+        let ca = self.ca.clone().or_else(|| file_of("NATS_CA"));
+        if let Some(file) = files.into_iter().flatten().next() {
+            warn_of_mode(&file);
+            bucket = bucket.login_file(file).map_err(|error| {
+                Failure::from(error)
+                    .hint("It is one line of user=password, the seed of an nkey, or a .creds file of NATS's tools.")
+            })?;
+        } else if let Some((user, password)) = user_and_password()? {
+            bucket = bucket.login(user, &password);
+        }
+        if let Some(file) = ca {
+            if !file.is_file() {
+                return Err(Failure::new(format!("{}: there is no such file", escape::path(&file))));
+            }
+            bucket = bucket.ca_file(file);
+        }
+        Ok(bucket)
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.bucket.as_deref().unwrap_or_default()
+    }
+
+    /// As they were typed.
+    pub(crate) fn options(&self) -> String {
+        let texts = [("nats", self.nats.as_deref()), ("bucket", self.bucket.as_deref())];
+        let mut options: Vec<String> = texts.into_iter().filter_map(|(name, value)| option(name, value?)).collect();
+        for (name, file) in [("login", &self.login), ("ca", &self.ca)] {
+            options.extend(file.as_ref().map(|file| format!("--{name} {}", escape::shell(file))));
+        }
+        options.join(" ")
+    }
+}
+
+impl BucketOptions {
+    pub(crate) fn is_given(&self) -> bool {
+        self.nats.bucket.is_some()
+    }
+
+    /// Connects.
+    pub(crate) fn open(&self) -> Result<Bucket, Failure> {
+        let bucket = self.nats.bucket()?;
+        let Some(domain) = &self.domain else {
+            return Err(Failure::usage("a bucket has keys and users for each domain, and none is named")
+                .hint("Add --domain DOMAIN, as the servers' sockets have it."));
+        };
+        let options = format!("{} --domain {}", self.nats.options(), word(domain));
+        let place = Place { bucket: self.nats.name().to_owned(), domain: domain.clone() };
+        let writer = bucket.writer().map_err(|error| match error {
+            Error::Nats { action: "find the bucket", .. } => Failure::from(error)
+                .hint(format!("Make it, if that is meant: zmq-auth create-bucket {}", self.nats.options())),
+            error => failure(error),
+        })?;
+        Ok(Bucket { writer, domain: domain.clone(), options, place })
+    }
+
+    /// What was given apart from options: a directory (or a file) and something in it, or that alone with a bucket.
+    pub(crate) fn split<T>(&self, first: T, second: Option<T>, usage: &str) -> Result<(Option<T>, T), Failure> {
+        match (self.is_given(), second) {
+            (false, Some(second)) => Ok((Some(first), second)),
+            (true, None) => Ok((None, first)),
+            (false, None) => Err(Failure::usage("there is neither a place on disk nor a bucket").hint(usage)),
+            (true, Some(_)) => {
+                Err(Failure::usage("a place on disk and a bucket are given: only one can be meant").hint(usage))
+            }
+        }
+    }
+}
+
+impl Bucket {
+    pub(crate) fn place(&self) -> Place {
+        self.place.clone()
+    }
+
+    /// For people.
+    pub(crate) fn words(&self) -> String {
+        format!("bucket {}, domain {}", escape::text(&self.place.bucket), escape::text(&self.domain))
+    }
+
+    /// A command on this bucket, to be typed next.
+    pub(crate) fn command(&self, verb: &str, rest: &str) -> String {
+        format!("zmq-auth {verb} {} {rest}", self.options).trim_end().to_owned()
+    }
+
+    /// The command that puts a key back.
+    pub(crate) fn add_command(&self, key: &PublicKey, metadata: &Metadata) -> String {
+        let pairs = metadata.iter().map(|(name, value)| format!(" -m {}", word(&format!("{name}={value}"))));
+        self.command("add", &format!("--force --key={}{}", word(&key.to_string()), pairs.collect::<String>()))
+    }
+
+    /// Writes a key where nothing was written since `seen`; answers the revision.
+    pub(crate) fn put_key(
+        &self,
+        key: &PublicKey,
+        metadata: &Metadata,
+        seen: Option<&LastChange>,
+    ) -> Result<u64, Failure> {
+        let revision = seen.map_or(0, |seen| seen.revision);
+        self.written(self.writer.replace_key(&self.domain, key, metadata, revision), || {
+            self.writer.last_change_of_key(&self.domain, key)
+        })
+    }
+
+    /// Writes a user, as [`put_key`](Self::put_key).
+    pub(crate) fn put_user(&self, name: &str, hash: &str, seen: Option<&LastChange>) -> Result<u64, Failure> {
+        let revision = seen.map_or(0, |seen| seen.revision);
+        self.written(self.writer.replace_user(&self.domain, name, hash, revision), || {
+            self.writer.last_change_of_user(&self.domain, name)
+        })
+    }
+
+    fn written(
+        &self,
+        result: zmq_auth::Result<u64>,
+        look: impl FnOnce() -> zmq_auth::Result<Option<LastChange>>,
+    ) -> Result<u64, Failure> {
+        match result {
+            Err(Error::Conflict { .. }) => {
+                let now = look().map_err(failure)?;
+                Err(Failure::new(format!("somebody else was faster: {}; nothing was changed", told(now.as_ref())))
+                    .hint(format!("Look at it again: {}", self.command("ls", ""))))
+            }
+            Err(error @ Error::Nats { .. }) => {
+                Err(failure(error).hint(format!("It may be written or not. Look: {}", self.command("ls", ""))))
+            }
+            result => Ok(result?),
+        }
+    }
+}
+
+/// What was done with an entry, and when, for people. No hash is in it.
+pub(crate) fn told(last: Option<&LastChange>) -> String {
+    let Some(last) = last else { return "it isn't there any more".into() };
+    let when = format!("at {} (revision {})", time(last.written), last.revision);
+    match &last.entry {
+        None => format!("it was revoked or deleted {when}"),
+        Some(BucketEntry::Key { metadata, .. }) => format!("it was written {when}, with {}", pairs(metadata)),
+        Some(_) => format!("it was written {when}"),
+    }
+}
+
+/// A public certificate.
+pub(crate) fn certificate(key: &PublicKey, metadata: &[(String, String)]) -> Result<Certificate, Failure> {
+    let certificate = Certificate::parse(format!("curve\n    public-key = \"{key}\"\n").as_bytes(), "the certificate")?;
+    let mut pairs = metadata.iter();
+    Ok(pairs.try_fold(certificate, |certificate, (name, value)| certificate.with_metadata(name, value))?)
+}
+
+/// Metadata for people.
+pub(crate) fn pairs(metadata: &Metadata) -> String {
+    let pairs: Vec<_> = metadata.iter().map(|(name, value)| escape::text(&format!("{name}={value}"))).collect();
+    if pairs.is_empty() { "no metadata".into() } else { pairs.join(", ") }
+}
+
+pub(crate) fn time(time: SystemTime) -> String {
+    Timestamp::try_from(time).map(validity::rfc_3339).unwrap_or_default()
+}
+
+/// With what to do about it.
+pub(crate) fn failure(error: Error) -> Failure {
+    let hint = match &error {
+        Error::Nats { action: "connect", problem } if problem.contains("uthorization") => {
+            "The login is wrong, or none was given: --login FILE."
+        }
+        Error::Nats { action: "connect", .. } => {
+            "Is a NATS server there? If it wants TLS and has a certificate of your own authority: --ca FILE."
+        }
+        Error::Nats { action: "use the URL", .. } => {
+            "Write --nats nats://HOST:4222, and the login into a file: --login FILE."
+        }
+        _ => return error.into(),
+    };
+    Failure::from(error).hint(hint)
+}
+
+/// From now on, what keeps a follower of a bucket from following is written to standard error.
+pub(crate) fn tell_of_contact() {
+    static TOLD: Told = Told;
+    if log::set_logger(&TOLD).is_ok() {
+        log::set_max_level(log::LevelFilter::Warn);
+    }
+}
+
+struct Told;
+
+impl log::Log for Told {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.level() <= log::Level::Warn
+    }
+
+    // The rest of what the library logs comes as events, too.
+    fn log(&self, record: &log::Record<'_>) {
+        if record.module_path().is_some_and(|module| module.starts_with("zmq_auth::nats")) {
+            note(format_args!("warning: {}", record.args()));
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Text as a word of a shell command.
+pub(crate) fn word(text: &str) -> String {
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || "/._-+@%:,=".contains(character);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    // What a terminal could act on is in bash's own notation.
+    if text.chars().any(char::is_control) {
+        return format!("$'{}'", text.escape_default());
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+fn option(name: &str, value: &str) -> Option<String> {
+    Some(format!("--{name} {}", word(value)))
+}
+
+fn variable(name: &str) -> Result<Option<String>, Failure> {
+    match env::var(name) {
+        Ok(value) if value.is_empty() => Ok(None),
+        Ok(value) => Ok(Some(value)),
+        Err(env::VarError::NotPresent) => Ok(None),
+        Err(env::VarError::NotUnicode(_)) => Err(Failure::usage(format!("{name} is not valid UTF-8"))),
+    }
+}
+
+fn file_of(name: &str) -> Option<PathBuf> {
+    env::var_os(name).filter(|value| value != OsStr::new("")).map(PathBuf::from)
+}
+
+fn user_and_password() -> Result<Option<(String, Password)>, Failure> {
+    let password = variable("NATS_PASSWORD")?.map(Zeroizing::new);
+    match (variable("NATS_USER")?, password) {
+        (Some(user), Some(password)) => Ok(Some((user, Password::from(password)))),
+        (None, None) => Ok(None),
+        _ => {
+            Err(Failure::usage("only one of NATS_USER and NATS_PASSWORD is set").hint("Set both, or use --login FILE."))
+        }
+    }
+}
+
+fn warn_of_mode(file: &Path) {
+    let mode = file.metadata().map_or(0, |metadata| metadata.permissions().mode() & 0o777);
+    if mode & 0o077 != 0 {
+        note(format_args!(
+            "warning: {} holds a login, and others than its owner may read it (mode {mode:03o}): chmod 600",
+            escape::path(file)
+        ));
+    }
+}

@@ -1,0 +1,82 @@
+//! `zmq-auth add --bucket`: a client's key into a bucket of NATS.
+
+use serde::Serialize;
+use zmq_auth::{BucketEntry, LastChange, Metadata, PublicKey};
+
+use super::{Bucket, Place, failure, pairs, told, word};
+use crate::output::{Exit, Failure, Output};
+use crate::validity::State;
+
+#[derive(Serialize)]
+struct Added {
+    #[serde(flatten)]
+    place: Place,
+    /// Z85.
+    public_key: String,
+    /// `valid`, `not-yet-valid` or `expired`.
+    state: State,
+    /// `added`, `changed`, or `unchanged`, where it was there with the same metadata.
+    action: &'static str,
+    /// Of the entry.
+    revision: u64,
+    /// The shell command that takes it back; null where nothing was changed.
+    undo: Option<String>,
+}
+
+impl Bucket {
+    /// Adds a key where there is none. With `force`, it replaces what is known about one that is there, and brings one
+    /// back that was revoked. `validity` is what to say of it.
+    pub(crate) fn add(
+        &self,
+        key: &PublicKey,
+        metadata: &Metadata,
+        (state, validity): (State, String),
+        force: bool,
+        output: &Output,
+    ) -> Result<Exit, Failure> {
+        let seen = self.writer.last_change_of_key(&self.domain, key).map_err(failure)?;
+        let old = seen.as_ref().and_then(|seen| match &seen.entry {
+            Some(BucketEntry::Key { metadata, .. }) => Some(metadata),
+            _ => None,
+        });
+        let (action, revision, undo) = match &seen {
+            Some(seen) if old == Some(metadata) => ("unchanged", seen.revision, None),
+            Some(seen) if !force => return Err(self.is_taken(seen)),
+            seen => {
+                let undo = match old {
+                    Some(old) => self.add_command(key, old),
+                    None => self.command("revoke", &word(&key.to_string())),
+                };
+                let is_there = seen.as_ref().is_some_and(|seen| seen.entry.is_some());
+                let action = if is_there { "changed" } else { "added" };
+                (action, self.put_key(key, metadata, seen.as_ref())?, Some(undo))
+            }
+        };
+        let added = Added { place: self.place(), public_key: key.to_string(), state, action, revision, undo };
+        output.write(&added, |out| {
+            writeln!(
+                out,
+                "{}: {action} in {} (revision {revision}), with {}",
+                added.public_key,
+                self.words(),
+                pairs(metadata)
+            )?;
+            if state != State::Valid {
+                writeln!(out, "It is {validity}.")?;
+            }
+            let Some(undo) = &added.undo else { return Ok(()) };
+            writeln!(out, "Servers that follow the bucket know it in a moment: {}", self.command("status", ""))?;
+            writeln!(out, "Undo: {undo}")
+        })?;
+        Ok(Exit::Done)
+    }
+
+    fn is_taken(&self, seen: &LastChange) -> Failure {
+        let hint = match &seen.entry {
+            None => "It was revoked on purpose. With --force, it is accepted again.",
+            Some(_) => "With --force, this replaces what is known about it.",
+        };
+        Failure::new(format!("this key has an entry in {}: {}; nothing was changed", self.words(), told(Some(seen))))
+            .hint(hint)
+    }
+}

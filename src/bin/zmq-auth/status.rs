@@ -1,0 +1,131 @@
+//! `zmq-auth status`: which servers follow a bucket of NATS, and how far behind they are.
+
+use std::time::Duration;
+
+use anstyle::AnsiColor;
+use clap::Args;
+use jiff::SignedDuration;
+use serde::Serialize;
+use zmq_auth::FollowingServer;
+
+use crate::bucket::{BucketOptions, Place, failure};
+use crate::output::{Exit, Failure, Output, note};
+use crate::{escape, time};
+
+/// A server that wasn't heard of for so long is taken for one without contact, unless `--stale-after` says otherwise.
+pub(crate) const SILENT: Duration = Duration::from_secs(10);
+
+/// Say which servers follow a bucket of NATS, and how far behind they are
+///
+/// A server tells of itself once a second. One that was not heard of for a while goes on by what it has for its max_age, and
+/// then accepts nobody.
+#[derive(Args)]
+#[command(after_help = "Example:\n  \
+        zmq-auth status --nats nats://10.0.0.1 --bucket clients --domain lab --login admin.login --expect server-1\n\n\
+        Exit codes: 0 all are in contact; 1 one isn't, or one that is expected has never been there.")]
+pub(crate) struct Status {
+    /// How long ago a server may have been heard of: 10s otherwise
+    #[arg(long, value_name = "TIME", value_parser = time::span)]
+    stale_after: Option<SignedDuration>,
+    /// A server that has to follow; may be repeated
+    #[arg(long, value_name = "SERVER")]
+    expect: Vec<String>,
+    /// Forget a server that is gone for good; may be repeated
+    #[arg(long, value_name = "SERVER", conflicts_with = "expect")]
+    forget: Vec<String>,
+    #[command(flatten)]
+    bucket: BucketOptions,
+}
+
+#[derive(Serialize)]
+struct Listing {
+    #[serde(flatten)]
+    place: Place,
+    servers: Vec<Server>,
+    /// The servers that were expected, and have never been there.
+    missing: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Server {
+    name: String,
+    /// Seconds since its last heartbeat.
+    age: f64,
+    /// Whether that is too long.
+    is_stale: bool,
+    /// The last entry that was in force there.
+    revision: u64,
+    /// How many keys and users were changed since.
+    behind: u64,
+    keys: usize,
+    users: usize,
+}
+
+impl Status {
+    pub(crate) fn run(self, output: &Output) -> Result<Exit, Failure> {
+        let stale_after = self.stale_after.map_or(SILENT, |time| Duration::try_from(time).unwrap_or_default());
+        let bucket = self.bucket.open()?;
+        for server in &self.forget {
+            if !bucket.writer.forget_server(&bucket.domain, server).map_err(failure)? {
+                return Err(bucket.no_such(&format!("server {}", escape::text(server))));
+            }
+        }
+        let servers = bucket.writer.servers(&bucket.domain).map_err(failure)?;
+        let mut servers: Vec<_> = servers.into_iter().map(|server| Server::new(server, stale_after)).collect();
+        servers.sort_by(|one, other| one.name.cmp(&other.name));
+        let mut missing = self.expect;
+        missing.retain(|name| servers.iter().all(|server| server.name != *name));
+        let listing = Listing { place: bucket.place(), servers, missing };
+        let width = listing.servers.iter().map(|server| server.name.chars().count()).max().unwrap_or(0).min(40);
+        output.write(&listing, |out| {
+            listing.servers.iter().try_for_each(|server| server.write(out, width))?;
+            let mut missing = listing.missing.iter();
+            missing.try_for_each(|name| writeln!(out, "{:width$}  has never followed", escape::text(name)))
+        })?;
+        if listing.servers.is_empty() {
+            note(format_args!("no server follows {}", bucket.words()));
+        }
+        let is_well = listing.missing.is_empty() && listing.servers.iter().all(|server| !server.is_stale);
+        Ok(if is_well { Exit::Done } else { Exit::Found })
+    }
+}
+
+impl Server {
+    fn new(server: FollowingServer, stale_after: Duration) -> Self {
+        Server {
+            age: server.age.as_secs_f64(),
+            is_stale: server.age > stale_after,
+            revision: server.sequence,
+            behind: server.behind,
+            keys: server.keys,
+            users: server.users,
+            name: server.name,
+        }
+    }
+
+    fn write(&self, out: &mut dyn std::io::Write, width: usize) -> std::io::Result<()> {
+        let red = AnsiColor::Red.on_default();
+        let behind = match self.behind {
+            0 => "up to date".to_owned(),
+            1 => "1 change behind".to_owned(),
+            count => format!("{count} changes behind"),
+        };
+        let heard = ago(Duration::from_secs_f64(self.age));
+        let (keys, users) = (self.keys, self.users);
+        write!(out, "{:width$}  heard of {heard}, {behind}, {keys} keys, {users} users", escape::text(&self.name))?;
+        if self.is_stale {
+            write!(out, "  {red}without contact{red:#}")?;
+        }
+        writeln!(out)
+    }
+}
+
+/// For people.
+pub(crate) fn ago(age: Duration) -> String {
+    match age.as_secs() {
+        0..60 => format!("{:.1} s ago", age.as_secs_f64()),
+        60..3600 => format!("{} min ago", age.as_secs() / 60),
+        3600..86_400 => format!("{} h ago", age.as_secs() / 3600),
+        seconds => format!("{} days ago", seconds / 86_400),
+    }
+}

@@ -1,0 +1,136 @@
+//! Keys and users by their verbs, and what undoes them.
+
+use std::process::Command;
+
+use zmq_auth::BucketEntry;
+
+use super::Place;
+use crate::run::{program, run};
+use crate::{DOMAIN, bucket};
+
+/// Runs the command of the line that begins with `Undo: `.
+#[track_caller]
+fn undo(place: &Place, printed: &str) {
+    let command = printed.lines().find_map(|line| line.strip_prefix("Undo: ")).expect(printed);
+    let search = format!("{}:{}", program().parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let mut shell = Command::new("sh");
+    let output = shell.args(["-ec", command]).current_dir(place.directory.path()).env("PATH", search).output().unwrap();
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_key_is_added_listed_changed_and_revoked_and_each_of_it_can_be_undone() {
+    let place = Place::new();
+    let alice = place.keygen(&["alice", "-m", "team=blue green", "--not-after", "2999-01-01"]);
+    let added = place.run("add", &["alice.key"]).ok();
+    assert!(added.contains("added in bucket clients, domain lab (revision 1)"), "{added}");
+    let before = place.json("ls", &[], 0);
+    assert_eq!(before["keys"][0]["public_key"], *alice);
+    assert_eq!(before["keys"][0]["state"], "valid");
+    assert_eq!(
+        before["keys"][0]["metadata"],
+        serde_json::json!({ "team": "blue green", "not-after": "2999-01-01T00:00:00Z", "name": "alice" })
+    );
+    // The same again is no change.
+    let again = place.json("add", &["alice.key"], 0);
+    assert_eq!((&again["action"], &again["revision"]), (&"unchanged".into(), &1.into()));
+
+    undo(&place, &added);
+    assert_eq!(place.json("ls", &[], 0)["keys"], serde_json::json!([]));
+    // Somebody revoked it: that isn't undone unseen.
+    let error = place.refused("add", &["alice.key"]);
+    assert!(error.contains("revoked or deleted at 20") && error.contains("--force"), "{error}");
+    place.run("add", &["--force", "alice.key"]).ok();
+
+    // Another name is a change, which --force alone makes, and which can be undone.
+    let error = place.refused("add", &["alice.key", "--name", "alice o'hara"]);
+    assert!(error.contains("team=blue green") && error.contains("nothing was changed"), "{error}");
+    let changed = place.run("add", &["alice.key", "--name", "alice o'hara", "--force"]).ok();
+    assert_eq!(place.json("ls", &[], 0)["keys"][0]["metadata"]["name"], "alice o'hara");
+    undo(&place, &changed);
+    assert_eq!(place.json("ls", &[], 0)["keys"][0]["metadata"], before["keys"][0]["metadata"]);
+
+    // By its name, its key or its file.
+    let revoked = place.run("revoke", &["alice"]).ok();
+    assert!(revoked.contains(&format!("revoked: {alice} in bucket clients")), "{revoked}");
+    undo(&place, &revoked);
+    assert_eq!(place.json("ls", &[], 0)["keys"][0]["metadata"], before["keys"][0]["metadata"]);
+    assert_eq!(place.json("revoke", &[&alice], 0)["action"], "revoked");
+    assert_eq!(place.json("revoke", &["alice.key"], 0)["action"], "unchanged");
+    let error = place.refused("revoke", &["nobody"]);
+    assert!(error.contains("has no key with the name nobody"), "{error}");
+    assert_eq!(place.run("ls", &["--key", &alice]).code, 1);
+}
+
+#[test]
+fn two_keys_of_one_name_are_told_apart_before_one_is_revoked() {
+    let place = Place::new();
+    let keys = ["old", "new"].map(|name| {
+        let key = place.keygen(&[name]);
+        place.run("add", &[&format!("{name}.key"), "--name", "alice"]).ok();
+        key
+    });
+    let error = place.refused("revoke", &["alice"]);
+    assert!(keys.iter().all(|key| error.contains(key)) && error.contains("2 keys have the name alice"), "{error}");
+    place.run("revoke", &[&keys[0]]).ok();
+    let left = place.json("ls", &[], 0);
+    assert_eq!((left["keys"].as_array().unwrap().len(), &left["keys"][0]["public_key"]), (1, &(*keys[1]).into()));
+    place.run("revoke", &["alice"]).ok();
+}
+
+#[test]
+fn what_no_server_accepts_is_not_added() {
+    let place = Place::new();
+    place.keygen(&["alice"]);
+    place.keygen(&["old", "--not-after", "2020-01-01"]);
+    let error = place.refused("add", &["alice.key_secret"]);
+    assert!(error.contains("secret key"), "{error}");
+    let error = place.refused("add", &["old.key"]);
+    assert!(error.contains("expired"), "{error}");
+    assert_eq!(place.json("ls", &[], 0)["keys"], serde_json::json!([]));
+}
+
+#[test]
+fn a_user_is_set_verified_and_deleted() {
+    let place = Place::new();
+    place.secret_file("first", "correct horse\n");
+    place.secret_file("second", "battery staple\n");
+    let set = |file: &str| place.json("passwd", &["alice", "--password-file", file], 0);
+    let verify = |file: &str| place.run("passwd", &["alice", "--verify", "--password-file", file]).code;
+    assert_eq!((set("first")["action"].as_str(), verify("first"), verify("second")), (Some("added"), 0, 1));
+    assert_eq!((set("second")["action"].as_str(), verify("first"), verify("second")), (Some("changed"), 1, 0));
+    // It is a hash that is in the bucket.
+    let entries = bucket(&place.node.url(), "admin").writer().unwrap().entries(DOMAIN).unwrap();
+    let [BucketEntry::User { name, hash, .. }] = &entries[..] else { panic!("{entries:?}") };
+    assert!(name == "alice" && hash.as_bytes().starts_with(b"$argon2id$"));
+    assert!(!format!("{entries:?}").contains("argon2id"), "no hash is printed: {entries:?}");
+    assert!(!place.run("ls", &[]).ok().contains("argon2id"));
+    assert_eq!(place.json("passwd", &["alice", "--delete"], 0)["action"], "deleted");
+    assert_eq!(verify("second"), 1);
+    let error = place.refused("passwd", &["alice", "--delete"]);
+    assert!(error.contains("has no user alice"), "{error}");
+}
+
+#[test]
+fn a_directory_and_a_bucket_exclude_each_other() {
+    let place = Place::new();
+    place.keygen(&["alice"]);
+    for (verb, arguments) in [
+        ("add", &["clients", "alice.key"] as &[_]),
+        ("revoke", &["clients", "alice"]),
+        ("ls", &["clients"]),
+        ("passwd", &["passwords", "alice", "--delete"]),
+    ] {
+        let outcome = place.run(verb, arguments);
+        assert!(outcome.code == 2 && outcome.stdout.is_empty(), "{verb}: {}", outcome.stderr);
+        let says = ["only one can be meant", "cannot be used with"];
+        assert!(says.iter().any(|says| outcome.stderr.contains(says)), "{verb}: {}", outcome.stderr);
+        // Neither of them.
+        let outcome = run(place.directory.path(), &[&[verb], &arguments[1..]].concat());
+        assert_eq!(outcome.code, 2, "{verb}: {}", outcome.stderr);
+        // A bucket's options without a bucket.
+        let outcome = run(place.directory.path(), &[&[verb], arguments, &["--domain", "lab"]].concat());
+        assert!(outcome.code == 2 && outcome.stderr.contains("--bucket"), "{verb}: {}", outcome.stderr);
+    }
+    assert_eq!(place.json("ls", &[], 0)["keys"], serde_json::json!([]));
+}
