@@ -11,7 +11,7 @@ use crate::harness::sockets::{Client, Server};
 use crate::harness::{log, zap};
 use crate::passwords::Users;
 
-/// The bound on hashes under way is the process's, and so these tests': one that fills it has them to itself.
+/// The limit on concurrent hashes is shared by the process, and so by these tests: one that uses all of it locks out the others.
 static HASHING: RwLock<()> = RwLock::new(());
 
 pub(crate) fn among_others() -> RwLockReadGuard<'static, ()> {
@@ -130,7 +130,7 @@ fn names_and_passwords_that_no_line_can_hold_are_refused() {
 fn every_attempt_costs_one_hash() {
     let _turn = alone();
     let users = Users::of(line("alice", "x") + "bob=clear\n");
-    // The least of many is what it takes at the least, however busy the machine is.
+    // The minimum of many is the real cost, however busy the machine is.
     let least = |user: &str, password: &str| {
         let time = |_| {
             let start = Instant::now();
