@@ -11,7 +11,6 @@ use crate::error::Result;
 /// and keep it. It is the number of libzmq's descriptor (`ZMQ_SRCFD`) together with the kernel's cookie of that socket
 /// (`SO_COOKIE`). The cookie is compared before anything is done: if the client has left and the number was reused, the
 /// other connection isn't touched.
-/// other one is left alone.
 ///
 /// ```
 /// # use zmq_auth::{Authenticator, SocketExt, zmq};

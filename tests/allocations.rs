@@ -1,5 +1,5 @@
 //! Allocations of a decision: a request that no callback decides costs none, once the handler is warm and nothing is
-//! logged. In a binary of its own: every allocation of the process is counted, but for those of the test's own thread.
+//! logged. A separate binary, because it counts every allocation of the process except those of the test's own thread.
 #![allow(unsafe_code)]
 
 mod harness;
@@ -18,7 +18,7 @@ static ALLOCATOR: Counting = Counting;
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
-    // Of a type that needs neither to be made nor dropped, so that an allocator may look at it.
+    // A type without constructor and destructor, so that an allocator may use it.
     static NOT_COUNTED: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -54,7 +54,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// The policy of the test, with each source that needs no code of the program's.
+/// The test's policy, with every source that runs no code of the program.
 fn policy(keys: &std::path::Path, listed: &zmq_auth::PublicKey, password: &str) -> Authenticator {
     let auth = Authenticator::new();
     auth.allow(["127.0.0.0/8", "10.0.0.0/8", "fd00::/8"]).unwrap();
@@ -118,7 +118,7 @@ fn deciding_costs_no_allocation() {
         }
         assert_eq!(COUNT.load(Ordering::SeqCst) - before, 0, "{name}: allocations in 500 requests");
     }
-    // It does count: a name that the program makes is one.
+    // The counter works: a user id that the program makes is an allocation.
     auth.curve_user_id(|key| key.to_string());
     let before = COUNT.load(Ordering::SeqCst);
     assert_eq!(ask(&cases[8].2), 200);

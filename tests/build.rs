@@ -1,7 +1,7 @@
-//! The build, as programs that depend on this crate see it: three of them (`tests/consumers`), the stand-in for `zmq-sys`, and what
-//! is said where CURVE is missing.
+//! The build as dependent programs see it: three of them (`tests/consumers`), the replacement for `zmq-sys`, and the messages if
+//! CURVE is missing.
 //!
-//! With `ZMQ_AUTH_TEST_SYSTEM_LIBZMQ=1` the system's libzmq (Debian: libzmq3-dev) is linked as well, in both ways.
+//! With `ZMQ_AUTH_TEST_SYSTEM_LIBZMQ=1` the system's libzmq (Debian: libzmq3-dev) is linked too, in both ways.
 
 #[path = "build/cargo.rs"]
 mod cargo;
@@ -32,7 +32,7 @@ fn published_crates_have_null_and_plain_and_say_what_curve_needs() {
     let run = succeed(cargo("run", "stock", &shared_target()));
     let curve = "CURVE: unavailable, and every call says so\n";
     assert_eq!(stdout(&run), format!("libzmq 4.3.4\n{NULL_AND_PLAIN}{curve}"));
-    // Both ways out, ready to be pasted.
+    // Both solutions, ready to be pasted.
     let target = host();
     for advice in ["[patch.crates-io]", "zmq-sys = { git =", &format!("[target.{target}.zmq]"), "rustc-link-lib = ["] {
         assert!(stderr(&run).contains(advice), "the build doesn't mention {advice}:\n{}", stderr(&run));
@@ -46,7 +46,7 @@ fn with_require_curve_a_build_without_curve_fails() {
     assert!(stderr(&checked).contains("[patch.crates-io]"), "{}", stderr(&checked));
 }
 
-/// With the dependencies that it shows, and no line that isn't shown.
+/// With the dependencies in the README, and nothing else.
 #[test]
 fn the_program_of_the_readme_runs_as_shown() {
     let readme = fs::read_to_string(root().join("README.md")).expect("read README.md");
@@ -69,7 +69,7 @@ fn the_program_of_the_readme_runs_as_shown() {
     assert_eq!(stdout(&run), "hello from alice\n");
 }
 
-/// As the README shows it, but from this checkout.
+/// As in the README, but from this checkout.
 #[test]
 fn the_program_is_installed_by_the_line_of_the_readme() {
     let readme = fs::read_to_string(root().join("README.md")).expect("read README.md");
@@ -109,7 +109,7 @@ fn the_links_override_gives_curve() {
     assert_eq!(stdout(&run), format!("libzmq 4.3.5\n{NULL_AND_PLAIN}{CURVE}"));
     assert!(!warns(&run), "curve = \"1\" doesn't silence the warning:\n{}", stderr(&run));
 
-    // Without the user's word there is a warning, but what counts is what libzmq says.
+    // Without the user's declaration there is a warning, but libzmq's own answer counts.
     let run = succeed(&mut overridden("vendored", &search, &libraries, false));
     assert_eq!(stdout(&run), format!("libzmq 4.3.5\n{NULL_AND_PLAIN}{CURVE}"));
     assert!(warns(&run), "the build doesn't warn:\n{}", stderr(&run));
@@ -139,7 +139,7 @@ fn the_stand_in_exports_the_names_of_the_stock_crate() {
     assert_eq!(difference(&ours, &stock), [""; 0], "in vendor/zmq-sys, but not in the stock crate");
 }
 
-/// A program that was built with the published crates, and is patched later.
+/// A program that was first built with the published crates, and is patched later.
 #[test]
 fn the_patch_line_takes_effect_at_once_beside_an_old_lock_file() {
     succeed(cargo("metadata", "stock", &shared_target()).args(["--format-version", "1"]));
@@ -175,7 +175,7 @@ fn a_system_libzmq_must_be_new_enough_and_have_curve() {
     }
     let no_curve = refusal("4.3.4", false);
     assert!(no_curve.contains("4.3.4") && no_curve.contains("without CURVE"), "{no_curve}");
-    // The same library is taken as soon as it has CURVE, and zmq-auth hears of it.
+    // The same library is accepted once it has CURVE, and zmq-auth is told.
     let taken = succeed(&mut against_fake("4.3.3", true));
     assert!(!warns(&taken), "{}", stderr(&taken));
 }
@@ -208,7 +208,7 @@ fn a_libzmq_that_has_its_secrets_elsewhere_does_not_build() {
         let refused = refusal(&[good[0], ("curve_server.cpp", &format!("{call}(x);\n"))]);
         assert!(refused.contains("curve_server.cpp") && refused.contains(call), "{refused}");
     }
-    // Who switches it off builds with any.
+    // With recycling disabled, any version builds.
     let off = with_sources(&[("secure_allocator.hpp", "")]).env("ZMQ_SYS_RECYCLE_SECRETS", "0").output().unwrap();
     assert!(off.status.success(), "{}", stderr(&off));
     let neither = with_sources(&good).env("ZMQ_SYS_RECYCLE_SECRETS", "yes").output().unwrap();

@@ -1,5 +1,5 @@
-//! A hundred thousand panics of callbacks, with payloads that cost memory: it is all given back. In a binary of its own: the
-//! memory of the process is measured.
+//! A hundred thousand panicking callbacks, with payloads that use memory: all of it is freed. A separate binary, because it
+//! measures the memory of the process.
 #![cfg(target_os = "linux")]
 
 mod harness;
@@ -12,9 +12,9 @@ use harness::{domain, log};
 use zmq_auth::Authenticator;
 
 const PANICS: usize = 100_000;
-/// Asked for together, so that the handler is never idle.
+/// Requested together, so that the handler is never idle.
 const WINDOW: usize = 50;
-/// What 100,000 payloads would take, if they were kept: 50 MB. What is allowed for: a tenth of it.
+/// 100,000 payloads would take 50 MB if they were kept. A tenth of that is allowed.
 const PAYLOAD: usize = 512;
 const ALLOWED_KIB: u64 = 5 * 1024;
 
@@ -29,7 +29,7 @@ impl Drop for PanicsWhenDropped {
 
 fn panics(domain: &str) -> Authenticator {
     log::install();
-    // A hundred thousand messages say nothing.
+    // Don't print a hundred thousand messages.
     std::panic::set_hook(Box::new(|_| {}));
     ::log::set_max_level(::log::LevelFilter::Off);
     let auth = Authenticator::new();
@@ -45,7 +45,7 @@ fn in_use() -> u64 {
     resident(std::process::id())
 }
 
-/// Runs the panics, and measures what they leave, after a tenth of them have made all that is made once.
+/// Runs the panics, and measures the remaining memory, after a tenth of them has allocated everything that is kept once.
 fn measure(name: &str, mut batch: impl FnMut()) {
     (0..PANICS / WINDOW / 10).for_each(|_| batch());
     let before = in_use();
@@ -55,7 +55,7 @@ fn measure(name: &str, mut batch: impl FnMut()) {
     assert!(after <= before + ALLOWED_KIB, "{name}: {before} KiB, then {after} KiB");
 }
 
-/// Half of them with payloads that panic when they are dropped.
+/// Half of them have payloads that panic when dropped.
 fn through_a_handler(front_end: FrontEnd, auth: &Authenticator, domain: &str) {
     let context = zmq::Context::new();
     let _running = front_end.start(auth, &context);
@@ -68,7 +68,7 @@ fn through_a_handler(front_end: FrontEnd, auth: &Authenticator, domain: &str) {
     });
 }
 
-/// One after the other: they share the process.
+/// One after the other, because they share the process.
 #[test]
 fn a_hundred_thousand_panics_of_callbacks_leave_no_memory_behind() {
     let sync = domain("sync");

@@ -1,7 +1,7 @@
 //! The examples: each runs, ends with exit code 0, and prints what it must. They check themselves that what they show is
 //! true.
 
-// Made here, so that the examples' deadline doesn't have to hold for an installation.
+// Created here, so that the examples' deadline doesn't have to include an installation.
 #[allow(dead_code)]
 #[path = "../examples/support/pyzmq.rs"]
 mod pyzmq;
@@ -18,10 +18,10 @@ use std::time::Duration;
 /// Each example takes less than a second or two.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// The passwords that stand in the examples: none of them ever prints one.
+/// The passwords in the examples, which none of them may print.
 const PASSWORDS: [&str; 2] = ["correct horse battery staple", "Tr0ub4dor&3"];
 
-/// A test for each, and the words that its output must have, in this order.
+/// A test for each example, with the words that its output must contain, in this order.
 macro_rules! examples {
     ($($(#[$attribute:meta])* $name:ident: [$($word:literal),+ $(,)?];)+) => {
         $(
@@ -130,7 +130,7 @@ fn every_example_has_its_test() {
     let mut found = BTreeSet::new();
     for entry in fs::read_dir(directory).expect("the examples") {
         let path = entry.expect("an entry").path();
-        // As Cargo finds them: NAME.rs, NAME/main.rs, and NAME/Cargo.toml for one with dependencies of its own.
+        // As Cargo finds them: NAME.rs, NAME/main.rs, and NAME/Cargo.toml for one with its own dependencies.
         let is_file = path.extension().is_some_and(|extension| extension == "rs");
         if is_file || path.join("main.rs").exists() || path.join("Cargo.toml").exists() {
             found.insert(path.file_stem().expect("a name").to_string_lossy().into_owned());
@@ -142,7 +142,7 @@ fn every_example_has_its_test() {
 
 #[test]
 fn without_python_the_error_says_what_to_install() {
-    // Elsewhere, where no virtual environment is.
+    // Run in another directory, where no virtual environment is.
     let target = tempfile::tempdir().expect("a directory");
     let directory = target.path().join("debug/examples");
     fs::create_dir_all(&directory).expect("a directory");
@@ -158,7 +158,7 @@ fn without_python_the_error_says_what_to_install() {
     }
 }
 
-/// Runs one example to its end, and answers what it printed.
+/// Runs one example to its end, and returns what it printed.
 fn run(name: &str) -> String {
     if let "pyzmq_client" | "pyzmq_server" | "gatehouse" = name {
         pyzmq::python().unwrap_or_else(|error| panic!("{error:?}"));
@@ -212,8 +212,8 @@ fn executable(name: &str) -> &'static Path {
     BUILT.get_or_init(build).get(name).unwrap_or_else(|| panic!("there is no example {name} with these features"))
 }
 
-/// Builds all examples, as this test was built; Cargo's messages name the programs. With features, those in packages of
-/// their own are among them: `--workspace` has them share what `cargo test --workspace` builds.
+/// Builds all examples, as this test was built; Cargo's messages name the programs. With features, packages with their own
+/// manifest are included: `--workspace` shares what `cargo test --workspace` builds.
 fn build() -> HashMap<String, PathBuf> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a target directory");
     let mut cargo = Command::new(env!("CARGO"));

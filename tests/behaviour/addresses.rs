@@ -1,4 +1,4 @@
-//! Address rules: subnets, IPv6, mapped addresses, zones, ipc peers, and what is none of these.
+//! Address rules: subnets, IPv6, mapped addresses, zones, ipc peers, and invalid addresses.
 
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
@@ -113,7 +113,7 @@ fn only_ipc_rules_apply_to_an_ipc_client(front_end: FrontEnd) {
     connect().round_trip(&server);
 }
 
-/// What a client at this address is answered with these rules.
+/// The reply to a client at this address, with these rules.
 fn decide(allow: &[&str], deny: &[&str], address: &str) -> u16 {
     let auth = Authenticator::new();
     auth.set_addresses(allow, deny).unwrap();
@@ -303,7 +303,7 @@ fn lists_grow_and_are_replaced() {
     assert_eq!(ask(1), 200, "no rule is no list");
 }
 
-/// Rules and addresses with few bits set, at both ends and in the middle: they meet often.
+/// Rules and addresses with few bits set, at both ends and in the middle, so that they often match.
 mod sparse {
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -337,7 +337,7 @@ fn written(address: IpAddr, mapped: bool) -> String {
     }
 }
 
-/// The rules are kept in a tree.
+/// The rules are stored in a tree.
 #[test]
 fn a_tree_of_rules_decides_as_a_list_would() {
     let (domain, mut random) = (domain("tree"), Random::new());
@@ -355,6 +355,6 @@ fn a_tree_of_rules_decides_as_a_list_would() {
             decided[usize::from(wanted)] += 1;
         }
     }
-    // Neither answer is rare.
+    // Both answers are frequent.
     assert!(decided.iter().all(|&count| count > 1000), "{decided:?}");
 }

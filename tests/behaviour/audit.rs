@@ -1,4 +1,4 @@
-//! The log and the counters, and the secrets that are never in them.
+//! The log and the counters, and the secrets that they never contain.
 
 use std::os::unix::process::ExitStatusExt;
 
@@ -127,7 +127,7 @@ fn text_from_outside_is_escaped_and_cut() {
     }
     assert!(told.iter().any(|record| record.text.contains(r#"x\"\n[INFO] allowed \x1b[2J\xff"#)), "{told:#?}");
     assert!(told.iter().any(|record| record.text.contains(&format!("{}…", "y".repeat(256)))));
-    // The domain and the user id of an accepted client, too.
+    // Also the domain and the user id of an accepted client.
     let open = "open\n[WARN] denied";
     auth.configure_curve_callback(open, |_, _| Verdict::AllowAs {
         user_id: format!("{}\n", "z".repeat(1000)),
@@ -228,7 +228,7 @@ fn no_secret_is_in_what_is_printed() {
 
 #[test]
 fn no_password_is_logged_at_any_level() {
-    // A record that holds one ends this process; what is asserted here is that all of this is told.
+    // A record with a secret ends this process; here it is checked that all of this is logged.
     let (context, auth) = (zmq::Context::new(), Authenticator::new());
     let directory = tempfile::tempdir().unwrap();
     let [table, file, asked, none] = ["table", "file", "asked", "none"].map(domain);
@@ -262,12 +262,12 @@ fn no_password_is_logged_at_any_level() {
     ] {
         for (secret, is_right) in [(&right, true), (&wrong, false)] {
             let mut request = || {
-                // From one address each: the records about one are bounded.
+                // Each from its own address, because records about one address are limited.
                 let address = format!("203.0.113.{}", addresses.len());
                 addresses.push(address.clone());
                 zap::request(domain, &address, "PLAIN", &[user.as_bytes(), secret.as_bytes()])
             };
-            // From a socket and without one.
+            // Through a socket and without one.
             asker.ask(&request());
             let statuses = [zap::status_of(&asker.reply()), zap::status(&auth, &request())];
             assert_eq!(statuses.map(|status| status == 200), [let_in && is_right; 2], "{user} of {domain}");
@@ -284,7 +284,7 @@ fn no_password_is_logged_at_any_level() {
     {
         assert_eq!(zap::status(&auth, &zap::request(&table, "192.0.2.200", mechanism, credentials)), 400);
     }
-    // What can't be a table, and a file that can't be read.
+    // A table that can't be used, and a file that can't be read.
     auth.configure_plain(&table, [("alice", right.as_str()), ("", wrong.as_str())]).unwrap_err();
     std::fs::write(&lines, format!("alice={right}\n{wrong}\n")).unwrap();
     zmq_auth::PasswordFile::open(&lines).unwrap_err();

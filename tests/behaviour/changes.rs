@@ -1,4 +1,4 @@
-//! Policy changes while requests are decided: each decision sees one whole policy, the one before or the one after.
+//! Policy changes while requests are decided: each decision sees one whole policy, the old or the new one.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::{scope, yield_now};
@@ -11,7 +11,7 @@ use crate::harness::log::{self, password, stranger};
 use crate::harness::zap::{self, Asker};
 use crate::harness::{DEADLINE, domain};
 
-/// Runs `change` again and again in another thread while `check` runs, until both have run often.
+/// Runs `change` repeatedly on another thread while `check` runs, until both have run often.
 fn while_changing(change: impl Fn(usize) + Send + Sync, check: impl Fn()) {
     let (changes, done) = (AtomicUsize::new(0), AtomicBool::new(false));
     scope(|scope| {
@@ -32,7 +32,7 @@ fn while_changing(change: impl Fn(usize) + Send + Sync, check: impl Fn()) {
     });
 }
 
-/// Ends the changes however the checks end.
+/// Ends the changes, however the checks end.
 struct SetAtEnd<'a>(&'a AtomicBool);
 
 impl Drop for SetAtEnd<'_> {
@@ -45,7 +45,7 @@ impl Drop for SetAtEnd<'_> {
 fn address_lists_are_replaced_as_one() {
     let auth = Authenticator::new();
     auth.set_addresses(["10.0.0.1"], ["10.0.0.1"]).unwrap();
-    // Each policy keeps 10.0.0.1 out; the one's allow list with the other's deny list would let it in.
+    // Each policy denies 10.0.0.1; the allow list of one with the deny list of the other would allow it.
     while_changing(
         |n| match n % 2 {
             0 => auth.set_addresses(["10.0.0.2"], [""; 0]).unwrap(),
@@ -104,20 +104,20 @@ fn a_change_is_in_force_when_the_call_returns() {
     }
 }
 
-// A hundred thousand changes under load. Where no change was under way while four answers were given, there is one right
-// answer to each of them.
+// A hundred thousand changes under load. If no change was in progress while four replies were given, exactly one reply is
+// right for each.
 
 isolated_behaviours! {
     a_hundred_thousand_changes_and_no_wrong_decision,
 }
 
 const CHANGES: u64 = 100_000;
-/// After so many there is a rest, until so many answers were compared.
+/// After this many changes there is a pause, until this many replies were compared.
 const BURST: u64 = 100;
 const ASKERS: usize = 4;
 
-/// What is in force, as the one who changes it says: a number that is odd while a change is under way, and the state in
-/// the bits above.
+/// The current state, according to the thread that changes it: a number that is odd while a change is in progress, and the
+/// state in the bits above.
 #[derive(Default)]
 struct InForce(AtomicU64);
 
@@ -132,7 +132,7 @@ impl InForce {
         self.0.store(number << 4 | state << 1, Ordering::SeqCst);
     }
 
-    /// The state, where none is being changed; the number tells whether it was changed since.
+    /// The state, if no change is in progress; the number shows whether it has changed since.
     fn settled(&self) -> Option<u64> {
         let now = self.0.load(Ordering::SeqCst);
         (now & 1 == 0).then_some(now)
@@ -209,7 +209,7 @@ fn a_hundred_thousand_changes_and_no_wrong_decision(front_end: FrontEnd) {
             }
         }
     };
-    // Whoever panics ends it for all.
+    // A panic in one thread ends all.
     let run = |what: &dyn Fn()| {
         let _done = SetAtEnd(&done);
         what();

@@ -40,7 +40,7 @@ fn allow_any_accepts_any_key(front_end: FrontEnd) {
     for _ in 0..2 {
         Client::curve(&context, server.endpoint(), &keys(), &server_keys.public).round_trip(&server);
     }
-    // Of one domain, not of all.
+    // For one domain only.
     let other = Server::new(&context, |socket| socket.curve_server(&server_keys, "vault"));
     Client::curve(&context, other.endpoint(), &keys(), &server_keys.public).expect_denied();
 }
@@ -93,13 +93,13 @@ fn a_missing_server_key_fails(front_end: FrontEnd) {
             server_key.map_or(Ok(()), |key| socket.set_curve_serverkey(key))
         })
     };
-    // Its own keys make it a CURVE client; for the server's it has zeros.
+    // Its own keys make it a CURVE client; as the server's key it has zeros.
     connect(None).expect_mismatch();
-    // A key that is all zeros is nobody's.
+    // A key of zeros belongs to nobody.
     Client::curve(&context, server.endpoint(), &client_keys, &[0; 32].into()).expect_mismatch();
     assert_eq!(auth.counters(), Default::default());
     server.assert_nothing_received();
-    // Nothing else was in its way.
+    // Nothing else would have refused it.
     connect(Some(server_keys.public.as_bytes())).round_trip(&server);
 }
 
@@ -128,14 +128,14 @@ fn a_key_is_added_and_removed(front_end: FrontEnd) {
     assert!(auth.remove_curve_key("lab", &client_keys.public).unwrap());
     assert!(!auth.remove_curve_key("lab", &client_keys.public).unwrap());
     connect().expect_denied();
-    // Who is connected stays so.
+    // Connected clients stay connected.
     connected.exchange(&server);
 }
 
 fn metadata_of_a_certificate_is_on_the_messages_and_identity_is_never_sent(front_end: FrontEnd) {
     let (context, auth, server_keys, client_keys) = (zmq::Context::new(), Authenticator::new(), keys(), keys());
     let directory = tempfile::tempdir().unwrap();
-    // By hand: another program's file may hold any name.
+    // Written by hand: another program's file may have any name in it.
     let file = format!(
         "metadata\n    name = \"Alice Doe\"\n    Identity = \"boss\"\n    identity = \"boss\"\n    User-Id = \"root\"\n    \
          Socket-Type = \"PUB\"\n    Peer-Address = \"1.2.3.4\"\n    role = \"reader\"\ncurve\n    public-key = \"{}\"\n",
@@ -244,9 +244,9 @@ fn a_later_source_of_one_domain_leaves_the_others_alone() {
     let (alice, other) = (certificate(&directory, "alice"), stranger());
     auth.configure_curve("open", CURVE_ALLOW_ANY).unwrap();
     auth.configure_curve("lab", directory.path()).unwrap();
-    // Neither opens the others nor closes them.
+    // Neither affects the other domains.
     assert_eq!((zap::curve(&auth, "open", &other), zap::curve(&auth, "lab", &other)), (200, 400));
-    // Nor does a callback switch off the directories.
+    // Nor does a callback disable the directories.
     auth.configure_curve_callback("asked", |_, _| false).unwrap();
     assert_eq!((zap::curve(&auth, "lab", &alice.public), zap::curve(&auth, "asked", &alice.public)), (200, 400));
     assert_eq!(zap::curve(&auth, "open", &other), 200);
@@ -264,7 +264,7 @@ fn the_public_key_is_computed_from_the_secret_one() {
     assert_eq!(KeyPair::from_secret(secret).unwrap(), keys);
 }
 
-/// A client's certificate in the directory; answers its keys.
+/// Writes a client's certificate to the directory; returns its keys.
 fn certificate(directory: &tempfile::TempDir, name: &str) -> KeyPair {
     let certificate = Certificate::generate().unwrap();
     certificate.save_public(directory.path().join(format!("{name}.key"))).unwrap();

@@ -1,4 +1,4 @@
-//! The choice of the source: exactly the domain's, else that of `"*"`, for each mechanism apart.
+//! The choice of the source: that of exactly the domain, else that of `"*"`, for each mechanism separately.
 
 use zmq_auth::{Authenticator, CURVE_ALLOW_ANY, Error, SocketExt};
 
@@ -106,7 +106,7 @@ fn address_rules_are_those_of_every_domain() {
         auth.configure_curve_keys(domain, [key]).unwrap();
     }
     auth.deny(["127.0.0.1"]).unwrap();
-    // Made when there was a rule already.
+    // Created when a rule already existed.
     auth.configure_curve("later", CURVE_ALLOW_ANY).unwrap();
     let ask = |domain| (zap::plain(&auth, domain, b"alice", secret.as_bytes()), zap::curve(&auth, domain, &key));
     assert_eq!((ask("left"), ask("right"), ask("later")), ((400, 400), (400, 400), (400, 400)));

@@ -1,4 +1,4 @@
-//! The behaviour of a policy: mechanisms, sources, address rules, callbacks, log; over real sockets and with every front end.
+//! The behaviour of a policy: mechanisms, sources, address rules, callbacks, log; over real sockets, with every front end.
 
 #[path = "../harness/mod.rs"]
 mod harness;

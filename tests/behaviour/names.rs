@@ -1,4 +1,4 @@
-//! User ids and metadata: what the server's program reads on every message.
+//! User ids and metadata, as the server's program reads them on every message.
 
 use zmq_auth::{Authenticator, CURVE_ALLOW_ANY, Handshake, Metadata, SocketExt, Verdict};
 

@@ -1,4 +1,4 @@
-//! NULL: requests only where the server has a domain, decided by address alone.
+//! NULL: asked about only if the server has a domain, and decided by address only.
 
 use zmq_auth::{Authenticator, Handshake, MatchedDomain, NullAccess, SocketExt};
 
@@ -93,7 +93,7 @@ fn a_message_of_a_null_client_has_no_user_id(front_end: FrontEnd) {
 
 #[test]
 fn an_unguarded_null_server_accepts_anybody_whatever_the_policy_says() {
-    // What libzmq does by itself, and `null_server` is there for.
+    // What libzmq does by itself, and `null_server` prevents.
     let context = zmq::Context::new();
     let _handler = zap::Handler::bind(&context);
     let mut server = Server::new(&context, plain_null);

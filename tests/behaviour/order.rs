@@ -5,7 +5,7 @@ use zmq_auth::{Authenticator, CURVE_ALLOW_ANY};
 use crate::harness::log::{password, stranger};
 use crate::harness::zap;
 
-/// Everything is configured; only 10.0.0.0/8 may come.
+/// Everything is configured; only 10.0.0.0/8 is allowed.
 fn policy() -> Authenticator {
     let auth = Authenticator::new();
     auth.allow(["10.0.0.0/8"]).unwrap();
@@ -15,7 +15,7 @@ fn policy() -> Authenticator {
     auth
 }
 
-/// The status and the text, which says what was looked at.
+/// The status, and the text, which shows what was checked.
 fn answer(auth: &Authenticator, frames: &[&[u8]]) -> (u16, String) {
     let reply = auth.handle_zap_message(frames).unwrap();
     assert_eq!(reply[1], frames[1], "the request's id comes back");
@@ -84,7 +84,7 @@ fn an_unknown_mechanism_from_an_allowed_address_is_denied() {
             );
         }
     }
-    // Without any rule too.
+    // Also without any rule.
     assert_eq!(zap::status(&Authenticator::new(), &zap::request("d", "10.0.0.1", "BOGUS", &[])), 400);
 }
 

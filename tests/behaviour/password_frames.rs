@@ -1,4 +1,4 @@
-//! Wiping of password frames: those that only the handler has are wiped, shared ones are left alone.
+//! Wiping of password frames: those that only the handler has are wiped, shared ones are left unchanged.
 
 use std::sync::mpsc::channel;
 
@@ -9,7 +9,7 @@ use crate::harness::sockets::socket;
 use crate::harness::{DEADLINE, domain, log, zap};
 use crate::raw_frames::{self, Shared};
 
-/// A client of the handler that sends the password frame however the test likes.
+/// A client of the handler that sends the password frame in any way that the test wants.
 struct Asker {
     socket: zmq::Socket,
     domain: String,
@@ -28,7 +28,7 @@ impl Asker {
         Asker { socket, domain, _running: running, _context: context }
     }
 
-    /// Sends everything but the password, then that; returns the status.
+    /// Sends everything but the password, then the password; returns the status.
     fn ask<T>(&mut self, send: impl FnOnce(&mut zmq::Socket) -> T) -> (u16, T) {
         let mut frames = vec![Vec::new()];
         frames.extend(zap::request(&self.domain, "127.0.0.1", "PLAIN", &[b"alice"]));
@@ -41,7 +41,7 @@ impl Asker {
     }
 }
 
-/// Longer than libzmq keeps within a message itself.
+/// Too long for libzmq to store it in the message itself.
 const PASSWORD: &str = "zanzibar in memory that nobody may write to, as a literal is";
 
 #[test]
@@ -59,7 +59,7 @@ fn a_password_that_its_sender_still_holds_is_left_alone() {
     let mut asker = Asker::new(PASSWORD);
     let (status, mut kept) = asker.ask(|socket| Shared::send(socket, PASSWORD.as_bytes()));
     assert_eq!(status, 200);
-    // The handler has done with the first request when it answers the second.
+    // The handler has finished the first request when it replies to the second.
     assert_eq!(asker.ask(|socket| socket.send("zanzibar wrong", 0).unwrap()).0, 400);
     assert_eq!(kept.bytes(), PASSWORD.as_bytes());
 }
@@ -70,7 +70,7 @@ fn a_password_that_is_the_handlers_alone_is_wiped() {
     let (back, returned) = channel();
     let (status, ()) = asker.ask(|socket| raw_frames::send_lent(socket, PASSWORD.as_bytes().to_vec(), back));
     assert_eq!(status, 200);
-    // The handler lets go of the frame when it reads the next request into its place.
+    // The handler releases the frame when it receives the next request into its place.
     assert_eq!(asker.ask(|socket| socket.send("zanzibar wrong", 0).unwrap()).0, 400);
     assert_eq!(returned.recv_timeout(DEADLINE).unwrap(), [0; PASSWORD.len()]);
 }

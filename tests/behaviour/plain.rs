@@ -100,7 +100,7 @@ fn an_unknown_user_with_an_empty_password_is_refused() {
 #[test]
 fn names_and_passwords_that_are_not_utf8_never_equal_others() {
     let auth = Authenticator::new();
-    // What a lossy reading of a bad byte would turn into.
+    // What a lossy conversion would make of an invalid byte.
     let replaced = password("\u{fffd}");
     auth.configure_plain("shop", [("\u{fffd}", replaced.clone()), ("alice", replaced.clone())]).unwrap();
     let bad = password("").into_bytes().into_iter().chain([0xff]).collect::<Vec<u8>>();

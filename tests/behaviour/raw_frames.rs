@@ -4,14 +4,14 @@
 use std::ffi::c_void;
 use std::sync::mpsc::Sender;
 
-/// Sends one frame, the last of its message, out of memory that can't be written to.
+/// Sends one frame, the last of its message, from read-only memory.
 pub(crate) fn send_constant(socket: &mut zmq::Socket, bytes: &'static [u8]) {
     // SAFETY: a live socket; the bytes stay as they are for ever.
     let rc = unsafe { zmq_sys::zmq_send_const(socket.as_mut_ptr(), bytes.as_ptr().cast(), bytes.len(), 0) };
     assert_eq!(usize::try_from(rc), Ok(bytes.len()));
 }
 
-/// Sends one frame, the last of its message, and gets its bytes back as they are when its receiver lets go of it.
+/// Sends one frame, the last of its message, and returns its bytes as they are when the receiver releases it.
 pub(crate) fn send_lent(socket: &mut zmq::Socket, bytes: Vec<u8>, back: Sender<Vec<u8>>) {
     let size = bytes.len();
     let loan = Box::into_raw(Box::new((bytes, back)));
@@ -32,7 +32,7 @@ unsafe extern "C" fn take_back(_: *mut c_void, loan: *mut c_void) {
     let _ = back.send(bytes);
 }
 
-/// A message of which somebody else has the same bytes.
+/// A message whose bytes are shared with another one.
 pub(crate) struct Shared(zmq_sys::zmq_msg_t);
 
 impl Shared {

@@ -1,4 +1,4 @@
-//! Requests that libzmq wouldn't make, sent straight to the handler's endpoint, as any code in the process can.
+//! Requests that libzmq wouldn't make, sent directly to the handler's endpoint, as any code in the process can.
 
 use zmq_auth::{Authenticator, SocketExt};
 
@@ -40,7 +40,7 @@ fn a_request_that_cannot_be_answered_is_dropped_and_the_next_is_served(front_end
         asker.assert_no_reply();
         assert_eq!(auth.counters().dropped, n as u64 + 1);
     }
-    // libzmq's own questions as well.
+    // libzmq's own requests, too.
     let server = Server::new(&context, |socket| socket.plain_server("shop"));
     Client::plain(&context, server.endpoint(), "alice", &password("a")).round_trip(&server);
 }
@@ -81,7 +81,7 @@ fn huge_frames_are_denied_and_the_next_is_served(front_end: FrontEnd) {
             assert_eq!(zap::status_of(&asker.reply()), 200);
         }
     }
-    // The request's id comes back, whatever it is.
+    // The request id is returned, whatever it is.
     let mut request = good();
     request[1].clone_from(&huge);
     asker.ask(&request);

@@ -14,7 +14,7 @@ use zmq_auth::{Certificate, Error, load_certificate, load_certificates};
 
 use crate::{OTHER, PUBLIC, SECRET};
 
-/// Loads with a deadline: what never comes back would otherwise hang the test.
+/// Loads with a deadline: otherwise a load that never returns would hang the test.
 fn load(file: &Path) -> Result<Certificate, Error> {
     let (sender, receiver) = mpsc::channel();
     let path = file.to_owned();
@@ -99,7 +99,7 @@ fn a_file_over_64_kib_is_refused_without_reading_it() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("x.key");
     let key = format!("public-key = {PUBLIC}\n");
-    // The key comes first: what follows is what is too much.
+    // The key comes first: only what follows is too much.
     for size in [64 * 1024 + 1, 1 << 40] {
         fs::write(&file, &key).unwrap();
         File::options().write(true).open(&file).unwrap().set_len(size).unwrap();
@@ -128,7 +128,7 @@ fn a_missing_file_is_an_io_error_that_names_it() {
 fn of_several_bad_files_the_error_names_the_first_by_name() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("good.key"), format!("public-key = {PUBLIC}\n")).unwrap();
-    // Made in another order than that of their names.
+    // Created in another order than that of their names.
     for name in ["m.key", "z.key", "h.key", "c.key", "t.key", "n.key"] {
         fs::write(dir.path().join(name), "").unwrap();
         let Err(Error::Certificate { path, .. }) = load_certificates(&dir) else { panic!("{name} was taken") };

@@ -1,4 +1,4 @@
-//! SIGKILL in the middle of saving: each file is an old or a new one, whole, and nobody else can read the secret ones.
+//! SIGKILL in the middle of saving: each file is completely the old or the new one, and nobody else can read the secret ones.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -14,7 +14,7 @@ use crate::harness::worker::{Worker, report};
 
 const DIR: &str = "ZMQ_AUTH_TEST_DIR";
 const KILLS: u32 = 200;
-/// Of a pair: a new file each, and a second name for the old secret one.
+/// For a pair: a new file each, and a second name for the old secret file.
 const LEFT_OF_A_PAIR: usize = 3;
 const LEFT_OF_ONE_FILE: usize = 1;
 
@@ -73,7 +73,7 @@ fn certificate() -> Certificate {
     })
 }
 
-/// Kills a child that saves, at another moment each time; answers how much of it was left behind at most.
+/// Kills a child that saves, at a different moment each time; returns the maximum number of files left behind.
 fn kill_again_and_again(name: &str, left_at_most: usize, check: impl Fn(&Path)) -> usize {
     let dir = tempfile::tempdir().unwrap();
     certificate().save_pair(&dir, "server").unwrap();
@@ -93,7 +93,7 @@ fn kill_again_and_again(name: &str, left_at_most: usize, check: impl Fn(&Path)) 
     left.iter().rposition(|&times| times > 0).unwrap_or(0)
 }
 
-/// Removes the temporary files, and tells how many they were. No file with a secret key is anybody's but its owner's.
+/// Removes the temporary files, and returns their number. Only the owner may read a file with a secret key.
 fn clean_up(dir: &Path) -> usize {
     let mut temporary = 0;
     for entry in fs::read_dir(dir).unwrap() {
@@ -107,7 +107,7 @@ fn clean_up(dir: &Path) -> usize {
             holds_secret || name.starts_with('.'),
             "{name}"
         );
-        // `*.key` doesn't cover them: who loads the directory never reads half a file.
+        // `*.key` doesn't match them, so loading the directory never reads half a file.
         if name.starts_with('.') {
             fs::remove_file(path).unwrap();
             temporary += 1;

@@ -1,4 +1,4 @@
-//! Metadata in certificates: what is stored reads back equal, and what couldn't is refused.
+//! Metadata in certificates: what is stored is read back equal, and what couldn't be is refused.
 
 use std::fs;
 
@@ -115,7 +115,7 @@ fn the_largest_metadata_that_is_taken_is_read_back() {
     let dir = tempfile::tempdir().unwrap();
     let mut largest = Certificate::generate().unwrap();
     let mut size = 0;
-    // Lines as long as they may be, then shorter ones.
+    // Lines of the maximum length, then shorter ones.
     for length in [1_000, 100, 10, 1] {
         for number in 0.. {
             let name = format!("a{length}-{number}");
@@ -148,7 +148,7 @@ fn loaded_metadata_is_not_written_in_a_form_that_cannot_hold_it() {
     assert_eq!(loaded.metadata().get("a"), Some(" blanks "));
     assert!(matches!(loaded.save_pair(&dir, "y"), Err(Error::Metadata { name, .. }) if name == "a"));
     assert_eq!(names(dir.path()), ["x.key_secret"]);
-    // JeroMQ takes them off, quoted or not.
+    // JeroMQ strips them, quoted or not.
     let public = dir.path().join("z.key");
     assert!(matches!(loaded.save_public(public), Err(Error::Metadata { name, .. }) if name == "a"));
 }
@@ -159,7 +159,7 @@ fn many_names_in_a_file_are_not_slow() {
     let file = dir.path().join("x.key");
     let lines: String = (0..6000).map(|number| format!(" {number:x}=\n")).collect();
     fs::write(&file, format!("metadata\n{lines}curve\n public-key={PUBLIC}\n")).unwrap();
-    // Not the time of day: the machine may be busy with other tests.
+    // CPU time, because the machine may be busy with other tests.
     #[cfg(target_os = "linux")]
     let now = crate::harness::system::thread_cpu_time;
     #[cfg(not(target_os = "linux"))]

@@ -1,4 +1,4 @@
-//! What is written is read back equal by czmq's and by JeroMQ's readers, restated here from their sources.
+//! czmq's and JeroMQ's readers, reimplemented here from their sources, read back equal what is written.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use zmq_auth::Certificate;
 /// Names and values below `metadata`, and the keys below `curve`.
 type Read = Option<Vec<(String, String)>>;
 
-/// czmq's `zconfig_chunk_load`: all of a file or nothing.
+/// czmq's `zconfig_chunk_load`: the whole file or nothing.
 fn czmq(file: &[u8]) -> Read {
     let is_space = |byte: &u8| matches!(byte, b' ' | 9..=13);
     let (mut read, mut section) = (Vec::new(), String::new());
@@ -85,7 +85,7 @@ fn jeromq(file: &[u8]) -> Read {
             continue;
         }
         let value = rest.strip_prefix(" = ")?;
-        // In quotes up to the last one that ends the line or stands before a comment.
+        // Quoted, up to the last quote that ends the line or precedes a comment.
         let quoted = value.chars().next().filter(|quote| "\"'".contains(*quote)).and_then(|quote| {
             let ends = value.match_indices(quote).map(|(at, _)| at).filter(|at| *at > 0);
             let mut ends = ends.filter(|at| value[at + 1..].is_empty() || value[at + 1..].starts_with('#'));
@@ -97,7 +97,7 @@ fn jeromq(file: &[u8]) -> Read {
     Some(read)
 }
 
-/// Who reads what of both files otherwise; nothing where the metadata is refused.
+/// Returns which reader reads something else in either file; nothing if the metadata is refused.
 fn misreadings(name: &str, value: &str) -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();
     let Ok(certificate) = Certificate::generate().unwrap().with_metadata(name, value) else { return Vec::new() };

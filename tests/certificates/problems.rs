@@ -1,4 +1,4 @@
-//! Every problem of a certificate file, of which loading tells the first.
+//! Every problem of a certificate file; loading reports the first.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use zmq_auth::{Certificate, Error};
 
 use crate::{OTHER, PUBLIC, SECRET};
 
-/// The lines that are told, after they were compared with what loading says.
+/// The lines of the problems, after comparing them with what loading reports.
 #[track_caller]
 fn lines(content: impl AsRef<[u8]>) -> Vec<Option<usize>> {
     let dir = tempfile::tempdir().unwrap();
@@ -61,7 +61,7 @@ fn a_file_as_a_whole_has_one() {
     assert!(matches!(&problems[..], [Error::Io { action: "open", .. }]), "{problems:?}");
 }
 
-/// Whatever stands in a file: loading fails exactly if there is a problem, with the first.
+/// For any file, loading fails exactly if there is a problem, with the first.
 #[test]
 fn it_agrees_with_loading_whatever_the_lines() {
     let key = format!("    public-key = \"{PUBLIC}\"");

@@ -8,7 +8,7 @@ use zmq_auth::{Certificate, KeyPair, load_certificate, load_certificates, save_c
 
 use crate::{harness, names, shell};
 
-/// Makes pyzmq write at a given time, with given keys: argv is directory, time, public key, secret key.
+/// Makes pyzmq write at a given time, with given keys. argv: directory, time, public key, secret key.
 const PINNED: &str = "
 import datetime, sys, types, zmq, zmq.auth.certs as certs
 directory, time, public, secret = sys.argv[1:5]
@@ -40,7 +40,7 @@ fn time(file: &Path) -> String {
 
 fn assert_same_bytes(ours: &Path, theirs: &Path) {
     let (ours, theirs) = (fs::read(ours).unwrap(), fs::read(theirs).unwrap());
-    // As text, for whoever reads the failure; the keys are the test's own.
+    // As text, for readable failures; the keys are the test's own.
     assert_eq!(String::from_utf8_lossy(&ours), String::from_utf8_lossy(&theirs));
     assert_eq!(ours, theirs);
 }
@@ -76,7 +76,7 @@ certs.create_certificates(directory, 'x', metadata=metadata)"
         assert_same_bytes(&public, &theirs.path().join("x.key"));
         assert_same_bytes(&secret, &theirs.path().join("x.key_secret"));
 
-        // Renewed files are the same too.
+        // Replaced files are the same too.
         let (public, secret) = certificate.replace_pair(&ours, "x").unwrap();
         let time = self::time(&secret);
         args[1] = &time;
@@ -122,7 +122,7 @@ fn the_header_has_the_local_time() {
         if written.len() == 19 {
             written += ".000000";
         }
-        // All of one length, the largest unit first: text compares as time does.
+        // Fixed length, largest unit first, so that texts compare as times do.
         assert!(before.trim() <= written.as_str() && written.as_str() <= after.trim(), "{before} {written} {after}");
         return;
     }

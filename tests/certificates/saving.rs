@@ -1,8 +1,8 @@
-//! Saving where the system refuses: the error says so, and the old files are left as they were.
+//! Saving when the system refuses: the error says so, and the old files stay as they were.
 //!
-//! Disks are full in three ways. A limit on the size of files lets a part of the write through, then answers EFBIG. A filter
-//! of system calls refuses each step of the way with ENOSPC (and EDQUOT, EACCES, EROFS, EIO). Where the system lets
-//! anybody mount in a namespace of his own, there is a file system of two pages too.
+//! Full disks are simulated in three ways. A limit on the size of files accepts a part of the write, then returns EFBIG. A
+//! filter of system calls refuses each step with ENOSPC (and EDQUOT, EACCES, EROFS, EIO). If the system lets users mount in a
+//! namespace, there is also a file system of two pages.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
@@ -50,7 +50,7 @@ fn assert_refused(dir: &Path, results: Vec<(&str, Result<(), Error>)>, errno: i3
     for (way, result) in results {
         match result {
             Err(Error::Io { path, source, .. }) => {
-                // Some are wrapped on their way, and have lost their number.
+                // Some are wrapped, and have lost their number.
                 assert_eq!(source.kind(), io::Error::from_raw_os_error(errno).kind(), "{way}: {source}");
                 assert_eq!(path.parent(), Some(dir), "{way}");
             }
@@ -59,7 +59,7 @@ fn assert_refused(dir: &Path, results: Vec<(&str, Result<(), Error>)>, errno: i3
     }
 }
 
-/// A directory with a pair in it, and another certificate, large enough for two pages.
+/// A directory with a pair in it, and another certificate that needs two pages.
 fn pair_and_another() -> (tempfile::TempDir, Certificate) {
     log::install();
     let dir = tempfile::tempdir().unwrap();
@@ -78,7 +78,7 @@ fn a_limit_on_file_sizes_leaves_the_old_files() {
     isolated(|| {
         let (dir, new) = pair_and_another();
         let before = files(dir.path());
-        // Nothing at all, and the beginning.
+        // Nothing at all, and only the start.
         for bytes in [0, 100] {
             let limit = system::limit_file_size(bytes);
             let results = save_in_every_way(dir.path(), &new);
@@ -105,14 +105,14 @@ fn a_failure_at_any_step_leaves_the_old_files() {
         libc::SYS_linkat,
     ];
     let all: Vec<_> = RENAMES.iter().chain(&links).copied().collect();
-    // `persist_noclobber` renames where it can and links where it can't: both are one step.
+    // `persist_noclobber` renames if it can, otherwise links: both are one step.
     let steps: [&[libc::c_long]; 4] = [&[libc::SYS_openat], &[libc::SYS_write], &[libc::SYS_fsync], &all];
     for (number, step) in steps.into_iter().enumerate() {
         for errno in [libc::ENOSPC, libc::EDQUOT, libc::EACCES, libc::EROFS, libc::EIO] {
             let (dir, new) = pair_and_another();
             let before = files(dir.path());
             let path = dir.path();
-            // The filter is the thread's own, and goes with it.
+            // The filter belongs to the thread, and ends with it.
             let results = thread::scope(|scope| {
                 let refused = scope.spawn(|| {
                     system::refuse(step, errno, system::Scope::Thread);
@@ -124,7 +124,7 @@ fn a_failure_at_any_step_leaves_the_old_files() {
             assert_eq!(files(path), before, "step {number}, error {errno}");
             new.replace_pair(path, OLD).expect("it works again");
         }
-        // The second name for the old file is given up in any case.
+        // The second name for the old file is removed in any case.
         let (dir, new) = pair_and_another();
         let before = files(dir.path());
         let result = thread::scope(|scope| {
@@ -146,7 +146,7 @@ fn a_full_file_system_leaves_the_old_files() {
     if is_child() {
         log::install();
         let dir = PathBuf::from(std::env::var_os(DIR).unwrap());
-        // A page each; there are two.
+        // One page each; there are two.
         Certificate::generate().unwrap().save_pair(&dir, OLD).unwrap();
         let (before, new) = (files(&dir), certificate());
         assert_refused(&dir, save_in_every_way(&dir, &new), libc::ENOSPC);
@@ -177,7 +177,7 @@ fn a_directory_that_may_not_be_written_stays_as_it_was() {
     let child = || {
         let dir = PathBuf::from(std::env::var_os(DIR).unwrap());
         log::install();
-        // Root may write everywhere.
+        // Root can write everywhere.
         if system::is_root() {
             system::become_nobody();
         }

@@ -10,7 +10,7 @@ pub(crate) fn child_dir() -> Option<PathBuf> {
     std::env::var_os(DIR).map(PathBuf::from)
 }
 
-/// Runs the test `name` again, in a child of which a shell first sets something up; fails as the child does.
+/// Runs the test `name` again in a child that a shell first sets up; fails if the child does.
 pub(crate) fn run(name: &str, shell: &str, dir: &Path) {
     let script = format!("{shell}\nexec \"$0\" --exact \"$1\" --nocapture");
     let output = Command::new("sh")

@@ -1,4 +1,4 @@
-//! Public files are for all to read, and for their owner to write, whatever the umask.
+//! Public files are readable by everybody and writable by their owner only, whatever the umask.
 
 use zmq_auth::{Certificate, create_certificates, save_certificate};
 

@@ -10,7 +10,7 @@ use zmq_auth::{Certificate, create_certificates, load_certificate, load_certific
 use crate::harness::log::{Record, records, secret};
 use crate::{OTHER, PUBLIC, SECRET};
 
-/// The records about a file that were added while `act` ran. (Tests run at the same time: each has its own files.)
+/// The records about a file that were logged while `act` ran. (Tests run concurrently, each with its own files.)
 fn logged(file: &Path, act: impl FnOnce()) -> Vec<(Level, String)> {
     let name = format!("{file:?}");
     let about = || records(|record: &Record| record.text.contains(&name));
@@ -34,14 +34,14 @@ fn a_secret_file_that_others_can_read_is_warned_about() {
             assert!(text.contains(&format!("{mode:o}")) && text.contains("chmod 600"), "{text}");
         }
     }
-    // A public file is for everyone.
+    // A public file is meant to be readable.
     fs::set_permissions(&public, Permissions::from_mode(0o644)).unwrap();
     assert_eq!(logged(&public, || drop(load_certificates(&dir).unwrap())), []);
 }
 
 #[test]
 fn keys_that_are_not_a_pair_are_warned_about_and_not_logged() {
-    // From here on, a record that has it ends the process.
+    // From here on, a record that contains it ends the process.
     secret(SECRET);
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("mixed.key");
@@ -52,7 +52,7 @@ fn keys_that_are_not_a_pair_are_warned_about_and_not_logged() {
         |file: &Path| drop(load_certificates(file.parent().unwrap()).unwrap()),
     ] {
         let entries = logged(&file, || load(&file));
-        // Among public ones, that it is secret is said too.
+        // In a directory of public files, there is also a warning that it is secret.
         let Some((Level::Warn, text)) = entries.last() else { panic!("{entries:?}") };
         assert!(text.contains("not a pair"), "{text}");
     }

@@ -1,4 +1,4 @@
-//! Writing certificates: file modes, atomicity, and files that are in the way.
+//! Writing certificates: file modes, atomicity, and existing files.
 
 use std::fs;
 use std::io;
@@ -62,7 +62,7 @@ fn modes_are_those_of_the_umask_but_secrets_are_the_owners_alone() {
             Certificate::generate().unwrap().replace_pair(&dir, "replaced").unwrap();
         save_certificate(dir.join("saved"), &pair().public, None).unwrap();
         save_certificate(dir.join("saved_secret"), &pair().public, Some(&pair().secret)).unwrap();
-        // Made last, by the standard library: what the umask leaves, if it is still what the shell set.
+        // Created last, by the standard library: its mode shows the umask, if it is still what the shell set.
         fs::write(dir.join("plain"), "").unwrap();
 
         let umask = u32::from_str_radix(dir.file_name().unwrap().to_str().unwrap(), 8).unwrap();
@@ -144,7 +144,7 @@ fn a_pair_can_be_replaced_and_the_old_file_is_not_written_into() {
     assert_eq!(fs::metadata(&secret).unwrap().nlink(), 1);
     assert_eq!(names(dir.path()), ["old", "x.key", "x.key_secret"]);
 
-    // What isn't there yet is created.
+    // Missing files are created.
     renewed.replace_pair(&dir, "y").unwrap();
     assert_eq!(names(dir.path()), ["old", "x.key", "x.key_secret", "y.key", "y.key_secret"]);
 }
@@ -200,7 +200,7 @@ fn when_the_disk_takes_no_more_nothing_is_left_behind() {
     }
     let dir = tempfile::tempdir().unwrap();
     create_certificates(&dir, "x").unwrap();
-    // No file may grow beyond 0 blocks; the signal that tells so is ignored, so that writing fails instead.
+    // No file may grow beyond 0 blocks; the signal for that is ignored, so that writing fails instead.
     let name = "writing::when_the_disk_takes_no_more_nothing_is_left_behind";
     shell::run(name, "trap '' XFSZ; ulimit -f 0", dir.path());
 }
@@ -292,7 +292,7 @@ fn a_full_pair_has_the_metadata_in_both_files() {
     assert_eq!(Certificate::load(&secret).unwrap(), other);
     assert_eq!(Certificate::load(&public).unwrap().metadata(), other.metadata());
 
-    // Neither is left where one can't be written.
+    // If one can't be written, neither is left.
     fs::create_dir(dir.path().join("y.key")).unwrap();
     assert!(other.save_full_pair(&dir, "y").is_err() && other.replace_full_pair(&dir, "y").is_err());
     assert_eq!(names(dir.path()), ["x.key", "x.key_secret", "y.key"]);

@@ -1,4 +1,4 @@
-//! The metrics of the operator's page: exactly those that there are, each with an alert that asks for what there is.
+//! The metrics of the operator's page: exactly those that exist, each with an alert that uses existing names and labels.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc;
@@ -50,7 +50,7 @@ fn the_page_has_every_metric_and_its_alert_asks_for_it() {
     std::fs::remove_dir(dir.path().join("keys")).unwrap();
     keys.reload().unwrap_err();
 
-    // One callback at once, which doesn't return: the others are refused, it times out, is replaced, and left behind.
+    // One callback at a time, which doesn't return: others are refused, it times out, is replaced, and is left behind.
     let (release, released) = mpsc::channel::<()>();
     let released = Arc::new(Mutex::new(released));
     auth.limit_callbacks(1, Duration::from_millis(100)).unwrap();
@@ -91,7 +91,7 @@ fn the_page_has_every_metric_and_its_alert_asks_for_it() {
     }
 }
 
-/// The metrics that a PromQL expression asks for, with the labels in braces behind them.
+/// The metrics that a PromQL expression uses, with the labels in braces after them.
 fn selectors(alert: &str) -> Vec<(String, BTreeSet<String>)> {
     let is_name = |character: char| character.is_ascii_alphanumeric() || character == '_';
     let mut found = Vec::new();

@@ -11,14 +11,14 @@ const DEADLINE: Duration = Duration::from_secs(60);
 fn stale_credentials_are_counted_until_they_are_in_contact_or_gone() {
     let recorder = DebuggingRecorder::new();
     let snapshots = recorder.snapshotter();
-    // Some changes come from a thread of the library's.
+    // Some changes come from a thread of the library.
     recorder.install().unwrap();
     let expect = |wanted: f64| {
         let end = Instant::now() + DEADLINE;
         let mut last = None;
         while last != Some(wanted) {
             assert!(Instant::now() < end, "{last:?}, not {wanted}");
-            // A snapshot has what came since the one before.
+            // A snapshot has the changes since the previous one.
             let all = snapshots.snapshot().into_vec();
             let gauge = all.into_iter().find(|(key, ..)| key.key().name() == "zmq_auth_stores_behind");
             let value = gauge.map(|(.., value)| if let DebugValue::Gauge(value) = value { value.0 } else { f64::NAN });

@@ -9,7 +9,7 @@ use zmq_auth::KeyDirectory;
 fn a_store_that_is_behind_the_disk_is_counted_until_it_has_caught_up_or_is_gone() {
     let recorder = DebuggingRecorder::new();
     let snapshots = recorder.snapshotter();
-    // Since the snapshot before: each begins anew.
+    // Since the previous snapshot, which resets it.
     let behind = || {
         let all = snapshots.snapshot().into_vec();
         let gauge = all.into_iter().find(|(key, ..)| key.key().name() == "zmq_auth_stores_behind");
@@ -34,7 +34,7 @@ fn a_store_that_is_behind_the_disk_is_counted_until_it_has_caught_up_or_is_gone(
         assert_eq!(behind(), Some(0.0));
     });
 
-    // A recorder that comes when a store is behind already shows the truth at the next change.
+    // A recorder that is installed when a store is already behind shows the truth from the next change on.
     let dir = tempfile::tempdir().unwrap();
     let open = |name: &str| {
         fs::create_dir(dir.path().join(name)).unwrap();

@@ -1,4 +1,4 @@
-//! A program on `tracing` sees what one on `log` does, by its subscriber's own bridge.
+//! A program on `tracing` sees the same as one on `log`, through its subscriber's bridge.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};

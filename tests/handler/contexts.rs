@@ -27,7 +27,7 @@ enum Step {
     AfterAMessage,
 }
 
-/// A server with a callback at a barrier, and a client in a context of its own.
+/// A server with a callback at a barrier, and a client in its own context.
 struct Setup {
     open_on_drop: OpenOnDrop,
     barrier: Barrier,
@@ -59,7 +59,7 @@ impl Setup {
         self.fixture.client(&self.clients, self.server.endpoint())
     }
 
-    /// Ends the context while everything is as it is; then closes the server, as ETERM tells a program to.
+    /// Ends the context in the current state; then closes the server, as ETERM tells a program to.
     fn end(self, what: &str) {
         let Setup { open_on_drop, barrier, mut context, server, running, .. } = self;
         let (sender, ended) = channel();
@@ -85,7 +85,7 @@ impl Setup {
     }
 }
 
-/// The context may be faster.
+/// The context may end first.
 fn eterm(error: zmq::Error) -> Result<(), zmq::Error> {
     if error == zmq::Error::ETERM { Ok(()) } else { Err(error) }
 }
@@ -132,7 +132,7 @@ fn the_context_ends_at_every_step_of_a_handshake(front_end: FrontEnd) {
     }
 }
 
-/// What no event tells of, the question on its way to the handler above all: another moment each time.
+/// Moments that no event marks, above all the request on its way to the handler: a different one each time.
 fn the_context_ends_at_any_moment(front_end: FrontEnd) {
     for round in 0..150_u64 {
         let setup = Setup::new(front_end, if round % 2 == 0 { Mechanism::Plain } else { Mechanism::Curve });

@@ -11,7 +11,7 @@ behaviours!(a_handler_that_is_dropped_unused_is_a_warning);
 fn a_handler_that_is_dropped_unused_is_a_warning(front_end: FrontEnd) {
     let (context, auth, domain) = (zmq::Context::new(), Authenticator::new(), domain("unused"));
     auth.deny(["192.0.2.1"]).unwrap();
-    // What `let _ = auth.start(&context)?` does. Records carry no mark of their handler: it says so on its own thread.
+    // What `let _ = auth.start(&context)?` does. Records don't name their handler, but it logs on its own thread.
     let before = warnings();
     match front_end {
         FrontEnd::Thread => drop(auth.start(&context).unwrap()),
@@ -24,7 +24,7 @@ fn a_handler_that_is_dropped_unused_is_a_warning(front_end: FrontEnd) {
     assert!(warnings() > before, "the drop says nothing");
     log::wait_for(DEADLINE, |record| record.level == ::log::Level::Warn && record.text.contains("bind it to a name"));
 
-    // One that has served is dropped in silence. (The harness stops its runtimes' handlers; the thread is dropped.)
+    // One that has served is dropped silently. (The harness stops its runtimes' handlers; the thread is dropped.)
     if front_end == FrontEnd::Thread {
         let context = zmq::Context::new();
         let running = auth.start(&context).unwrap();

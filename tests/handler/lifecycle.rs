@@ -74,7 +74,7 @@ fn it_starts_again_after_it_stopped_with_the_policy_as_it_was(front_end: FrontEn
         Client::plain(&context, server.endpoint(), "alice", &password("b")).expect_denied();
         running.stop().unwrap();
     }
-    // Changes while it stands still are in force when it is back.
+    // Changes while it is stopped apply when it runs again.
     auth.configure_plain("shop", [("alice", password("b"))]).unwrap();
     let _running = front_end.start(&auth, &context);
     Client::plain(&context, server.endpoint(), "alice", &password("a")).expect_denied();
@@ -87,7 +87,7 @@ fn one_policy_serves_two_contexts_at_once(front_end: FrontEnd) {
     let contexts = [zmq::Context::new(), zmq::Context::new()];
     let [left, _right] = [front_end.start(&auth, &contexts[0]), front_end.start(&auth, &contexts[1])];
     let mut servers = contexts.each_ref().map(|context| Server::new(context, |socket| socket.plain_server("shop")));
-    // Each handler answers for the servers of its context, wherever the clients are.
+    // Each handler serves the servers of its context, wherever the clients are.
     for (server, context) in [(&servers[0], &contexts[0]), (&servers[1], &contexts[1]), (&servers[0], &contexts[1])] {
         Client::plain(context, server.endpoint(), "alice", &password("a")).round_trip(server);
     }
@@ -162,7 +162,7 @@ fn a_context_ends_while_a_callback_is_stuck() {
 
 #[test]
 fn a_context_with_no_socket_left_is_an_error() {
-    // A thousand sockets would take the descriptors of other tests.
+    // A thousand sockets would take other tests' descriptors.
     isolated(|| {
         let context = zmq::Context::new();
         let sockets: Vec<_> = std::iter::from_fn(|| context.socket(zmq::PAIR).ok()).collect();
@@ -176,7 +176,7 @@ fn policy_first_then_start_leaves_no_window(front_end: FrontEnd) {
         let (context, auth) = (zmq::Context::new(), Authenticator::new());
         auth.deny(["127.0.0.1"]).unwrap();
         let _running = front_end.start(&auth, &context);
-        // The endpoint is bound when start returns, and the policy is whole.
+        // The endpoint is bound when start returns, and the policy is complete.
         let server = Server::new(&context, |socket| socket.null_server("null"));
         Client::null(&context, server.endpoint()).expect_denied();
     }
@@ -187,7 +187,7 @@ fn a_client_that_waits_for_the_handler_is_accepted_when_it_starts(front_end: Fro
         let (context, fixture, auth) = (zmq::Context::new(), Fixture::new(mechanism), Authenticator::new());
         fixture.configure(&auth);
         let mut server = fixture.server(&context, 30_000);
-        // Refused as long as there is nobody to ask; it tries again when its own time is over.
+        // Refused while there is nobody to ask; it retries after its own timeout.
         let mut client = Client::new(&context, server.endpoint(), |socket| {
             socket.set_handshake_ivl(300).unwrap();
             fixture.set_up_client(socket)
@@ -214,7 +214,7 @@ fn sockets_are_normal_after_the_handler_is_gone(front_end: FrontEnd) {
         established.round_trip(&server);
         server.expect(Handshake::Authenticated);
         running.stop().unwrap();
-        // The connected client stays; no other is accepted.
+        // The connected client stays connected; no other is accepted.
         established.exchange(&server);
         let mut client = fixture.client_once(&context, server.endpoint());
         server.expect(Handshake::Failed(None));

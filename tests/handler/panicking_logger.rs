@@ -1,6 +1,6 @@
-//! A logger that panics at every record of this crate: it costs the record, and nothing else.
+//! A logger that panics at every record of this crate: only the record is lost.
 //!
-//! In processes of their own, because of the logger.
+//! In separate processes, because of the logger.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -19,7 +19,7 @@ impl log::Log for Panicking {
     }
 
     fn log(&self, record: &log::Record<'_>) {
-        // Records of other crates are theirs to contain.
+        // Other crates have to contain panics at their own records.
         if record.target() != "zmq_auth" {
             return;
         }
@@ -30,7 +30,7 @@ impl log::Log for Panicking {
     fn flush(&self) {}
 }
 
-/// `start` starts a front end, and returns what stops it. (The harness's own would bring another logger.)
+/// `start` starts a front end, and returns what stops it. (The harness's front ends would bring another logger.)
 fn clients_are_served<S: FnOnce()>(start: impl FnOnce(&Authenticator, &zmq::Context) -> S) {
     log::set_logger(&LOGGER).expect("no other logger in the child");
     log::set_max_level(log::LevelFilter::Trace);

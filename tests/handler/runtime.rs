@@ -58,7 +58,7 @@ fn the_runtime_ends_first(front_end: FrontEnd) {
         asker.assert_no_reply();
         drop(dropped);
         let free = authenticator.start(&context).expect("the endpoint is free");
-        // The old guard has no power over the new handler.
+        // The old guard doesn't affect the new handler.
         other_runtime(async { kept.stop().await.unwrap() });
         assert!(free.is_running());
         free.stop().unwrap();
@@ -82,11 +82,11 @@ fn the_program_drops_its_context_first(front_end: FrontEnd) {
     });
 }
 
-/// A message that can't be delivered keeps a context from ending, by libzmq's default. The handler may hold the last
-/// handle on that context: then the wait for its end may not be on a thread of the runtime.
+/// By libzmq's default, a message that can't be delivered keeps a context from ending. The handler may hold the last handle
+/// on that context: then waiting for its end must not block a thread of the runtime.
 fn stop_does_not_wait_for_a_context_that_lingers(front_end: FrontEnd) {
     within_deadline("it", move || {
-        // It takes the connection, and never says a word of ZMTP.
+        // It accepts the connection, but never sends any ZMTP.
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("tcp://{}", silent.local_addr().unwrap());
         runtime(front_end).block_on(async {
@@ -100,7 +100,7 @@ fn stop_does_not_wait_for_a_context_that_lingers(front_end: FrontEnd) {
             drop(client);
             drop(context);
             timeout(DEADLINE, running.stop()).await.expect("stop doesn't wait").unwrap();
-            // Somebody who takes the message, so that the context ends in the end.
+            // A socket that receives the message, so that the context finally ends.
             drop(silent);
             let server = socket(&zmq::Context::new(), zmq::PULL);
             server.bind(&endpoint).unwrap();
@@ -198,7 +198,7 @@ fn a_runtime_without_drivers_is_an_error() {
     }
 }
 
-/// It is no part of the runtime that its policy is used and its clients are asked from other threads.
+/// The policy can be used, and its clients connect, from threads outside the runtime.
 #[test]
 fn a_current_thread_runtime_serves_clients_of_other_threads() {
     within_deadline("it", || {

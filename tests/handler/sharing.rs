@@ -9,7 +9,7 @@ use zmq_auth::{AsyncAuthenticator, Authenticator};
 use crate::harness::zap::{Asker, answer, ask, question};
 use crate::harness::{DEADLINE, domain};
 
-/// The runtime has one thread: if the callback were called on it, nobody could let the callback go.
+/// The runtime has one thread: a callback that ran on it would block whoever could release it.
 #[tokio::test]
 async fn a_sync_callback_does_not_block_the_runtime() {
     let (slow, fast) = (domain("slow"), domain("fast"));
@@ -39,7 +39,7 @@ async fn a_sync_callback_does_not_block_the_runtime() {
     running.stop().await.unwrap();
 }
 
-/// The handler shares the thread with tasks that never wait: it has its turn all the same, and they have theirs.
+/// The handler shares the thread with tasks that never wait: both still get their turn.
 #[tokio::test]
 async fn a_busy_runtime_is_shared() {
     let domain = domain("busy");

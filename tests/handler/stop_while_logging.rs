@@ -1,6 +1,6 @@
 //! A handler that is stopped while the program's logger blocks on the record of an accepted client.
 //!
-//! In processes of their own, because of the logger.
+//! In separate processes, because of the logger.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -48,7 +48,7 @@ impl log::Log for Hanging {
 struct Asker(zmq::Socket);
 
 impl Asker {
-    /// Asks about a client of this mechanism, in the domain `"d"`.
+    /// Sends a request about a client of this mechanism, in the domain `"d"`.
     fn ask(context: &zmq::Context, mechanism: &str, credentials: &[&str]) -> Self {
         let socket = context.socket(zmq::DEALER).unwrap();
         socket.set_linger(0).unwrap();
@@ -74,7 +74,7 @@ fn assert_300_after_stop(mechanism: &str, credentials: &[&str]) {
     barrier.wait_for(1);
     let start = Instant::now();
     assert!(matches!(running.stop(), Err(Error::StillRunning { .. })));
-    // A second, and what a busy machine takes.
+    // A second, plus the delay of a busy machine.
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     barrier.open();
     assert_eq!(asker.status(), 300, "accepted after stop has returned");

@@ -43,7 +43,7 @@ fn stopping_cancels_callbacks_and_refuses_their_clients_with_300(front_end: Fron
             timeout(DEADLINE, entered.recv()).await.unwrap().unwrap();
         }
         running.stop().await.unwrap();
-        // When `stop` returns, and not later, with the runtime.
+        // When `stop` returns, and not only later, with the runtime.
         assert_eq!(told.try_iter().collect::<Vec<_>>(), ["cancelled"; 3]);
     });
     for _ in 0..3 {
@@ -77,7 +77,7 @@ fn dropping_frees_the_endpoint_soon(front_end: FrontEnd) {
             let again = async {
                 loop {
                     match authenticator.start_async(&context).await {
-                        // Each try takes a socket, which libzmq closes in its own time.
+                        // Each attempt takes a socket, which libzmq closes asynchronously.
                         Err(Error::AlreadyRunning) => tokio::time::sleep(Duration::from_millis(1)).await,
                         started => break started.unwrap(),
                     }
@@ -88,8 +88,8 @@ fn dropping_frees_the_endpoint_soon(front_end: FrontEnd) {
     });
 }
 
-/// An async callback that blocks its thread can't be cancelled; nor is it waited for. (Not with `tokio::time`: who blocks
-/// a thread of the runtime may block its timer too.)
+/// An async callback that blocks its thread can't be cancelled, and isn't waited for. (Not with `tokio::time`: blocking a
+/// thread of the runtime may block its timer too.)
 #[test]
 fn an_async_callback_that_blocks_does_not_hold_up_stop() {
     let domain = domain("blocking");

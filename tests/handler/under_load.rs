@@ -1,5 +1,5 @@
-//! Load without a lost wake-up: 100,000 requests from 16 sockets, each with 64 outstanding, while the policy changes all the time.
-//! A lost one would leave a socket without its answers until its deadline.
+//! Load without a lost wake-up: 100,000 requests from 16 sockets, each with 64 outstanding, while the policy keeps changing. A
+//! lost wake-up would leave a socket without its replies until its deadline.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -37,7 +37,7 @@ fn every_request_is_answered_and_those_of_untouched_domains_rightly(front_end: F
         });
         let askers: Vec<_> = (0..SOCKETS).map(|_| scope.spawn(|| domains.ask(&Asker::connect(&context)))).collect();
         let results: Vec<_> = askers.into_iter().map(|asker| asker.join()).collect();
-        // Before any panic goes on: the scope waits for the one that changes.
+        // Before any panic propagates: the scope waits for the thread that makes changes.
         done.store(true, Ordering::Relaxed);
         for result in results {
             result.unwrap_or_else(|payload| std::panic::resume_unwind(payload));
@@ -51,7 +51,7 @@ fn every_request_is_answered_and_those_of_untouched_domains_rightly(front_end: F
     running.stop().unwrap();
 }
 
-/// With room for one callback, most answers are sent on the way from the socket to the callbacks.
+/// With room for one callback, most replies are sent on the way from the socket to the callbacks.
 fn every_request_is_answered_while_most_are_refused_with_300(front_end: FrontEnd) {
     let domain = domain("narrow");
     let authenticator = Authenticator::new();
@@ -69,7 +69,7 @@ fn every_request_is_answered_while_most_are_refused_with_300(front_end: FrontEnd
             scope.spawn(|| {
                 let asker = Asker::connect(&context);
                 for _ in 0..1000 {
-                    // Few: the socket often runs dry, which is when a wake-up could be lost.
+                    // Few, so that the socket is often empty, which is when a wake-up could be lost.
                     (0..3).for_each(|n| asker.ask(&question(&domain, &n.to_string())));
                     (0..3).for_each(|_| assert!(matches!(answer(&asker).1, 200 | 300)));
                 }
@@ -81,7 +81,7 @@ fn every_request_is_answered_while_most_are_refused_with_300(front_end: FrontEnd
     assert!(counters.calls_refused > 100 && counters.allowed > 100, "{counters:?}");
 }
 
-/// Domains that stay as they are, and others that don't.
+/// Domains that stay as they are, and others that change.
 struct Domains {
     table: String,
     keys: String,
@@ -120,7 +120,7 @@ impl Domains {
         };
         authenticator.configure_curve_callback_async(&self.callback, move |key, _| callback(key)).unwrap();
         authenticator.configure_curve_callback(&self.sync_callback, move |key, _| *key == member).unwrap();
-        // More than all that can be outstanding.
+        // More than can be outstanding.
         authenticator.limit_async_callbacks(2 * SOCKETS * WINDOW).unwrap();
         authenticator.limit_callbacks(SOCKETS * WINDOW, DEADLINE).unwrap();
     }
@@ -137,7 +137,7 @@ impl Domains {
         authenticator.configure_curve_keys(&self.moving, [self.moving_key]).unwrap();
     }
 
-    /// What is asked for the n-th time, and what must be answered: `None` where both are right.
+    /// The n-th request, and the expected reply: `None` if both are right.
     fn question(&self, n: usize) -> (Vec<Vec<u8>>, Option<u16>) {
         let here = "127.0.0.1";
         let plain = |domain: &str, user: &[u8]| zap::request(domain, here, "PLAIN", &[user, self.password.as_bytes()]);
@@ -153,14 +153,14 @@ impl Domains {
             7 => (plain(&self.moving, b"alice"), None),
             8 => (zap::request(&self.table, "203.0.113.1", "NULL", &[]), Some(400)),
             9 => (zap::request(&self.table, "10.0.0.1", "NULL", &[]), None),
-            // A thread for each would be most of the test.
+            // A thread for each would take most of the test's time.
             10 if n % 120 == 10 => (curve(&self.sync_callback, &self.member), Some(200)),
             10 => (zap::request(&self.table, here, "NULL", &[]), Some(200)),
             _ => (curve(&self.moving, &self.stranger), None),
         }
     }
 
-    /// Asks all of one socket's questions, with a full window, and checks each answer.
+    /// Sends all of one socket's requests, with a full window, and checks each reply.
     fn ask(&self, asker: &Asker) {
         let mut outstanding = HashMap::new();
         let mut next = 0;
@@ -178,7 +178,7 @@ impl Domains {
             let status = zap::status_of(&reply);
             match expected {
                 Some(expected) => assert_eq!(status, expected, "question {}", n % 12),
-                // 300 where a callback was replaced while it ran.
+                // 300 if a callback was replaced while it ran.
                 None if matches!(n % 12, 6 | 11) => assert!(matches!(status, 200 | 300 | 400), "{status}"),
                 None => assert!(matches!(status, 200 | 400), "{status}, question {}", n % 12),
             }

@@ -1,4 +1,4 @@
-//! A barrier for callbacks: they wait at it until the test opens it, and the test can wait for a number of them.
+//! A barrier for callbacks: they wait until the test opens it, and the test can wait for a number of them.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -50,7 +50,7 @@ impl Barrier {
         self.state().open = false;
     }
 
-    /// Waits until exactly this many callbacks wait, all at the same time.
+    /// Waits until exactly this many callbacks wait at the same time.
     #[track_caller]
     pub fn wait_for(&self, count: usize) {
         let waited = self.0.changed.wait_timeout_while(self.state(), DEADLINE, |state| state.waiting != count);

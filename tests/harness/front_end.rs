@@ -8,7 +8,7 @@ use super::log;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FrontEnd {
     Thread,
-    /// A task of a runtime with one thread, which waits for nothing but the handler.
+    /// A task of a runtime with one thread, which only runs the handler.
     #[cfg(feature = "tokio")]
     CurrentThread,
     /// A task of a runtime with two threads.
@@ -43,7 +43,7 @@ impl FrontEnd {
     }
 }
 
-/// A runtime of the test's own, for what has to happen in it.
+/// A runtime of its own, for what must run in one.
 #[cfg(feature = "tokio")]
 pub fn runtime(front_end: FrontEnd) -> tokio::runtime::Runtime {
     use tokio::runtime::Builder;
@@ -57,7 +57,7 @@ pub fn runtime(front_end: FrontEnd) -> tokio::runtime::Runtime {
 }
 
 impl Running {
-    /// Stops the handler; the result is that of its own `stop`.
+    /// Stops the handler, and returns the result of its own `stop`.
     pub fn stop(self) -> Result<()> {
         match self.0 {
             Kind::Thread(running) => running.stop(),
@@ -85,7 +85,7 @@ macro_rules! behaviours {
 }
 pub(crate) use behaviours;
 
-/// The same, each test in a process of its own.
+/// The same, with each test in its own process.
 macro_rules! isolated_behaviours {
     ($($name:ident),* $(,)?) => {
         mod thread {
@@ -109,7 +109,7 @@ macro_rules! isolated_behaviours {
 }
 pub(crate) use isolated_behaviours;
 
-/// Makes a test of each behaviour for each of tokio's runtimes, for what only that front end has.
+/// Makes a test of each behaviour for each tokio runtime, for what only that front end has.
 macro_rules! async_behaviours {
     ($($name:ident),* $(,)?) => {
         mod current_thread {
@@ -131,7 +131,7 @@ mod tokio_front_end {
 
     use super::FrontEnd;
 
-    /// The thread that is in the runtime; it ends when `end` is used or dropped.
+    /// The runtime's thread; it ends when `end` is called or this is dropped.
     pub(super) struct Guard {
         end: Option<tokio::sync::oneshot::Sender<()>>,
         thread: Option<JoinHandle<Result<()>>>,
@@ -151,13 +151,13 @@ mod tokio_front_end {
                         return Ok(());
                     }
                 };
-                // The handler holds no context; nor may this.
+                // The handler holds no context, and neither may this.
                 drop(context);
                 let _ = started.send(Ok(()));
                 let _ = ended.await;
                 running.stop().await
             });
-            // A callback that doesn't return must not hold up the runtime's end.
+            // A callback that doesn't return must not delay the runtime's end.
             runtime.shutdown_background();
             ended
         });

@@ -1,4 +1,4 @@
-//! A capturing logger: it keeps the crate's records, and aborts the process when anything logs a secret.
+//! A logger that keeps the crate's records, and aborts the process when anything logs a secret.
 
 use std::collections::{HashSet, VecDeque};
 use std::fmt::Write as _;
@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use zmq_auth::{KeyPair, PublicKey, SecretKey};
 
-/// A word that no log record may hold: every password of the tests contains it.
+/// A word that no log record may contain: every password in the tests does.
 pub const SENTINEL: &str = "zanzibar";
 
-/// How many records are kept.
+/// The number of records that are kept.
 static KEPT: AtomicUsize = AtomicUsize::new(65_536);
 
 /// One record of the crate.
@@ -22,26 +22,26 @@ pub struct Record {
     pub text: String,
 }
 
-/// A password that may not be logged.
+/// A password that must not be logged.
 pub fn password(name: &str) -> String {
     let password = format!("{SENTINEL} {name}");
     secret(&password);
     password
 }
 
-/// A new key pair whose secret half may not be logged.
+/// A new key pair whose secret key must not be logged.
 pub fn keys() -> KeyPair {
     let keys = KeyPair::generate().expect("the libzmq of the tests has CURVE");
     secret_key(&keys.secret);
     keys
 }
 
-/// A public key that nobody has the secret of.
+/// A public key for which nobody has the secret key.
 pub fn stranger() -> PublicKey {
     keys().public
 }
 
-/// Registers text that may not be logged, in any way that bytes are usually written.
+/// Registers text that must not be logged, in any of the usual notations for bytes.
 pub fn secret(text: &str) {
     install();
     let mut secrets = LOGGER.secrets.write().unwrap_or_else(PoisonError::into_inner);
@@ -49,7 +49,7 @@ pub fn secret(text: &str) {
     secrets.extend(written(text.as_bytes()));
 }
 
-/// Registers a key that may not be logged.
+/// Registers a key that must not be logged.
 pub fn secret_key(key: &SecretKey) {
     secret(&key.to_z85());
     LOGGER.secrets.write().unwrap_or_else(PoisonError::into_inner).extend(written(key.as_bytes()));
@@ -66,7 +66,7 @@ fn written(bytes: &[u8]) -> [String; 4] {
     [hex.to_uppercase(), hex, list, bytes.escape_ascii().to_string()]
 }
 
-/// Takes the records of this process from now on. Can be called as often as one likes.
+/// Collects the records of this process from now on. May be called repeatedly.
 pub fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -76,14 +76,14 @@ pub fn install() {
     });
 }
 
-/// From now on no record is kept: they are only searched for secrets. For whoever looks at the memory of the process.
+/// Keeps no records from now on, but still searches them for secrets: for tests that measure the process's memory.
 pub fn keep_none() {
     install();
     KEPT.store(0, Ordering::Relaxed);
     LOGGER.records().clear();
 }
 
-/// The first record that is wanted, of those that were kept and those to come.
+/// Returns the first matching record, among the kept ones and future ones.
 pub fn wait_for(within: Duration, wanted: impl Fn(&Record) -> bool) -> Record {
     install();
     let end = Instant::now() + within;
@@ -101,7 +101,7 @@ pub fn wait_for(within: Duration, wanted: impl Fn(&Record) -> bool) -> Record {
     }
 }
 
-/// The records of this kind so far.
+/// The matching records so far.
 pub fn records(wanted: impl Fn(&Record) -> bool) -> Vec<Record> {
     install();
     LOGGER.records().iter().filter(|record| wanted(record)).cloned().collect()
@@ -113,7 +113,7 @@ struct Capture {
     came: Condvar,
 }
 
-/// A set that can be made in a `static`.
+/// A set that can be created in a `static`.
 #[derive(Default)]
 struct Secrets(Option<HashSet<String>>);
 
@@ -127,7 +127,7 @@ impl Secrets {
     }
 
     fn extend(&mut self, texts: impl IntoIterator<Item = String>) {
-        // A short text would be found in innocent places.
+        // A short text would also match innocent ones.
         self.0.get_or_insert_default().extend(texts.into_iter().filter(|text| text.len() >= SENTINEL.len()));
     }
 
@@ -153,7 +153,7 @@ impl log::Log for Capture {
     fn log(&self, record: &log::Record<'_>) {
         let text = record.args().to_string();
         if self.secrets.read().unwrap_or_else(PoisonError::into_inner).betrayed_by(&text) {
-            // Not `eprintln`, which the test runner would keep for itself.
+            // Not `eprintln`, which the test runner would capture.
             let _ = writeln!(std::io::stderr(), "A SECRET WAS LOGGED by {}: {text}", record.target());
             std::process::abort();
         }

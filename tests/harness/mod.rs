@@ -28,17 +28,17 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long to wait for an event that is sure to come: generous, for machines that are busy with other things.
+/// How long to wait for an event that will certainly happen: generous, because the machine may be busy.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A ZAP domain that no other test uses, so that the log records of one test can be told from those of the others.
+/// A ZAP domain that no other test uses, so that a test's log records can be told from those of others.
 pub fn domain(name: &str) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     log::install();
     format!("{name}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Polls, a hundred times a second, for a condition that no event announces.
+/// Polls a condition that no event announces, a hundred times a second.
 #[track_caller]
 pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let end = Instant::now() + DEADLINE;
@@ -48,7 +48,7 @@ pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Runs what could hang in a thread of its own, and fails when it does.
+/// Runs something that could hang on its own thread, and fails if it does.
 #[track_caller]
 pub fn within_deadline<T: Send + 'static>(what: &str, run: impl FnOnce() -> T + Send + 'static) -> T {
     let (done, is_done) = mpsc::channel();
@@ -63,7 +63,7 @@ pub fn within_deadline<T: Send + 'static>(what: &str, run: impl FnOnce() -> T + 
     }
 }
 
-/// Sends a word when it is dropped, as what a cancelled callback holds is.
+/// Sends a message when dropped, as part of a cancelled callback for example.
 pub struct NotifyOnDrop(pub mpsc::Sender<&'static str>, pub &'static str);
 
 impl Drop for NotifyOnDrop {

@@ -1,4 +1,4 @@
-//! Tests in a process of their own: for what ends or hangs a process, or changes it for good.
+//! Tests in their own process: for what ends or hangs a process, or changes it permanently.
 
 use std::io::Read;
 use std::process::{Command, ExitStatus, Stdio};
@@ -10,7 +10,7 @@ pub(super) const CHILD: &str = "ZMQ_AUTH_TEST_CHILD";
 /// How long an isolated test may take.
 const ISOLATED: Duration = Duration::from_secs(120);
 
-/// The last line of a child that got to the end of its test.
+/// The last line of a child that has finished its test.
 const COMPLETED: &str = "the isolated test has completed";
 
 /// Whether this process is the child.
@@ -18,15 +18,15 @@ pub fn is_child() -> bool {
     std::env::var_os(CHILD).is_some()
 }
 
-/// What became of the child.
+/// The outcome of a child.
 #[derive(Debug)]
 pub struct Ended {
-    /// `None` if it had to be killed at the deadline.
+    /// `None` if it was killed at the deadline.
     pub status: Option<ExitStatus>,
     pub stderr: String,
 }
 
-/// Runs the test `name` (with its modules) again in a child, and waits for its end.
+/// Runs the test `name` (with its modules) in a child process, and waits for it to end.
 pub fn run_again(name: &str, variables: &[(&str, &str)], within: Duration) -> Ended {
     let mut child = Command::new(std::env::current_exe().expect("the test's own path"))
         .args([name, "--exact", "--nocapture", "--test-threads=1"])
@@ -58,14 +58,14 @@ pub fn run_again(name: &str, variables: &[(&str, &str)], within: Duration) -> En
     Ended { status, stderr: reader.join().expect("the reader doesn't panic") }
 }
 
-/// Runs the calling test's body in a child process: `#[test] fn name() { isolated(|| …) }`. The closure has to stand in the
-/// test function itself, whose path is taken from the closure's type.
+/// Runs the calling test's body in a child process: `#[test] fn name() { isolated(|| …) }`. The closure must be in the test
+/// function itself, because the function's path is taken from the closure's type.
 #[track_caller]
 pub fn isolated<F: FnOnce()>(test: F) {
     isolated_with(&[], test);
 }
 
-/// As [`isolated`], with environment variables for the child. Lines on standard error that begin with `# ` are repeated.
+/// As [`isolated`], with environment variables for the child. Lines on standard error that start with `# ` are repeated.
 #[track_caller]
 pub fn isolated_with<F: FnOnce()>(variables: &[(&str, &str)], test: F) {
     if is_child() {
@@ -81,13 +81,13 @@ pub fn isolated_with<F: FnOnce()>(variables: &[(&str, &str)], test: F) {
     }
 }
 
-/// To be called by a child when its test is through.
+/// A child calls this when its test has finished.
 pub fn completed() {
     eprintln!("{COMPLETED}");
 }
 
 impl Ended {
-    /// The child succeeded, and it was this test that it ran: a name that no test has would succeed too.
+    /// Checks that the child succeeded and ran this test: a name that no test has would succeed too.
     #[track_caller]
     pub fn assert_completed(&self, name: &str) {
         assert!(self.status.is_some_and(|status| status.success()), "{:?}\n{}", self.status, self.stderr);

@@ -4,26 +4,26 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 
-/// What is done to the bytes that hold a command's name.
+/// The damage to the bytes that contain a command's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Damage {
-    /// One bit of the last byte is changed.
+    /// One bit of the last byte is flipped.
     Flip(&'static str),
-    /// One bit of the byte so far behind the name's beginning is changed.
+    /// One bit is flipped, in the byte at this offset from the start of the name.
     FlipAt(&'static str, usize),
-    /// The second half is left out, and the client's stream ends.
+    /// The second half is omitted, and the client's stream ends.
     Truncate(&'static str),
-    /// It comes twice.
+    /// It is sent twice.
     Repeat(&'static str),
 }
 
-/// Where to connect to, for one connection to the server on this port.
+/// Returns the endpoint to connect to, for one connection to the server at this port.
 pub fn start(port: u16, damage: Damage) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
         let Ok((client, _)) = listener.accept() else { return };
-        // Nobody listens from now on: the client that tries again finds a closed port.
+        // Nobody listens from now on: a client that retries finds a closed port.
         drop(listener);
         let Ok(server) = TcpStream::connect(("127.0.0.1", port)) else { return };
         let (mut from_server, mut to_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());

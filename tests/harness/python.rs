@@ -1,7 +1,7 @@
 //! The Python with pyzmq that the tests use: the examples' virtual environment.
 //!
-//! Made on first use, once for all test programs that run at the same time. Without Python or without a way to install
-//! pyzmq the test fails; it never passes unrun.
+//! It is created on first use, once for all test programs that run at the same time. If Python or a way to install pyzmq is
+//! missing, the test fails; it is never skipped.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 #[allow(dead_code)]
 mod pyzmq;
 
-/// The interpreter; panics with what to install if there can't be one.
+/// The interpreter's path; panics with what to install if there is none.
 pub(crate) fn python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
     PYTHON.get_or_init(|| match pyzmq::python() {
@@ -20,7 +20,7 @@ pub(crate) fn python() -> &'static Path {
     })
 }
 
-/// Another pyzmq would be another peer.
+// Another version of pyzmq would behave differently.
 fn checked(python: PathBuf) -> PathBuf {
     let mut command = Command::new(&python);
     command.args(["-c", "import zmq; print('pyzmq==' + zmq.__version__)"]);

@@ -1,15 +1,15 @@
-//! The random numbers of the tests outside `tests/properties`: one generator, with a seed that is printed.
+//! The random number generator of the tests outside `tests/properties`, with a seed that is printed.
 
 use std::hash::{BuildHasher, RandomState};
 
-/// Fixes the seed, to repeat a run.
+/// Sets the seed, to repeat a run.
 const SEED: &str = "ZMQ_AUTH_TEST_SEED";
 
 /// SplitMix64. (Steele, Lea and Flood, 2014.)
 pub struct Random(u64);
 
 impl Random {
-    /// A new seed each time. The test runner shows it when the test fails.
+    /// With a new seed each time, which the test runner shows if the test fails.
     pub fn new() -> Self {
         let seed = match std::env::var(SEED) {
             Ok(text) => text.parse().unwrap_or_else(|_| panic!("{SEED}={text:?} is not a number")),

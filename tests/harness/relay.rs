@@ -1,4 +1,4 @@
-//! A TCP relay: the test decides where each connection that comes in goes, and when it is cut.
+//! A TCP relay: the test decides where each incoming connection goes, and when it is cut.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -10,7 +10,7 @@ pub struct Relay {
     listener: TcpListener,
 }
 
-/// A connection that goes on. Cut when dropped.
+/// A relayed connection. Cut when dropped.
 pub struct Passage {
     streams: [TcpStream; 2],
 }
@@ -26,7 +26,7 @@ impl Relay {
         format!("tcp://{}", self.listener.local_addr().unwrap())
     }
 
-    /// The next connection, if one comes in time.
+    /// The next connection, if one arrives in time.
     pub fn accept(&self, within: Duration) -> Option<TcpStream> {
         let end = Instant::now() + within;
         loop {
@@ -46,7 +46,7 @@ impl Relay {
 }
 
 impl Passage {
-    /// Joins a connection to who listens at `endpoint`; cuts it when that one has said more than so many bytes.
+    /// Relays a connection to the listener at `endpoint`; cuts it once that has sent more than this many bytes.
     pub fn open(caller: TcpStream, endpoint: &str, at_most: usize) -> Self {
         let callee = TcpStream::connect(endpoint.strip_prefix("tcp://").unwrap()).unwrap();
         let passage = Passage { streams: [caller, callee] };

@@ -68,22 +68,22 @@ impl Server {
         Server { socket, endpoint, _directory: directory }
     }
 
-    /// Where clients connect to.
+    /// The endpoint that clients connect to.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
 
-    /// The port, of a TCP server.
+    /// The port of a TCP server.
     pub fn port(&self) -> u16 {
         self.endpoint.rsplit(':').next().unwrap().parse().expect("a TCP endpoint ends in its port")
     }
 
-    /// Where clients connect to that come from this address.
+    /// The endpoint for clients with this source address.
     pub fn endpoint_from(&self, address: &str) -> String {
         format!("tcp://{address}:0;127.0.0.1:{}", self.port())
     }
 
-    /// The file of an ipc server.
+    /// The socket file of an ipc server.
     pub fn path(&self) -> PathBuf {
         self.endpoint.strip_prefix("ipc://").expect("an ipc endpoint").into()
     }
@@ -93,7 +93,7 @@ impl Server {
         self.socket.recv_with_sender(0).expect("a message within the deadline")
     }
 
-    /// Waits for the end of the next handshake at this end.
+    /// Waits for the outcome of the next handshake at this end.
     #[track_caller]
     pub fn expect(&mut self, wanted: Handshake) {
         expect(&mut self.socket, wanted);
@@ -137,12 +137,12 @@ impl Client {
         Client { socket }
     }
 
-    /// A client without a mechanism.
+    /// A client without a security mechanism.
     pub fn null(context: &zmq::Context, endpoint: &str) -> Self {
         Client::new(context, endpoint, |_| Ok::<(), zmq::Error>(()))
     }
 
-    /// A client with a user name and password, which may not be logged.
+    /// A client with a user name and a password, which must not be logged.
     pub fn plain(context: &zmq::Context, endpoint: &str, username: &str, password: &str) -> Self {
         Client::new(context, endpoint, |socket| socket.plain_client(username, password))
     }
@@ -152,7 +152,7 @@ impl Client {
         Client::new(context, endpoint, |socket| socket.curve_client(keys, server))
     }
 
-    /// Waits for the end of the handshake.
+    /// Waits for the outcome of the handshake.
     #[track_caller]
     pub fn expect(&mut self, wanted: Handshake) {
         expect(&mut self.socket, wanted);
@@ -164,15 +164,15 @@ impl Client {
         self.expect(Handshake::Denied(400));
     }
 
-    /// Waits for the word that the two ends don't fit.
+    /// Waits for the report that the two ends don't match.
     #[track_caller]
     pub fn expect_mismatch(&mut self) {
         let handshake = self.socket.wait_for_handshake(DEADLINE).unwrap();
         assert!(matches!(handshake, Some(Handshake::Failed(_))), "{handshake:?}");
     }
 
-    /// Asserts that this client was told neither that it is in nor that it was refused. (At 300 the server hangs up at once
-    /// where its handler was quick, and keeps still where it wasn't: the connection may end, without a word.)
+    /// Asserts that this client was told neither that it was accepted nor that it was refused. (After 300 the server hangs up
+    /// at once if its handler was quick, and stays silent if not: the connection may end without a report.)
     #[track_caller]
     pub fn assert_told_nothing(&mut self) {
         while let Some(handshake) = self.socket.wait_for_handshake(Duration::ZERO).unwrap() {
@@ -180,14 +180,14 @@ impl Client {
         }
     }
 
-    /// Waits until this client is in, then has a message go to the server and back; hands out what the server got.
+    /// Waits until this client is accepted, then sends a message to the server and back; returns what the server received.
     #[track_caller]
     pub fn round_trip(&mut self, server: &Server) -> Received {
         self.expect(Handshake::Authenticated);
         self.exchange(server)
     }
 
-    /// A message to the server and back, on a connection that stands.
+    /// Sends a message to the server and back, on an existing connection.
     #[track_caller]
     pub fn exchange(&mut self, server: &Server) -> Received {
         self.socket.send("ping", 0).unwrap();
@@ -199,7 +199,7 @@ impl Client {
     }
 }
 
-/// A socket that gives up at the deadline, and never holds up the end of its context.
+/// A socket that gives up at the deadline, and never delays the end of its context.
 pub fn socket(context: &zmq::Context, kind: zmq::SocketType) -> zmq::Socket {
     log::install();
     let socket = context.socket(kind).unwrap();
@@ -209,13 +209,13 @@ pub fn socket(context: &zmq::Context, kind: zmq::SocketType) -> zmq::Socket {
     socket
 }
 
-/// Waits for the end of the next handshake of this socket.
+/// Waits for the outcome of this socket's next handshake.
 #[track_caller]
 pub fn expect(socket: &mut MonitoredSocket, wanted: Handshake) {
     assert_eq!(socket.wait_for_handshake(DEADLINE).unwrap(), Some(wanted));
 }
 
-/// Asserts that no handshake has ended since the last that was told.
+/// Asserts that there was no outcome since the last one that was returned.
 #[track_caller]
 pub fn assert_no_handshake(socket: &mut MonitoredSocket) {
     assert_eq!(socket.wait_for_handshake(Duration::ZERO).unwrap(), None);

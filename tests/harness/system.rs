@@ -1,4 +1,4 @@
-//! System calls that no safe crate offers: limits, users, seccomp filters, fork, signals.
+//! System calls for which no safe crate exists: limits, users, seccomp filters, fork, signals.
 #![allow(unsafe_code)]
 
 use std::ffi::c_int;
@@ -17,14 +17,14 @@ fn set(resource: Resource, limit: libc::rlimit) {
     assert_eq!(unsafe { libc::setrlimit(resource, &limit) }, 0);
 }
 
-/// Raises the limit of descriptors as far as it goes, and returns it.
+/// Raises the limit of descriptors as far as possible, and returns it.
 pub fn raise_descriptors() -> u64 {
     let most = limit(libc::RLIMIT_NOFILE).rlim_max;
     set(libc::RLIMIT_NOFILE, libc::rlimit { rlim_cur: most, rlim_max: most });
     most
 }
 
-/// From now on this process may have descriptors below this number only; returns the limit before.
+/// Limits this process's descriptors to numbers below this one; returns the previous limit.
 pub fn limit_descriptors(number: u64) -> u64 {
     let before = limit(libc::RLIMIT_NOFILE);
     set(libc::RLIMIT_NOFILE, libc::rlimit { rlim_cur: number, ..before });
@@ -45,29 +45,29 @@ pub fn with_spare_descriptors<T>(spare: usize, run: impl FnOnce() -> T) -> T {
     result
 }
 
-/// From now on a file may have so many bytes; a write beyond is EFBIG, not a signal. Returns the limit before.
+/// Limits the size of files; a write beyond it gives EFBIG instead of a signal. Returns the previous limit.
 pub fn limit_file_size(bytes: u64) -> u64 {
-    // SAFETY: to ignore is no function of ours.
+    // SAFETY: ignoring a signal runs no function of ours.
     assert_ne!(unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) }, libc::SIG_ERR);
     let before = limit(libc::RLIMIT_FSIZE);
     set(libc::RLIMIT_FSIZE, libc::rlimit { rlim_cur: bytes, ..before });
     before.rlim_cur
 }
 
-/// From now on this process may lock so many bytes of memory, root's apart. Answers the limit that was.
+/// Limits the memory that this process may lock; doesn't apply to root. Returns the previous limit.
 pub fn limit_locked_memory(bytes: u64) -> u64 {
     let before = limit(libc::RLIMIT_MEMLOCK);
     set(libc::RLIMIT_MEMLOCK, libc::rlimit { rlim_cur: bytes, ..before });
     before.rlim_cur
 }
 
-/// Whether this process is root's.
+/// Whether this process runs as root.
 pub fn is_root() -> bool {
-    // SAFETY: it only answers.
+    // SAFETY: it only reads.
     unsafe { libc::geteuid() == 0 }
 }
 
-/// Makes this process nobody's, for good. Root's alone may.
+/// Makes this process run as nobody, permanently. Only root can do that.
 pub fn become_nobody() {
     const NOBODY: u32 = 65_534;
     // SAFETY: plain numbers.
@@ -78,7 +78,7 @@ pub fn become_nobody() {
     }
 }
 
-/// Whom a filter of [`refuse`] applies to.
+/// The threads to which a filter of [`refuse`] applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// This thread, and those that it starts.
@@ -86,14 +86,14 @@ pub enum Scope {
     Process,
 }
 
-/// From now on these calls fail with this error (seccomp(2)). It can't be undone.
+/// Makes these calls fail with this error from now on (seccomp(2)). It can't be undone.
 pub fn refuse(calls: &[libc::c_long], error: c_int, scope: Scope) {
     let statement = |code: u32, k| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
     let ret = libc::BPF_RET | libc::BPF_K;
-    // The number of the call is the first word.
+    // The first word is the number of the call.
     let mut filter = vec![statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0)];
     for (n, call) in calls.iter().enumerate() {
-        // Over the rest of the comparisons and the permission.
+        // Jumps over the rest of the comparisons and the permission.
         let jt = (calls.len() - n) as u8;
         filter.push(libc::sock_filter { jt, ..statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, *call as u32) });
     }
@@ -108,27 +108,27 @@ pub fn refuse(calls: &[libc::c_long], error: c_int, scope: Scope) {
     }
 }
 
-/// From now on a write to a pipe without a reader ends the process, as in a program in C.
+/// From now on, a write to a pipe without a reader ends the process, as in a C program.
 pub fn die_of_broken_pipes() {
-    // SAFETY: the default action is no function of ours.
+    // SAFETY: the default action runs no function of ours.
     assert_ne!(unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) }, libc::SIG_ERR);
 }
 
-/// Forks: the child runs `child` and ends with its answer as exit code, by `_exit`. Returns the child's id.
+/// Forks: the child runs `child` and calls `_exit` with the result. Returns the child's id.
 pub fn fork(child: impl FnOnce() -> u8) -> c_int {
-    // SAFETY: the child has this thread alone. What it runs is the very thing that is tested.
+    // SAFETY: the child has only this thread. What it runs is what the test is about.
     match unsafe { libc::fork() } {
         -1 => panic!("fork: {}", std::io::Error::last_os_error()),
         0 => {
             let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child)).unwrap_or(101);
-            // SAFETY: it ends the process, without its exit handlers.
+            // SAFETY: it ends the process, without exit handlers.
             unsafe { libc::_exit(code.into()) }
         }
         pid => pid,
     }
 }
 
-/// How a child of `fork` has ended, if it has: its exit code, or the signal that killed it, negative.
+/// How a forked child has ended, if it has: its exit code, or the negative number of the signal that killed it.
 pub fn ended(pid: c_int) -> Option<c_int> {
     let mut status = 0;
     // SAFETY: the number is ours.
@@ -140,7 +140,7 @@ pub fn ended(pid: c_int) -> Option<c_int> {
     }
 }
 
-/// The CPU time of this thread so far, which other processes don't add to.
+/// The CPU time of this thread so far, which other processes don't affect.
 pub fn thread_cpu_time() -> std::time::Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the struct is ours.
@@ -148,17 +148,17 @@ pub fn thread_cpu_time() -> std::time::Duration {
     std::time::Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// SIGKILL, to a child of ours.
+/// Sends SIGKILL to a child of ours.
 pub fn kill(pid: c_int) {
     // SAFETY: plain numbers.
     unsafe { libc::kill(pid, libc::SIGKILL) };
 }
 
-/// Has the allocator give back to the system what was freed: what is resident then is in use. (glibc's; others do by
-/// themselves what they do.)
+/// Makes the allocator return freed memory to the system, so that resident memory is what is in use. (For glibc; other
+/// allocators behave as they do.)
 pub fn give_back_free_memory() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: it touches free memory alone.
+    // SAFETY: it only touches free memory.
     unsafe {
         libc::malloc_trim(0);
     }

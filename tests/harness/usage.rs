@@ -12,7 +12,7 @@ pub fn threads(pid: u32) -> u64 {
     status(pid, "Threads:")
 }
 
-/// How many descriptors are open. (Asked about this process itself, the one to look with is among them.)
+/// The number of open descriptors. (For this process itself, that includes the one used for counting.)
 pub fn descriptors(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).expect("a process of ours").count()
 }

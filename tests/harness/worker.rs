@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::{DEADLINE, process, wait_until};
 
-/// Begins every line for the parent: the test runner writes lines of its own.
+/// Starts every line for the parent: the test runner writes its own lines.
 const MARK: &str = "@ ";
 
 /// The parent's end. The worker is killed when this is dropped.
@@ -66,14 +66,14 @@ impl Worker {
         writeln!(input, "{line}").and_then(|()| input.flush()).expect("the worker reads");
     }
 
-    /// One line to the worker, and its answer.
+    /// Sends one line to the worker, and returns its answer.
     #[track_caller]
     pub fn ask(&mut self, line: &str) -> String {
         self.send(line);
         self.receive()
     }
 
-    /// SIGKILL, and its end.
+    /// Sends SIGKILL, and waits for the end.
     pub fn kill(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
@@ -101,7 +101,7 @@ impl Drop for Worker {
 /// In the worker: one line to the parent.
 pub fn report(line: &str) {
     let mut out = std::io::stdout().lock();
-    // The runner's "test … ... " may stand before it.
+    // The runner's "test … ... " may precede it.
     writeln!(out, "\n{MARK}{line}").and_then(|()| out.flush()).expect("the parent reads");
 }
 

@@ -43,7 +43,7 @@ pub fn curve(authenticator: &Authenticator, domain: &str, key: &PublicKey) -> u1
     status(authenticator, &request(domain, "127.0.0.1", "CURVE", &[key.as_bytes()]))
 }
 
-/// A PLAIN request whose user name is also its request id, by which the test recognizes the answer.
+/// A PLAIN request whose user name is also its request id, by which the test recognises the reply.
 pub fn question(domain: &str, user: &str) -> Vec<Vec<u8>> {
     let password = log::password("of anybody");
     let mut request = request(domain, "127.0.0.1", "PLAIN", &[user.as_bytes(), password.as_bytes()]);
@@ -67,12 +67,12 @@ pub fn ask(asker: &Asker, domain: &str, user: &str) -> u16 {
     status
 }
 
-/// A handler that the test plays itself.
+/// A handler that the test plays.
 pub struct Handler {
     socket: zmq::Socket,
 }
 
-/// What libzmq asked it: the envelope, the delimiter and the request.
+/// A request from libzmq: envelope, delimiter and the frames of the request.
 pub struct Question {
     pub frames: Vec<Vec<u8>>,
 }
@@ -90,7 +90,7 @@ impl Handler {
         Question { frames: self.socket.recv_multipart(0).expect("libzmq asks within the deadline") }
     }
 
-    /// The next request with these credentials from this address; the others aren't answered.
+    /// The next request with these credentials from this address; others are ignored.
     #[track_caller]
     pub fn receive_from(&self, address: &str) -> Question {
         loop {
@@ -101,24 +101,24 @@ impl Handler {
         }
     }
 
-    /// Sends frames as they are, behind the envelope.
+    /// Sends frames unchanged, after the envelope.
     pub fn send(&self, question: &Question, frames: &[&[u8]]) {
         let envelope = std::iter::once(&question.frames[0][..]);
         self.socket.send_multipart(envelope.chain(frames.iter().copied()), 0).unwrap();
     }
 
-    /// A reply as it should be.
+    /// Sends a valid reply.
     pub fn reply(&self, question: &Question, code: &str) {
         let user: &[u8] = if code == "200" { b"somebody" } else { b"" };
         self.send(question, &[b"", b"1.0", question.request_id(), code.as_bytes(), b"text", user, b""]);
     }
 
-    /// Whether nobody has asked.
+    /// Asserts that there is no request.
     pub fn is_idle(&self) -> bool {
         self.socket.poll(zmq::POLLIN, 0).unwrap() == 0
     }
 
-    /// Frees the name at once, then closes.
+    /// Frees the name at once, then closes the socket.
     pub fn unbind(self) {
         self.socket.unbind(ENDPOINT).unwrap();
     }
@@ -138,7 +138,7 @@ impl Question {
     }
 }
 
-/// A client of the handler itself, which sends what it likes.
+/// A client that talks to the handler directly, and sends what it likes.
 pub struct Asker {
     socket: zmq::Socket,
 }
@@ -150,12 +150,12 @@ impl Asker {
         Asker { socket }
     }
 
-    /// Sends frames as they are: the delimiter is the first.
+    /// Sends frames unchanged: the first must be the delimiter.
     pub fn send<B: AsRef<[u8]>>(&self, frames: &[B]) {
         self.socket.send_multipart(frames.iter().map(|frame| frame.as_ref().to_vec()), 0).unwrap();
     }
 
-    /// Sends a request behind its delimiter.
+    /// Sends a request, after the delimiter.
     pub fn ask(&self, request: &[Vec<u8>]) {
         let mut frames = vec![Vec::new()];
         frames.extend_from_slice(request);
@@ -170,7 +170,7 @@ impl Asker {
         frames
     }
 
-    /// Asserts that no reply is there.
+    /// Asserts that there is no reply.
     #[track_caller]
     pub fn assert_no_reply(&self) {
         assert_eq!(self.socket.poll(zmq::POLLIN, 0).unwrap(), 0, "there is a reply");

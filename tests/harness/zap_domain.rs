@@ -1,11 +1,11 @@
-//! The socket option `ZMQ_ZAP_ENFORCE_DOMAIN`, which neither `zmq` nor the public API gives by itself.
+//! The socket option `ZMQ_ZAP_ENFORCE_DOMAIN`, which neither `zmq` nor the public API gives access to.
 #![allow(unsafe_code)]
 
 use std::ffi::c_int;
 
 const ZMQ_ZAP_ENFORCE_DOMAIN: c_int = 93;
 
-/// Sets the option, and no domain.
+/// Sets the option, but no domain.
 pub fn enforce_domain(socket: &mut zmq::Socket) {
     let one: c_int = 1;
     // SAFETY: the socket is alive; the value is an int, which is read before the call returns.

@@ -66,13 +66,13 @@ fn garbled_commands_are_refused(front_end: FrontEnd) {
     for length in [200, 199, 201, 8, 6] {
         guarded.send_until_hang_up(&hello(length));
     }
-    // INITIATE before HELLO, an unknown command, a command without a name, and traffic without a handshake.
+    // INITIATE before HELLO, an unknown command, a command without a name, and messages without a handshake.
     for body in [&b"\x04\x0c\x08INITIATEabc"[..], b"\x04\x06\x05WORLD", b"\x04\x00", b"\x04\x01\xff", b"\x00\x04ping"] {
         let mut bytes = greeting("CURVE");
         bytes.extend_from_slice(body);
         guarded.send_until_hang_up(&bytes);
     }
-    // Damage on the way: the boxes of HELLO and INITIATE don't open.
+    // Damage in transit: the boxes of HELLO and INITIATE don't open.
     for damage in [
         Damage::Flip("HELLO"),
         Damage::Truncate("HELLO"),
@@ -128,7 +128,7 @@ fn a_client_that_is_set_up_as_a_server_is_refused(front_end: FrontEnd) {
             socket.set_reconnect_ivl(-1).unwrap();
             guarded.fixture.set_up_server(socket)
         });
-        // Each waits for the other's first word, until the server's time is over.
+        // Each waits for the other to start, until the server's handshake times out.
         guarded.server.expect(Handshake::Failed(None));
         client.assert_told_nothing();
         assert_eq!(guarded.auth.counters(), Default::default());
@@ -139,7 +139,7 @@ fn a_client_that_is_set_up_as_a_server_is_refused(front_end: FrontEnd) {
 fn bogus_keys_are_refused(front_end: FrontEnd) {
     let guarded = GuardedServer::new(front_end, Mechanism::Curve, 30_000);
     let (server, client, other) = (&guarded.fixture.server_keys, &guarded.fixture.client_keys, keys());
-    // `curve_client` refuses pairs that are none, so they are set by hand. The rightful public key alone opens nothing.
+    // `curve_client` refuses mismatched pairs, so they are set by hand. The good client's public key alone is not enough.
     for (public, secret) in [
         (client.public, *other.secret.as_bytes()),
         (other.public, *client.secret.as_bytes()),

@@ -1,9 +1,9 @@
-//! A flood of ten thousand connections that never finish their handshake, three times over: the good client is still served,
-//! and no memory or descriptor is lost. The server has a process of its own.
+//! A flood of ten thousand connections that never finish their handshake, three times: the good client is still served, and
+//! no memory or descriptor is lost. The server runs in its own process.
 //!
-//! glibc keeps what was freed, in pieces, and needs some waves until it finds room for each new one in them (96, 137, 161,
-//! 170, 177, 184, 184, 185 thousand KiB, of which 200 KiB were in use). So resident memory is compared when what is free was given
-//! back; what is leaked can't be.
+//! glibc keeps freed memory in pieces, and it takes some waves until each new allocation fits into one (96, 137, 161, 170,
+//! 177, 184, 184, 185 thousand KiB, of which 200 KiB were in use). So resident memory is compared after free memory was
+//! returned to the system; leaked memory can't be.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -23,14 +23,14 @@ use crate::harness::worker::{Worker, next_command, report};
 use crate::harness::{log, wait_until};
 
 const CONNECTIONS: usize = 10_000;
-/// Below this the test would show little.
+/// With fewer, the test would show little.
 const FEWEST: usize = 1_000;
 const WAVES: usize = 3;
-/// Fewer than the queue of connections that wait to be accepted: beyond it the kernel lets them try again, for minutes.
+/// Less than the backlog of the listener: beyond it the kernel makes clients retry for minutes.
 const AT_ONCE: usize = 1_000;
-/// Descriptors for everything else in the process.
+/// Descriptors for the rest of the process.
 const SPARE: u64 = 500;
-/// No connection is to end by its own time here: the clients hang up.
+/// No connection should end by its own timeout: the clients hang up.
 const HANDSHAKE_MS: i32 = 120_000;
 
 #[test]
@@ -59,7 +59,7 @@ fn flood(front_end: FrontEnd, name: &str) {
     let test = format!("flood::ten_thousand_half_open_connections_three_times_over_{name}");
     let mut server = Worker::start(&test, &[]);
     let access = Access::read(&server.receive());
-    // What is made once and kept.
+    // Memory that is allocated once and kept.
     access.round_trip(0);
     let pid = server.pid();
     wait_until("the first client is gone", || server.ask("clients?") == "0");
@@ -81,7 +81,7 @@ fn flood(front_end: FrontEnd, name: &str) {
         let kept = resident(pid);
         let mut used = || server.ask("resident?").parse::<u64>().unwrap();
         let mut now = used();
-        // libzmq lets go of the last connections' memory a little after their descriptors.
+        // libzmq frees the last connections' memory a little after their descriptors.
         if let Some(&before) = after.last() {
             wait_until("no more than 5 % above the wave before", || {
                 now = used();
@@ -96,11 +96,11 @@ fn flood(front_end: FrontEnd, name: &str) {
     assert!(server.end().success());
 }
 
-/// One connection that stays where it is in its handshake.
+/// One connection that stops in the middle of its handshake.
 fn half_open(access: &Access, wave: usize, n: usize) -> TcpStream {
     let mut greeting = b"\xff\0\0\0\0\0\0\0\x01\x7f\x03\x01CURVE".to_vec();
     greeting.resize(64, 0);
-    // A HELLO that is announced, and half of it.
+    // The header of a HELLO, and half of it.
     let mut hello = greeting.clone();
     hello.extend_from_slice(b"\x04\xc8\x05HELLO\x01\x00");
     hello.resize(164, 0);
@@ -131,7 +131,7 @@ impl Access {
         }
     }
 
-    /// Each wave has an address of its own: the last one's ports are not free again at once.
+    /// Each wave has its own source address: the ports of the last wave aren't free again at once.
     fn address(&self, wave: usize) -> String {
         format!("127.0.0.{}", wave + 1)
     }
@@ -164,7 +164,7 @@ fn serve(front_end: FrontEnd) {
         endpoint.rsplit(':').next().unwrap().to_owned()
     });
     let ports: Vec<_> = ports.collect();
-    // What is open when nobody is connected.
+    // Descriptors that are open when nobody is connected.
     let idle = descriptors(std::process::id());
     report(&format!("{} {} {}", fixture.server_keys.public, *fixture.client_keys.secret.to_z85(), ports.join(" ")));
     let done = AtomicBool::new(false);

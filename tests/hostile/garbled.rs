@@ -34,7 +34,7 @@ fn no_flipped_bit_of_plain_credentials_is_accepted(front_end: FrontEnd) {
 }
 
 fn no_flipped_byte_of_a_curve_handshake_is_accepted(front_end: FrontEnd) {
-    // RFC 26. HELLO: name, version, padding that nobody looks at, key, nonce, box. INITIATE: name, cookie, nonce, box.
+    // RFC 26. HELLO: name, version, padding that nobody checks, key, nonce, box. INITIATE: name, cookie, nonce, box.
     let places = [
         ("HELLO", (0..7).step_by(3).chain((79..199).step_by(11)).collect::<Vec<_>>()),
         ("INITIATE", (0..256).step_by(11).collect()),
@@ -54,9 +54,9 @@ fn no_flipped_byte_of_a_curve_handshake_is_accepted(front_end: FrontEnd) {
     guarded.assert_only_the_good_client_is_accepted();
 }
 
-/// The greeting names the mechanism, and nothing but the server's own is taken.
+/// The greeting names the mechanism; the server accepts only its own.
 fn no_flipped_bit_of_a_greeting_gets_around_the_credentials(front_end: FrontEnd) {
-    /// Of the mechanism's name, behind signature and version.
+    /// The position of the mechanism's name, after signature and version.
     const NAME: std::ops::Range<usize> = 12..32;
     for mechanism in [Mechanism::Plain, Mechanism::Curve] {
         let mut guarded = GuardedServer::new(front_end, mechanism, 30_000);
@@ -78,7 +78,7 @@ fn noise_after_a_greeting_is_not_accepted(front_end: FrontEnd) {
         let mut random = Random::new();
         let noise = (1..200).map(|length| {
             let mut bytes = greeting.clone();
-            // Half of them begin as a command does.
+            // Half of them start like a command.
             if length % 2 == 0 {
                 bytes.extend_from_slice(&[4, length as u8]);
             }

@@ -35,8 +35,8 @@ impl GuardedServer {
         stream
     }
 
-    /// Each of these connections sends its bytes and stays, so that the server has all the time it needs to accept it; none
-    /// is accepted, and the good client is, after every few. Where `unasked`, the handler is asked about that one alone.
+    /// Each of these connections sends its bytes and stays open, so that the server has all the time it needs. None is
+    /// accepted; the good client is, after every few. If `unasked`, the handler is asked only about the good client.
     #[track_caller]
     pub(crate) fn assert_none_is_accepted(&mut self, attempts: &[Vec<u8>], unasked: bool) {
         // Each has a descriptor at both ends, in this process.
@@ -45,12 +45,12 @@ impl GuardedServer {
         for some in attempts.chunks(AT_ONCE) {
             let send = |bytes: &Vec<u8>| {
                 let mut stream = self.connect();
-                // The server may hang up before all is written.
+                // The server may hang up before everything is written.
                 let _ = stream.write_all(bytes);
                 stream
             };
             let _streams: Vec<_> = some.iter().map(send).collect();
-            // The I/O thread that serves it has processed what the others sent before it.
+            // By then the I/O thread that serves it has processed what the others sent earlier.
             self.fixture.client(&self.context, self.server.endpoint()).round_trip(&self.server);
             self.assert_accepted(1);
         }
@@ -65,11 +65,11 @@ impl GuardedServer {
         }
     }
 
-    /// Sends bytes, stays, and waits until the server hangs up or answers with an ERROR command, behind which it waits for
-    /// the end of its time.
+    /// Sends bytes, stays open, and waits until the server hangs up, or answers with an ERROR command, after which it waits
+    /// for its handshake timeout.
     #[track_caller]
     pub(crate) fn send_and_be_refused(&self, bytes: &[u8]) {
-        // The name's end and the status: libzmq's PLAIN server, to 4.3.5, misspells the beginning.
+        // The end of the name and the status: libzmq's PLAIN server, through 4.3.5, misspells the start.
         const ERROR: &[u8] = b"RROR\x03400";
         let mut stream = self.connect();
         let _ = stream.write_all(bytes);
@@ -86,7 +86,7 @@ impl GuardedServer {
         }
     }
 
-    /// Exactly this many handshakes succeeded since this was last called, and no message has arrived.
+    /// Asserts that exactly this many handshakes have succeeded since the last call, and that no message has arrived.
     #[track_caller]
     pub(crate) fn assert_accepted(&mut self, times: usize) {
         self.server.assert_nothing_received();
@@ -97,7 +97,7 @@ impl GuardedServer {
         assert_eq!(accepted, times, "handshakes that succeeded");
     }
 
-    /// The good client is accepted, and is the only one since handshakes were last counted.
+    /// Asserts that the good client is accepted, and that nobody else was since handshakes were last counted.
     #[track_caller]
     pub(crate) fn assert_only_the_good_client_is_accepted(&mut self) {
         self.assert_accepted(0);
@@ -105,7 +105,7 @@ impl GuardedServer {
         self.assert_accepted(1);
     }
 
-    /// The handler has accepted nobody so far; it accepts the good client.
+    /// Asserts that the handler has accepted nobody so far, and that it accepts the good client.
     #[track_caller]
     pub(crate) fn assert_the_first_accepted_is_good(&self) {
         self.server.assert_nothing_received();
@@ -118,7 +118,7 @@ impl GuardedServer {
     #[track_caller]
     pub(crate) fn send_until_hang_up(&self, bytes: &[u8]) {
         let mut stream = self.connect();
-        // The server may hang up before all is written.
+        // The server may hang up before everything is written.
         let _ = stream.write_all(bytes);
         match stream.read_to_end(&mut Vec::new()) {
             Ok(_) => {}

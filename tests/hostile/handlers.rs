@@ -8,11 +8,11 @@ use crate::harness::fixture::{Fixture, MECHANISMS, Mechanism};
 use crate::harness::sockets::{Client, Server, assert_no_handshake};
 use crate::harness::zap::{Handler, Question};
 
-/// For handshakes that the handler lets hang.
+/// For handshakes that the handler leaves hanging.
 const SHORT_MS: i32 = 2_000;
 const LONG_MS: i32 = 30_000;
 
-/// The client saw no success, whatever else it saw.
+/// Asserts that the client saw no success.
 #[track_caller]
 fn assert_not_accepted(client: &mut Client, server: &Server) {
     while let Some(handshake) = client.wait_for_handshake(std::time::Duration::ZERO).unwrap() {
@@ -21,8 +21,8 @@ fn assert_not_accepted(client: &mut Client, server: &Server) {
     server.assert_nothing_received();
 }
 
-/// The good client is accepted by a handler that answers as it should. It comes from another address, so that its
-/// question can be told from those that came before.
+/// Asserts that the good client is accepted once the handler answers as it should. It has another source address, so that its
+/// request can be told from earlier ones.
 #[track_caller]
 fn assert_good_client_is_accepted(fixture: &Fixture, context: &zmq::Context, server: &Server, handler: &Handler) {
     let mut client = fixture.client(context, &server.endpoint_from("127.0.0.9"));
@@ -31,7 +31,7 @@ fn assert_good_client_is_accepted(fixture: &Fixture, context: &zmq::Context, ser
     assert_eq!(received.sender().user_id(), Some("somebody"));
 }
 
-/// libzmq's word at the server's end for a reply that is none.
+/// libzmq's error at the server's end for an invalid reply.
 #[track_caller]
 fn protocol_error(server: &mut Server) -> u32 {
     match server.wait_for_handshake(DEADLINE).unwrap() {
@@ -63,7 +63,7 @@ const BAD_VERSION: u32 = 0x2000_0003;
 const INVALID_STATUS: u32 = 0x2000_0004;
 const INVALID_METADATA: u32 = 0x2000_0005;
 
-/// A reply that accepts the client, but for what the test changes.
+/// A reply that accepts the client, except for what the test changes.
 fn accepting_reply(question: &Question) -> Vec<Vec<u8>> {
     [b"", &b"1.0"[..], question.request_id(), b"200", b"OK", b"somebody", b""].map(<[u8]>::to_vec).into()
 }
@@ -136,7 +136,7 @@ fn at_300_the_client_is_told_nothing_and_tries_again_by_itself() {
         handler.reply(&handler.receive(), "300");
         server.expect(Handshake::Denied(300));
         assert_not_accepted(&mut client, &server);
-        // It asks again when its own time is over. A status would have been told by the monitor before this.
+        // It asks again after its own timeout. The monitor would have reported a status before that.
         handler.reply(&handler.receive(), "200");
         let first = loop {
             match client.wait_for_handshake(DEADLINE).unwrap().expect("the second try ends") {
@@ -212,7 +212,7 @@ fn a_handler_that_never_reads_accepts_nobody() {
         for client in &mut clients {
             assert_not_accepted(client, &server);
         }
-        // It reads at last, and answers questions that nobody waits for any more.
+        // It reads at last, and answers requests that nobody waits for any more.
         while !handler.is_idle() {
             handler.reply(&handler.receive(), "200");
         }
@@ -296,7 +296,7 @@ fn a_second_answer_changes_nothing() {
             handler.reply(&question, first);
             handler.reply(&question, second);
             server.expect(Handshake::Denied(first.parse().unwrap()));
-            // Who comes next is asked about, and refused: the second answer was none about it.
+            // The handler is asked about the next client, and refuses it: the second answer didn't count for it.
             let mut next = fixture.client_once(&context, &server.endpoint_from("127.0.0.9"));
             handler.reply(&handler.receive_from("127.0.0.9"), "400");
             next.expect_denied();
@@ -318,7 +318,7 @@ fn an_answer_after_the_end_of_its_handshake_accepts_nobody() {
         let _client = fixture.client_once(&context, server.endpoint());
         let late = handler.receive();
         server.expect(Handshake::Failed(None));
-        // While another waits for its own answer.
+        // While another client waits for its own answer.
         let mut next = fixture.client_once(&context, &server.endpoint_from("127.0.0.9"));
         let question = handler.receive_from("127.0.0.9");
         handler.reply(&late, "200");
@@ -340,7 +340,7 @@ fn a_handler_that_closes_without_unbinding_in_mid_handshake_accepts_nobody() {
         drop(handler);
         server.expect(Handshake::Failed(None));
         server.assert_nothing_received();
-        // Nor does anybody while there is none.
+        // Nor is anybody accepted while there is no handler.
         let _next = fixture.client_once(&context, server.endpoint());
         server.expect(Handshake::Failed(None));
         server.assert_nothing_received();

@@ -1,4 +1,4 @@
-//! Hostile peers: clients that send garbage, cut off, stall or flood their handshakes, and handlers that misbehave.
+//! Hostile peers: clients that send garbage, or cut off, stall or flood their handshakes, and handlers that misbehave.
 
 #[path = "../harness/mod.rs"]
 mod harness;

@@ -9,7 +9,7 @@ use zmq_auth::Handshake;
 
 use crate::guarded::GuardedServer;
 
-/// Of a greeting (RFC 23).
+/// The length of a greeting (RFC 23).
 pub(crate) const GREETING: usize = 64;
 
 /// Connects the good client and records what it sends.
@@ -28,7 +28,7 @@ pub(crate) fn handshake(guarded: &mut GuardedServer) -> Vec<u8> {
         });
         let mut buffer = [0; 4096];
         while let Ok(n) = client.read(&mut buffer) {
-            // Written down first: what the server answers to is in the record.
+            // Recorded before it is sent on, so that the record contains everything the server answers to.
             writes.lock().unwrap().extend_from_slice(&buffer[..n]);
             if n == 0 || server.write_all(&buffer[..n]).is_err() {
                 break;

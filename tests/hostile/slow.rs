@@ -1,4 +1,4 @@
-//! Slow clients: a byte now and then, for as long as the server allows.
+//! Slow clients: one byte at a time, for as long as the server allows.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -22,7 +22,7 @@ fn a_client_that_never_finishes_is_hung_up_on_and_others_are_served_meanwhile(fr
     for mechanism in MECHANISMS {
         let mut guarded = GuardedServer::new(front_end, mechanism, HANDSHAKE_MS);
         let mut says = recorded::handshake(&mut guarded)[..GREETING].to_vec();
-        // A long command, of which there is always more to come.
+        // A long command that never ends.
         says.extend_from_slice(&[6, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 5]);
         says.extend_from_slice(b"HELLO");
         says.resize(0xffff, 0);
@@ -48,7 +48,7 @@ fn a_client_that_never_finishes_is_hung_up_on_and_others_are_served_meanwhile(fr
     }
 }
 
-/// Sends one byte, and takes whatever has come.
+/// Sends one byte, and reads whatever has arrived.
 fn is_hung_up_on(stream: &mut TcpStream, byte: &[u8]) -> bool {
     if stream.write_all(byte).is_err() {
         return true;

@@ -1,4 +1,4 @@
-//! One script of requests (`scenarios.txt`), put to this crate's policy and to pyzmq's.
+//! One script of requests (`scenarios.txt`), run against this crate's policy and pyzmq's.
 
 use std::fs;
 use std::io::Write;
@@ -22,7 +22,7 @@ enum Policy {
     Pyzmq,
 }
 
-/// One line for a policy, and what ours must answer, where that is told.
+/// One line for a policy, and our expected answer, if there is one.
 struct Step {
     line: String,
     answer: Option<String>,
@@ -33,7 +33,7 @@ struct Scenario {
     steps: Vec<Step>,
 }
 
-/// What a scenario is answered, in the order of its lines.
+/// The replies to a scenario, in the order of its lines.
 struct Answers {
     name: String,
     expected: String,
@@ -58,8 +58,8 @@ fn both_policies_decide_alike_but_for_the_listed_differences() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// One line for each answer of ours that isn't the expected one, each difference that isn't listed as it is, and each that is
-/// listed and isn't there.
+/// One line for each of our replies that isn't as expected, each difference that isn't listed, and each listed one that doesn't
+/// occur.
 fn faults(listed: &Table, answers: &[Answers]) -> Vec<String> {
     let mut faults = Vec::new();
     for Answers { name, expected, ours, pyzmq } in answers {
@@ -100,7 +100,7 @@ fn an_unlisted_a_vanished_and_a_changed_difference_are_faults() {
     for (ours, pyzmq) in [("400", "400"), ("200", "400"), ("500", "200"), ("400", "201")] {
         assert_eq!(count(&listed, "a", ours, pyzmq), 1, "{ours} {pyzmq}");
     }
-    // One that isn't listed, and the listed one that has no scenario.
+    // One that isn't listed, and a listed one without a scenario.
     assert_eq!(count(&listed, "b", "400", "200"), 2);
     for without in ["[a]\nours = '400'\npyzmq = '200'\nreason = ''\n", "[a]\nours = '400'\npyzmq = '200'\n", "a = 1\n"]
     {
@@ -110,7 +110,7 @@ fn an_unlisted_a_vanished_and_a_changed_difference_are_faults() {
     assert_eq!(faults(&Table::new(), &[unexpected]).len(), 1);
 }
 
-/// The directories that the scenarios name.
+/// The directories that the scenarios use.
 struct Place<'a> {
     root: &'a Path,
     password: String,
@@ -130,12 +130,12 @@ impl<'a> Place<'a> {
         }
         fs::write(root.join("broken/mallory.key"), "curve\n").expect("a file");
         fs::write(root.join("short/short.key"), "curve\n    public-key = \"short\"\n").expect("a file");
-        // Words of a script have no blanks in them.
+        // Words of a script contain no blanks.
         let password = |name| password(name).replace(' ', "-");
         Place { root, password: password("right"), wrong: password("wrong") }
     }
 
-    /// The text with everything that stands in braces.
+    /// The text with the contents of its braces replaced.
     fn filled(&self, text: &str, policy: Policy) -> String {
         let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let mut text = text
@@ -155,7 +155,7 @@ impl<'a> Place<'a> {
         text
     }
 
-    /// What this policy answers to each scenario.
+    /// The replies of this policy to each scenario.
     fn answers(&self, policy: Policy) -> Vec<String> {
         let scenarios = read(&self.filled(SCENARIOS, policy));
         let lines: Vec<&str> = scenarios
@@ -175,7 +175,7 @@ impl<'a> Place<'a> {
                 let given = next();
                 match answer {
                     Some(_) => answers.push(given),
-                    // The line may hold a password.
+                    // The line may contain a password.
                     None => assert_eq!(given, "ok", "{policy:?}, {}: {:.9}…", scenario.name, line),
                 }
             }
@@ -187,14 +187,14 @@ impl<'a> Place<'a> {
     }
 }
 
-/// It ends by itself, at the latest at its own deadline.
+/// It ends by itself, at its own deadline at the latest.
 fn pyzmq_answers(lines: &[&str]) -> Vec<String> {
     let mut command = Command::new(python());
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/pyzmq.py"));
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("Python starts");
     let mut stdin = child.stdin.take().expect("a pipe was asked for");
     let script = lines.join("\n") + "\n";
-    // It answers before it has read everything, and neither may wait for the other.
+    // It replies before it has read everything, and neither side may wait for the other.
     let writer = thread::spawn(move || stdin.write_all(script.as_bytes()));
     let output = child.wait_with_output().expect("a child of ours");
     assert!(output.status.success(), "{}", output.status);

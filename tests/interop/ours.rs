@@ -1,7 +1,7 @@
-//! This crate's policy, as `scenarios.txt` asks it: configuration calls and raw ZAP requests, one answer for each line.
+//! This crate's policy, driven by `scenarios.txt`: configuration calls and raw ZAP requests, one answer for each line.
 //!
-//! `-` is an empty word, `x:6869` one in hexadecimal. `ask` takes the frames of a request from the version on and answers
-//! with the status and the user id of the reply. `pyzmq.py` is the same for pyzmq's policy.
+//! `-` is an empty word, `x:6869` a hexadecimal one. `ask` takes the frames of a request from the version on and answers with
+//! the status and the user id of the reply. `pyzmq.py` does the same with pyzmq's policy.
 //!
 //! ```text
 //! new                                  a new policy
@@ -37,9 +37,9 @@ pub(crate) fn answers(lines: &[&str]) -> Vec<String> {
 #[derive(Default)]
 struct Subject {
     authenticator: Authenticator,
-    // In the order in which they must go: the socket before its context.
+    // In the order in which they must be dropped: the socket before its context.
     running: Option<(ThreadAuthenticator, zmq::Socket, zmq::Context)>,
-    /// How many records the log had before.
+    /// The number of records in the log before.
     logged: usize,
 }
 
@@ -96,7 +96,7 @@ impl Subject {
                 Ok((_, secret)) => format!("{:o}", secret.metadata()?.permissions().mode() & 0o777),
                 Err(_) => "refused".into(),
             },
-            // The log of the tests aborts the process by itself when it gets a secret.
+            // The tests' logger aborts the process if it is given a secret.
             (b"logged", 1) => {
                 let records = log::records(|_| true).split_off(self.logged);
                 let word = texts()?[0];

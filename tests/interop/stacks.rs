@@ -1,11 +1,11 @@
-//! The matrix of stacks (`zmq-auth matrix`), with the peers that need no root: each cell has to be as expected.
+//! The matrix of stacks (`zmq-auth matrix`), with the peers that need no root: each cell must be as expected.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::harness::python::python;
 
-/// What every machine has that can run these tests. CI requires more of them.
+/// The peers that run on every machine that can run these tests. CI requires more of them.
 const PEERS: &str = "rust,pyzmq,pyzmq-asyncio,c";
 
 #[test]
@@ -20,7 +20,7 @@ fn every_cell_is_as_expected() {
     assert!(summary.starts_with("4 peers of 1 stacks") && summary.contains("all as expected"), "{text}");
 }
 
-/// `src/harness.md` has a whole peer.
+/// `src/harness.md` contains a complete peer.
 #[test]
 fn the_peer_of_the_page_runs_as_shown() {
     let page = include_str!("../../src/harness.md");
@@ -44,7 +44,7 @@ fn target() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it is in the target directory").to_owned()
 }
 
-/// The program: Cargo has built it for this test where the feature is on.
+/// The program, which Cargo has built for this test if the feature is on.
 fn program() -> PathBuf {
     if cfg!(feature = "cli") {
         return env!("CARGO_BIN_EXE_zmq-auth").into();

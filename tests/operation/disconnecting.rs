@@ -1,4 +1,4 @@
-//! One client is cut off, and no other.
+//! Disconnecting one client, and no other.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::harness::sockets::{Client, Server, Transport, assert_no_handshake, so
 const KINDS: [(zmq::SocketType, zmq::SocketType); 4] =
     [(zmq::ROUTER, zmq::DEALER), (zmq::REP, zmq::REQ), (zmq::PULL, zmq::PUSH), (zmq::XPUB, zmq::SUB)];
 
-/// Has a client say something, and returns the message that the server received.
+/// Sends a message from a client, and returns it as the server received it.
 fn say(client: &Client, server: &Server, what: &str) -> zmq::Message {
     match client.get_socket_type().unwrap() {
         zmq::SUB => client.set_subscribe(what.as_bytes()).unwrap(),
@@ -33,7 +33,7 @@ fn case(mechanism: Mechanism, transport: Transport, kind: (zmq::SocketType, zmq:
     auth.mark_clients().unwrap();
     let _running = auth.start(&context).unwrap();
     let server = Server::bind(&context, kind.0, transport, |socket| fixture.set_up_server(socket));
-    // Each in a process of its own, as far as libzmq is concerned.
+    // Each in its own process, as far as libzmq is concerned.
     let contexts = [(); 2].map(|()| zmq::Context::new());
     let connect = |context| Client::connect(context, kind.1, server.endpoint(), |socket| fixture.set_up_client(socket));
     let [mut alice, mut bob] = contexts.each_ref().map(connect);
@@ -45,7 +45,7 @@ fn case(mechanism: Mechanism, transport: Transport, kind: (zmq::SocketType, zmq:
     assert_eq!(Connection::of(&say(&alice, &server, "alice again")).unwrap(), hers);
     assert!(hers.is_open().unwrap() && his.is_open().unwrap());
 
-    // What is under way of others isn't lost.
+    // Messages of others that are in flight aren't lost.
     if kind.1 == zmq::PUSH {
         (0..1_000).for_each(|n| bob.send(&n.to_string(), 0).unwrap());
     }
@@ -54,18 +54,18 @@ fn case(mechanism: Mechanism, transport: Transport, kind: (zmq::SocketType, zmq:
         (0..1_000).for_each(|n| assert_eq!(server.recv_bytes(0).unwrap(), n.to_string().as_bytes()));
     }
     if kind.0 == zmq::XPUB {
-        // The unsubscriptions that libzmq makes for her have no sender; nobody may be cut off for them.
+        // The unsubscriptions that libzmq makes for her have no sender; nobody must be disconnected because of them.
         for _ in 0..2 {
             let gone = server.recv_msg(0).unwrap();
             assert!(gone.starts_with(b"\0alice"), "{gone:?}");
             assert!(matches!(Connection::of(&gone), Err(Error::NoConnection(_))));
         }
     }
-    // She was cut off: her socket connects again, by itself. Perhaps under the same number.
+    // She was disconnected: her socket reconnects by itself, possibly with the same descriptor number.
     alice.expect(Handshake::Authenticated);
     assert!(!hers.is_open().unwrap());
     if kind.0 == zmq::XPUB {
-        // Her subscriptions come again with her, when she next looks at her socket.
+        // Her subscriptions are sent again when her socket is next used.
         assert_eq!(alice.recv_bytes(zmq::DONTWAIT), Err(zmq::Error::EAGAIN));
         (0..2).for_each(|_| assert!(server.receive().frames()[0].starts_with(b"\x01alice")));
     }
@@ -134,7 +134,7 @@ fn a_revoked_subscriber_is_cut_off_and_stays_out() {
 
 #[test]
 fn what_has_no_connection_or_has_lost_it_is_an_error() {
-    // In a process of its own: a connection of another test could take the number of the one that has ended.
+    // In its own process: a connection of another test could reuse the number of the one that has ended.
     isolated(|| {
         let context = zmq::Context::new();
         assert!(matches!(Connection::of(&zmq::Message::from("mine")), Err(Error::NoConnection(_))));
@@ -144,7 +144,7 @@ fn what_has_no_connection_or_has_lost_it_is_an_error() {
         client.send("hello", 0).unwrap();
         assert!(matches!(Connection::of(&server.recv_msg(0).unwrap()), Err(Error::NoConnection(_))));
 
-        // The client has left before it was looked at; whoever has its number comes from elsewhere.
+        // The client left before it was looked at; whoever has its number has another address.
         let server = Server::bind(&context, zmq::PULL, Transport::Tcp, |socket| socket.null_server("lab"));
         let _running = Authenticator::new().start(&context).unwrap();
         let none = |_: &mut zmq::Socket| Ok::<(), zmq::Error>(());

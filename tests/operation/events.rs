@@ -128,7 +128,7 @@ fn a_stream_that_is_dropped_is_forgotten() {
     assert!(events.next_timeout(Duration::ZERO).is_some());
 }
 
-/// What programs compare: text as it is, not as it would be written.
+/// Programs compare these fields, so they contain the text itself, not an escaped form.
 #[test]
 fn the_user_id_of_an_event_is_that_of_the_messages() {
     for user in ["O'Brien", "CORP\\alice", "josé", "a\"b"] {

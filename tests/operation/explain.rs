@@ -1,4 +1,4 @@
-//! Explanations of decisions: always the same answer as the decision itself, and no trace.
+//! Explanations of decisions: always the same result as the decision itself, and nothing is recorded.
 
 use zmq_auth::{Authenticator, CURVE_ALLOW_ANY, MatchedDomain, PublicKey};
 

@@ -112,7 +112,7 @@ fn guesses_at_the_same_time_get_no_more_tries_than_one_after_another(front_end: 
     auth.configure_plain_callback(&domain, move |_, password, _| {
         count.fetch_add(1, Ordering::Relaxed);
         inside.wait();
-        // The last of the guesses is right.
+        // The last guess is right.
         password == "guess-63"
     })
     .unwrap();
@@ -123,7 +123,7 @@ fn guesses_at_the_same_time_get_no_more_tries_than_one_after_another(front_end: 
         let guess = format!("guess-{guess}");
         asker.ask(&zap::request(&domain, "192.0.2.7", "PLAIN", &[b"alice", guess.as_bytes()]));
     }
-    // All but three are answered at once.
+    // All but three are decided at once.
     let mut statuses: Vec<u16> = (0..61).map(|_| zap::status_of(&asker.reply())).collect();
     barrier.open();
     statuses.extend((0..3).map(|_| zap::status_of(&asker.reply())));

@@ -66,7 +66,7 @@ fn metadata_of_an_accepted_client_is_the_replys(front_end: FrontEnd) {
     let accepted = auth.accepted_client(&message).unwrap();
     let found = ["team", "Größe", "Socket-Type", "Identity"].map(|name| accepted.metadata(name));
     assert_eq!(found, [Some("red, blue"), Some(""), None, None]);
-    // libzmq has it from the client's own handshake.
+    // libzmq took it from the client's own handshake.
     assert!(Sender::of(&message).property("Socket-Type").is_some());
 }
 
@@ -186,7 +186,7 @@ fn a_client_that_a_list_accepted_does_not_stay_where_a_callback_decides(front_en
     ]
     .map(|received| received.into_frames().pop().unwrap());
     assert_eq!(messages.each_mut().map(|message| auth.is_still_allowed(message)), [true, true]);
-    // Neither callback was ever asked about them.
+    // Neither callback was called for them.
     auth.configure_curve_callback(&domain, |_, _| false).unwrap();
     auth.configure_plain_callback(&domain, |_, _, _| false).unwrap();
     assert_eq!(messages.each_mut().map(|message| auth.is_still_allowed(message)), [false, false]);
@@ -202,7 +202,7 @@ fn a_message_without_a_mark_is_not_allowed() {
     assert!(!auth.is_still_allowed(&mut message), "marks are off");
     auth.mark_clients().unwrap();
     assert!(!auth.is_still_allowed(&mut message), "it came in before");
-    // Another authenticator's mark is nobody's.
+    // Another authenticator's mark doesn't count.
     let other = Authenticator::new();
     other.mark_clients().unwrap();
     let mut message = Client::null(&context, server.endpoint()).round_trip(&server).into_frames().pop().unwrap();
@@ -211,8 +211,8 @@ fn a_message_without_a_mark_is_not_allowed() {
     running.stop().unwrap();
 }
 
-/// A client can send a property of any name. Only `X-` ones by libzmq's own options, so that a program of its own would be
-/// needed for this one; what is tested is that a mark of the right form with a made-up secret is no mark.
+/// A client can send a property of any name. With libzmq's options only `X-` names are possible, so a real attack would need
+/// another implementation; here it is tested that a well-formed mark with a made-up secret doesn't count.
 #[test]
 fn a_mark_cannot_be_forged() {
     let auth = Authenticator::new();
@@ -251,7 +251,7 @@ client.disable_monitor()
 context.destroy(linger=0)
 "#;
 
-/// A pyzmq client in a process of its own, told what to do line by line.
+/// A pyzmq client in its own process, controlled line by line.
 struct PyzmqClient {
     child: Child,
     lines: Receiver<String>,
@@ -280,8 +280,8 @@ impl PyzmqClient {
         self.lines.recv_timeout(DEADLINE).expect("a line")
     }
 
-    /// Waits for a line while the server's socket is in use, as it is in a server: libzmq drops a connection only when the
-    /// socket gets to it.
+    /// Waits for a line while using the server's socket, as a server does: libzmq only drops a connection when the socket gets to
+    /// it.
     fn read_while_serving(&mut self, server: &zmq::Socket) -> String {
         let deadline = Instant::now() + DEADLINE;
         loop {
@@ -320,14 +320,14 @@ fn rebinding_has_every_pyzmq_client_authenticate_again() {
         server.send("welcome", 0).unwrap();
         assert_eq!(client.read(), "welcome");
     }
-    // Alice leaves. Her connection stands, and each of her messages can be told.
+    // Alice is revoked. Her connection stays, but each of her messages can be recognised.
     auth.remove_curve_key(&domain, &alice.public).unwrap();
     clients[0].write("send");
     let mut message = server.receive().into_frames().pop().unwrap();
     assert!(!auth.is_still_allowed(&mut message));
     server.send("no longer", 0).unwrap();
     assert_eq!(clients[0].read(), "no longer");
-    // All are dropped; Bob comes back by himself, Alice doesn't.
+    // All are dropped; Bob reconnects by himself, Alice is refused.
     server.rebind(server.endpoint(), DEADLINE).unwrap();
     for (client, outcome) in clients.iter_mut().zip(["denied 400", "in"]) {
         client.write("handshake");

@@ -1,4 +1,4 @@
-//! What is wrong with a file is said with its place, and never quotes a value.
+//! Errors in a file have a position, and never quote a value.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -79,7 +79,7 @@ fn all_problems_are_found_at_once() {
     assert_eq!(first.to_string(), problems[0].to_string());
 }
 
-/// A password may stand wherever somebody put it by mistake.
+/// Somebody may have put a password anywhere by mistake.
 #[test]
 fn no_value_is_quoted() {
     const SECRET: &str = "hunter2, expected nothing";

@@ -1,4 +1,4 @@
-//! A policy file in a directory of its own, and questions to its policy.
+//! A policy file in its own directory, and requests to its policy.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -42,7 +42,7 @@ fn a_bad_file_changes_nothing_and_is_reported() {
     fs::remove_file(fixture.path("policy.toml")).unwrap();
     assert!(policy.reload().is_err());
     is_as_it_was();
-    // Where there was none, nothing tells a file that is whole from one that is still being written.
+    // If there was no file before, a complete file can't be told from a half-written one.
     fixture.write("[domain.lab]\nnull = \"allow\"\n");
     assert!(policy.reload().unwrap_err().to_string().contains("half of it?"));
     is_as_it_was();
@@ -70,7 +70,7 @@ fn only_what_the_file_names_is_replaced() {
     };
     mine_stays();
     assert_eq!((null(auth, "lab", "127.0.0.1"), null(auth, "x", "192.0.2.1")), (400, 400));
-    // What it names no more ends.
+    // What it no longer names ends.
     fixture.write("[domain.other]\nnull = \"deny\"\n");
     let summary = policy.reload().unwrap();
     assert_eq!((summary.added, summary.changed, summary.removed), (1, 0, 2));
@@ -79,7 +79,7 @@ fn only_what_the_file_names_is_replaced() {
         (null(auth, "lab", "127.0.0.1"), null(auth, "x", "192.0.2.1"), null(auth, "other", "192.0.2.1")),
         (200, 200, 400)
     );
-    // The file names what was mine: it is the file's from then on.
+    // The file names something that the program had configured: from then on it belongs to the file.
     fixture.write("[addresses]\ndeny = []\n[domain.mine]\nnull = \"allow\"\n");
     policy.reload().unwrap();
     assert_eq!((null(auth, "mine", "127.0.0.1"), null(auth, "x", "198.51.100.1")), (200, 200));
@@ -127,12 +127,12 @@ fn the_stores_are_reloaded_with_it() {
     fs::remove_file(fixture.path("clients/bob.key")).unwrap();
     policy.reload().unwrap();
     assert_eq!((curve(auth, "lab", &alice), curve(auth, "lab", &bob)), (200, 400));
-    // The policy file is bad, and a revocation in the directory is in force all the same.
+    // The policy file is bad, but a revocation in the directory still applies.
     fixture.write("[domain.lab\n");
     fs::remove_file(fixture.path("clients/alice.key")).unwrap();
     policy.reload().unwrap_err();
     assert_eq!(curve(auth, "lab", &alice), 400);
-    // A directory that is gone is an error, and its keys stay as they were.
+    // A missing directory is an error, and its keys stay as they were.
     let [carol] = fixture.clients("clients", ["carol"]);
     fixture.write(LAB);
     policy.reload().unwrap();
@@ -164,17 +164,17 @@ fn a_file_that_is_cut_off_opens_nothing() {
     let policy = fixture.open();
     let auth = policy.authenticator();
     let path = fixture.path("policy.toml");
-    // Written in place: nothing is left of it, or what happens to be whole lines.
+    // Written in place: empty, or truncated at the end of a line.
     for cut in ["", "# nothing\n", "[addresses]\ndeny = [\"127.0.0.0/8\"]\n"] {
         fs::write(&path, cut).unwrap();
         policy.reload().unwrap_err();
         assert_eq!((null(auth, "lab", "192.0.2.1"), null(auth, "x", "127.0.0.1")), (400, 400), "{cut:?}");
         assert!(policy.status().problems.len() == 1, "{cut:?}");
     }
-    // Left alone, it is what it is meant to be.
+    // Once it is left unchanged, it counts.
     wait_until("the rest is taken", || policy.reload().is_ok());
     assert_eq!((null(auth, "lab", "192.0.2.1"), null(auth, "x", "127.0.0.1")), (200, 400));
-    // Nothing at all is never meant.
+    // An empty file is never intended.
     fixture.write("");
     policy.reload().unwrap_err();
     assert_eq!(null(auth, "x", "127.0.0.1"), 400);
@@ -218,7 +218,7 @@ fn no_decision_sees_half_of_a_change() {
         let decisions = scope.spawn(|| {
             let mut count = 0_u64;
             while !stop.load(std::sync::atomic::Ordering::Acquire) {
-                // Denied by both.
+                // Both policies deny it.
                 assert_eq!((null(auth, "a", "127.0.0.1"), null(auth, "b", "192.0.2.1")), (400, 400));
                 count += 1;
             }

@@ -1,4 +1,4 @@
-//! What libzmq's connections leave of it.
+//! What libzmq's connections leave in that memory.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -13,9 +13,9 @@ use crate::harness::usage::resident;
 use crate::secret::{KEPT_AT_MOST, kept, mappings};
 
 const VARIABLE: &str = "ZMQ_AUTH_SECRETS_CONNECTIONS";
-/// At the same time.
+/// Connections at the same time.
 const CLIENTS: usize = 8;
-/// In how many parts they are made; what is held is looked at after each.
+/// The number of parts in which they are made; memory is checked after each.
 const PARTS: usize = 10;
 
 #[test]
@@ -28,13 +28,13 @@ fn connections_leave_memory_and_mappings_as_they_are() {
         return connect(connections);
     }
     let name = "connections::connections_leave_memory_and_mappings_as_they_are";
-    // A hundred a second is a slow machine.
+    // A slow machine makes a hundred a second.
     let ended = run_again(name, &[], Duration::from_secs(60) + Duration::from_millis(10) * connections as u32);
     eprintln!("{}", ended.stderr);
     assert!(ended.status.is_some_and(|status| status.success()), "{:?}", ended.status);
 }
 
-/// Server and clients are this process. Not by TCP, whose ports would run out; without a handler, which has no part in it.
+/// Server and clients are this process. Over ipc, because TCP ports would run out; without a handler, which isn't involved.
 fn connect(connections: usize) {
     let (server_keys, client_keys) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
     let context = zmq::Context::new();
@@ -68,7 +68,7 @@ fn connect(connections: usize) {
             let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(one_after_another)).collect();
             while clients.iter().any(|client| !client.is_finished()) {
                 if let Ok(frames) = server.recv_multipart(0) {
-                    // A client that has gone already is no fault.
+                    // A client that has already gone is no error.
                     let _ = server.send_multipart(frames, 0);
                 }
             }
@@ -83,7 +83,7 @@ fn connect(connections: usize) {
     let (resident, mappings, kept) = held[0];
     assert!((1..=KEPT_AT_MOST).contains(&kept), "libzmq's secrets: {kept} regions are kept");
     for (later_resident, later_mappings, later_kept) in held {
-        // What is in use at the moment that was looked at: some sockets, some arenas of the allocator.
+        // In use at the moment of the check: some sockets, some arenas of the allocator.
         assert!(later_resident <= resident + 4_096, "{resident} to {later_resident} KiB");
         assert!(later_mappings <= mappings + 200, "{mappings} to {later_mappings} mappings");
         assert!(later_kept <= KEPT_AT_MOST, "{later_kept} regions are kept");

@@ -1,4 +1,4 @@
-//! What ends the process, each in a child.
+//! Misuse that ends the process, each in a child.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ pub(crate) fn end_of(child: impl FnOnce() -> u8) -> i32 {
     }
 }
 
-/// By libsodium's end: SIGSEGV, and SIGABRT where somebody catches that, as Rust's runtime does.
+/// The signal of libsodium's own check: SIGSEGV, or SIGABRT if a handler catches that, as Rust's runtime does.
 #[track_caller]
 fn assert_misused(what: &str, end: i32) {
     assert!([-libc::SIGSEGV, -libc::SIGABRT].contains(&end), "{what}: {end}");

@@ -18,7 +18,7 @@ fn a_child_discards_what_was_kept_and_the_parent_keeps_it() {
         if kept() != 0 || returned.iter().any(|secret| secret.is_mapped()) {
             return 1;
         }
-        // What the parent was using is there still; its page is not locked here, so it is not used again.
+        // The parent's secret is still there; its page is not locked here, so it is not reused.
         if !live.iter().all(|secret| secret.is_all(0xa5)) {
             return 2;
         }
@@ -26,13 +26,13 @@ fn a_child_discards_what_was_kept_and_the_parent_keeps_it() {
         if kept() != 0 || live.iter().any(|secret| secret.is_mapped()) {
             return 3;
         }
-        // And it goes on as a process does that was not forked.
+        // And it goes on like a process that was not forked.
         let own = Secret::new(72);
         own.free();
         if kept() != 1 || Secret::new(72) != own {
             return 4;
         }
-        // A child of the child too.
+        // So does a child of the child.
         own.free();
         if end_of(|| u8::from(kept() != 0)) == 0 { 0 } else { 5 }
     });
@@ -65,7 +65,7 @@ fn a_fork_while_other_threads_use_secrets_leaves_the_lock_free() {
                     u8::from(kept() != 1)
                 });
                 assert_eq!(end, 0, "fork {round}");
-                // The parent's too.
+                // Those of the parent, too.
                 Secret::new(32).free();
             }
         });

@@ -1,4 +1,4 @@
-//! What is locked into RAM, each in a child: a limit is a process's.
+//! Locking into RAM, each test in a child, because a limit applies to a process.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use crate::ends::end_of;
 use crate::harness::system::{become_nobody, is_root, limit_locked_memory};
 use crate::secret::{Secret, one_at_a_time};
 
-/// Of this process, in KiB.
+/// The locked memory of this process, in KiB.
 fn locked() -> u64 {
     let status = fs::read_to_string("/proc/self/status").expect("a process has a status");
     let line = status.lines().find_map(|line| line.strip_prefix("VmLck:")).expect("it tells what is locked");
@@ -50,7 +50,7 @@ fn where_the_limit_allows_no_lock_there_are_secrets_and_they_are_locked_as_soon_
         if Secret::new(32) != short {
             return 2;
         }
-        // 64 KiB is the least that a system allows by default.
+        // 64 KiB is the smallest default limit of a system.
         if most >= 4_096 && locked() != 4 { 3 } else { 0 }
     });
     assert_eq!(end, 0);

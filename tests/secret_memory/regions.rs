@@ -1,4 +1,4 @@
-//! What happens to a region: made, wiped, kept, used again.
+//! The life of a region: allocated, wiped, kept, reused.
 
 use std::collections::HashSet;
 use std::thread;
@@ -47,7 +47,7 @@ fn at_most_256_are_kept() {
         assert!(kept() <= KEPT_AT_MOST, "{} are kept", kept());
     }
     assert_eq!(kept(), KEPT_AT_MOST);
-    // Those that waited longest had to go, and are gone.
+    // The oldest were displaced.
     let (gone, waiting) = secrets.split_at(50);
     assert!(gone.iter().all(|secret| !secret.is_mapped()), "a region is neither kept nor unmapped");
     assert!(waiting.iter().all(|secret| secret.is_mapped()), "a later one went before an earlier one");
@@ -57,7 +57,7 @@ fn at_most_256_are_kept() {
 #[test]
 fn sizes_that_were_wanted_once_do_not_stay_in_the_way() {
     let _alone = one_at_a_time();
-    // As many as are kept, and each of a size of its own: a client chooses how long its INITIATE is.
+    // The maximum number of regions, each with its own size: a client chooses the length of its INITIATE.
     for size in 0..KEPT_AT_MOST {
         Secret::new(1_000 + size).free();
     }
@@ -66,7 +66,7 @@ fn sizes_that_were_wanted_once_do_not_stay_in_the_way() {
     for odd in 0..2 * KEPT_AT_MOST {
         usual.free();
         let before = kept();
-        // The system may give the same address to a region that is made anew.
+        // The system may give a new region the same address.
         assert_eq!((Secret::new(64), kept()), (usual, before - 1), "after {odd} secrets of other sizes");
         Secret::new(2_000 + odd).free();
     }
@@ -89,7 +89,7 @@ fn what_does_not_fit_in_a_page_is_not_kept() {
 #[test]
 fn numbers_too_large_are_no_memory() {
     let _alone = one_at_a_time();
-    // No memory may be given back, as to `free`.
+    // NULL may be freed, as with `free`.
     Secret { address: 0, size: 0 }.free();
     let (most, half) = (usize::MAX, usize::MAX / 2 + 1);
     for (count, size) in [

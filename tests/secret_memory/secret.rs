@@ -1,4 +1,4 @@
-//! The C functions, and what the system says about memory.
+//! The C functions, and the system's information about memory.
 #![allow(unsafe_code)]
 
 use std::ffi::c_void;
@@ -13,25 +13,25 @@ unsafe extern "C" {
     fn zmq_auth_secrets_kept() -> usize;
 }
 
-/// As `ZMQ_AUTH_SECRETS_KEPT_AT_MOST`.
+/// Equal to `ZMQ_AUTH_SECRETS_KEPT_AT_MOST`.
 pub(crate) const KEPT_AT_MOST: usize = 256;
-/// What stands in front of each secret.
+/// The size of the mark that precedes each secret.
 pub(crate) const MARK: usize = 32;
-/// Of a secret whose region is kept.
+/// The longest secret whose region is kept.
 pub(crate) const LONGEST_KEPT: usize = 4096 - 16 - MARK;
 
-/// What is kept belongs to the process: one test at a time. What the one before left is kept still.
+/// The kept regions belong to the process, so tests run one at a time. What the previous one left is still kept.
 pub(crate) fn one_at_a_time() -> MutexGuard<'static, ()> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 pub(crate) fn kept() -> usize {
-    // SAFETY: it only answers.
+    // SAFETY: it only reads.
     unsafe { zmq_auth_secrets_kept() }
 }
 
-/// A secret that is not freed by itself.
+/// A secret that is not freed automatically.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Secret {
     pub(crate) address: usize,
@@ -74,25 +74,25 @@ impl Secret {
         unsafe { (self.address as *mut u8).offset(offset).write_volatile(byte) };
     }
 
-    /// Whether its page can be read.
+    /// Whether its page is readable.
     pub(crate) fn is_mapped(self) -> bool {
         let maps = fs::read_to_string("/proc/self/maps").expect("a process has mappings");
         maps.lines().any(|line| {
             let (range, rest) = line.split_once(' ').expect("a range, then the rest");
             let (from, to) = range.split_once('-').expect("a range");
             let number = |text| usize::from_str_radix(text, 16).expect("a number");
-            // An empty secret is beside its region's last byte.
+            // An empty secret is just past its region's last byte.
             (number(from)..number(to)).contains(&(self.address - 1)) && rest.starts_with("rw")
         })
     }
 }
 
-/// How many mappings this process has.
+/// The number of mappings of this process.
 pub(crate) fn mappings() -> usize {
     fs::read_to_string("/proc/self/maps").expect("a process has mappings").lines().count()
 }
 
-/// What the system says when there is no memory for a secret.
+/// The error number after a failed allocation.
 pub(crate) fn error() -> Option<i32> {
     std::io::Error::last_os_error().raw_os_error()
 }

@@ -1,4 +1,4 @@
-//! Clients of every kind, and the comparison of each outcome with the model.
+//! Clients of every kind; each outcome is compared with the model.
 
 use std::fmt;
 
@@ -34,7 +34,7 @@ pub(crate) enum Credentials {
     Key(usize, usize),
     Login(usize, usize),
     Nothing,
-    /// A key, to a server that the client takes for another: the handler is not asked.
+    /// A key, and a wrong server key: the handler is not asked.
     WrongServerKey(usize),
 }
 
@@ -77,7 +77,7 @@ impl Kind {
         }
     }
 
-    /// The request that libzmq makes for it. `None` where the two ends don't fit.
+    /// The request that libzmq makes for it. `None` if the two ends don't match.
     fn request(self, state: &State) -> Option<Vec<Vec<u8>>> {
         let address = address(self.address);
         let request =

@@ -1,5 +1,5 @@
-//! The hostile half: strangers flood some domains in every way they can, and the rightful clients of the others connect all
-//! the same. Then strangers hold all descriptors.
+//! The hostile half: strangers flood some domains in every way they can, and the good clients of the others still connect.
+//! Then strangers use up all descriptors.
 
 mod server;
 
@@ -20,9 +20,9 @@ use crate::harness::{DEADLINE, log, wait_until};
 use server::{CLIENT, DOMAINS, HASHED, PASSWORD, USER};
 
 const DIR: &str = "ZMQ_AUTH_TEST_HOSTILE_DIR";
-/// What each phase of rightful clients connects.
+/// The number of good clients in each phase.
 const ROUNDS: usize = 100;
-/// Connections of the stranger that guesses, of the one whose callbacks hang, and of the one that announces much.
+/// The connections of the stranger that guesses, of the one with hanging callbacks, and of the one that announces large messages.
 const GUESSERS: usize = 32;
 const STUCK: usize = 80;
 const ANNOUNCERS: usize = 16;
@@ -52,7 +52,7 @@ fn hostile(on_tokio: bool, name: &str) {
     let idle: usize = server.ask("descriptors?").parse().unwrap();
 
     let without = servers.connect_all(ROUNDS);
-    // Once, until everything is there that is made once and kept: threads of callbacks that hang, above all.
+    // Once first, until everything that is allocated once and kept exists: above all, threads of hanging callbacks.
     servers.under_flood(&mut server, dir.path());
     let before = quiet(&mut server, idle);
     let during = servers.under_flood(&mut server, dir.path());
@@ -65,13 +65,13 @@ fn hostile(on_tokio: bool, name: &str) {
     assert!(server.end().success());
 }
 
-/// Resident memory in KiB, when all clients are gone.
+/// Resident memory in KiB after all clients have left.
 fn quiet(server: &mut Worker, idle: usize) -> u64 {
     wait_until("the server has its descriptors back", || server.ask("descriptors?").parse::<usize>().unwrap() <= idle);
     server.ask("memory?").parse().unwrap()
 }
 
-/// One length, whatever the number.
+/// Has the same length for every number.
 fn content(n: u64) -> String {
     format!("{USER}={PASSWORD}\nbob=changes {n:020}\n")
 }
@@ -85,7 +85,7 @@ impl Drop for SetWhenDropped<'_> {
     }
 }
 
-/// The servers, and what rightful clients know.
+/// The servers, and what good clients know.
 struct Servers {
     key: PublicKey,
     client: KeyPair,
@@ -125,7 +125,7 @@ impl Servers {
         Client::null(&self.context, &format!("tcp://127.0.0.1:{}", self.port("open")))
     }
 
-    /// A rightful client of each domain that isn't flooded, and a wrong one where there can be one.
+    /// A good client of each domain that isn't flooded, and a wrong one if there can be one.
     fn connect(&self) -> Vec<Duration> {
         let rightful: [&dyn Fn() -> Client; 4] =
             [&|| self.plain("file", PASSWORD), &|| self.plain("code", PASSWORD), &|| self.curve(&self.client), &|| {
@@ -142,7 +142,7 @@ impl Servers {
         took.into()
     }
 
-    /// All of them accepted; the 99th percentile of what they took.
+    /// All of them accepted; returns the 99th percentile of their durations.
     fn connect_all(&self, rounds: usize) -> Duration {
         let mut took: Vec<_> = (0..rounds).flat_map(|_| self.connect()).collect();
         took.sort();
@@ -162,7 +162,7 @@ impl Servers {
                     }
                 })
             };
-            // The clients are made here: a servers isn't shared between threads.
+            // The clients are created here: a server isn't shared between threads.
             let context = self.context.clone();
             let [hashed, keys] = ["hashed", "keys"].map(|domain| self.port(domain));
             let mut guessers: Vec<Client> = Vec::new();
@@ -177,7 +177,7 @@ impl Servers {
                             *guesser = guess();
                         }
                         Some(Handshake::Authenticated) => panic!("a wrong password was accepted"),
-                        // Put off: libzmq tries again by itself.
+                        // 300: libzmq retries by itself.
                         _ => {}
                     }
                 }
@@ -201,7 +201,7 @@ impl Servers {
         })
     }
 
-    /// Strangers hold what descriptors there are; a key's file is removed meanwhile.
+    /// Strangers use up all descriptors; meanwhile, a key's file is removed.
     fn without_descriptors(&self, server: &mut Worker, dir: &Path) {
         let before = server.ask("exhaust");
         let held: Vec<_> = (0..64)
@@ -210,13 +210,13 @@ impl Servers {
         let [file, away] = [dir.join("keys").join(CLIENT), dir.join(CLIENT)];
         fs::rename(&file, &away).unwrap();
         let waiting = [self.plain("code", PASSWORD), self.null(), self.plain("code", PASSWORD), self.null()];
-        // The key that is revoked is none of them: it may take a moment until the removal of its file is seen.
+        // None of them uses the revoked key: it may take a moment until the removal of its file is noticed.
         let mut wrong = [self.plain("code", "wrong"), self.curve(&self.stranger)];
         for client in &mut wrong {
             let handshake = client.wait_for_handshake(Duration::from_millis(100)).unwrap();
             assert_ne!(handshake, Some(Handshake::Authenticated), "without descriptors");
         }
-        // A store gives its spare descriptor up while it reads, and a client may be quicker than the file.
+        // A store gives up its spare descriptor while it reads, and a client may be faster than the file.
         let early = |client: &mut Client| match client.wait_for_handshake(Duration::ZERO).unwrap() {
             None => false,
             Some(handshake) => {
@@ -245,7 +245,7 @@ impl Servers {
     }
 }
 
-/// A stranger that announces a command of 900 MiB, and sends a little of it. `None` where nobody accepts it.
+/// A stranger that announces a command of 900 MiB, and sends a little of it. `None` if nobody accepts it.
 fn announce_much(port: u16) -> Option<TcpStream> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     let mut says = b"\xff\0\0\0\0\0\0\0\x01\x7f\x03\x01CURVE".to_vec();
@@ -258,7 +258,7 @@ fn announce_much(port: u16) -> Option<TcpStream> {
     Some(stream)
 }
 
-/// Two writes, a pause between them; the first line stays as it is.
+/// Two writes with a pause between them; the first line stays as it is.
 fn rewrite_in_place(file: &Path, content: &str) {
     let mut file = OpenOptions::new().write(true).open(file).unwrap();
     let (first, second) = content.as_bytes().split_at(content.len() - 10);

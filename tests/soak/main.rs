@@ -1,8 +1,8 @@
-//! Soak test: clients connect and disconnect without end, with right and wrong credentials, while the policy changes. Each
+//! Soak test: clients keep connecting and disconnecting, with right and wrong credentials, while the policy changes. Each
 //! outcome is compared with the model; memory and descriptors don't grow.
 //!
-//! 20 s in all; `ZMQ_AUTH_SOAK_SECONDS` sets another time. The server has a process of its own; the changes and the clients
-//! are this one's, one after the other, so that there is one right answer to each.
+//! It takes 20 s; `ZMQ_AUTH_SOAK_SECONDS` sets another time. The server runs in its own process; this one makes the changes and
+//! runs the clients, one after the other, so that each outcome has one right answer.
 #![cfg(target_os = "linux")]
 
 #[path = "../harness/mod.rs"]
@@ -32,7 +32,7 @@ use state::State;
 /// For each front end, unless the environment says otherwise.
 const SECONDS: u64 = 10;
 const VARIABLE: &str = "ZMQ_AUTH_SOAK_SECONDS";
-/// Clients at the same time.
+/// Concurrent clients.
 const BATCH: usize = 16;
 
 #[test]
@@ -46,7 +46,7 @@ fn no_wrong_decision_and_nothing_that_grows_tokio() {
     soak(FrontEnd::MultiThread, "tokio");
 }
 
-/// Half of what is asked for: there are two front ends.
+/// Half of the requested time: there are two front ends.
 fn time() -> Duration {
     match std::env::var(VARIABLE) {
         Ok(text) => Duration::from_secs(text.parse().unwrap_or_else(|_| panic!("{VARIABLE}={text:?}: seconds"))) / 2,
@@ -76,14 +76,14 @@ fn soak(front_end: FrontEnd, name: &str) {
             clients::run_together(kinds, &servers, state, &mut tally);
         }
     };
-    // A third of it until everything is there that is made once and kept.
+    // A third of it until everything that is allocated once and kept exists.
     rounds(&mut server, &mut state, time() / 3);
     let before = measured(&mut server, None);
     rounds(&mut server, &mut state, time() * 2 / 3);
     let after = measured(&mut server, Some(before));
     println!("{tally}");
     println!("{} to {} KiB in use, {} to {} descriptors", before.0, after.0, before.1, after.1);
-    // Each client was asked about once.
+    // The handler was asked once about each client.
     assert_eq!(server.ask("counters?"), format!("{} {} 0 0", tally.accepted(), tally.refused()));
     assert!(tally.accepted() > 20 && tally.refused() > 20 && tally.changes > 20, "hardly anything happened");
     assert_eq!(after.1, before.1, "descriptors");
@@ -91,7 +91,7 @@ fn soak(front_end: FrontEnd, name: &str) {
     assert!(server.end().success());
 }
 
-/// Resident memory in KiB and descriptors, when all clients are gone.
+/// Resident memory in KiB, and descriptors, after all clients have left.
 fn measured(server: &mut Worker, before: Option<(u64, usize)>) -> (u64, usize) {
     let pid = server.pid();
     let idle: usize = server.ask("idle?").parse().unwrap();
@@ -99,7 +99,7 @@ fn measured(server: &mut Worker, before: Option<(u64, usize)>) -> (u64, usize) {
     let mut kib = 0;
     wait_until("no more than 5 % above what it was", || {
         kib = server.ask("resident?").parse().unwrap();
-        // libzmq lets go of a connection's memory a little after its descriptor.
+        // libzmq frees a connection's memory a little after its descriptor.
         before.is_none_or(|(before, _)| kib * 100 <= before * 105)
     });
     (kib, descriptors(pid))

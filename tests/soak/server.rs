@@ -16,7 +16,7 @@ use crate::harness::worker::{next_command, report};
 
 pub(crate) const DIR: &str = "ZMQ_AUTH_TEST_DIR";
 
-/// The directories of keys; made, and removed, by the parent.
+/// The directories of keys, created and removed by the parent.
 pub(crate) struct Directories {
     path: PathBuf,
     followed: PathBuf,
@@ -50,11 +50,11 @@ impl Directories {
     }
 }
 
-/// The domains, each with a socket of its own.
+/// The domains, each with its own socket.
 pub(crate) const DOMAINS: [&str; 5] = ["added", "followed", "loaded", "shop", "open"];
 
 pub(crate) fn serve(front_end: FrontEnd, directories: &Directories) {
-    // Kept records would look like something that grows.
+    // Kept records would look like growing memory.
     log::keep_none();
     let (context, auth, keys) = (zmq::Context::new(), Authenticator::new(), log::keys());
     auth.configure_curve_keys("added", []).unwrap();
@@ -77,7 +77,7 @@ pub(crate) fn serve(front_end: FrontEnd, directories: &Directories) {
         };
         let (verb, rest) = order.split_once(' ').unwrap_or((&order, ""));
         report(&match verb {
-            // Counted from within, the directory that is being read is open too.
+            // Counted inside the process, this includes the directory that is being read.
             "idle?" => (idle - 1).to_string(),
             "resident?" => {
                 give_back_free_memory();
@@ -122,7 +122,7 @@ fn change(
     }
 }
 
-/// Not monitored: nobody reads what a monitor would tell.
+/// Not monitored: nobody reads the events.
 fn guarded_socket(context: &zmq::Context, keys: &KeyPair, domain: &str) -> zmq::Socket {
     let mut socket = socket(context, zmq::REP);
     match domain {
@@ -139,7 +139,7 @@ fn port(socket: &zmq::Socket) -> String {
     socket.endpoint().unwrap().rsplit(':').next().unwrap().to_owned()
 }
 
-/// Sends each client its own user id; waits a little for the first.
+/// Sends each client its user id; waits a little for the first.
 fn answer_messages(sockets: &[zmq::Socket]) {
     let mut items: Vec<_> = sockets.iter().map(|socket| socket.as_poll_item(zmq::POLLIN)).collect();
     zmq::poll(&mut items, 2).unwrap();

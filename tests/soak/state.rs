@@ -1,4 +1,4 @@
-//! The policy in force, in the naive model of `tests/properties`, and the changes that make it so at the server.
+//! The current policy, as the naive model of `tests/properties`, and the changes that make the server's the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,7 +13,7 @@ use crate::model::address::{Rules, Subnet};
 use crate::model::policy::{Answer, Curve, Listed, Plain, Policy};
 use crate::server::Directories;
 
-/// So many key pairs, user names, passwords and addresses there are.
+/// The number of key pairs, user names, passwords and addresses.
 const KEYS: usize = 8;
 const USERS: usize = 4;
 const PASSWORDS: usize = 3;
@@ -41,8 +41,8 @@ pub(crate) fn password(number: usize) -> String {
 }
 
 impl State {
-    /// Nothing is configured but a set of keys and the two directories, which are empty: one is followed, and reloaded after
-    /// each change; the other is configured anew.
+    /// Only a set of keys and the two directories are configured, and those are empty. One directory is followed, and
+    /// reloaded after each change; the other is configured again.
     pub(crate) fn new(directories: &Directories, server: &mut Worker) -> Self {
         let domain = |name: &str, source: fn(Vec<Listed>) -> Curve| (name.to_owned(), source(Vec::new()));
         let state = State {
@@ -64,12 +64,12 @@ impl State {
         state
     }
 
-    /// What the model says of a request.
+    /// The model's reply to a request.
     pub(crate) fn decide(&self, request: &[Vec<u8>]) -> Answer {
         self.policy.decide(request).expect("the request can be answered")
     }
 
-    /// One change, here and there.
+    /// Makes one change in the model and at the server.
     pub(crate) fn change(&mut self, random: &mut Random, directories: &Directories, server: &mut Worker) {
         let key = random.below(KEYS);
         let public = self.keys[key].public;

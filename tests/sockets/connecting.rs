@@ -1,5 +1,5 @@
-//! Servers that connect to their clients. libzmq, left to itself, applies the answer about a client that has gone to the
-//! next one at the same endpoint.
+//! Servers that connect to their clients. By itself, libzmq applies the answer about a client that has gone to the next one at
+//! the same endpoint.
 
 use std::net::TcpListener;
 use std::ops::Deref;
@@ -17,7 +17,7 @@ use crate::harness::sockets::{expect, socket};
 use crate::harness::zap_domain::enforces_domain;
 use crate::harness::{DEADLINE, domain, log};
 
-/// By then libzmq is back where it comes back at all: its interval is 100 ms, and up to as much again by chance.
+/// If libzmq reconnects at all, it has done so by then: its interval is 100 ms, plus a random part of at most as much.
 const COMEBACK: Duration = Duration::from_millis(700);
 
 /// A server behind a relay, and a callback whose verdict on each client waits for the test.
@@ -90,7 +90,7 @@ impl Setup {
         self.server.settle();
     }
 
-    /// Waits until the callback has accepted the good client, wherever that is by now.
+    /// Waits until the callback has accepted the good client, which may have gone by now.
     fn accept_good_client(&self) {
         self.good_verdict.open();
         let key = self.good.public.to_string();
@@ -98,7 +98,7 @@ impl Setup {
     }
 }
 
-/// A client in a context of its own which listens.
+/// A listening client in its own context.
 fn listening(set_up: impl FnOnce(&mut zmq::Socket) -> zmq_auth::Result<()>) -> (MonitoredSocket, String) {
     let context = zmq::Context::new();
     let mut client = socket(&context, zmq::DEALER);
@@ -109,7 +109,7 @@ fn listening(set_up: impl FnOnce(&mut zmq::Socket) -> zmq_auth::Result<()>) -> (
     (client, endpoint)
 }
 
-/// A server, and what happens to its connections. (A monitor must not end before its socket.)
+/// A server, and the events of its connections. (A monitor must not end before its socket.)
 struct Watched {
     socket: zmq::Socket,
     events: zmq::Socket,
@@ -124,7 +124,7 @@ impl Watched {
         Watched { socket: server, events }
     }
 
-    /// Waits for an event; answers those before it.
+    /// Waits for an event; returns the earlier ones.
     #[track_caller]
     fn wait_for(&self, wanted: zmq::SocketEvent) -> Vec<u16> {
         let mut before = Vec::new();
@@ -138,12 +138,12 @@ impl Watched {
         }
     }
 
-    /// Waits until libzmq has done with a connection of which `DISCONNECTED` was told. It tells that first, and then ends
-    /// whatever the socket has at the same endpoint, a new connection too.
+    /// Waits until libzmq has finished with a connection after reporting `DISCONNECTED`. It reports first, and then ends
+    /// whatever the socket has at the same endpoint, including a new connection.
     fn settle(&self) {
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         self.socket.connect(&format!("tcp://{}", silent.local_addr().unwrap())).unwrap();
-        // Of the same I/O thread, which was busy with the other until then.
+        // On the same I/O thread, which was busy with the other one until then.
         self.wait_for(zmq::SocketEvent::CONNECTED);
     }
 }
@@ -172,7 +172,7 @@ fn the_answer_about_a_client_that_has_gone_accepts_no_other() {
     assert!(passage.is_none(), "the server has reconnected by itself");
 }
 
-/// What the documentation advises.
+/// What the documentation recommends.
 #[test]
 fn of_clients_at_one_endpoint_each_has_its_own_answer_when_the_program_connects_again() {
     let setup = Setup::new();
@@ -187,7 +187,7 @@ fn of_clients_at_one_endpoint_each_has_its_own_answer_when_the_program_connects_
     assert_eq!(setup.server.recv_bytes(zmq::DONTWAIT), Err(zmq::Error::EAGAIN));
 }
 
-/// The same race with a handler that answers at once. It isn't won each time, hence several tries.
+/// The same race with a handler that answers at once. It isn't won every time, hence several attempts.
 #[test]
 fn a_client_that_takes_the_place_of_another_in_mid_handshake_is_not_accepted() {
     thread::scope(|scope| {
@@ -197,7 +197,7 @@ fn a_client_that_takes_the_place_of_another_in_mid_handshake_is_not_accepted() {
     });
 }
 
-/// Whether it got in.
+/// Returns whether it was accepted.
 fn take_the_place_of_another() -> bool {
     // The greeting and HELLO are shorter, INITIATE is longer.
     const BEHIND_INITIATE: usize = 300;
@@ -222,7 +222,7 @@ fn an_answer_that_nobody_waits_for_does_not_end_the_process() {
     isolated(|| {
         let setup = Setup::new();
         setup.disconnect_good_client();
-        // Whoever comes back finds one who says nothing.
+        // A client that reconnects finds a server that sends nothing.
         let _silent = setup.relay.accept(COMEBACK);
         setup.accept_good_client();
         // The server's I/O thread is alive.
@@ -249,8 +249,8 @@ fn a_server_that_was_disconnected_does_not_come_back_by_itself() {
         server.wait_for(zmq::SocketEvent::HANDSHAKE_SUCCEEDED);
         drop(passage);
         server.wait_for(zmq::SocketEvent::DISCONNECTED);
-        // libzmq says at once that it is going to try again. It doesn't before the end of another connection's handshake,
-        // in the same I/O thread: so it isn't going to.
+        // If libzmq were going to retry, it would report that at once. It doesn't, up to the end of another connection's
+        // handshake on the same I/O thread, so it isn't going to.
         let (client, endpoint) = listening(|socket| fixture.set_up_client(socket));
         server.connect(&endpoint).unwrap();
         let between = server.wait_for(zmq::SocketEvent::HANDSHAKE_SUCCEEDED);

@@ -1,4 +1,4 @@
-//! Endpoints of one socket with roles of their own.
+//! Endpoints of one socket with their own roles.
 
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ impl Mixed {
         Client::null(&self.context, endpoint)
     }
 
-    /// Each endpoint takes its own mechanism and no other.
+    /// Each endpoint accepts its own mechanism and no other.
     #[track_caller]
     fn assert_guarded(&self) {
         for mut client in [self.curve(self.tcp.name()), self.null(self.ipc.name())] {
@@ -92,7 +92,7 @@ fn one_server_has_null_on_ipc_and_curve_on_tcp_and_each_comes_back_as_it_was() {
     ipc.rebind(&mut mixed.server, DEADLINE).unwrap();
     mixed.assert_guarded();
 
-    // What can't know the role refuses.
+    // Calls that can't know the role refuse.
     assert!(matches!(mixed.server.rebind(tcp.name(), Duration::ZERO), Err(Error::RolePerEndpoint)));
     assert!(matches!(mixed.server.plain_server("late"), Err(Error::AlreadyBound)));
     mixed.assert_guarded();
@@ -118,7 +118,7 @@ fn two_server_keys_are_served_while_clients_change_over() {
     let (old, new, alice) = (keys(), keys(), keys());
     auth.configure_curve_keys(&domain, [alice.public]).unwrap();
     let _running = auth.start(&context).unwrap();
-    // One that was bound in the usual way can have a second endpoint, too.
+    // A socket that was bound in the usual way can get a second endpoint, too.
     let mut server = socket(&context, zmq::REP);
     server.curve_server(&old, &domain).unwrap();
     server.bind("tcp://127.0.0.1:*").unwrap();

@@ -11,7 +11,7 @@ use crate::harness::sockets::{Server, Transport};
 
 const FORGED: [(&str, &str); 3] = [("Socket-Type", "PUSH"), ("User-Id", "admin"), ("Peer-Address", "10.0.0.1")];
 
-/// ZMTP 3.0 by hand, with the NULL mechanism and these properties, and one message.
+/// ZMTP 3.0 by hand, with the NULL mechanism, these properties, and one message.
 fn send_hello(mut stream: impl Read + Write, properties: &[(&str, &str)]) {
     let mut greeting = vec![0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 3, 0];
     greeting.extend(b"NULL");
@@ -34,7 +34,7 @@ fn send_hello(mut stream: impl Read + Write, properties: &[(&str, &str)]) {
     stream.write_all(b"\x00\x05hello").unwrap();
 }
 
-/// A message over TCP from a client that forges.
+/// A message over TCP from a client that forges properties.
 fn forged(server: &Server) -> Received {
     let stream = TcpStream::connect(("127.0.0.1", server.port())).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
@@ -42,7 +42,7 @@ fn forged(server: &Server) -> Received {
     server.receive()
 }
 
-/// libzmq's way, which the documentation of `Sender` warns about: it asks nobody here, and believes the client.
+/// libzmq's default, which the documentation of `Sender` warns about: here it asks nobody, and believes the client.
 #[test]
 fn without_a_guard_the_user_id_is_what_the_client_claims() {
     let (context, auth) = (zmq::Context::new(), Authenticator::new());

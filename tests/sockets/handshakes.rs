@@ -1,4 +1,4 @@
-//! The monitor's deadlines, up to the longest that there are.
+//! The monitor's deadlines, up to the longest possible.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn assert_waits(waits: &[Duration]) {
     }
 }
 
-/// The most milliseconds that libzmq can be told.
+/// The longest timeout that libzmq accepts, in milliseconds.
 const MOST: u64 = u64::MAX / 2;
 
 #[test]
@@ -35,7 +35,7 @@ fn a_handshake_can_be_awaited_without_end() {
 /// One more would be added to them, for the rest of a millisecond.
 #[test]
 fn a_handshake_can_be_awaited_for_the_largest_number_of_milliseconds() {
-    // Less what has gone by until it is looked at, it is the most itself.
+    // Less the time until it is checked, it is the maximum itself.
     assert_waits(&[1, 2, 5, 10, 20].map(|passed| Duration::from_millis(MOST + passed) - Duration::from_micros(10)));
     assert_waits(&[100, 300, 600, 900].map(|passed| Duration::from_millis(MOST) + Duration::from_micros(passed)));
 }

@@ -1,4 +1,4 @@
-//! What a stranger may make a server allocate.
+//! How much memory a stranger can make a server allocate.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -64,7 +64,7 @@ fn announce(port: u16, mechanism: Mechanism, size: u64) {
     stream.read_exact(&mut [0; 64]).unwrap();
     stream.write_all(&[0x06]).unwrap();
     stream.write_all(&size.to_be_bytes()).unwrap();
-    // 200 MiB of it, or as much as the server takes.
+    // 200 MiB of it, or as much as the server accepts.
     let chunk = vec![0; 1 << 20];
     let hung_up = (0..200).any(|_| stream.write_all(&chunk).is_err());
     let mut byte = [0];

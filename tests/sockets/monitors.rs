@@ -1,4 +1,4 @@
-//! What a monitored socket says of its handshakes, and what watching costs.
+//! What a monitored socket reports about its handshakes, and how monitoring changes a server.
 
 use std::collections::HashMap;
 use std::thread;
@@ -17,13 +17,13 @@ fn a_socket_of_another_context_is_refused() {
         let (one, other) = (zmq::Context::new(), zmq::Context::new());
         let error = MonitoredSocket::new(&one, socket(&other, zmq::REP)).map(drop).expect_err("another context's");
         assert!(error.to_string().contains("another context"), "{error}");
-        // One that has connections, and events to tell at once.
+        // One with connections, so that there are events at once.
         let (server, client) = (socket(&other, zmq::REP), socket(&other, zmq::REQ));
         server.bind("tcp://127.0.0.1:*").unwrap();
         let endpoint = server.endpoint().unwrap();
         client.connect(&endpoint).unwrap();
         assert!(MonitoredSocket::new(&one, client).is_err());
-        // The context that wasn't meant works on.
+        // The other context still works.
         let client = socket(&other, zmq::REQ);
         client.connect(&endpoint).unwrap();
         client.send("ping", 0).unwrap();
@@ -55,7 +55,7 @@ fn each_endpoint_has_its_own_outcome() {
     assert_eq!(outcomes[servers[1].endpoint()], Handshake::Denied(400));
 }
 
-/// One that can't be reached hides no other, and isn't hidden.
+/// An unreachable endpoint hides no other, and isn't hidden.
 #[test]
 fn an_endpoint_that_cannot_be_reached_is_told_from_one_that_can() {
     let context = zmq::Context::new();
@@ -101,7 +101,7 @@ fn a_failed_handshake_is_not_blamed_on_the_keys_alone() {
     }
 }
 
-/// What a client lives through while no handler runs: the table at the head of `MonitoredSocket`.
+/// What a client sees while no handler runs: the table in the docs of `MonitoredSocket`.
 #[test]
 fn without_a_handler_a_monitored_server_stalls_its_clients() {
     const INTERVAL: Duration = Duration::from_secs(6);

@@ -1,4 +1,4 @@
-//! Sockets that speak no ZMTP have no security mechanism, and take no role.
+//! Sockets without ZMTP have no security mechanism, and accept no role.
 
 use zmq_auth::{Error, SocketExt};
 

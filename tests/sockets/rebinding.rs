@@ -1,4 +1,4 @@
-//! Binding again: no duration and no error of the system makes it panic.
+//! Binding again: no duration and no system error makes it panic.
 
 use std::fs;
 use std::time::Duration;
@@ -30,7 +30,7 @@ fn an_error_that_the_zmq_crate_does_not_know_is_an_error() {
     assert!(matches!(&error, Error::Zmq { source, .. } if source.raw() == libc::ENOTDIR), "{error:?}");
 }
 
-/// The limit is below every number that is free: nothing can be opened until it is raised.
+// The limit is below every free number: nothing can be opened until it is raised.
 #[cfg(target_os = "linux")]
 #[test]
 fn no_descriptor_left_is_waited_for() {
@@ -41,7 +41,7 @@ fn no_descriptor_left_is_waited_for() {
         assert!(std::fs::File::open("/dev/null").is_err(), "no descriptor is left");
         std::thread::scope(|scope| {
             let rebound = scope.spawn(|| {
-                // Some tries in vain.
+                // Some failed attempts.
                 std::thread::park_timeout(Duration::from_millis(200));
                 system::limit_descriptors(limit)
             });

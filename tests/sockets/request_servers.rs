@@ -1,4 +1,4 @@
-//! A REQ socket that is the server: libzmq puts a client's user id in front of its first reply.
+//! A REQ socket as server: libzmq puts a client's user id in front of its first reply.
 
 use zmq_auth::{Authenticator, Handshake, Metadata, SocketExt, Verdict};
 

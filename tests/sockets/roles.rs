@@ -1,4 +1,4 @@
-//! Roles of sockets: where libzmq fails open by itself, and how the calls of `SocketExt` close it.
+//! Roles of sockets: where libzmq fails open by itself, and how the calls of `SocketExt` prevent it.
 
 use std::os::unix::process::ExitStatusExt;
 
@@ -23,7 +23,7 @@ fn denies_all(context: &zmq::Context) -> ThreadAuthenticator {
     auth.start(context).unwrap()
 }
 
-/// The server refuses because there is no handler; the client is told nothing.
+/// The server refuses because there is no handler; the client isn't told why.
 #[track_caller]
 fn expect_refused_without_a_handler(mut client: Client, server: &mut Server) {
     server.expect(Handshake::Failed(None));
@@ -35,7 +35,7 @@ fn expect_refused_without_a_handler(mut client: Client, server: &mut Server) {
 fn curve_without_a_handler_is_open_unless_the_domain_is_enforced() {
     let (context, server_keys) = (zmq::Context::new(), keys());
     let connect = |server: &Server| Client::curve(&context, server.endpoint(), &keys(), &server_keys.public);
-    // Nobody knows these clients, and libzmq lets them in: without a handler, and behind one that was stopped.
+    // Unknown clients, which libzmq accepts: without a handler, and after one was stopped.
     for stopped in [false, true] {
         if stopped {
             denies_all(&context).stop().unwrap();
@@ -129,7 +129,7 @@ fn plain_with_an_enforced_empty_domain_ends_the_process() {
     }
     let ended = process::run_again("roles::plain_with_an_enforced_empty_domain_ends_the_process", &[], DEADLINE);
     assert_eq!(ended.status.and_then(|status| status.signal()), Some(6), "{ended:?}");
-    // Out of reach here: an empty domain is refused before anything is enforced.
+    // Can't be reached here: an empty domain is refused before anything is enforced.
     let context = zmq::Context::new();
     let mut refused = socket(&context, zmq::REP);
     assert!(matches!(refused.plain_server(""), Err(Error::Domain { length: 0 })));
@@ -162,7 +162,7 @@ fn inproc_has_no_security_whatever_is_set() {
 fn a_role_that_is_set_after_bind_does_not_apply_and_is_refused() {
     let (context, server_keys) = (zmq::Context::new(), keys());
     let _handler = denies_all(&context);
-    // By itself: a CURVE server that lets a bare NULL client in.
+    // libzmq by itself: a CURVE server that accepts a NULL client.
     let mut open = Server::new(&context, |_| Ok::<(), Error>(()));
     raw_curve(&mut open, &server_keys).unwrap();
     Client::null(&context, open.endpoint()).round_trip(&open);
@@ -183,7 +183,7 @@ fn a_role_that_is_set_after_bind_does_not_apply_and_is_refused() {
     }
 }
 
-/// Every role is refused, and the socket is what it was.
+/// Every role is refused, and the socket is unchanged.
 #[track_caller]
 fn assert_all_refused(socket: &mut zmq::Socket) {
     let pair = keys();
@@ -201,7 +201,7 @@ fn assert_all_refused(socket: &mut zmq::Socket) {
     assert_eq!(socket.get_zap_domain(), Ok(Ok(String::new())));
 }
 
-/// What can be seen of a socket's security.
+/// The readable part of a socket's security options.
 fn state(socket: &zmq::Socket) -> (zmq::Mechanism, String, bool, bool, Vec<u8>) {
     (
         socket.get_mechanism().unwrap(),
@@ -273,7 +273,7 @@ fn the_latest_role_is_the_one_that_holds() {
     auth.configure_plain("plain", [("alice", secret.as_str())]).unwrap();
     auth.configure_curve_keys("curve", [client_keys.public]).unwrap();
     let _running = auth.start(&context).unwrap();
-    // Every role before every role.
+    // Every role before every other.
     let wear = |socket: &mut zmq::Socket, role: usize| -> zmq_auth::Result<()> {
         match role {
             0 => socket.null_server("null"),

@@ -1,4 +1,4 @@
-//! Senders: the user id and the metadata of whoever sent a message, at every kind of socket.
+//! Senders: the user id and the metadata of the sender of a message, with every type of socket.
 
 use zmq_auth::{Metadata, Sender, SocketExt, ThreadAuthenticator, Verdict};
 

@@ -1,4 +1,4 @@
-//! Warnings about who else could change a store, and about files that don't belong there: each once.
+//! Warnings about who else could change a store, and about files that don't belong there, each logged once.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -34,7 +34,7 @@ fn a_secret_certificate_among_the_public_ones_is_named_once() {
     (0..3).for_each(|_| assert!(store.keys.reload().is_ok()));
     assert!(store.accepts(&keys.public));
     assert_eq!(warnings(&file, "secret key"), 1, "named once");
-    // Away, and there again.
+    // Removed, and back again.
     fs::write(&file, certificate(&keys.public, &[])).unwrap();
     store.reload();
     fs::write(&file, &secret).unwrap();
@@ -58,7 +58,7 @@ fn a_certificate_or_a_directory_that_others_may_write_is_named_once() {
     chmod(store.dir.path(), 0o1777);
     store.reload();
     assert_eq!(directory(), 2, "a sticky directory takes files of anybody");
-    // At the first reading too.
+    // Also in the first read.
     let again = tempfile::tempdir().unwrap();
     write(&again.path().join("1.key"), &key(1));
     chmod(again.path(), 0o777);

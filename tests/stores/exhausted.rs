@@ -1,4 +1,4 @@
-//! What was revoked while nothing could be read is in force when it can be read again.
+//! What was revoked while nothing could be read is refused once it can be read again.
 
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
@@ -12,7 +12,7 @@ use crate::passwords::Users;
 
 const WITHIN: Duration = Duration::from_secs(2);
 
-/// Runs the test in a process of its own, whose descriptors it may exhaust.
+/// Runs the test in its own process, whose descriptors it may use up.
 fn alone(name: &str, test: fn()) {
     if is_child() {
         return test();
@@ -48,7 +48,7 @@ impl Revoked {
         fs::rename(self.users.file.with_extension("new"), &self.users.file).unwrap();
     }
 
-    /// Who is let in: mallory by his key and by his password, alice by both.
+    /// Who is accepted: mallory by his key and by his password, alice by both.
     fn let_in(&self) -> [bool; 4] {
         let (store, users) = (&self.store, &self.users);
         let plain = |user, word| users.status(user, word) == 200;
@@ -92,7 +92,7 @@ fn a_spare_descriptor_puts_a_revocation_in_force_while_strangers_hold_all_others
             assert!(start.elapsed() < WITHIN, "not in force after {WITHIN:?}: {:?}", revoked.let_in());
             std::thread::yield_now();
         }
-        // And once more: it is kept again.
+        // Again: the descriptor is reserved again.
         fs::remove_file(revoked.store.path("1.key")).unwrap();
         wait_until("the next one too", || !revoked.store.accepts(&key(1)));
     });

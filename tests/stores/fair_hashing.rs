@@ -13,9 +13,9 @@ use crate::passwords::Users;
 
 behaviours!(a_flood_of_wrong_passwords_delays_other_policies_by_no_more_than_their_turn);
 
-/// Connections of the stranger, at the same time.
+/// Concurrent connections of the stranger.
 const STRANGERS: usize = 64;
-/// Rightful clients, all at the same time.
+/// Good clients, all at the same time.
 const CLIENTS: usize = 30;
 
 fn a_flood_of_wrong_passwords_delays_other_policies_by_no_more_than_their_turn(front_end: FrontEnd) {
@@ -23,7 +23,7 @@ fn a_flood_of_wrong_passwords_delays_other_policies_by_no_more_than_their_turn(f
     // 64 MiB a guess; the users of the other file cost 19 MiB each.
     let (guessed, secret) = (Users::of(format!("alice={REFERENCE}\n")), log::password("shop"));
     let shop = Users::of(line("bob", &secret));
-    // What the test is about is turns, not how fast a busy machine hashes.
+    // The test is about turns, not about how fast a busy machine hashes.
     shop.auth.limit_callbacks(64, DEADLINE).unwrap();
     let (their_context, context) = (zmq::Context::new(), zmq::Context::new());
     let _theirs = front_end.start(&guessed.auth, &their_context);
@@ -52,7 +52,7 @@ fn a_flood_of_wrong_passwords_delays_other_policies_by_no_more_than_their_turn(f
     assert_eq!(theirs.allowed, 0);
 }
 
-/// Ends the flood, also when the test fails.
+/// Ends the flood, even if the test fails.
 struct SetWhenDropped<'a>(&'a AtomicBool);
 
 impl Drop for SetWhenDropped<'_> {
@@ -61,7 +61,7 @@ impl Drop for SetWhenDropped<'_> {
     }
 }
 
-/// All of them are accepted; how long the last one took.
+/// All of them are accepted; returns the duration of the last one.
 fn enter_together(context: &zmq::Context, server: &Server, password: &str) -> Duration {
     let start = Instant::now();
     let clients: Vec<_> = (0..CLIENTS).map(|_| Client::plain(context, server.endpoint(), "bob", password)).collect();
@@ -71,7 +71,7 @@ fn enter_together(context: &zmq::Context, server: &Server, password: &str) -> Du
     start.elapsed()
 }
 
-/// Guesses without a pause, until it is done: a refused client is followed by the next.
+/// Guesses without a pause until it is done: each refused client is followed by the next.
 fn flood(context: &zmq::Context, endpoint: &str, done: &AtomicBool, decided: &AtomicU64) {
     let guess = || Client::plain(context, endpoint, "alice", "wrong");
     let mut strangers: Vec<_> = (0..STRANGERS).map(|_| guess()).collect();
@@ -83,7 +83,7 @@ fn flood(context: &zmq::Context, endpoint: &str, done: &AtomicBool, decided: &At
                     *stranger = guess();
                 }
                 Some(Handshake::Authenticated) => panic!("a wrong password was accepted"),
-                // Put off: libzmq tries again by itself.
+                // 300: libzmq retries by itself.
                 _ => {}
             }
         }

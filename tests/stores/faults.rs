@@ -1,4 +1,4 @@
-//! Bad files and missing directories: the error, and what stays in force.
+//! Bad files and missing directories: the error, and what stays accepted.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -52,7 +52,7 @@ fn a_bad_file_among_good_ones_stays_what_it_was() {
     assert_eq!((&new.file, new.line), (&store.path("new.key"), None));
     assert!(bad.to_string().starts_with(&format!("{}:2: ", bad.file.display())) && !bad.to_string().contains(secret));
 
-    // Told once; still there after a reload that doesn't read it.
+    // Logged once; still listed after a reload that doesn't read it.
     store.settle();
     assert_eq!((errors_about(&bad.file), errors_about(&new.file)), (1, 1));
     assert_eq!(store.keys.status().problems.len(), 2);
@@ -112,7 +112,7 @@ fn a_directory_that_vanishes_keeps_its_keys_and_is_read_when_it_is_back() {
     store.auth.configure_curve_store(&store.domain, &keys).unwrap();
     fs::rename(&path, path.with_extension("old")).unwrap();
     for attempt in 0..4 {
-        // A file in its place can't be listed either.
+        // A file at its path can't be listed either.
         if attempt == 2 {
             fs::write(&path, "").unwrap();
         }

@@ -9,10 +9,10 @@ use zmq_auth::{Authenticator, Event, Events, KeyDirectory, PublicKey, ReloadSumm
 
 use crate::harness::{domain, wait_until, zap};
 
-/// Held by whoever decides so often that the log forgets older records; for writing by whoever counts records.
+/// Held for reading by tests that decide so often that the log drops older records; for writing by tests that count records.
 pub(crate) static LOG: RwLock<()> = RwLock::new(());
 
-/// A directory, the store that reads it, and an authenticator that decides by it.
+/// A directory, the store that reads it, and an authenticator that uses it.
 pub(crate) struct Store {
     pub(crate) dir: TempDir,
     pub(crate) keys: KeyDirectory,
@@ -21,7 +21,7 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Of the directory as it is after `fill`.
+    /// Opens the directory after `fill` has written files.
     pub(crate) fn of(fill: impl FnOnce(&Path)) -> Self {
         let (dir, domain) = (tempfile::tempdir().unwrap(), domain("store"));
         fill(dir.path());
@@ -52,7 +52,7 @@ impl Store {
         (added, changed, removed)
     }
 
-    /// Waits until all files are old enough for their stat to be relied on.
+    /// Waits until all files are old enough for their stat to be reliable.
     pub(crate) fn settle(&self) {
         wait_until("all files are old", || self.keys.reload().unwrap().read == 0);
     }
@@ -63,7 +63,7 @@ pub(crate) fn all(events: &Events) -> Vec<Event> {
     std::iter::from_fn(|| events.try_next()).collect()
 }
 
-/// A key that no other number has.
+/// A key that differs for each number.
 pub(crate) fn key(number: u32) -> PublicKey {
     let mut bytes = [0x5A; 32];
     bytes[..4].copy_from_slice(&number.to_le_bytes());
@@ -81,7 +81,7 @@ pub(crate) fn write(file: &Path, key: &PublicKey) {
     fs::write(file, certificate(key, &[])).unwrap();
 }
 
-/// Writes a file beside it and renames that.
+/// Writes a temporary file and renames it.
 pub(crate) fn replace(file: &Path, content: &str) {
     let new = file.with_extension("new");
     fs::write(&new, content).unwrap();

@@ -1,4 +1,4 @@
-//! Text that looks like a hash is a hash that can be checked, or an error; never a clear password.
+//! Text that looks like a hash is either a hash that can be checked or an error, never a clear password.
 
 use std::fs;
 
@@ -47,7 +47,7 @@ fn a_line_that_looks_hashed_is_an_error_with_its_line_whatever_stands_around_the
     for hash in &hashes {
         for around in arounds {
             let line = format!("alice={}", around.replace('H', hash));
-            // One of them is the hash that can be checked.
+            // One of them is a hash that can be checked.
             let is_checked = *hash == argon2 && around == "H" && cfg!(feature = "argon2");
             match open(&line) {
                 Ok(_) if is_checked => {}

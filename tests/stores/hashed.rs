@@ -11,7 +11,7 @@ use crate::harness::sockets::{Client, Server};
 use crate::harness::{log, zap};
 use crate::passwords::Users;
 
-/// The bound on hashes under way is the process's, and so these tests': one that fills it has them to itself.
+/// The limit on concurrent hashes is shared by the process, and so by these tests: one that uses all of it locks out the others.
 static HASHING: RwLock<()> = RwLock::new(());
 
 pub(crate) fn among_others() -> RwLockReadGuard<'static, ()> {

@@ -1,4 +1,4 @@
-//! Files that are rewritten in place, in more than one step: what is half there isn't taken.
+//! Files that are rewritten in place, in more than one step: a half-written file isn't used.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -74,7 +74,7 @@ fn a_watched_file_that_is_written_in_two_steps_is_taken_when_it_is_whole() {
     file.write_all(b"orrect horse battery\n").unwrap();
     drop(file);
     wait_until("the whole one", || users.status("alice", "correct horse battery") == 200);
-    // And one that stays without a line feed is taken by itself.
+    // A file that keeps lacking a line feed is used in the end.
     begin(&users.file, "alice=no line feed");
     wait_until("the one without a line feed", || users.status("alice", "no line feed") == 200);
 }

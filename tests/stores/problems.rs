@@ -1,10 +1,10 @@
-//! Every problem of a password file, of which opening tells the first.
+//! Every problem of a password file; opening reports the first.
 
 use std::fs;
 
 use zmq_auth::{Error, PasswordFile};
 
-/// The lines that are told, after they were compared with what opening says.
+/// The lines of the problems, after comparing them with what opening reports.
 #[track_caller]
 fn lines(content: impl AsRef<[u8]>) -> Vec<Option<usize>> {
     let dir = tempfile::tempdir().unwrap();

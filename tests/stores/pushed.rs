@@ -1,4 +1,4 @@
-//! Credentials that a program pushes: in force at once, and not without contact.
+//! Credentials that a program pushes: accepted at once, and not without contact.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -99,7 +99,7 @@ fn without_contact_a_handshake_is_told_to_retry(front_end: FrontEnd) {
     connect().round_trip(&server);
     go_stale(&credentials, OnStale::Refuse);
     expect_retry();
-    // Only handshakes of these credentials: strangers are told the same, others are none of its business.
+    // Only where these credentials decide: an unknown key gets 300 too, NULL isn't affected.
     assert_eq!(zap::curve(&auth, &domain, &key(1)), 300);
     assert_eq!(zap::null(&auth, &domain, "127.0.0.1"), 200);
 
@@ -172,14 +172,14 @@ fn what_changes_is_told_in_the_log_in_events_in_the_status_and_by_explain() {
     logged(log::Level::Warn, &format!("{stale}; handshakes are told to retry"));
     let status = credentials.status();
     assert!(status.is_stale && status.age.unwrap() > SHORT && status.max_age == SHORT);
-    // And back, once more.
+    // And back again.
     credentials.limit_age(LONG, OnStale::Refuse).unwrap();
     credentials.caught_up(Moment::now());
     next(&events, EventKind::StoreCaughtUp);
     assert_eq!(events.dropped(), 0);
 }
 
-/// What was asked for long ago says nothing of now, whenever the answer comes.
+/// An answer to an old request says nothing about now, whenever it arrives.
 #[test]
 fn contact_is_as_old_as_the_question() {
     let (credentials, auth, domain) = pushed();
@@ -190,7 +190,7 @@ fn contact_is_as_old_as_the_question() {
     credentials_of_an_old_answer.limit_age(SHORT, OnStale::Refuse).unwrap();
     credentials_of_an_old_answer.caught_up(asked);
     assert!(credentials_of_an_old_answer.status().is_stale);
-    // An old answer that comes late doesn't take back a newer one.
+    // An old answer that arrives late doesn't undo a newer one.
     let recent = Moment::now();
     credentials.caught_up(recent);
     credentials.caught_up(asked);
@@ -249,7 +249,7 @@ fn one_handle_serves_many_domains_and_policies_and_metadata_may_name_the_client(
     for refused in [auth.add_curve_key(&domain, key(2)), auth.remove_curve_key(&domain, &key(1)).map(drop)] {
         assert!(matches!(refused, Err(Error::NoKeySet { source_kind: "pushed credentials", .. })), "{refused:?}");
     }
-    // The policy goes on with what it has when the program's handle is gone.
+    // The policy keeps what it has after the program's handle is gone.
     drop(credentials);
     assert_eq!(zap::curve(&auth, &domain, &key(1)), 200);
 }

@@ -40,7 +40,7 @@ fn a_user_is_accepted_as_soon_as_they_are_pushed_and_judged_by_the_password_of_n
     credentials.put_user("alice", &hash(&old)).unwrap();
     let mut message = connect(&old).round_trip(&server).into_frames().pop().unwrap();
     assert!(auth.is_still_allowed(&mut message));
-    // Somebody else's change is none of hers.
+    // Another user's change doesn't affect her.
     credentials.put_user("bob", &hash(&new)).unwrap();
     assert!(auth.is_still_allowed(&mut message));
     assert_eq!(credentials.put_user("alice", &hash(&new)).unwrap().changed, 1);
@@ -51,7 +51,7 @@ fn a_user_is_accepted_as_soon_as_they_are_pushed_and_judged_by_the_password_of_n
     wait_until("the contact is too old", || credentials.status().is_stale);
     assert!(!auth.is_still_allowed(&mut message));
     assert_eq!(zap::plain(&auth, &domain, b"alice", new.as_bytes()), 300);
-    // Without a hash, which nobody could use.
+    // Without a hash, the credentials can't be used.
     let request = zap::request(&domain, "::1", "PLAIN", &[b"alice", new.as_bytes()]);
     assert_eq!(auth.explain(&request).unwrap().status, Some(300));
     credentials.limit_age(SHORT, OnStale::KeepConnected).unwrap();

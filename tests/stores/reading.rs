@@ -10,7 +10,7 @@ fn one_change_among_ten_thousand_files_reads_one() {
     let _log = LOG.read();
     const FILES: u32 = 10_000;
     let store = Store::of(|dir| (0..FILES).for_each(|n| write(&dir.join(format!("{n}.key")), &key(n))));
-    // Read by several threads: none is lost, none twice.
+    // Read by several threads: none is lost, none is read twice.
     assert_eq!((store.keys.status().entries, store.keys.status().files_read), (10_000, 10_000));
     assert!((0..FILES).all(|number| store.accepts(&key(number))));
     store.settle();
@@ -25,11 +25,11 @@ fn one_change_among_ten_thousand_files_reads_one() {
     fs::remove_file(store.path("77.key")).unwrap();
     replace(&store.path("new.key"), &certificate(&key(FILES + 1), &[]));
     let reload = store.keys.reload().unwrap();
-    // The file of before is still young.
+    // The earlier file is still young.
     assert_eq!((reload.read, reload.added, reload.changed, reload.removed), (2, 1, 0, 1));
     assert_eq!(store.keys.status().entries, 10_000);
 
-    // So many changes that the keys are put together anew.
+    // So many changes that the table is rebuilt.
     for number in 2_000..5_000 {
         fs::remove_file(store.path(&format!("{number}.key"))).unwrap();
     }

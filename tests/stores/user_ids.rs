@@ -1,4 +1,4 @@
-//! User ids that a directory knows: the file's name, or the certificate's metadata.
+//! User ids from a directory: the file's name, or the certificate's metadata.
 
 use std::fs;
 
@@ -41,7 +41,7 @@ fn the_file_name_or_a_metadata_value_is_the_user_id_of_both_kinds_of_directory()
     auth.add_curve_key(&once, key(4)).unwrap();
     assert_eq!(user_id(auth, &once, &key(4)), key(4).to_string(), "of no file");
 
-    // Configured after it, and read again.
+    // Configured afterwards, and read again.
     let live = domain("live");
     let opened = KeyDirectory::open(&store.dir).unwrap();
     auth.configure_curve_store(&live, &opened).unwrap();

@@ -1,7 +1,7 @@
 //! Directories that vanish while they are loaded.
 //!
-//! A file that vanishes is a file that was removed; all of them at once, with their directory, are not: what was in force
-//! stays.
+//! A file that vanishes was removed. If all of them vanish at once, with their directory, they were not: the keys stay
+//! accepted.
 
 use std::collections::HashSet;
 use std::fs;
@@ -74,7 +74,7 @@ fn a_directory_that_comes_and_goes_while_it_is_loaded() {
             rounds.unwrap();
         });
         eprintln!("# {loaded} times loaded, {failed} times not");
-        // It is there for good: nothing of what was missing is remembered as bad.
+        // It is gone for good: none of the missing files is remembered as bad.
         keys.reload().unwrap();
         auth.configure_curve(&once, &here).unwrap();
         assert!(keys.status().problems.is_empty());
@@ -101,7 +101,7 @@ fn a_directory_that_vanishes_while_it_is_read_takes_no_key_with_it() {
         auth.configure_curve(&once, &here).unwrap();
         let (mut failed, end) = (0, Instant::now() + 3 * DEADLINE);
         for round in 0.. {
-            // Somewhere on the way: from round to round a little later.
+            // At a different moment in each round.
             let away = || {
                 thread::sleep(Duration::from_micros(round % 400 * 5));
                 fs::rename(&here, &gone).unwrap();
@@ -128,7 +128,7 @@ fn a_directory_that_vanishes_while_it_is_read_takes_no_key_with_it() {
     });
 }
 
-/// Does the one while the other goes on, and ends when both are done.
+/// Does one while the other goes on, and ends when both are done.
 fn meanwhile<T>(other: impl FnOnce() + Send, act: impl FnOnce() -> T, undo: impl FnOnce()) -> T {
     let result = thread::scope(|scope| {
         scope.spawn(other);

@@ -12,7 +12,7 @@ use crate::files::{Store, certificate, key, replace, write};
 use crate::harness::DEADLINE;
 use crate::passwords::Users;
 
-/// Held by whoever has a thread that watches; for writing by whoever counts them.
+/// Held for reading by tests that have a watch thread; for writing by tests that count threads.
 static THREADS: RwLock<()> = RwLock::new(());
 
 /// A store that watches.
@@ -29,7 +29,7 @@ impl Watched {
         Watched { store, events }
     }
 
-    /// Changes something and waits until it is in force.
+    /// Changes something and waits until it is applied.
     #[track_caller]
     fn change(&self, what: &str, change: impl FnOnce(&Path), in_force: impl Fn(&Store) -> bool) {
         assert!(!in_force(&self.store), "{what}: in force before it was made");
@@ -39,7 +39,7 @@ impl Watched {
     }
 }
 
-/// Whatever comes into force is told by an event; the others are our own questions.
+/// Every applied change is published as an event; other events come from the test's own requests.
 #[track_caller]
 fn wait_for(events: &Events, what: &str, start: Instant, in_force: impl Fn() -> bool) {
     while !in_force() {
@@ -172,7 +172,7 @@ fn a_directory_that_vanishes_and_comes_back() {
     assert!(watched.store.accepts(&key(3)), "its keys stay in force");
     watched.change("another in its place", come_back(4), accepts(4));
     watched.change("changed in its place", |_| write(&path.join("4.key"), &key(5)), accepts(5));
-    // What happens to the old one is nobody's business.
+    // What happens to the old one doesn't matter.
     write(&away.join("6.key"), &key(6));
 
     let swap = |_: &Path| {
@@ -208,7 +208,7 @@ fn password_files_in_place_replaced_gone_and_back() {
     change("back", &|| fs::write(&users.file, "alice=four\n").unwrap(), "alice", "four");
     assert!(users.passwords.status().problems.is_empty());
 
-    // A link to a file elsewhere.
+    // A link to a file in another directory.
     let elsewhere = tempfile::tempdir().unwrap();
     let target = elsewhere.path().join("target");
     let link = || {
@@ -226,7 +226,7 @@ fn a_directory_at_rest_is_left_alone() {
     let _threads = THREADS.read();
     let watched = Watched::of(|dir| write(&dir.join("1.key"), &key(1)));
     watched.change("added", |dir| write(&dir.join("2.key"), &key(2)), |store| store.accepts(&key(2)));
-    // Reading is no change, least of all our own: it would go on for ever. What is still to come of the change comes.
+    // Reading isn't a change, in particular our own, or it would never end. The rest of the change still arrives.
     let mut last = watched.store.keys.status().reloads;
     let mut quiet_since = Instant::now();
     let start = Instant::now();
@@ -241,7 +241,7 @@ fn a_directory_at_rest_is_left_alone() {
     }
 }
 
-/// Of this process.
+/// The watch threads of this process.
 fn threads() -> usize {
     let tasks = fs::read_dir("/proc/self/task").unwrap();
     let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());

@@ -1,9 +1,9 @@
-//! The wall clock, set back and forth while the program runs; and a machine that was suspended.
+//! The wall clock, set back and forward while the program runs, and a machine that was suspended.
 //!
-//! Nobody may set the machine's clock for a test. But Rust's `SystemTime` (and libzmq) ask the C library, and a function of
-//! that name in the program itself comes first: below, with an offset that is 0 in every other test of this binary. What
-//! the kernel stamps files with stays the machine's own time, as when only the program were wrong: the difference is all
-//! that counts. The monotonic clock, which every deadline here is measured by, can't be set in reality either.
+//! A test must not set the machine's clock. But Rust's `SystemTime` (and libzmq) ask the C library, and a function of the same
+//! name in the program takes precedence: below is one with an offset, which is 0 in every other test of this binary. The
+//! kernel still stamps files with the machine's own time, as if only the program's clock were wrong; only the difference
+//! matters. The monotonic clock, which measures every deadline here, can't be set in reality either.
 #![allow(unsafe_code)]
 
 use std::ffi::c_int;
@@ -20,16 +20,16 @@ use crate::harness::zap::{self, Asker};
 use crate::harness::{domain, log};
 
 static OFFSET: AtomicI64 = AtomicI64::new(0);
-/// For how long the machine seems to have been suspended, in seconds.
+/// How long the machine seems to have been suspended, in seconds.
 static SUSPENDED: AtomicI64 = AtomicI64::new(0);
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
 
-/// What the C library's would answer, and the offset.
+/// The C library's function: the kernel's time, plus the offset.
 #[unsafe(no_mangle)]
 extern "C" fn clock_gettime(clock: libc::clockid_t, time: *mut libc::timespec) -> c_int {
-    // SAFETY: the caller's own promise about `time`, which the kernel checks.
+    // SAFETY: the caller guarantees that `time` is valid, and the kernel checks it.
     let rc = unsafe { libc::syscall(libc::SYS_clock_gettime, clock, time) } as c_int;
     if rc == 0 && clock == libc::CLOCK_REALTIME {
         // SAFETY: the kernel has just written there.
@@ -42,7 +42,7 @@ extern "C" fn clock_gettime(clock: libc::clockid_t, time: *mut libc::timespec) -
     rc
 }
 
-/// Sets the clock so far from the machine's, and sees that it is.
+/// Sets the offset of the clock, and checks that it is seen.
 fn set(seconds: i64) {
     OFFSET.store(0, Ordering::Relaxed);
     let epoch = |time: SystemTime| match time.duration_since(UNIX_EPOCH) {
@@ -59,7 +59,7 @@ fn certificate(key: &PublicKey, metadata: &str) -> String {
     format!("metadata\n{metadata}curve\n    public-key = \"{key}\"\n")
 }
 
-/// As a certificate has it, so far from now.
+/// The time with this offset, in a certificate's format.
 fn rfc3339(seconds: i64) -> String {
     let time = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds);
     time.to_string()
@@ -107,14 +107,14 @@ fn changes_of_files_are_seen_whatever_the_clock_says() {
         let file = dir.path().join("a.key");
         let write = |number: u8| {
             fs::write(&file, certificate(&PublicKey::from([number; 32]), "")).unwrap();
-            // Every state of the file names the same time of its own.
+            // Every version of the file has the same modification time.
             let time = FileTimes::new().set_modified(UNIX_EPOCH + Duration::from_secs(1_000_000_000));
             fs::File::options().write(true).open(&file).unwrap().set_times(time).unwrap();
         };
         write(0);
         let (auth, keys) = (Authenticator::new(), KeyDirectory::open(&dir).unwrap());
         auth.configure_curve_store("lab", &keys).unwrap();
-        // Ahead: what was just written looks old, and is relied on. Back: all lies in the future.
+        // Ahead: a new file looks old, so its stat is relied on. Back: all files are in the future.
         for (number, offset) in (1..).zip([0, DAY, -DAY, 0, DAY, 0, -100 * 365 * DAY, DAY, 0]) {
             set(offset);
             keys.reload().unwrap();

@@ -37,7 +37,7 @@ fn without_descriptors_start_is_an_error_and_works_when_there_are_some_again() {
             #[cfg(feature = "tokio")]
             runtime.block_on(async {
                 let started = with_spare_descriptors(spare, || {
-                    // It never waits: one poll is all of it.
+                    // It never waits: it is a single poll.
                     let mut start = Box::pin(auth.start_async(&context));
                     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
                     start.as_mut().poll(&mut context)
@@ -100,7 +100,7 @@ fn loading_without_descriptors_is_an_error_and_the_old_keys_stay() {
                     failed += 1;
                 }
                 Err(error) => panic!("{error}"),
-                // The directory could be listed, its files couldn't be read; or all of it could.
+                // Either the directory could be listed but its files not read, or everything could be read.
                 Ok(reload) => assert!(reload.problems > 0 || reload.added == 1 || accepts("lab", &c), "{reload:?}"),
             }
             let once = with_spare_descriptors(spare, || auth.configure_curve("once", dir.path()));
@@ -141,7 +141,7 @@ fn watching_without_descriptors_is_an_error_and_works_when_there_are_some_again(
         assert!(!keys.status().watched);
         assert_eq!(zap::curve(&auth, "lab", &a), 200);
         keys.watch().expect("there are enough again");
-        // Used up while it watches: the store keeps one for itself.
+        // Used up while it watches: the store has one in reserve.
         with_spare_descriptors(0, || {
             fs::remove_file(dir.path().join("a.key")).unwrap();
             crate::harness::wait_until("by the store's own one", || zap::curve(&auth, "lab", &a) == 400);

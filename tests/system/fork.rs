@@ -13,7 +13,7 @@ use crate::harness::sockets::Server;
 use crate::harness::system::{ended, fork, kill};
 use crate::harness::wait_until;
 
-/// How the child ends: its exit code, or minus the signal.
+/// The outcome of the child: its exit code, or the negative number of a signal.
 #[track_caller]
 fn forked(what: &str, child: impl FnOnce() -> u8) -> i32 {
     let start = Instant::now();

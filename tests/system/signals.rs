@@ -22,7 +22,7 @@ fn a_guard_that_outlives_its_handler_does_not_end_the_process() {
                 assert!(Instant::now() < end, "the handler goes on without its context");
                 yield_now();
             }
-            // It wakes a thread that is no more.
+            // It wakes a thread that no longer exists.
             if stop { running.stop().unwrap() } else { drop(running) }
         }
     });

@@ -47,7 +47,7 @@ fn beyond_the_bound_clients_are_refused_with_300(front_end: FrontEnd) {
     let mut decided = [answer(&asker), answer(&asker), answer(&asker)];
     decided.sort();
     assert_eq!(decided, ["1", "2", "3"].map(|user| (user.to_owned(), 200)));
-    // The room is free again, again and again.
+    // The places are free again, repeatedly.
     for n in 0..20 {
         assert_eq!(ask(&asker, &domain, &format!("later {n}")), 200);
     }
@@ -58,7 +58,7 @@ fn beyond_its_deadline_a_callback_is_cancelled(front_end: FrontEnd) {
     let domain = domain("late");
     let (tell, told) = mpsc::channel();
     let authenticator = Authenticator::new();
-    // One at a time: a cancelled callback makes room for the next.
+    // One at a time: a cancelled callback frees its place for the next.
     authenticator.limit_async_callbacks(1).unwrap();
     authenticator.limit_callbacks(64, Duration::from_millis(20)).unwrap();
     authenticator
@@ -77,7 +77,7 @@ fn beyond_its_deadline_a_callback_is_cancelled(front_end: FrontEnd) {
     let _running = front_end.start(&authenticator, &context);
     let asker = Asker::connect(&context);
 
-    // A cancelled callback is announced before its place is free: until then the next one may get 300 too.
+    // The cancellation is reported before the place is free: until then the next client may also get 300.
     let start = Instant::now();
     for n in 1..=3 {
         while authenticator.counters().calls_timed_out < n {

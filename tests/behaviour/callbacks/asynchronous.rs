@@ -165,7 +165,7 @@ fn a_future_that_panics_when_it_is_cancelled(front_end: FrontEnd) {
     assert_eq!(ask(&asker, &domain, "never"), 300);
     authenticator.limit_callbacks(64, DEADLINE).unwrap();
     assert_eq!(ask(&asker, &domain, "alice"), 200);
-    // And when it is cancelled by the end of the handler.
+    // And when the end of the handler cancels it.
     asker.ask(&question(&domain, "never"));
     assert_eq!(ask(&asker, &domain, "alice"), 200);
     running.stop().unwrap();
@@ -182,7 +182,7 @@ fn a_callback_may_change_the_policy(front_end: FrontEnd) {
             async move {
                 policy.allow(["127.0.0.1"])?;
                 policy.add_curve_key(&changed, stranger)?;
-                // Replaces the callback that runs.
+                // Replaces the running callback.
                 policy.configure_plain_callback_async(&changed, |_, _, _| async { false })?;
                 Ok::<_, zmq_auth::Error>(true)
             }
@@ -192,11 +192,11 @@ fn a_callback_may_change_the_policy(front_end: FrontEnd) {
     let _running = front_end.start(&authenticator, &context);
     let asker = Asker::connect(&context);
 
-    // Its own verdict doesn't hold any more.
+    // Its own verdict no longer counts.
     assert_eq!(ask(&asker, &domain, "alice"), 300);
     assert_eq!(ask(&asker, &domain, "alice"), 400);
     assert_eq!(zap::curve(&authenticator, &domain, &stranger), 200);
-    // Lets go of the policy, which holds itself through the callback otherwise.
+    // Releases the policy, which otherwise holds itself through the callback.
     authenticator.remove_domain(&domain);
 }
 

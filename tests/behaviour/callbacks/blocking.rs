@@ -1,4 +1,4 @@
-//! Callbacks that are ordinary functions: their arguments, their verdicts, what they may do, and their failures.
+//! Synchronous callbacks: their arguments, verdicts and failures, and what they may do.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -135,7 +135,7 @@ fn a_callback_may_change_the_policy(front_end: FrontEnd) {
     .unwrap();
     let _running = front_end.start(&auth, &context);
     let server = Server::new(&context, |socket| socket.plain_server("shop"));
-    // The change is in force, for the client that it was made about too.
+    // The change applies, including to the client that the callback decided about.
     Client::plain(&context, server.endpoint(), "alice", &password("a")).expect_denied();
     Client::plain(&context, server.endpoint(), "alice", &password("a")).expect_denied();
     Client::plain(&context, server.endpoint(), "bob", &password("b")).round_trip(&server);
@@ -153,7 +153,7 @@ fn a_callback_may_stop_the_handler(front_end: FrontEnd) {
         true
     })
     .unwrap();
-    // Held until the handler is in place: the callback finds it there.
+    // Held until the handler is in place, so that the callback finds it.
     let mut slot = running.lock().unwrap();
     *slot = Some(front_end.start(&auth, &context));
     drop(slot);
@@ -162,7 +162,7 @@ fn a_callback_may_stop_the_handler(front_end: FrontEnd) {
     result.recv_timeout(crate::harness::DEADLINE).expect("stop returns").unwrap();
     server.expect(Handshake::Denied(300));
     client.assert_told_nothing();
-    // The name is free.
+    // The endpoint is free.
     front_end.start(&auth, &context).stop().unwrap();
 }
 
@@ -205,7 +205,7 @@ fn credentials_that_are_not_text_never_reach_a_callback() {
     {
         assert_eq!(zap::plain(&auth, "d", user, word), 400);
     }
-    // The same for a domain and an address that a callback would be told.
+    // The same for a domain and an address that a callback would receive.
     for frame in [2, 3] {
         for (mechanism, credentials) in [("PLAIN", &[&b"alice"[..], secret][..]), ("CURVE", &[&[7; 32][..]])] {
             let mut request = zap::request("d", "127.0.0.1", mechanism, credentials);
@@ -256,7 +256,7 @@ fn without_a_socket_callbacks_may_change_the_policy_too() {
         of_map.curve_user_id(|_| "replaced".into());
         of_map.remove_curve_key("d", key).unwrap().to_string()
     });
-    // In a thread: a lock that is held would hang it for good.
+    // On its own thread: if a lock were held, it would hang forever.
     let (told, statuses) = std::sync::mpsc::channel();
     let asked = auth.clone();
     std::thread::spawn(move || {
@@ -266,7 +266,7 @@ fn without_a_socket_callbacks_may_change_the_policy_too() {
         told.send((curve, (plain(), plain())))
     });
     let statuses = statuses.recv_timeout(crate::harness::DEADLINE).expect("no lock is held while a callback runs");
-    // The change is in force, for the client that it was made about too.
+    // The change applies, including to the client that the callback decided about.
     assert_eq!(statuses, ((400, 400), (400, 400)));
     assert_eq!(zap::null(&auth, "d", "192.0.2.1"), 400);
 }

@@ -36,7 +36,7 @@ isolated_behaviours!(
 
 fn a_thousand_panics_while_others_are_served(front_end: FrontEnd) {
     const PANICS: u64 = 1_000;
-    // A thousand backtraces say nothing.
+    // Don't print a thousand backtraces.
     std::panic::set_hook(Box::new(|_| {}));
     let (auth, table, code) = two_domains();
     auth.configure_plain_callback(&code, |_, _, _| -> bool { panic!("a panic that a test makes") }).unwrap();
@@ -67,7 +67,7 @@ fn callbacks_that_never_return_cost_their_places_and_no_more(front_end: FrontEnd
     const PLACES: usize = 4;
     let (auth, table, code) = two_domains();
     auth.limit_callbacks(PLACES, Duration::from_millis(100)).unwrap();
-    // It is never opened while the handler runs.
+    // It stays closed while the handler runs.
     let (barrier, open_on_drop) = Barrier::new();
     let inside = barrier.clone();
     auth.configure_plain_callback(&code, move |_, _, _| {
@@ -94,7 +94,7 @@ fn callbacks_that_never_return_cost_their_places_and_no_more(front_end: FrontEnd
     running.stop().unwrap();
     assert!(start.elapsed() < DEADLINE);
     assert_eq!(auth.counters().calls_abandoned, 2 * PLACES as u64);
-    // It starts again, and has all its places.
+    // It starts again, with all its places.
     let running = front_end.start(&auth, &context);
     let asker = Asker::connect(&context);
     assert_eq!(ask(&asker, &question(&table)), 200);

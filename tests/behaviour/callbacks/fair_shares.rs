@@ -1,4 +1,4 @@
-//! Slow and hung callbacks of one domain, and the clients of the others.
+//! Slow and hung callbacks of one domain, and the clients of other domains.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +18,7 @@ behaviours! {
     hung_callbacks_are_replaced_within_a_bound_and_reported,
 }
 
-/// Connections of the stranger, and handshakes of the rightful clients.
+/// The stranger's connections, and the handshakes of the good clients.
 const CONNECTIONS: usize = 100;
 const HANDSHAKES: usize = 100;
 
@@ -28,7 +28,7 @@ fn a_domain_whose_callbacks_hang_keeps_no_other_domain_waiting(front_end: FrontE
     let (barrier, _open_at_end) = Barrier::new();
     let (inside, entered) = (barrier.clone(), Arc::new(AtomicU64::new(0)));
     let counted = entered.clone();
-    // The bound of 64 is what the test is about, not the deadline.
+    // The test is about the limit of 64, not about the deadline.
     auth.limit_callbacks(64, Duration::from_secs(600)).unwrap();
     auth.configure_plain_callback(&stuck, move |_, _, _| {
         counted.fetch_add(1, Ordering::SeqCst);
@@ -58,7 +58,7 @@ fn a_domain_whose_callbacks_hang_keeps_no_other_domain_waiting(front_end: FrontE
     assert_eq!(auth.counters().allowed, 2 * HANDSHAKES as u64);
 }
 
-/// One after the other, all of them accepted; the 99th percentile of what they took.
+/// One after the other, all of them accepted; returns the 99th percentile of their durations.
 fn handshakes(context: &zmq::Context, server: &Server, password: &str) -> Duration {
     let mut took: Vec<_> = (0..HANDSHAKES)
         .map(|_| {
@@ -97,7 +97,7 @@ fn hung_callbacks_are_replaced_within_a_bound_and_reported(front_end: FrontEnd) 
             return event.reason;
         }
     };
-    // Each waits out its deadline. The first ones are replaced, the next ones aren't.
+    // Each waits for its deadline. The first ones are replaced, later ones aren't.
     for n in 1..=2 * AT_ONCE {
         assert_eq!(ask("stuck", "alice"), 300);
         barrier.wait_for(n);
@@ -109,7 +109,7 @@ fn hung_callbacks_are_replaced_within_a_bound_and_reported(front_end: FrontEnd) 
     assert_eq!(ask("stuck", "alice"), 300, "the bound");
     barrier.wait_for(2 * AT_ONCE);
     assert_eq!((auth.counters().calls_timed_out, auth.counters().calls_refused), (2 * AT_ONCE as u64, 1));
-    // A domain that was never seen before.
+    // A domain that is new to the handler.
     for _ in 0..50 {
         assert_eq!((ask("shop", "alice"), ask("shop", "mallory")), (200, 400));
     }

@@ -1,4 +1,4 @@
-//! Limits of callbacks: concurrency, the bound, and the deadline. Shown by barriers, not by clocks.
+//! Limits of callbacks: concurrency, number and deadline. Shown by barriers, not by clocks.
 
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,7 @@ fn four_callbacks_run_at_once_and_delay_nobody(front_end: FrontEnd) {
     let mut clients: Vec<_> =
         (0..4).map(|n| Client::plain(&context, slow.endpoint(), &n.to_string(), &password("a"))).collect();
     barrier.wait_for(4);
-    // Others come and go meanwhile.
+    // Others are served meanwhile.
     Client::plain(&context, shop.endpoint(), "alice", &password("a")).round_trip(&shop);
     Client::plain(&context, shop.endpoint(), "alice", &password("b")).expect_denied();
     for client in &mut clients {
@@ -61,7 +61,7 @@ fn bound_holds(front_end: FrontEnd, at_once: usize, set_up: impl Fn(&Authenticat
     let (context, auth) = (zmq::Context::new(), Authenticator::new());
     let (barrier, _open_on_drop) = Barrier::new();
     let inside = barrier.clone();
-    // The bound is what the test is about, not the deadline.
+    // The test is about the limit, not about the deadline.
     auth.limit_callbacks(64, Duration::from_secs(600)).unwrap();
     set_up(&auth);
     auth.configure_plain_callback("slow", move |_, _, _| {
@@ -101,7 +101,7 @@ fn a_callback_that_takes_too_long_is_refused_with_300_and_its_late_result_is_dis
     let (context, auth) = (zmq::Context::new(), Authenticator::new());
     let (barrier, _open_on_drop) = Barrier::new();
     let inside = barrier.clone();
-    // One place: it is free again only when the late result has been taken.
+    // There is one place, which is free again only when the late result was received.
     auth.limit_callbacks(1, Duration::from_millis(50)).unwrap();
     auth.configure_plain_callback("slow", move |_, _, _| {
         inside.wait();
@@ -143,7 +143,7 @@ fn stop_returns_whatever_a_callback_does_and_its_client_is_never_accepted(front_
     })
     .unwrap();
     let mut fastest = Duration::MAX;
-    // A machine may be busy once, not each time.
+    // A machine may be busy once, but not every time.
     for n in 1..=3 {
         let context = zmq::Context::new();
         let running = front_end.start(&auth, &context);
@@ -156,14 +156,14 @@ fn stop_returns_whatever_a_callback_does_and_its_client_is_never_accepted(front_
         server.expect(Handshake::Denied(300));
         client.assert_told_nothing();
         assert_eq!(auth.counters().calls_abandoned, n as u64);
-        // The name is free, and other clients are served.
+        // The endpoint is free, and other clients are served.
         let again = front_end.start(&auth, &context);
         Client::null(&context, Server::new(&context, |socket| socket.null_server("null")).endpoint())
             .expect(Handshake::Authenticated);
         again.stop().unwrap();
         server.assert_nothing_received();
         client.assert_told_nothing();
-        // The context ends here, though the callback holds on: its thread has neither socket nor context.
+        // The context ends here although the callback still runs: its thread has neither socket nor context.
     }
     assert!(fastest < Duration::from_secs(1), "stop took {fastest:?}");
     log::wait_for(DEADLINE, |record| record.level == ::log::Level::Error && record.text.contains("did not return"));

@@ -1,4 +1,4 @@
-//! A thousand concurrent async callbacks. Shown without a clock: callbacks that wait for each other can't run one by one.
+//! A thousand concurrent async callbacks. They wait for each other, so they can't run one by one; no clock is needed.
 
 use std::collections::HashSet;
 use std::sync::{Arc, mpsc};
@@ -32,7 +32,7 @@ fn a_thousand_callbacks_wait_for_each_other(front_end: FrontEnd) {
         })
         .unwrap();
     authenticator.configure_plain_callback_async(&fast, |_, _, _| async { true }).unwrap();
-    // Half of the room is divided between the two domains, and kept for them.
+    // Half of the places are reserved in equal parts for the two domains.
     authenticator.limit_async_callbacks(2 * MANY).unwrap();
     let context = zmq::Context::new();
     let _running = front_end.start(&authenticator, &context);

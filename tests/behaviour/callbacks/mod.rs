@@ -14,7 +14,7 @@ mod many;
 mod rechecked;
 mod secrets;
 
-/// The payload of a panic, or what a future holds, that panics again when it is dropped.
+/// A panic's payload, or a value in a future, that panics again when dropped.
 struct PanicsOnDrop;
 
 impl Drop for PanicsOnDrop {

@@ -1,4 +1,4 @@
-//! What changes while a callback runs: it is looked at again before the reply.
+//! Changes while a callback runs: its client is checked again before the reply.
 
 use zmq_auth::{Authenticator, PublicKey};
 
@@ -14,7 +14,7 @@ behaviours! {
     a_source_that_is_replaced_while_a_callback_runs_decides_instead,
 }
 
-/// Asks about a client, changes the policy while its callback waits, and returns the status.
+/// Sends a request, changes the policy while its callback waits, and returns the status.
 fn changed_meanwhile(
     front_end: FrontEnd,
     auth: &Authenticator,
@@ -40,7 +40,7 @@ fn a_rule_that_is_set_while_a_callback_runs_holds_for_its_client(front_end: Fron
         (|auth, _| auth.deny(["192.0.2.7"]).unwrap(), 400),
         (|auth, _| auth.set_addresses(["10.0.0.0/8"], [""; 0]).unwrap(), 400),
         (|auth, domain| assert!(auth.remove_domain(domain)), 400),
-        // The client is asked to come again: the new callback knows nothing of it.
+        // The client gets 300: the new callback hasn't decided about it.
         (|auth, domain| auth.configure_plain_callback(domain, |_, _, _| true).unwrap(), 300),
     ];
     for (number, (change, status)) in CHANGES.into_iter().enumerate() {

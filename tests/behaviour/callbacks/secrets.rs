@@ -1,4 +1,4 @@
-//! Callbacks that quote the password in their verdict. (The capturing logger aborts the process that logs one.)
+//! Callbacks that quote the password in their verdict. (The logger of the tests aborts the process if one is logged.)
 
 use zmq_auth::{Authenticator, Verdict};
 
@@ -9,7 +9,7 @@ use crate::harness::{DEADLINE, domain, log};
 
 behaviours!(a_reason_that_quotes_the_password_goes_nowhere);
 
-/// What a careless program makes of a name and a password.
+/// Texts that a careless program makes of a name and a password.
 fn careless(user: &str, password: &str) -> Verdict {
     match user {
         "denied" => Verdict::Deny(format!("no {password} here").into()),
@@ -18,14 +18,14 @@ fn careless(user: &str, password: &str) -> Verdict {
         // Static text can't quote anything.
         "quiet" => Verdict::Deny("account closed".into()),
         "broken" => Verdict::Fault("no database".into()),
-        // Text that is made at run time, whatever it says.
+        // Any text made at run time.
         "locked" => Verdict::Deny(format!("{user} is locked").into()),
         "hidden" => Verdict::Deny(password.chars().rev().collect::<String>().into()),
         _ => Err::<bool, _>("no database").into(),
     }
 }
 
-/// The name, the status, and what is left of the reason.
+/// The name, the status, and the remaining reason.
 const ANSWERS: [(&str, u16, &str); 8] = [
     ("denied", 400, "refused by the callback"),
     ("failed", 500, "callback failed"),
@@ -44,7 +44,7 @@ fn assert_not_quoted(domain: &str, answer: impl Fn(&[Vec<u8>]) -> Vec<Vec<u8>>) 
         let reply = answer(&zap::request(domain, "127.0.0.1", "PLAIN", &[user.as_bytes(), password.as_bytes()]));
         assert_eq!((zap::status_of(&reply), str::from_utf8(&reply[3])), (status, Ok(text)), "{user}");
         assert!(!reply.concat().windows(password.len()).any(|window| window == password.as_bytes()), "{user}");
-        // The record is there, with what is left of it.
+        // The record exists, with the remaining reason.
         let user = format!("user \"{user}\"");
         let told = |record: &log::Record| record.text.contains(domain) && record.text.contains(&user);
         let record = log::wait_for(DEADLINE, told);
@@ -89,7 +89,7 @@ fn a_reason_of_an_async_callback_that_quotes_the_password_goes_nowhere() {
     }
 }
 
-/// `{:?}` writes some passwords in another way than they are.
+/// `{:?}` writes some passwords differently.
 #[test]
 fn a_reason_that_quotes_the_password_with_escapes_goes_nowhere() {
     isolated(|| {

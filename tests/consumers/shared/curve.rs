@@ -1,10 +1,10 @@
-//! CURVE, where libzmq has it.
+//! CURVE, if libzmq has it.
 
 use zmq_auth::{Authenticator, KeyPair, SocketExt, curve_available, curve_public};
 
 use crate::wire::{DOMAIN, Outcome, bind, expect_refusal, expect_reply, socket};
 
-/// One client whose key is known, one whose key is not.
+/// One client with a known key, one with an unknown key.
 pub fn curve() -> Outcome {
     if !curve_available() {
         return Err("curve_available() says no".into());

@@ -1,10 +1,10 @@
-//! CURVE, where libzmq lacks it: every call says so, and what to do.
+//! CURVE, if libzmq lacks it: every call says so, and what to do.
 
 use zmq_auth::{Error, KeyPair, PublicKey, SecretKey, SocketExt, curve_available, curve_keypair, curve_public};
 
 use crate::wire::{DOMAIN, Outcome, socket};
 
-/// Every CURVE call answers `Error::CurveUnavailable`.
+/// Every CURVE call returns `Error::CurveUnavailable`.
 pub fn no_curve() -> Outcome {
     if curve_available() {
         return Err("curve_available() says yes".into());

@@ -4,7 +4,7 @@ use zmq_auth::{Authenticator, SocketExt};
 
 use crate::wire::{DOMAIN, Outcome, bind, expect_refusal, expect_reply, socket};
 
-/// One client that is let in, and, after its address was denied, one that is not.
+/// One client that is accepted, and one that is refused after its address was denied.
 pub fn null() -> Outcome {
     let context = zmq::Context::new();
     let policy = Authenticator::new();

@@ -1,4 +1,4 @@
-//! A server and clients over TCP, and what became of a client.
+//! A server and clients over TCP, and the outcome for a client.
 
 use std::error::Error;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,7 +13,7 @@ pub const DOMAIN: &str = "consumers";
 /// How long any step may take.
 const PATIENCE_MS: i32 = 10_000;
 
-/// A socket that never waits for ever and holds nothing back when it is closed.
+/// A socket that never waits forever and keeps nothing when it is closed.
 pub fn socket(context: &zmq::Context, kind: zmq::SocketType) -> Outcome<zmq::Socket> {
     let socket = context.socket(kind)?;
     socket.set_linger(0)?;
@@ -41,7 +41,7 @@ pub fn expect_reply(server: &zmq::Socket, client: &zmq::Socket, endpoint: &str) 
     Ok(())
 }
 
-/// Connects a socket and expects that the server refuses it with ZAP's status 400.
+/// Connects a socket and expects the server to refuse it with ZAP's status 400.
 pub fn expect_refusal(context: &zmq::Context, client: &zmq::Socket, endpoint: &str) -> Outcome {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let address = format!("inproc://monitor.{}", COUNT.fetch_add(1, Ordering::Relaxed));
@@ -52,7 +52,7 @@ pub fn expect_refusal(context: &zmq::Context, client: &zmq::Socket, endpoint: &s
 
     client.connect(endpoint)?;
     let frames = monitor.recv_multipart(0).map_err(|e| format!("the handshake did not end: {e}"))?;
-    // zmq_socket_monitor(3): a 16-bit event and a 32-bit value in the machine's byte order, then the endpoint.
+        // zmq_socket_monitor(3): a 16-bit event and a 32-bit value in native byte order, then the endpoint.
     let (event, value) = match frames.first().map(Vec::as_slice) {
         Some(&[e0, e1, v0, v1, v2, v3]) => (u16::from_ne_bytes([e0, e1]), u32::from_ne_bytes([v0, v1, v2, v3])),
         _ => return Err("the monitor sent no event".into()),

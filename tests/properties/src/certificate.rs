@@ -39,7 +39,7 @@ pub fn holds(bytes: &[u8]) {
     }
 }
 
-/// Whether both forms can hold it; a form that can't, says so.
+/// Whether both forms can contain it; a form that can't must say so.
 fn is_read_back(certificate: &Certificate, directory: &Path) -> bool {
     let mut is_written = true;
     let public = directory.join("again.key");

@@ -1,4 +1,4 @@
-//! A change of policy, made to the crate's and to the model's.
+//! A change of policy, made to the crate's policy and to the model's.
 
 use std::fs;
 use std::sync::OnceLock;
@@ -36,10 +36,10 @@ pub enum Change {
     Limit,
 }
 
-/// What a change answers: `Ok` with what a removal found, or an `Err` that changed nothing.
+/// The result of a change: `Ok` with what a removal found, or an `Err` that changed nothing.
 pub type Answer = Result<bool, Refused>;
 
-/// An `Err` of the crate, whichever it is.
+/// Any `Err` of the crate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused;
 
@@ -47,7 +47,7 @@ pub struct Refused;
 pub const DIRECTORY: [[u8; 32]; 4] = [[1; 32], [2; 32], [100; 32], [101; 32]];
 
 impl Change {
-    /// By the crate's own methods.
+    /// Applies it with the crate's methods.
     pub fn make(&self, auth: &Authenticator) -> Answer {
         let done = |result: zmq_auth::Result<()>| result.map(|()| false).map_err(|_| Refused);
         match self {
@@ -82,7 +82,7 @@ impl Change {
         }
     }
 
-    /// As the docs of those methods say.
+    /// Applies it as the docs of those methods say.
     pub fn make_in_model(&self, model: &mut Policy) -> Answer {
         if let Some(domain) = self.configured()
             && !(1..=255).contains(&domain.len())
@@ -149,7 +149,7 @@ impl Change {
         Ok(false)
     }
 
-    /// The domain that is given a source, or has its source changed.
+    /// The domain whose source is set or changed.
     fn configured(&self) -> Option<&str> {
         match self {
             Change::Plain(domain, _) | Change::PlainCallback(domain) => Some(domain),
@@ -222,7 +222,7 @@ fn in_directory() -> Vec<Listed> {
     DIRECTORY.iter().zip(&METADATA).map(entry).collect()
 }
 
-/// Certificates on the disk, as others write them.
+/// Certificates on disk, as others write them.
 fn directory() -> &'static std::path::Path {
     static DISK: OnceLock<TempDir> = OnceLock::new();
     let made = DISK.get_or_init(|| {

@@ -1,4 +1,4 @@
-//! A place for files that are read once: in memory where the system has one.
+//! A place for files that are read once: in memory, if the system allows.
 
 use std::cell::OnceCell;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Invariants that hold for any bytes, and the naive model that they compare the crate with. Each `holds` takes bytes from
-//! a property, a seed or a fuzzer, and panics where the crate and the model differ.
+//! Invariants that hold for any bytes, and the naive model that they compare the crate with. Each `holds` takes bytes from a
+//! property, a seed or a fuzzer, and panics if the crate and the model differ.
 
 pub mod model;
 

@@ -1,4 +1,4 @@
-//! Password files: what is read, and who is let in by it.
+//! Password files: what is read, and whom it accepts.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! Policies that change, and what they answer to requests.
+//! Policies that change, and their replies to requests.
 
 use zmq_auth::Authenticator;
 
@@ -11,7 +11,7 @@ use crate::scenario::{Step, steps};
 /// The name of the property that this crate adds for itself.
 const MARK: &[u8] = b"Zmq-Auth-Mark";
 
-/// The steps that the bytes stand for, from a new policy on.
+/// Applies the steps that the bytes stand for, starting with a new policy.
 pub fn holds(bytes: &[u8]) {
     let (auth, mut model) = (Authenticator::new(), Policy::default());
     for step in steps(bytes) {
@@ -32,7 +32,7 @@ pub fn holds(bytes: &[u8]) {
     }
 }
 
-/// One change, in both.
+/// One change, in both policies.
 pub fn changes_alike(change: &Change, auth: &Authenticator, model: &mut Policy) {
     let mut after = model.clone();
     let answer = change.make_in_model(&mut after);
@@ -43,7 +43,7 @@ pub fn changes_alike(change: &Change, auth: &Authenticator, model: &mut Policy) 
     }
 }
 
-/// The reply is the model's: status, user id, metadata, and what was looked at first.
+/// The reply equals the model's: status, user id, metadata, and what was checked first.
 pub fn agrees(model: &Policy, frames: &[Vec<u8>], reply: Option<&[Vec<u8>]>) {
     let answer = model.decide(frames);
     let (Some(answer), Some(reply)) = (&answer, reply) else {

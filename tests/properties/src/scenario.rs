@@ -1,4 +1,4 @@
-//! Policies and requests out of bytes, from small sets, so that they meet.
+//! Policies and requests made from bytes, from small sets, so that they match often.
 
 use arbitrary::{Result, Unstructured};
 
@@ -19,7 +19,7 @@ pub fn steps(bytes: &[u8]) -> Vec<Step> {
         if u.ratio(1, 3).unwrap_or_default() {
             let Ok(change) = change(&mut u, &steps) else { continue };
             let question = aimed_at(&change);
-            // Before and after: what made no difference shows.
+            // Before and after, to show whether the change made a difference.
             steps.extend(question.clone().map(Step::Ask));
             steps.push(Step::Change(change));
             steps.extend(question.map(Step::Ask));
@@ -70,7 +70,7 @@ fn change(u: &mut Unstructured<'_>, before: &[Step]) -> Result<Change> {
         8 => Change::RemoveKey(domain, key(u)?),
         9 => Change::Gssapi(domain),
         10 => Change::RemoveDomain(domain),
-        // Behind an allow list there is little to see.
+        // With an allow list, most requests are refused.
         11..=16 if u.ratio(1, 3)? => Change::SetAddresses(Vec::new(), Vec::new()),
         11..=16 if u.ratio(1, 2)? => Change::SetIpc(Vec::new(), Vec::new()),
         11 => Change::Allow(some(u, rule)?),
@@ -81,13 +81,13 @@ fn change(u: &mut Unstructured<'_>, before: &[Step]) -> Result<Change> {
         16 => Change::SetIpc(some(u, ipc)?, some(u, ipc)?),
         17 => Change::MapNames,
         18 => Change::Mark,
-        // Behind it little can be told apart.
+        // After it, little can be distinguished.
         _ if u.ratio(1, 8)? => Change::Limit,
         _ => Change::RemoveDomain(domain),
     })
 }
 
-/// Takes away what an earlier change gave.
+/// Undoes an earlier change.
 fn undone(u: &mut Unstructured<'_>, before: &[Step]) -> Result<Option<Change>> {
     let given = before.iter().filter_map(|step| match step {
         Step::Change(Change::AddKey(domain, key)) => Some((domain, Some(*key))),
@@ -109,7 +109,7 @@ fn undone(u: &mut Unstructured<'_>, before: &[Step]) -> Result<Option<Change>> {
     }))
 }
 
-/// A request that the change is about.
+/// A request that the change affects.
 fn aimed_at(change: &Change) -> Option<Vec<Vec<u8>>> {
     let curve = |domain: &String, key: [u8; 32]| Some((domain.clone(), ADDRESSES[0], "CURVE", vec![key.to_vec()]));
     let null = |address| Some((String::new(), address, "NULL", Vec::new()));
@@ -185,7 +185,7 @@ fn password(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     if u.ratio(1, 8)? { bytes(u) } else { Ok(edge(u, &PASSWORDS)?.into_bytes()) }
 }
 
-/// One of these; seldom, one at the limits of a length.
+/// One of these, or rarely one at the limits of a length.
 fn edge(u: &mut Unstructured<'_>, usual: &[&str]) -> Result<String> {
     Ok(match u.int_in_range(0..=31)? {
         0 => "x".repeat(255),

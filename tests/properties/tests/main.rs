@@ -1,5 +1,5 @@
-//! What holds for any policy, request, file and text, against a naive model of the docs: some thousand of each in every
-//! run. The fuzzers in `fuzz/` share the invariants and look for longer; what they found interesting is run here too.
+//! Properties of any policy, request, file and text, compared with a naive model of the docs: some thousand of each in every
+//! run. The fuzzers in `fuzz/` share the invariants and search longer; what they found interesting is run here too.
 
 #[path = "../../harness/log.rs"]
 #[allow(dead_code, unreachable_pub)]
@@ -14,7 +14,7 @@ mod texts;
 
 use proptest::test_runner::Config;
 
-/// So many cases. A failure is shrunk and printed; to keep it, put its bytes into `fuzz/seeds`.
+/// The number of cases. A failure is shrunk and printed; to keep it, put its bytes into `fuzz/seeds`.
 fn cases(cases: u32) -> Config {
     Config { cases, failure_persistence: None, ..Config::default() }
 }

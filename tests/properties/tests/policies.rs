@@ -20,7 +20,7 @@ proptest! {
         for step in steps(&bytes) {
             match step {
                 Step::Change(change) => changes_alike(&change, &auth, &mut model),
-                // The handler drops what it can't answer, and goes on: the next answer is the next one's.
+    // The handler drops what it can't reply to, and goes on: the next reply is for the next request.
                 Step::Ask(frames) if frames.len() < 2 => asker.ask(&frames),
                 Step::Ask(frames) => {
                     asker.ask(&frames);
@@ -33,7 +33,7 @@ proptest! {
     }
 }
 
-/// A client of the handler itself, in libzmq's place.
+/// A client that talks to the handler directly, in libzmq's place.
 struct Asker(zmq::Socket);
 
 impl Asker {

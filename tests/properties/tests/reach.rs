@@ -1,4 +1,4 @@
-//! The random policies and requests meet: a model that nobody asks anything hard would agree with any crate.
+//! The random policies and requests reach interesting cases: otherwise the model would agree with any crate.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use proptest::test_runner::TestRunner;
 use zmq_auth_properties::model::policy::{Answer, Policy};
 use zmq_auth_properties::scenario::{Step, steps};
 
-/// What answers are told apart by.
+/// The features that distinguish replies.
 const KINDS: [&str; 19] = [
     "400 version",
     "400 not enough frames",

@@ -1,4 +1,4 @@
-//! The seeds of the fuzzers hold: what they found interesting, and what was wrong once.
+//! The fuzzers' seeds hold: what they found interesting, and former bugs.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,4 +1,4 @@
-//! A subnet is an address as it is written anywhere, a slash, and a number: the fuzzers found others that were taken.
+//! A subnet is an ordinary address, a slash, and a number: fuzzers found other forms that were accepted.
 
 use zmq_auth::Authenticator;
 

@@ -1,4 +1,4 @@
-//! Texts that are nearly right: files, rules and keys put together of what they usually have, in any order.
+//! Texts that are nearly right: files, rules and keys made of their usual parts, in any order.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -8,7 +8,7 @@ use crate::cases;
 use zmq_auth_properties::model::z85 as naive;
 use zmq_auth_properties::{address_rules, certificate, password_file, password_line, reply, validity_name, z85};
 
-/// Bytes of which some are these, some of the kind that matters, and few any.
+/// Bytes of which some are these, some have a meaning, and a few are arbitrary.
 fn joined(parts: &'static [&'static str], length: usize) -> impl Strategy<Value = Vec<u8>> {
     let part = prop_oneof![
         12 => select(parts).prop_map(|part| part.as_bytes().to_vec()),
@@ -131,7 +131,7 @@ const RULES: [&str; 30] = [
     "10.1.2.3",
 ];
 
-/// Addresses that differ in few bits, and subnets of them: written by the standard library.
+/// Addresses that differ in few bits, and subnets of them, formatted by the standard library.
 fn line() -> impl Strategy<Value = String> {
     use std::net::{Ipv4Addr, Ipv6Addr};
     let v4 = (0..4u32, 0..32u32).prop_map(|(low, flip)| Ipv4Addr::from((0x0A00_0000 | low) ^ (1 << flip)).to_string());

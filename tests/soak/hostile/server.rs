@@ -1,4 +1,4 @@
-//! The guarded server of the hostile half, in the process that is looked at. Its logger panics now and then.
+//! The guarded server of the hostile half, in the process that is measured. Its logger panics now and then.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +13,7 @@ use crate::harness::usage::{descriptors, resident};
 use crate::harness::wait_until;
 use crate::harness::worker::{next_command, report};
 
-/// The domains, each with a socket of its own. A stranger floods the first two; the others have rightful clients.
+/// The domains, each with its own socket. Strangers flood the first two; the others have good clients.
 pub(crate) const DOMAINS: [&str; 6] = ["hashed", "stuck", "file", "code", "keys", "open"];
 pub(crate) const USER: &str = "alice";
 pub(crate) const PASSWORD: &str = "zanzibar hostile";
@@ -21,7 +21,7 @@ pub(crate) const PASSWORD: &str = "zanzibar hostile";
 pub(crate) const HASHED: &str =
     "alice=$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc\n";
 
-/// The certificate of the rightful client, in the directory `keys`.
+/// The certificate of the good client, in the directory `keys`.
 pub(crate) const CLIENT: &str = "client.key";
 
 /// Panics at every hundredth record.
@@ -35,7 +35,7 @@ impl log::Log for Panicky {
     }
 
     fn log(&self, record: &log::Record<'_>) {
-        // Formatted, as a logger does.
+        // Formatted, as a logger would do.
         let text = record.args().to_string();
         assert!(self.0.fetch_add(1, Ordering::Relaxed) % 100 != 99, "the logger of the program panics at: {text}");
     }
@@ -44,7 +44,7 @@ impl log::Log for Panicky {
 }
 
 pub(crate) fn serve(on_tokio: bool, dir: &Path) {
-    // Thousands of messages say nothing.
+    // Don't print thousands of messages.
     std::panic::set_hook(Box::new(|_| {}));
     log::set_logger(&LOGGER).expect("no other logger in the child");
     log::set_max_level(log::LevelFilter::Trace);
@@ -65,7 +65,7 @@ pub(crate) fn serve(on_tokio: bool, dir: &Path) {
     keys.watch().unwrap();
     auth.configure_curve_store("keys", &keys).unwrap();
     let context = zmq::Context::new();
-    // Without the harness, which has a logger of its own.
+    // Without the harness, which has its own logger.
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _in_task = on_tokio.then(|| runtime.block_on(auth.start_async(&context)).unwrap());
     let _in_thread = (!on_tokio).then(|| auth.start(&context).unwrap());
@@ -73,7 +73,7 @@ pub(crate) fn serve(on_tokio: bool, dir: &Path) {
         let mut socket = context.socket(zmq::REP).unwrap();
         socket.set_linger(0).unwrap();
         socket.set_maxmsgsize(1024 * 1024).unwrap();
-        // Strangers whose callback hangs come back soon.
+        // Strangers whose callback hangs return soon.
         socket.set_handshake_ivl(3_000).unwrap();
         match domain {
             "keys" => socket.curve_server(&server, domain),
@@ -86,7 +86,7 @@ pub(crate) fn serve(on_tokio: bool, dir: &Path) {
     });
     let ports = sockets.each_ref().map(|socket| socket.endpoint().unwrap().rsplit(':').next().unwrap().to_owned());
     report(&format!("{} {} {}", server.public, *client.secret.to_z85(), ports.join(" ")));
-    // A socket that nobody reads from frees no connection: libzmq does that in the thread of its user.
+    // libzmq frees connections on the thread that uses the socket, so somebody must keep reading from it.
     let (done, is_done) = channel::<()>();
     let reader = thread::spawn(move || {
         while is_done.recv_timeout(Duration::from_millis(5)) == Err(RecvTimeoutError::Timeout) {
@@ -107,7 +107,7 @@ pub(crate) fn serve(on_tokio: bool, dir: &Path) {
             "descriptors?" => descriptors(pid).to_string(),
             "replaced?" => counters.calls_replaced.to_string(),
             "keys?" => keys.status().entries.to_string(),
-            // What is open may go on; nothing new is opened but for a few.
+            // What is open may go on, but only a few new descriptors can be opened.
             "exhaust" => limit_descriptors(descriptors(pid) as u64 + 8).to_string(),
             limit => limit_descriptors(limit.parse().unwrap()).to_string(),
         });
@@ -116,7 +116,7 @@ pub(crate) fn serve(on_tokio: bool, dir: &Path) {
     reader.join().unwrap();
 }
 
-/// Whether there is a thread that hashes passwords: each takes 64 MiB.
+/// Whether a thread is hashing passwords: each takes 64 MiB.
 fn is_hashing() -> bool {
     let threads = std::fs::read_dir("/proc/self/task").unwrap().flatten();
     threads

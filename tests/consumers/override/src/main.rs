@@ -1,4 +1,4 @@
-//! A program that points Cargo at a libzmq that has CURVE.
+//! A program that makes Cargo link a libzmq with CURVE.
 
 #[path = "../../shared/curve.rs"]
 mod curve;

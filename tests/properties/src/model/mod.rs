@@ -1,8 +1,7 @@
-//! A second, obvious reading of what the docs promise: whom a policy lets in, and what texts and bytes mean.
+//! A second, obvious implementation of what the docs promise: whom a policy accepts, and what texts and bytes mean.
 //!
-//! Plain lists that are searched from the front, bits that are compared one by one, and nothing of the crate: it is
-//! written from the documentation, so that the two can only agree where both are right. The properties compare them; so
-//! do the fuzzers.
+//! It uses plain lists that are searched from the front, bits that are compared one by one, and nothing of the crate. It is
+//! written from the documentation, so that the two agree only if both are right. The properties and the fuzzers compare them.
 
 pub mod address;
 pub mod certificate;

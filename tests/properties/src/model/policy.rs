@@ -1,4 +1,4 @@
-//! Who is let in.
+//! Whether a policy accepts a client.
 
 use std::str;
 
@@ -8,18 +8,18 @@ use super::{metadata, z85};
 
 type Key = [u8; 32];
 
-/// What is in force. The first entry of a domain counts; configuring it takes the old one out.
+/// The current policy. The first entry of a domain counts; configuring it removes the old one.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
     pub addresses: Rules,
     pub plain: Vec<(String, Plain)>,
     pub curve: Vec<(String, Curve)>,
     pub gssapi: Vec<(String, ())>,
-    /// CURVE clients are called as [`mapped`] says.
+    /// Whether CURVE clients are named by [`mapped`].
     pub maps_names: bool,
-    /// Who is let in gets a property more.
+    /// Whether accepted clients get one more property.
     pub marks: bool,
-    /// Whoever fails too often may hear 300 for anything.
+    /// Whether clients that fail too often may get 300 for anything.
     pub limits: bool,
 }
 
@@ -34,7 +34,7 @@ pub enum Curve {
     Any,
     /// A list that keys are added to and removed from.
     Listed(Vec<Listed>),
-    /// As [`Curve::Listed`], but the disk alone changes it.
+    /// As [`Curve::Listed`], but only the disk changes it.
     Store(Vec<Listed>),
     Callback,
 }
@@ -43,22 +43,22 @@ pub enum Curve {
 pub struct Listed {
     pub key: Key,
     pub metadata: Vec<(String, String)>,
-    /// Today is within the certificate's times.
+    /// Today is within the certificate's validity.
     pub is_valid: bool,
 }
 
-/// What a request is answered.
+/// The reply to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,
     pub user_id: Vec<u8>,
     pub metadata: Vec<Property>,
-    /// What the reply's text speaks of.
+    /// What the reply's text is about.
     pub about: &'static str,
 }
 
 impl Policy {
-    /// `None` for what can't be answered.
+    /// `None` for a request that can't be replied to.
     pub fn decide(&self, frames: &[Vec<u8>]) -> Option<Answer> {
         if frames.len() < 2 {
             return None;
@@ -136,7 +136,7 @@ pub fn source<'a, T>(sources: &'a [(String, T)], domain: &[u8]) -> Option<&'a T>
     of(domain).or_else(|| of(b"*"))
 }
 
-/// What the callbacks of the properties answer about whoever has this name or key.
+/// What the properties' callbacks return for this name or key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Word {
     Allow,
@@ -152,7 +152,7 @@ pub fn word(who: &[u8]) -> Word {
     words[usize::from(who.first().copied().unwrap_or(0)) % words.len()]
 }
 
-/// How the properties' map calls a client. One of the names can't be one: it has a NUL.
+/// The name that the properties' map gives a client. One of the names is invalid: it has a NUL.
 pub fn mapped(key: &Key) -> String {
     if key[0] % 4 == 3 { "key\0".into() } else { format!("key {}", key[0]) }
 }
