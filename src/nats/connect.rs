@@ -247,8 +247,14 @@ pub(super) fn unsuitable(config: &Config) -> Option<&'static str> {
     let is_limited = config.max_messages > 0 || config.max_bytes > 0;
     let markers = config.subject_delete_marker_ttl.is_some_and(|ttl| !ttl.is_zero());
     let checks = [
-        (config.max_messages_per_subject != 1, "it keeps former values, or is no key-value bucket: make it with a history of 1"),
-        (config.mirror.is_some() || copies, "it is a copy of another bucket, which can't be written to: follow that one"),
+        (
+            config.max_messages_per_subject != 1,
+            "it keeps former values, or is no key-value bucket: make it with a history of 1",
+        ),
+        (
+            config.mirror.is_some() || copies,
+            "it is a copy of another bucket, which can't be written to: follow that one",
+        ),
         (config.allow_rollup, "it allows rollups, by which each server could empty it"),
         (!config.deny_purge || !config.deny_delete, "entries can be purged from it, and nobody would notice"),
         (
@@ -261,10 +267,7 @@ pub(super) fn unsuitable(config: &Config) -> Option<&'static str> {
         ),
         (config.retention != RetentionPolicy::Limits, "its entries go when they are read"),
         (config.storage != StorageType::File, "it is in memory alone: what was revoked could come back"),
-        (
-            config.no_ack || config.persist_mode == Some(PersistenceMode::Async),
-            "it acknowledges what isn't stored yet",
-        ),
+        (config.no_ack || config.persist_mode == Some(PersistenceMode::Async), "it acknowledges what isn't stored yet"),
         (config.allow_message_schedules, "it allows schedules, by which each server could write any entry"),
         (config.allow_message_counter || config.subject_transform.is_some(), "it changes what is written"),
     ];

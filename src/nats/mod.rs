@@ -7,6 +7,7 @@ mod follow;
 mod follower;
 mod login;
 mod position;
+mod run;
 mod writer;
 
 pub use connect::NatsBucket;

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::blocking::{Blocking, Connection, INBOX, context};
 use super::connect::{NatsBucket, NoWords, PATIENCE, failed, stream_config};
 use super::entry::{self, KeyValue, ServerValue, Subject, UserValue};
-use super::follow::is_removal;
+use super::run::is_removal;
 use crate::authenticator::check_domain;
 use crate::certificate::KeyInfo;
 use crate::error::{Error, Result};
@@ -213,7 +213,8 @@ impl NatsWriter {
         let mut servers = BTreeMap::new();
         for (name, _, message) in &messages {
             let server = name.split('.').nth(2).and_then(entry::decode).and_then(|name| String::from_utf8(name).ok());
-            let (Some(name), Ok(value), Ok(info)) = (server, ServerValue::parse(&message.payload), message.info()) else {
+            let (Some(name), Ok(value), Ok(info)) = (server, ServerValue::parse(&message.payload), message.info())
+            else {
                 continue;
             };
             let age = now.duration_since(SystemTime::from(info.published)).unwrap_or_default();

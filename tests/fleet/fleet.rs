@@ -2,13 +2,17 @@
 
 mod cluster;
 mod entries;
+mod faults;
 mod following;
 mod measure;
 mod model;
 mod node;
+mod partition;
 mod policy;
+mod proxy;
 mod raw;
 mod rights;
+mod tls;
 
 use std::thread;
 use std::time::{Duration, Instant};
