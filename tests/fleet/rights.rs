@@ -43,9 +43,8 @@ fn a_server_follows_with_its_rights_and_can_change_nothing_with_them() {
 
     let alices = format!("$KV.{BUCKET}.{}", raw::key_name(DOMAIN, alice.as_bytes()));
     let mallorys = format!("$KV.{BUCKET}.{}", raw::key_name(DOMAIN, mallory.as_bytes()));
-    let beat = |server: &str| {
-        format!("$KV.{BUCKET}.server.{}.{}.0", raw::name(b"elsewhere"), raw::name(server.as_bytes()))
-    };
+    let beat =
+        |server: &str| format!("$KV.{BUCKET}.server.{}.{}.0", raw::name(b"elsewhere"), raw::name(server.as_bytes()));
     raw::run(async {
         let (context, _) = taken_over(&node).await;
         for subject in [&alices, &mallorys, &beat("server-2")] {
@@ -105,11 +104,8 @@ fn what_a_server_has_delivered_elsewhere_is_no_order_and_no_entry() {
             let mut heard = watched.subscribe(order.clone()).await.unwrap();
             watched.flush().await.unwrap();
             let body = if order.contains("DELETE") && !order.contains("MSG") { "" } else { r#"{"seq":1}"# };
-            let config = push::Config {
-                deliver_subject: order.clone(),
-                filter_subject: own.clone(),
-                ..Default::default()
-            };
+            let config =
+                push::Config { deliver_subject: order.clone(), filter_subject: own.clone(), ..Default::default() };
             if stream.create_consumer(config).await.is_err() {
                 println!("{order}: no such consumer can be made");
                 continue;
@@ -138,7 +134,10 @@ fn a_server_reads_no_answer_that_is_for_others() {
             let _subscribed = client.subscribe(subject.to_owned()).await.unwrap();
             client.flush().await.unwrap();
             let said = refused.recv_timeout(DEADLINE).unwrap();
-            assert!(said.contains("permissions violation for subscription") && said.contains(&subject.to_lowercase()), "{said}");
+            assert!(
+                said.contains("permissions violation for subscription") && said.contains(&subject.to_lowercase()),
+                "{said}"
+            );
         }
     });
 }
