@@ -116,6 +116,15 @@ impl BucketOptions {
         self.nats.bucket.is_some()
     }
 
+    /// Fails for options that only a bucket has, beside a directory.
+    pub(crate) fn require_none(&self) -> Result<(), Failure> {
+        let NatsOptions { nats, login, ca, .. } = &self.nats;
+        if nats.is_none() && login.is_none() && ca.is_none() && self.domain.is_none() {
+            return Ok(());
+        }
+        Err(Failure::usage("--nats, --domain, --login and --ca are for a bucket").hint("Add --bucket NAME."))
+    }
+
     /// Connects.
     pub(crate) fn open(&self) -> Result<Bucket, Failure> {
         let bucket = self.nats.bucket()?;

@@ -80,6 +80,9 @@ impl Export {
         if let Some(file) = &self.passwords {
             exported.users(file, users, self.prune)?;
         }
+        for names in [&mut exported.added, &mut exported.changed, &mut exported.removed, &mut exported.left] {
+            names.sort();
+        }
         output.write(&exported, |out| {
             let Exported { added, changed, unchanged, removed, left, problems, .. } = &exported;
             let words = [("added", added), ("changed", changed), ("taken out", removed), ("not in the bucket", left)];

@@ -61,6 +61,7 @@ pub(crate) struct Listed {
 impl Ls {
     pub(crate) fn run(self, output: &Output) -> Result<Exit, Failure> {
         let Some(directory) = &self.directory else { return self.bucket.open()?.list(self.key.as_ref(), output) };
+        self.bucket.require_none()?;
         file::require_directory(directory)?;
         let entries = directory::read(directory)?;
         let mut first: HashMap<PublicKey, &Entry> = HashMap::with_capacity(entries.len());

@@ -14,8 +14,9 @@ fn of_many_who_add_a_key_at_once_one_succeeds_and_the_others_are_told() {
     let place = Place::new();
     place.keygen(&["alice"]);
     let names: Vec<String> = (0..8).map(|number| format!("by-{number}")).collect();
+    let admin = place.admin();
     let outcomes: Vec<_> = thread::scope(|scope| {
-        let add = |name| place.run("add", &["alice.key", "--name", name]);
+        let add = |name| admin.run("add", &["alice.key", "--name", name]);
         let threads: Vec<_> = names.iter().map(|name| scope.spawn(move || add(name))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
@@ -64,14 +65,15 @@ fn a_revocation_wins_over_whoever_adds_at_the_same_time() {
     place.keygen(&["alice"]);
     place.run("add", &["alice.key"]).ok();
     // Both keep at it for a while; those who add do so without --force.
+    let admin = place.admin();
     thread::scope(|scope| {
         let adding = scope.spawn(|| {
             for number in 0..6 {
-                let outcome = place.run("add", &["alice.key", "--name", &format!("by-{number}")]);
+                let outcome = admin.run("add", &["alice.key", "--name", &format!("by-{number}")]);
                 assert_eq!(outcome.code, 1, "{}", outcome.stdout);
             }
         });
-        assert_eq!(place.run("revoke", &["alice"]).code, 0);
+        assert_eq!(admin.run("revoke", &["alice"]).code, 0);
         adding.join().unwrap();
     });
     assert_eq!(place.json("ls", &[], 0)["keys"], serde_json::json!([]));

@@ -84,6 +84,7 @@ fn a_server_that_cannot_follow_says_why() {
     place.policy();
     place.keygen(&["server"]);
     place.secret_file("server-1.login", "server-1=something else\n");
+    let back = format!("ipc://{}", place.path("app.sock").display());
     for rest in [
         &["listen", "policy.toml", "tcp://127.0.0.1:*", "--domain", "lab", "--curve", "server.key_secret"] as &[&str],
         &[
@@ -92,7 +93,7 @@ fn a_server_that_cannot_follow_says_why() {
             "--front",
             "tcp://127.0.0.1:*",
             "--back",
-            "ipc:///nowhere/app.sock",
+            &back,
             "--kind",
             "reply",
             "--domain",

@@ -53,11 +53,11 @@ impl Place {
 
     /// Runs a verb on the bucket.
     fn run(&self, verb: &str, arguments: &[&str]) -> Outcome {
-        let url = self.node.url();
-        let options = ["--nats", &url, "--bucket", BUCKET, "--domain", DOMAIN, "--login", "admin.login"];
-        let outcome = run(self.directory.path(), &[&[verb], &options[..], arguments].concat());
-        assert!(!outcome.stdout.contains(PASSWORD) && !outcome.stderr.contains(PASSWORD));
-        outcome
+        self.admin().run(verb, arguments)
+    }
+
+    fn admin(&self) -> Admin<'_> {
+        Admin { directory: self.directory.path(), url: self.node.url() }
     }
 
     /// Runs a verb on the bucket, which has to end so, and reads its document.
@@ -109,6 +109,21 @@ impl Place {
         let key = format!("{name}.key_secret");
         let arguments = ["ping", &server.endpoint, "--server", "server.key", "--key", &key, "--timeout", "40s"];
         run(self.directory.path(), &arguments).code
+    }
+}
+
+/// Who runs verbs on the bucket, perhaps at the same time as others.
+struct Admin<'p> {
+    directory: &'p Path,
+    url: String,
+}
+
+impl Admin<'_> {
+    fn run(&self, verb: &str, arguments: &[&str]) -> Outcome {
+        let options = ["--nats", &self.url, "--bucket", BUCKET, "--domain", DOMAIN, "--login", "admin.login"];
+        let outcome = run(self.directory, &[&[verb], &options[..], arguments].concat());
+        assert!(!outcome.stdout.contains(PASSWORD) && !outcome.stderr.contains(PASSWORD));
+        outcome
     }
 }
 
