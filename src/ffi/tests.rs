@@ -18,7 +18,7 @@ fn asker(context: &zmq::Context) -> zmq::Socket {
     socket
 }
 
-/// Reads the first frame of a message, which it waits for; tells whether more follow.
+/// Waits for a message and reads its first frame; returns whether more follow.
 fn next(socket: &mut HandlerSocket, frame: &mut Frame) -> bool {
     let (reader, _writer) = pipe().unwrap();
     loop {
@@ -267,7 +267,7 @@ fn a_copy_of_a_descriptor_is_the_same_socket() {
     assert_ne!(cookies[0], cookies[2]);
     let (_, _, pid) = super::peer_credentials(&copies[0]).unwrap();
     assert_eq!(u32::try_from(pid), Ok(std::process::id()));
-    // What isn't open, and what is no socket.
+    // A descriptor that isn't open, and one that isn't a socket.
     assert_eq!(super::duplicate(-1).unwrap_err().raw_os_error(), Some(libc::EBADF));
     let (reader, _writer) = pipe().unwrap();
     let no_socket = super::duplicate(reader.as_raw_fd()).unwrap();

@@ -106,8 +106,8 @@ fn grammar_problem(message: &str) -> String {
         return Escaped(message.as_bytes()).to_string();
     }
     match message.rsplit_once(", expected ") {
-        Some((_, expected)) => format!("this value can't stand here; expected {expected}"),
-        None => "this value can't stand here".into(),
+        Some((_, expected)) => format!("invalid value; expected {expected}"),
+        None => "invalid value".into(),
     }
 }
 
@@ -189,7 +189,7 @@ impl Reader<'_> {
     }
 
     fn addresses(&mut self, addresses: &Addresses, content: &mut PolicyContent) {
-        const EMPTY: &str = "an empty allow list keeps nobody out: leave it out, or name who is accepted";
+        const EMPTY: &str = "an empty allow list would refuse nobody: remove it, or list who is accepted";
         if let Some(list) = &addresses.allow {
             if list.get_ref().is_empty() {
                 self.problem(list.span(), EMPTY);
@@ -252,7 +252,7 @@ impl Reader<'_> {
         if !accepted.get_ref() {
             self.problem(
                 accepted.span(),
-                "gssapi = false refuses nobody: \"*\" decides where the domain names nothing; leave it out",
+                "gssapi = false has no effect: \"*\" decides if the domain names nothing; remove it",
             );
         }
         accepted.get_ref().then_some(())
@@ -332,7 +332,7 @@ impl Reader<'_> {
     fn curve(&mut self, domain: &str, curve: &Spanned<Curve>) -> Option<CurveSource> {
         let Curve { directory, keys, any, user_id, .. } = curve.get_ref();
         if let (Some(user_id), None) = (user_id, directory) {
-            self.problem(user_id.span(), "user_id is for a directory alone: these clients have their keys as user ids");
+            self.problem(user_id.span(), "user_id is only for a directory: these clients have their keys as user ids");
             return None;
         }
         #[cfg(feature = "nats")]
@@ -378,7 +378,7 @@ impl Reader<'_> {
 fn read_login(path: &Path) -> Result<(String, Password)> {
     let fault = |path: &Path, line, problem| Error::PasswordFile { path: path.to_owned(), line, problem };
     let content = read_file(path, fault)?;
-    let refused = || fault(path, Some(1), "is no line of user=password");
+    let refused = || fault(path, Some(1), "isn't a line user=password");
     let text = std::str::from_utf8(&content).map_err(|_| refused())?;
     let (user, password) = text.trim_end_matches(['\n', '\r']).split_once('=').ok_or_else(refused)?;
     if user.is_empty() || password.is_empty() || password.contains('\n') {
