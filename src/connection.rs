@@ -156,12 +156,14 @@ mod system {
         let sender = Sender::of(message);
         let descriptor = sender.property(DESCRIPTOR).and_then(|number| number.parse().ok());
         let (Some(descriptor), Some(address)) = (descriptor, sender.address()) else {
-            return Err(Error::NoConnection("libzmq names no sender: it came over no network, or from nobody"));
+            return Err(Error::NoConnection(
+                "libzmq names no sender: the message didn't come over a network, or from a client",
+            ));
         };
         let seen = with_copy(descriptor, |socket| Some((ffi::cookie(socket.as_raw_fd()).ok()?, peer(socket))))?;
         let Some((cookie, peer)) = seen.flatten() else { return Err(ENDED) };
         match (PeerAddress::parse(address.as_bytes()), peer) {
-            (PeerAddress::Other, _) => Err(Error::NoConnection("libzmq doesn't know which process it is from")),
+            (PeerAddress::Other, _) => Err(Error::NoConnection("libzmq doesn't know the sender's process")),
             (expected, Some(peer)) if peer == expected => Ok(Connection { descriptor, cookie }),
             _ => Err(ENDED),
         }
@@ -243,7 +245,7 @@ mod system {
     use crate::address::IpcCredentials;
     use crate::error::{Error, Result};
 
-    const UNKNOWN: Error = Error::NoConnection("this system has no way to tell a connection from its successor");
+    const UNKNOWN: Error = Error::NoConnection("this system can't distinguish a connection from its successor");
 
     pub(super) fn prepare() -> Result<()> {
         Err(UNKNOWN)

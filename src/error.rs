@@ -39,7 +39,7 @@ pub enum Error {
     /// The libzmq in use is older than 4.3.3: CVE-2019-13132 and CVE-2020-15166 let a peer without credentials crash
     /// or exhaust a guarded server.
     #[error(
-        "libzmq {major}.{minor}.{patch} is too old to guard a socket (CVE-2019-13132, CVE-2020-15166): use 4.3.3 or later"
+        "libzmq {major}.{minor}.{patch} is too old to protect a socket (CVE-2019-13132, CVE-2020-15166): use 4.3.3 or later"
     )]
     LibzmqTooOld {
         /// libzmq's version.
@@ -163,12 +163,12 @@ pub enum Error {
     },
     /// The socket is already bound or connected: options set now would not apply, and the endpoint would stay unprotected.
     #[error(
-        "the socket is bound or connected already: set its security first, on a new socket, or give the next endpoint a \
-         role of its own with bind_as or connect_as"
+        "the socket is already bound or connected: set its security first, on a new socket, or give the next endpoint its \
+         own role with bind_as or connect_as"
     )]
     AlreadyBound,
     /// libzmq has no security mechanism for this kind of socket or transport, so a role would have no effect.
-    #[error("{what} has no security mechanism in libzmq: nothing can be guarded there")]
+    #[error("{what} has no security mechanism in libzmq, so a role would have no effect")]
     NoMechanism {
         /// The socket type or the transport.
         what: String,
@@ -177,10 +177,10 @@ pub enum Error {
     #[error("the socket's endpoints were made with bind_as or connect_as: use Endpoint::rebind")]
     RolePerEndpoint,
     /// The socket belongs to a context other than the given one.
-    #[error("the socket belongs to another context: monitor it with the one that it was opened in")]
+    #[error("the socket belongs to another context: monitor it with the context that it was opened in")]
     OtherContext,
     /// The connection of a message can't be determined.
-    #[error("no connection of this message is known: {0}")]
+    #[error("the connection is unknown: {0}")]
     NoConnection(&'static str),
     /// A connection could not be examined or closed.
     #[error("cannot {action}: {source}")]
@@ -206,7 +206,7 @@ pub enum Error {
     #[error("cannot make the pipe that wakes the handler: {0}")]
     Pipe(#[source] io::Error),
     /// The system provided no random bytes.
-    #[error("no randomness from the system: {0}")]
+    #[error("the system provides no random bytes: {0}")]
     Random(String),
     /// There is no current tokio runtime with I/O and time drivers.
     #[error("cannot serve from here: {0}; call it in a tokio runtime built with enable_all()")]
@@ -222,7 +222,7 @@ pub enum Error {
     },
     /// Somebody else changed or created the bucket entry meanwhile. Nothing was written.
     #[cfg(feature = "nats")]
-    #[error("entry {name} exists, or has another revision now: look at it again")]
+    #[error("entry {name} already exists, or has been changed meanwhile: read it again")]
     Conflict {
         /// The entry's name.
         name: String,

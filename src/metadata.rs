@@ -61,7 +61,7 @@ impl Metadata {
     pub fn insert(&mut self, name: impl Into<String>, value: impl Into<String>) -> Result<()> {
         let name = name.into();
         if is_reserved(&name) {
-            return Err(refused(&name, "libzmq gives this name a meaning of its own: choose another"));
+            return Err(refused(&name, "this name has a meaning for libzmq: choose another"));
         }
         self.insert_unreserved(name, value.into())
     }

@@ -1,4 +1,4 @@
-//! Reports the outcome of a handshake to the peer; libzmq itself tells a refused client nothing.
+//! A socket wrapper that reports the outcome of handshakes; libzmq itself tells a refused client nothing.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -77,15 +77,15 @@ impl ProtocolError {
 
     fn text(self) -> &'static str {
         match self.0 {
-            0x1000_0001 => "a command that wasn't expected",
+            0x1000_0001 => "an unexpected command",
             0x1000_0002 => "commands out of sequence",
             0x1000_0003 => "no agreement on keys",
             0x1000_0011..=0x1000_0017 => "a malformed command",
             0x1000_0018 => "malformed metadata",
-            0x1100_0001 => "cryptography that doesn't check",
+            0x1100_0001 => "a failed cryptographic check",
             0x1100_0002 => "another mechanism",
-            0x2000_0000..=0x2000_0005 => "a malformed reply of the ZAP handler",
-            _ => "a violation of the protocol",
+            0x2000_0000..=0x2000_0005 => "a malformed reply from the ZAP handler",
+            _ => "a protocol violation",
         }
     }
 }

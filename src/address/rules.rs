@@ -263,15 +263,16 @@ where
 pub(crate) fn parse_rule(rule: &str) -> Result<IpNet> {
     let invalid = |problem| Error::AddressRule { rule: rule.chars().take(64).collect(), problem };
     let subnet = if let Some((ip, prefix)) = rule.split_once('/') {
-        subnet(ip, prefix).ok_or_else(|| invalid("no subnet in CIDR notation, such as 192.168.1.0/24 or fd00::/8"))?
+        subnet(ip, prefix)
+            .ok_or_else(|| invalid("not a subnet in CIDR notation, such as 192.168.1.0/24 or fd00::/8"))?
     } else {
         let ip = rule.parse::<IpAddr>().map_err(|_| {
-            invalid("no IP address, such as 10.0.0.7 or ::1 (no host name, port, zone or blank may stand in it)")
+            invalid("not an IP address, such as 10.0.0.7 or ::1 (without host name, port, zone or blanks)")
         })?;
         IpNet::from(ip)
     };
     if subnet.addr() != subnet.network() {
-        log_warn!("address rule {rule} has bits set behind its prefix: it covers {}", subnet.trunc());
+        log_warn!("address rule {rule} has bits set after its prefix: it covers {}", subnet.trunc());
     }
     Ok(canonical(subnet))
 }

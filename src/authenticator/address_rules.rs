@@ -39,7 +39,7 @@ impl Authenticator {
     /// ```
     /// # let auth = zmq_auth::Authenticator::new();
     /// auth.allow(["10.0.0.0/8"])?;
-    /// auth.deny(["10.0.0.66"])?; // the rest of 10.0.0.0/8 is let on
+    /// auth.deny(["10.0.0.66"])?; // the rest of 10.0.0.0/8 stays allowed
     /// # Ok::<(), zmq_auth::Error>(())
     /// ```
     pub fn deny<I>(&self, addresses: I) -> Result<()>

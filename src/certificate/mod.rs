@@ -350,7 +350,7 @@ impl Certificate {
     fn checked_pair(&self, path: &Path) -> Result<&KeyPair> {
         let CertificateKeys::Pair(pair) = &self.keys else {
             let problem =
-                "can't be written: the certificate has no secret key (save_public writes the public file alone)";
+                "can't be written: the certificate has no secret key (save_public writes only the public file)";
             return Err(Error::Certificate { path: path.to_owned(), line: None, problem });
         };
         check_pair(pair)?;

@@ -101,9 +101,9 @@ impl Contents {
         {
             return Err(match known {
                 NOT_BEFORE | NOT_AFTER => {
-                    "nearly a not-before or not-after line: it is written so, with a =, indented, below metadata"
+                    "nearly a not-before or not-after line: spell the name exactly, with a =, indented, below metadata"
                 }
-                _ => "nearly a key line: its name is public-key or secret-key, in small letters",
+                _ => "nearly a key line: its name must be public-key or secret-key, in lower case",
             });
         }
         if !indented {
@@ -125,7 +125,7 @@ impl Contents {
         }
         self.metadata.insert_unreserved(name.to_owned(), value.to_owned()).map_err(|error| match error {
             Error::Metadata { problem, .. } => problem,
-            _ => "metadata that can't be held",
+            _ => "metadata that can't be stored",
         })
     }
 }

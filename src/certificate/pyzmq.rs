@@ -109,7 +109,7 @@ impl KeyPair {
         match load_certificate(file)? {
             (public, Some(secret)) => Ok(KeyPair { public, secret }),
             (_, None) => {
-                let problem = "has no secret-key line: NAME.key_secret is the file that has one";
+                let problem = "has no secret-key line: use the file NAME.key_secret";
                 Err(Error::Certificate { path: file.to_owned(), line: None, problem })
             }
         }

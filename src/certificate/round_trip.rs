@@ -28,7 +28,7 @@ pub(super) fn check(name: &str, value: &str, quotes: [&'static str; 3]) -> Resul
     quotes
         .into_iter()
         .find(|quote| reads_elsewhere(value, quote) && reads_back(name, value, quote))
-        .ok_or_else(|| refused(name, "a value with quotes of both kinds can't have a # or begin with a quote"))
+        .ok_or_else(|| refused(name, "a value with quotes of both kinds can't have a # or start with a quote"))
 }
 
 /// Whether czmq and JeroMQ read the value back: they end an unquoted value at a `#`, a quoted one at the next such quote.
@@ -43,7 +43,7 @@ fn reads_elsewhere(value: &str, quote: &str) -> bool {
 pub(super) fn check_size(name: &str, metadata: &Metadata) -> Result<()> {
     let lines: usize = metadata.iter().map(|(name, value)| LINE + name.len() + value.len()).sum();
     if lines > MAX_FILE - OTHER_LINES {
-        return Err(refused(name, "with it, the file would be larger than 64 KiB, the most that is read"));
+        return Err(refused(name, "with it, the file would be larger than 64 KiB, the maximum"));
     }
     Ok(())
 }
@@ -58,15 +58,15 @@ fn check_name(name: &str) -> Result<()> {
     let is_part = |character: char| character.is_ascii_alphanumeric() || "$-_@.&+/".contains(character);
     let known = equals_known(name.as_bytes());
     let problem = if name.starts_with(PUBLIC_KEY) || name.starts_with(SECRET_KEY) {
-        "a name can't start with public-key or secret-key: every reader would take the line for a key"
+        "a name can't start with public-key or secret-key: every reader would take it as a key line"
     } else if known.is_some() && known != Some(name) {
-        "a name can't be nearly not-before, not-after, public-key or secret-key: write it so, or choose another"
+        "a name can't be nearly not-before, not-after, public-key or secret-key: correct it, or choose another"
     } else if name.starts_with(COMMENT) {
-        "a name can't start with #: every reader would take the line for a comment"
+        "a name can't start with #: every reader would take it as a comment"
     } else if name.is_empty() || !name.chars().all(is_part) {
-        "a name has ASCII letters, digits and $-_@.&+/ alone: czmq and JeroMQ can't load a file with another"
+        "a name has only ASCII letters, digits and $-_@.&+/: czmq and JeroMQ can't load a file with others"
     } else if name.starts_with(|first: char| first.is_ascii_digit()) {
-        "a name can't begin with a digit: JeroMQ would pass over it"
+        "a name can't start with a digit: JeroMQ would ignore it"
     } else if name.starts_with('/') || name.ends_with('/') {
         "a name can't have a / at either end: czmq couldn't load the file"
     } else {
@@ -132,9 +132,9 @@ mod tests {
     #[test]
     fn the_error_says_why() {
         for (name, value, why) in [
-            ("public-key", "x", "for a key"),
-            ("secret-key", "x", "for a key"),
-            ("#a", "x", "for a comment"),
+            ("public-key", "x", "as a key line"),
+            ("secret-key", "x", "as a key line"),
+            ("#a", "x", "as a comment"),
             ("a=b", "x", "ASCII letters"),
             ("a ", "x", "ASCII letters"),
             ("1a", "x", "a digit"),

@@ -51,7 +51,7 @@ fn problem(name: &str) -> Option<&'static str> {
     if name.is_empty() {
         Some("is empty")
     } else if name.starts_with('.') {
-        Some("starts with a dot: loading a directory leaves hidden files out")
+        Some("starts with a dot: loading a directory ignores hidden files")
     } else if name.contains(['/', '\\']) {
         Some("has a separator: give the directory apart from the name")
     } else if name.contains(char::is_control) {
@@ -127,7 +127,7 @@ fn place_pair(secret: (&Target, &[u8]), public: (&Target, &[u8])) -> Result<()> 
 fn prepare(target: &Target, bytes: &[u8]) -> Result<NamedTempFile> {
     if target.path.file_name().is_none() {
         let name = target.path.display().to_string();
-        return Err(Error::CertificateName { name, problem: "is a directory's name, not a file's" });
+        return Err(Error::CertificateName { name, problem: "is the name of a directory" });
     }
     let write = || {
         let mut file = Builder::new().permissions(Permissions::from_mode(target.mode)).tempfile_in(target.dir())?;

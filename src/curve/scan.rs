@@ -159,9 +159,7 @@ impl Files {
     fn warn_of_others(&mut self, directory: &Path, is_empty: bool, others: usize) {
         let is_so = is_empty && others > 0;
         if is_so && !self.warned_of_others {
-            log_warn!(
-                "{directory:?} has {others} files, none of which ends in .key: they are passed over. Rename them"
-            );
+            log_warn!("{directory:?} has {others} files, none of which ends in .key: they are ignored. Rename them");
         }
         self.warned_of_others = is_so;
     }

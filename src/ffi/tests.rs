@@ -18,7 +18,7 @@ fn asker(context: &zmq::Context) -> zmq::Socket {
     socket
 }
 
-/// Reads the first frame of a message, which it waits for; tells whether more follow.
+/// Waits for a message and reads its first frame; returns whether more follow.
 fn next(socket: &mut HandlerSocket, frame: &mut Frame) -> bool {
     let (reader, _writer) = pipe().unwrap();
     loop {
@@ -270,7 +270,7 @@ fn a_copy_of_a_descriptor_is_the_same_socket() {
     let credentials = place.with_copy(one.as_raw_fd(), |copy| super::peer_credentials(copy.as_raw_fd()));
     let (_, _, pid) = credentials.unwrap().unwrap();
     assert_eq!(u32::try_from(pid), Ok(std::process::id()));
-    // What isn't open, and what is no socket.
+    // A descriptor that isn't open, and one that isn't a socket.
     assert_eq!(place.with_copy(-1, |_| ()).unwrap_err().raw_os_error(), Some(libc::EBADF));
     let (reader, _writer) = pipe().unwrap();
     let refused = |looked: std::io::Result<std::io::Error>| looked.unwrap().raw_os_error();

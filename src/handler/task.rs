@@ -238,7 +238,7 @@ impl Drop for ContextGuard {
         if let Some(context) = self.0.take() {
             let spawned = std::thread::Builder::new().name("zmq-auth-context".into()).spawn(move || drop(context));
             if let Err(error) = spawned {
-                log_error!("cannot start a thread to let go of the context: {error}");
+                log_error!("cannot start a thread to release the context: {error}");
             }
         }
     }

@@ -35,18 +35,18 @@ pub(crate) struct Cost {
 
 impl Phc {
     pub(super) fn parse(value: &[u8]) -> Result<Self, &'static str> {
-        const NOT_ONE: &str = "has a hash that is no argon2id PHC string: $argon2id$v=19$m=19456,t=2,p=1$salt$hash";
+        const NOT_ONE: &str = "has a hash that isn't an argon2id PHC string: $argon2id$v=19$m=19456,t=2,p=1$salt$hash";
         if !value.starts_with(b"$argon2id$") {
-            return Err("has a password that is hashed in a way that isn't known here: only $argon2id$ is");
+            return Err("has a password with an unknown hash: only $argon2id$ is supported");
         }
         let text = str::from_utf8(value).map_err(|_| NOT_ONE)?;
         let phc = PasswordHash::new(text).map_err(|_| NOT_ONE)?;
         let (Some(salt), Some(hash)) = (phc.salt, phc.hash) else { return Err(NOT_ONE) };
         if phc.version != Some(Version::V0x13 as u32) {
-            return Err("has an argon2id hash of another version than 19");
+            return Err("has an argon2id hash of a version other than 19");
         }
         if ["m", "t", "p"].iter().any(|name| phc.params.get(*name).is_none()) || phc.params.iter().count() != 3 {
-            return Err("has an argon2id hash with other parameters than m, t and p");
+            return Err("has an argon2id hash with parameters other than m, t and p");
         }
         let params = Params::try_from(&phc.params).map_err(|_| "has an argon2id hash with parameters out of range")?;
         let cost = Cost { memory: params.m_cost(), time: params.t_cost(), lanes: params.p_cost() };
@@ -64,7 +64,7 @@ impl Phc {
         let salt = try_generate_salt().map_err(|_| "can't be hashed: the system gives no random numbers")?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::DEFAULT);
         let phc = argon2.hash_password_with_salt(password.as_bytes(), &salt);
-        let text = phc.map_err(|_| "can't be hashed: no memory for it")?.to_string();
+        let text = phc.map_err(|_| "can't be hashed: not enough memory")?.to_string();
         Ok(text)
     }
 

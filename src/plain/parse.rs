@@ -49,7 +49,7 @@ fn lines<'b, E>(
         }
         let user = user(line).and_then(|(name, stored)| match names.insert(name) {
             true => Ok((name, stored)),
-            false => Err("has a user name that an earlier line has too: which of them is meant can't be known"),
+            false => Err("has the same user name as an earlier line: remove one of them"),
         });
         take(user.map_err(|problem| (number, problem)))?;
     }
@@ -108,7 +108,7 @@ fn begins_hashed(value: &[u8]) -> bool {
 }
 
 const HASH_IN_NAME: &str =
-    "has a user name with what looks like a hash in it: is there another sign than = behind the name?";
+    "has a user name with what looks like a hash in it: is there a sign other than = after the name?";
 
 /// Whether a line can contain the name.
 #[cfg(feature = "argon2")]
@@ -117,13 +117,13 @@ pub(super) fn check_name(name: &str) -> Result<(), &'static str> {
         return Err(problem);
     }
     if name.starts_with('#') || name.starts_with('\u{feff}') {
-        return Err("begins as a comment does: no line could hold it");
+        return Err("starts like a comment: no line could contain it");
     }
     if name.contains(['=', '\n', '\r', '\0']) {
-        return Err("has a =, a line break or a NUL: no line could hold it");
+        return Err("has a =, a line break or a NUL: no line could contain it");
     }
     if hash_like::swallowed_a_hash(name.as_bytes()) {
-        return Err("looks like a name and a hash: no line could hold it");
+        return Err("looks like a name and a hash: no line could contain it");
     }
     Ok(())
 }

@@ -88,7 +88,7 @@ impl PasswordTable {
                 return Err(Error::PlainCredentials { what: "password", problem });
             }
             if hash_like::is_marked(password.as_bytes()) {
-                let problem = "looks like a hash: a table holds clear passwords, a PasswordFile hashed ones too";
+                let problem = "looks like a hash: a table has clear passwords; a PasswordFile can have hashed ones";
                 return Err(Error::PlainCredentials { what: "password", problem });
             }
             users.insert(user.as_bytes(), StoredPassword::Clear(password));

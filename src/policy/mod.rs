@@ -78,7 +78,7 @@ use stores::Stores;
 ///
 /// std::fs::write(&path, "[domain.lab]\nplain = \"bob\"\n")?;
 /// let error = policy.reload().unwrap_err(); // and the policy is what it was
-/// assert!(error.to_string().ends_with("policy.toml:2:9: this value can't stand here; expected a table"), "{error}");
+/// assert!(error.to_string().ends_with("policy.toml:2:9: invalid value; expected a table"), "{error}");
 /// # Ok::<(), anyhow::Error>(())
 /// ```
 #[derive(Clone)]

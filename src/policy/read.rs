@@ -109,8 +109,8 @@ fn grammar_problem(message: &str) -> String {
         return Escaped(message.as_bytes()).to_string();
     }
     match message.rsplit_once(", expected ") {
-        Some((_, expected)) => format!("this value can't stand here; expected {expected}"),
-        None => "this value can't stand here".into(),
+        Some((_, expected)) => format!("invalid value; expected {expected}"),
+        None => "invalid value".into(),
     }
 }
 
@@ -192,7 +192,7 @@ impl Reader<'_> {
     }
 
     fn addresses(&mut self, addresses: &Addresses, content: &mut PolicyContent) {
-        const EMPTY: &str = "an empty allow list keeps nobody out: leave it out, or name who is accepted";
+        const EMPTY: &str = "an empty allow list would refuse nobody: remove it, or list who is accepted";
         if let Some(list) = &addresses.allow {
             if list.get_ref().is_empty() {
                 self.problem(list.span(), EMPTY);
@@ -255,7 +255,7 @@ impl Reader<'_> {
         if !accepted.get_ref() {
             self.problem(
                 accepted.span(),
-                "gssapi = false refuses nobody: \"*\" decides where the domain names nothing; leave it out",
+                "gssapi = false has no effect: \"*\" decides if the domain names nothing; remove it",
             );
         }
         accepted.get_ref().then_some(())
@@ -335,7 +335,7 @@ impl Reader<'_> {
     fn curve(&mut self, domain: &str, curve: &Spanned<Curve>) -> Option<CurveSource> {
         let Curve { directory, keys, any, user_id, .. } = curve.get_ref();
         if let (Some(user_id), None) = (user_id, directory) {
-            self.problem(user_id.span(), "user_id is for a directory alone: these clients have their keys as user ids");
+            self.problem(user_id.span(), "user_id is only for a directory: these clients have their keys as user ids");
             return None;
         }
         #[cfg(feature = "nats")]

@@ -149,7 +149,9 @@ impl SingleFile {
         let Ok(metadata) = fs::metadata(path) else { return };
         let mode = metadata.permissions().mode() & 0o777;
         if mode & 0o077 != 0 && self.warned_of != mode {
-            log_warn!("{path:?} holds passwords, and others than its owner have access (mode {mode:03o}): chmod 600");
+            log_warn!(
+                "{path:?} contains passwords, and others than its owner have access (mode {mode:03o}): chmod 600"
+            );
         }
         self.warned_of = mode;
     }

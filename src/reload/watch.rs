@@ -180,7 +180,7 @@ impl<W: Watched> WatchThread<W> {
     /// Runs until it is stopped. After a panic, everything is read again.
     fn run(mut self) {
         while contain(|| self.follow()) == Err(Panicked) {
-            log_error!("{:?}: a panic while it was looked at; it is looked at again", self.directory);
+            log_error!("{:?}: a panic while it was read; it is read again", self.directory);
             self.reloaded_in = LONGEST_PAUSE;
             self.signal.notify(true);
         }
@@ -261,7 +261,7 @@ impl<W: Watched> WatchThread<W> {
                 self.seen = now;
                 let failure = error.to_string();
                 if self.failure.as_ref() != Some(&failure) {
-                    log_error!("{:?}: cannot watch: {failure}; it is looked at twice a second", self.directory);
+                    log_error!("{:?}: cannot watch: {failure}; it is checked twice a second", self.directory);
                 }
                 self.failure = Some(failure);
             }

@@ -162,7 +162,7 @@ fn set_keys(socket: &mut zmq::Socket, keys: &KeyPair) -> Result<()> {
 
 /// Accepts the socket types that speak ZMTP on every network transport. STREAM and DGRAM don't; RADIO and DISH don't over UDP.
 fn check_type(socket: &mut zmq::Socket) -> Result<()> {
-    let number = ffi::socket_type(socket).map_err(|error| failed("tell the socket's type", error))?;
+    let number = ffi::socket_type(socket).map_err(|error| failed("read the socket's type", error))?;
     let what = match number {
         zmq_sys::ZMQ_PAIR
         | zmq_sys::ZMQ_PUB
@@ -188,7 +188,7 @@ fn guard(socket: &mut zmq::Socket, domain: &str) -> Result<()> {
     socket.set_zap_domain(domain).map_err(|error| failed("set the ZAP domain", error))?;
     ffi::set_zap_enforce_domain(socket, true).map_err(|error| failed("enforce the ZAP domain", error))?;
     if socket.get_maxmsgsize().map_err(|error| failed("tell the largest message", error))? == UNLIMITED {
-        socket.set_maxmsgsize(LARGEST_MESSAGE).map_err(|error| failed("bound the size of messages", error))?;
+        socket.set_maxmsgsize(LARGEST_MESSAGE).map_err(|error| failed("limit the size of messages", error))?;
     }
     // A libzmq session keeps one pipe to the ZAP handler across reconnects, and all its requests have the same id: the
     // answer about a peer that has gone would be taken for the next one's. Without reconnects, the session and its pipe
@@ -198,7 +198,7 @@ fn guard(socket: &mut zmq::Socket, domain: &str) -> Result<()> {
 
 /// Undoes a server role that was set before: a socket has one role, the last.
 fn unguard(socket: &mut zmq::Socket) -> Result<()> {
-    if ffi::zap_enforce_domain(socket).map_err(|error| failed("tell whether it is a server", error))? {
+    if ffi::zap_enforce_domain(socket).map_err(|error| failed("read whether it is a server", error))? {
         ffi::set_zap_enforce_domain(socket, false).map_err(|error| failed("release the ZAP domain", error))?;
         if socket.get_maxmsgsize() == Ok(LARGEST_MESSAGE) {
             socket.set_maxmsgsize(UNLIMITED).map_err(|error| failed("free the size of messages", error))?;

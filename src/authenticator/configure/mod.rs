@@ -86,7 +86,7 @@ fn announce_pushed(domain: &str, mechanism: &str, credentials: &PushedCredential
 
 fn announce(domain: &str, mechanism: &str, what: &str, entries: usize) {
     if entries == 0 {
-        log_warn!("domain {domain:?}: {mechanism} by {what}, which is empty: nobody is let in");
+        log_warn!("domain {domain:?}: {mechanism} by {what}, which is empty: nobody is accepted");
     } else {
         log_debug!("domain {domain:?}: {mechanism} by {what}, {entries} in all");
     }
