@@ -283,7 +283,8 @@ impl PushedCredentials {
     /// connected clients then.
     ///
     /// # Errors
-    /// [`Error::Limit`] for a time that isn't 100 ms to 30 days.
+    /// [`Error::Limit`] for a time that isn't 100 ms to 30 days, and, where a bucket of NATS is followed, for less than three
+    /// heartbeats.
     ///
     /// ```
     /// use zmq_auth::{OnStale, PushedCredentials};

@@ -117,6 +117,7 @@ examples! {
     polled_database: [
         "The database was read: 2 keys", "Alice: authenticated", "the database has no more: denied (400)",
         "while the database is locked: authenticated", "2s later: told to retry", "removed meanwhile: denied (400)",
+        "took its place: authenticated", "can't be used: denied (400)",
     ];
     #[cfg(feature = "tokio")]
     tmq_server: [

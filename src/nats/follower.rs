@@ -26,8 +26,8 @@ use crate::reload::{ReloadEvent, StoreProblem, lock};
 ///
 /// Contact is proven by its own heartbeat alone: written into the bucket, acknowledged (by a quorum, in a cluster), and seen
 /// again behind all that was written before. Who was revoked before a heartbeat was written is refused when it is seen. It
-/// goes on from where it was only where nothing can have been missed (the same bucket, none of it put back, absent for less
-/// than markers of removed entries last); otherwise it reads the whole bucket anew and puts that in force at once.
+/// goes on from where it was only where nothing can have been missed (the same bucket, its last proven heartbeat where it
+/// was, absent for less than 10 minutes); otherwise it reads the whole bucket anew and puts that in force at once.
 #[must_use]
 pub struct NatsFollower {
     shared: Arc<Shared>,

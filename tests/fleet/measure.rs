@@ -4,7 +4,7 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use zmq_auth::{Metadata, Moment, OnStale, PublicKey, PushedCredentials};
+use zmq_auth::{Authenticator, Metadata, Moment, OnStale, PublicKey, PushedCredentials};
 
 use crate::node::{Cluster, Node};
 use crate::{DOMAIN, Server, bucket, key};
@@ -53,11 +53,6 @@ fn measure_revocation() {
 #[ignore = "a measurement"]
 fn measure_a_million_keys() {
     const KEYS: u32 = 1_000_000;
-    let resident = || -> usize {
-        let status = fs::read_to_string("/proc/self/status").unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
-    };
     let number = |number: u32| {
         let mut bytes = [0; 32];
         bytes[..4].copy_from_slice(&number.to_le_bytes());
@@ -75,17 +70,91 @@ fn measure_a_million_keys() {
     credentials.limit_age(Duration::from_secs(1), OnStale::Refuse).unwrap();
 }
 
-/// A follower's snapshot of 100,000 keys, and changes after it.
+/// Decisions by pushed keys, beside those by a set in memory, in turns.
+#[test]
+#[ignore = "a measurement"]
+fn measure_decisions() {
+    const KEYS: usize = 10_000;
+    const ROUNDS: usize = 20;
+    let keys: Vec<PublicKey> = (0..KEYS).map(|_| key()).collect();
+    let (set, pushed) = (Authenticator::new(), Authenticator::new());
+    set.configure_curve_keys(DOMAIN, keys.iter().copied()).unwrap();
+    let credentials = PushedCredentials::new("pushed");
+    credentials.replace_keys(keys.iter().map(|key| (*key, Metadata::default()))).unwrap();
+    credentials.caught_up(Moment::now());
+    pushed.configure_curve_pushed(DOMAIN, &credentials).unwrap();
+    let decide = |auth: &Authenticator| {
+        let start = Instant::now();
+        for key in &keys {
+            let request = [b"1.0", &b"1"[..], DOMAIN.as_bytes(), b"127.0.0.1", b"", b"CURVE", key.as_bytes()];
+            assert_eq!(auth.handle_zap_message(&request).unwrap()[2], b"200");
+        }
+        start.elapsed()
+    };
+    let mut times: Vec<(Duration, Duration)> = (0..ROUNDS).map(|_| (decide(&set), decide(&pushed))).collect();
+    let best = |times: &mut [(Duration, Duration)], which: fn(&(Duration, Duration)) -> Duration| {
+        times.iter().map(which).min().unwrap().as_secs_f64()
+    };
+    let (of_set, of_pushed) = (best(&mut times, |pair| pair.0), best(&mut times, |pair| pair.1));
+    println!("{:.0} decisions/s by a set, {:.0} by pushed keys", KEYS as f64 / of_set, KEYS as f64 / of_pushed);
+    println!("pushed keys are {:.3} times as fast", of_set / of_pushed);
+}
+
+/// From the call of a removal to the refusal at the last of many followers in this process.
+#[test]
+#[ignore = "a measurement"]
+fn measure_fan_out() {
+    let followers: usize = std::env::var("ZMQ_AUTH_FLEET_FOLLOWERS").map_or(1_000, |number| number.parse().unwrap());
+    let node = Node::start();
+    let writer = bucket(&node.url(), "admin").writer().unwrap();
+    let first = key();
+    writer.add_key(DOMAIN, &first, &Metadata::default()).unwrap();
+    let bucket = bucket(&node.url(), "admin").heartbeat(Duration::from_secs(30)).unwrap();
+    let start = Instant::now();
+    let servers: Vec<Server> =
+        (0..followers).map(|number| Server::named(&format!("server-{number}"), &bucket)).collect();
+    servers.iter().for_each(|server| server.wait_for(&first, 200));
+    println!("{followers} followers are in contact after {:?}", start.elapsed());
+    let mut times: Vec<Duration> = (0..20)
+        .map(|_| {
+            let key = key();
+            writer.add_key(DOMAIN, &key, &Metadata::default()).unwrap();
+            servers.iter().for_each(|server| server.wait_for(&key, 200));
+            let start = Instant::now();
+            writer.remove_key(DOMAIN, &key).unwrap();
+            while servers.iter().any(|server| server.curve(&key) == 200) {}
+            start.elapsed()
+        })
+        .collect();
+    times.sort();
+    println!(
+        "{followers} followers: from the call to the last refusal: median {:?}, worst of 20 {:?}",
+        times[10], times[19]
+    );
+}
+
+/// A follower's snapshot (of 1,000,000 keys, or as many as ZMQ_AUTH_FLEET_KEYS says), and changes after it.
 #[test]
 #[ignore = "a measurement"]
 fn measure_a_snapshot() {
-    const KEYS: usize = 100_000;
-    let node = Node::start();
-    let keys: Vec<PublicKey> = (0..KEYS).map(|_| key()).collect();
+    let number: usize = std::env::var("ZMQ_AUTH_FLEET_KEYS").map_or(1_000_000, |number| number.parse().unwrap());
+    let changes = (number / 10).min(50_000);
+    let mut node = Node::new(None);
+    // A million writes, each to the disk, would take an hour; it isn't they that are measured.
+    node.sync = "2m";
+    node.run();
+    bucket(&node.url(), "admin").create(1).unwrap();
+    let keys: Vec<PublicKey> = (0..number + changes)
+        .map(|at| {
+            let mut bytes = [7; 32];
+            bytes[..8].copy_from_slice(&at.to_le_bytes());
+            PublicKey::from(bytes)
+        })
+        .collect();
     let write = |keys: &[PublicKey]| {
         crate::raw::run(async {
             let context = crate::raw::context(&node.url(), "admin").await;
-            for part in keys.chunks(500) {
+            for part in keys.chunks(2_000) {
                 let mut last = None;
                 for key in part {
                     let name = crate::raw::key_name(DOMAIN, key.as_bytes());
@@ -96,14 +165,29 @@ fn measure_a_snapshot() {
             }
         });
     };
-    write(&keys[..KEYS / 2]);
     let start = Instant::now();
+    write(&keys[..number]);
+    println!("{number} keys are written after {:?}", start.elapsed());
+    let (before, start) = (resident(), Instant::now());
     let server = Server::named("server-1", &bucket(&node.url(), "admin"));
-    server.wait_for(&keys[0], 200);
-    println!("a snapshot of {} keys: {:?}", KEYS / 2, start.elapsed());
+    while server.follower.status().credentials.keys < number {
+        assert!(start.elapsed() < Duration::from_secs(600), "{:?}", server.follower.status());
+        thread::park_timeout(Duration::from_millis(10));
+    }
+    println!("a snapshot of {number} keys: {:?}", start.elapsed());
+    println!("{} bytes a key, with all of the follower", resident().saturating_sub(before) / number);
     let start = Instant::now();
-    write(&keys[KEYS / 2..]);
+    write(&keys[number..]);
     let written = start.elapsed();
-    server.wait_for(&keys[KEYS - 1], 200);
-    println!("{} changes: written in {written:?}, in force {:?} after the first", KEYS / 2, start.elapsed());
+    server.wait_for(&keys[keys.len() - 1], 200);
+    let all = start.elapsed();
+    println!("{changes} changes: written in {written:?}, in force {all:?} after the first");
+    println!("{:.0} changes/s", changes as f64 / all.as_secs_f64());
+}
+
+/// The memory of this process, in bytes.
+fn resident() -> usize {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
 }

@@ -81,8 +81,9 @@ impl World {
     }
 
     fn fault(&mut self) {
-        let node = self.below(self.nodes.len());
-        match self.below(5) {
+        let (node, fault) = (self.below(self.nodes.len()), self.below(5));
+        println!("fault {fault} of {}", self.nodes[node].name());
+        match fault {
             0 => {
                 self.nodes[node].kill();
                 self.probe_for(MAX_AGE / 2);

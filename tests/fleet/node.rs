@@ -26,6 +26,8 @@ pub(crate) struct Node {
     pub(crate) password: String,
     /// With TLS: the files with its certificate and its key.
     pub(crate) tls: Option<(PathBuf, PathBuf)>,
+    /// When it writes to disk what it has acknowledged.
+    pub(crate) sync: &'static str,
     running: Option<Running>,
 }
 
@@ -52,7 +54,15 @@ impl Node {
 
     pub(crate) fn new(routes: Option<(u16, Vec<u16>)>) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        Node { directory, port: free_port(), routes, password: PASSWORD.into(), tls: None, running: None }
+        Node {
+            directory,
+            port: free_port(),
+            routes,
+            password: PASSWORD.into(),
+            tls: None,
+            sync: "always",
+            running: None,
+        }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -111,7 +121,7 @@ impl Node {
             server_name: "node-{port}"
             listen: "127.0.0.1:{port}"
             ping_interval: "1s"
-            jetstream {{ store_dir: "{store}", max_memory_store: 64MB, max_file_store: 1GB, sync_interval: always }}
+            jetstream {{ store_dir: "{store}", max_memory_store: 64MB, max_file_store: 1GB, sync_interval: {sync} }}
             authorization {{ users: [
                 {{ user: "admin", password: "{PASSWORD}" }}
                 {server_user}
@@ -120,6 +130,7 @@ impl Node {
             {tls}
             "#,
             port = self.port,
+            sync = self.sync,
             store = store.display(),
         );
         fs::write(self.directory.path().join("nats.conf"), text).unwrap();

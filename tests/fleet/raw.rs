@@ -52,7 +52,8 @@ pub(crate) fn put(url: &str, name: &str, value: &str) {
 /// Whether it was acknowledged.
 pub(crate) fn try_put(urls: &str, name: &str, value: &str) -> bool {
     run(async {
-        let sent = context(urls, "admin").await.publish(format!("$KV.{BUCKET}.{name}"), value.to_owned().into()).await;
+        let context = context(urls, "admin").await;
+        let sent = context.publish(format!("$KV.{BUCKET}.{name}"), value.to_owned().into()).await;
         let Ok(sent) = sent else { return false };
         sent.await.inspect_err(|error| println!("{name}: {error}")).is_ok()
     })

@@ -1,19 +1,22 @@
 //! Keys in an SQL database that is polled and pushed into the policy, so that handshakes are decided in memory. It shows that a
 //! change in the database applies a moment later; that while the database is unreachable, decisions go on for as long as the
-//! program allows (here, two seconds), and then clients get 300; and that when it is back, so are the clients, except
-//! those that were removed meanwhile.
+//! program allows (here, two seconds), and then clients get 300; that when it is back, so are the clients, except
+//! those that were removed meanwhile; that a bad row refuses only its own key; and that a database which replaces the first
+//! one is noticed.
 //!
 //! ```sh
 //! cargo run -p polled_database
 //! ```
 
-use std::path::Path;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags, Row};
 use zmq_auth::{
     Authenticator, EventKind, Handshake, KeyPair, Metadata, Moment, MonitoredSocket, OnStale, PublicKey,
     PushedCredentials, SocketExt, zmq,
@@ -85,6 +88,22 @@ fn main() -> Result<()> {
     wait_for(EventKind::StoreCaughtUp)?;
     println!("Alice, removed meanwhile: {}", visit(&alice, Handshake::Denied(400))?);
 
+    // A restored copy, say. Whoever had only the old file open would follow it for ever.
+    let restored = directory.path().join("restored.sqlite");
+    let copy = Connection::open(&restored)?;
+    copy.execute("CREATE TABLE staff (name TEXT PRIMARY KEY, public_key BLOB NOT NULL, leaves TEXT)", ())?;
+    copy.execute("INSERT INTO staff VALUES ('Alice', ?1, NULL)", [alice.public.as_bytes()])?;
+    copy.execute("INSERT INTO staff VALUES ('Bob', ?1, 'soon')", [bob.public.as_bytes()])?;
+    copy.execute("INSERT INTO staff VALUES ('Carol', x'00', NULL)", ())?;
+    drop(copy);
+    fs::rename(&restored, &file)?;
+    while credentials.status().keys != 1 {
+        ensure!(deleted.elapsed() < 5 * PATIENCE, "the new database is not read");
+        thread::yield_now();
+    }
+    println!("Alice, in the database that took its place: {}", visit(&alice, Handshake::Authenticated)?);
+    println!("Bob, whose row can't be used: {}", visit(&bob, Handshake::Denied(400))?);
+
     polling.stop()?;
     running.stop()?;
     Ok(())
@@ -98,11 +117,9 @@ struct Polling {
 
 impl Polling {
     fn start(file: &Path, credentials: PushedCredentials) -> Result<Self> {
-        let database = Connection::open(file)?;
-        // Don't wait for a locked database: it is queried again soon.
-        database.busy_timeout(Duration::ZERO)?;
+        let mut database = Database::open(file)?;
         let (stop, stopped) = channel();
-        let thread = thread::spawn(move || poll(&database, &credentials, &stopped));
+        let thread = thread::spawn(move || poll(&mut database, &credentials, &stopped));
         Ok(Polling { stop, thread })
     }
 
@@ -112,12 +129,11 @@ impl Polling {
     }
 }
 
-fn poll(database: &Connection, credentials: &PushedCredentials, stopped: &Receiver<()>) {
-    let mut version = None;
+fn poll(database: &mut Database, credentials: &PushedCredentials, stopped: &Receiver<()>) {
     loop {
         // Taken before the query: a later change may be missing in the answer.
         let asked = Moment::now();
-        match update(database, credentials, &mut version) {
+        match database.update(credentials) {
             Ok(()) => credentials.caught_up(asked),
             // Without contact, everybody gets 300 in the end: nothing more to do here.
             Err(error) => log(&error),
@@ -133,30 +149,71 @@ fn log(error: &anyhow::Error) {
     let _ = error;
 }
 
-/// If another connection has changed anything since the last time, reads the table and pushes it.
-fn update(database: &Connection, credentials: &PushedCredentials, known: &mut Option<i64>) -> Result<()> {
-    let version = database.query_row("PRAGMA data_version", (), |row| row.get(0))?;
-    if *known == Some(version) {
-        // The answer came from the file itself, which was not locked: that is contact.
-        return Ok(());
+/// The file as it was opened, and the version of what was pushed last.
+struct Database {
+    file: PathBuf,
+    connection: Connection,
+    identity: (u64, u64),
+    known: Option<i64>,
+}
+
+/// Its device and inode: they tell a file from another one that has its name later.
+fn identity(file: &Path) -> Result<(u64, u64)> {
+    let metadata = fs::metadata(file)?;
+    Ok((metadata.dev(), metadata.ino()))
+}
+
+impl Database {
+    fn open(file: &Path) -> Result<Self> {
+        let before = identity(file)?;
+        let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        // A database that is locked is asked again soon: no waiting for it meanwhile.
+        connection.busy_timeout(Duration::ZERO)?;
+        ensure!(identity(file)? == before, "it was replaced just now");
+        Ok(Database { file: file.to_owned(), connection, identity: before, known: None })
     }
-    let mut all = database.prepare("SELECT name, public_key, leaves FROM staff")?;
-    let rows = all.query_map((), |row| {
-        Ok((row.get::<_, String>(0)?, row.get::<_, [u8; 32]>(1)?, row.get::<_, Option<String>>(2)?))
-    })?;
-    let mut keys = Vec::new();
-    for row in rows {
-        let (name, key, leaves) = row?;
-        let mut metadata = Metadata::default();
-        metadata.insert("name", name)?;
-        if let Some(leaves) = leaves {
-            metadata.insert("not-after", leaves)?;
+
+    /// Reads the table if another connection has changed anything since the last time, and pushes it.
+    fn update(&mut self, credentials: &PushedCredentials) -> Result<()> {
+        if identity(&self.file)? != self.identity {
+            *self = Database::open(&self.file)?;
         }
-        keys.push((PublicKey::from(key), metadata));
+        let version = self.connection.query_row("PRAGMA data_version", (), |row| row.get(0))?;
+        if self.known != Some(version) {
+            credentials.replace_keys(self.keys()?)?;
+            self.known = Some(version);
+        }
+        // Where nothing has changed, too, the answer came from the file itself, which nobody had locked: that is contact.
+        // From the same file, that is: one that took its place meanwhile is another.
+        ensure!(identity(&self.file)? == self.identity, "it was replaced just now");
+        Ok(())
     }
-    credentials.replace_keys(keys)?;
-    *known = Some(version);
-    Ok(())
+
+    fn keys(&self) -> Result<Vec<(PublicKey, Metadata)>> {
+        let mut all = self.connection.prepare("SELECT name, public_key, leaves FROM staff")?;
+        let mut rows = all.query(())?;
+        // Takes each by itself: a batch with one that can't be used would be refused as a whole.
+        let (mut keys, trial) = (Vec::new(), PushedCredentials::new("rows"));
+        while let Some(row) = rows.next()? {
+            match entry(row, &trial) {
+                Ok(entry) => keys.push(entry),
+                // Its key isn't pushed, so it is refused. The others stand.
+                Err(error) => log(&error),
+            }
+        }
+        Ok(keys)
+    }
+}
+
+fn entry(row: &Row<'_>, trial: &PushedCredentials) -> Result<(PublicKey, Metadata)> {
+    let key = PublicKey::from(row.get::<_, [u8; 32]>(1)?);
+    let mut metadata = Metadata::default();
+    metadata.insert("name", row.get::<_, String>(0)?)?;
+    if let Some(leaves) = row.get::<_, Option<String>>(2)? {
+        metadata.insert("not-after", leaves)?;
+    }
+    trial.put_key(key, &metadata)?;
+    Ok((key, metadata))
 }
 
 /// Connects one new client, and returns the outcome of its handshake.
