@@ -8,6 +8,7 @@ mod follower;
 mod login;
 mod look;
 mod position;
+mod run;
 mod writer;
 
 pub use connect::NatsBucket;

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::blocking::{Blocking, Connection, INBOX, context};
 use super::connect::{NatsBucket, NoWords, PATIENCE, failed, stream_config};
 use super::entry::{self, KeyValue, ServerValue, Subject, UserValue};
-use super::follow::is_removal;
+use super::run::is_removal;
 use crate::authenticator::check_domain;
 use crate::certificate::KeyInfo;
 use crate::error::{Error, Result};

@@ -1,8 +1,10 @@
 //! Entries that aren't understood, that end by themselves, and that two change at once.
 
+use std::process::Command;
 use std::time::Duration;
 
-use zmq_auth::{BucketEntry, Error, EventKind, Metadata, Password};
+use async_nats::jetstream::stream::Config;
+use zmq_auth::{BucketEntry, Error, EventKind, Metadata, OnStale, Password};
 
 use crate::node::Node;
 use crate::{DEADLINE, DOMAIN, Server, bucket, key, raw, wait_until};
@@ -72,24 +74,23 @@ fn a_clear_password_is_refused_by_the_writer_and_by_every_server() {
     assert_eq!((server.plain("alice", "correct horse"), status.credentials.users), (400, 0));
 }
 
+/// By `not-after`, which each server enforces. What NATS would take away by itself nobody would notice: it is refused.
 #[test]
-fn an_entry_may_end_by_itself() {
+fn a_key_may_end_by_itself() {
     let node = Node::start();
     let server = Server::start(&node.url());
     let alice = key();
-    raw::run(async {
-        let store = raw::store(&node.url()).await;
-        let name = raw::key_name(DOMAIN, alice.as_bytes());
-        store.create_with_ttl(name, r#"{"format":1}"#.into(), Duration::from_secs(2)).await.unwrap();
-    });
+    let soon = Command::new("date").args(["-u", "-d", "+4 seconds", "+%Y-%m-%dT%H:%M:%SZ"]).output().unwrap();
+    let mut metadata = Metadata::default();
+    metadata.insert("not-after", String::from_utf8(soon.stdout).unwrap().trim()).unwrap();
+    bucket(&node.url(), "admin").writer().unwrap().add_key(DOMAIN, &alice, &metadata).unwrap();
     server.wait_for(&alice, 200);
     server.wait_for(&alice, 400);
-    let status = server.follower.status();
-    assert_eq!(
-        (status.snapshots, status.unreadable.len()),
-        (1, 0),
-        "the server has sent a marker, which is understood"
-    );
+    raw::run(async {
+        let store = raw::store(&node.url()).await;
+        let name = raw::key_name(DOMAIN, key().as_bytes());
+        assert!(store.create_with_ttl(name, r#"{"format":1}"#.into(), Duration::from_secs(2)).await.is_err());
+    });
 }
 
 #[test]
@@ -148,22 +149,63 @@ fn the_servers_that_follow_are_listed_with_how_far_they_are() {
     drop(server);
 }
 
+/// NATS's own tools make buckets that can be emptied.
 #[test]
-fn a_bucket_whose_entries_vanish_without_a_word_is_refused() {
+fn a_bucket_whose_entries_may_vanish_without_a_word_is_refused() {
     let node = Node::start();
     raw::run(async {
         let context = raw::context(&node.url(), "admin").await;
         context.delete_key_value(crate::BUCKET).await.unwrap();
-        let config = async_nats::jetstream::kv::Config {
-            bucket: crate::BUCKET.into(),
-            max_age: Duration::from_secs(3600),
-            ..Default::default()
-        };
+        let config = async_nats::jetstream::kv::Config { bucket: crate::BUCKET.into(), ..Default::default() };
         context.create_key_value(config).await.unwrap();
     });
     let error = bucket(&node.url(), "admin").writer().unwrap_err();
-    assert!(error.to_string().contains("expire without a marker"), "{error}");
+    assert!(error.to_string().contains("it allows rollups"), "{error}");
     let server = Server::start(&node.url());
-    wait_until("it says so", || server.problem().contains("expire without a marker"));
+    wait_until("it says so", || server.problem().contains("it allows rollups"));
     assert_eq!(server.curve(&key()), 300);
+}
+
+/// Not even an administrator purges markers by hand, and a configuration under which entries go is noticed.
+#[test]
+fn nothing_is_purged_by_hand_and_a_bucket_that_becomes_unsuitable_is_left() {
+    let node = Node::start();
+    let writer = bucket(&node.url(), "admin").writer().unwrap();
+    let (alice, bob) = (key(), key());
+    for key in [&alice, &bob] {
+        writer.add_key(DOMAIN, key, &Metadata::default()).unwrap();
+    }
+    let server = Server::start(&node.url());
+    server.wait_for(&alice, 200);
+    server.follower.credentials().limit_age(Duration::from_secs(2), OnStale::Refuse).unwrap();
+    writer.remove_key(DOMAIN, &bob).unwrap();
+    server.wait_for(&bob, 400);
+    let stream = format!("KV_{}", crate::BUCKET);
+    let change = |max_age| {
+        raw::run(async {
+            let context = raw::context(&node.url(), "admin").await;
+            let mut config = context.get_stream(&stream).await.unwrap().cached_info().config.clone();
+            config.max_age = max_age;
+            context.update_stream(config).await.unwrap();
+        });
+    };
+    raw::run(async {
+        let context = raw::context(&node.url(), "admin").await;
+        let held = context.get_stream(&stream).await.unwrap();
+        assert!(held.purge().await.is_err());
+        assert!(raw::store(&node.url()).await.purge(raw::key_name(DOMAIN, bob.as_bytes())).await.is_err());
+        for sequence in 1..=3 {
+            assert!(held.delete_message(sequence).await.is_err());
+        }
+        for denied in [true, false] {
+            let config = Config { deny_purge: denied, deny_delete: !denied, ..held.cached_info().config.clone() };
+            assert!(context.update_stream(config).await.is_err());
+        }
+    });
+    change(Duration::from_secs(3600));
+    wait_until("it is noticed", || server.problem().contains("may expire"));
+    server.wait_for(&alice, 300);
+    change(Duration::ZERO);
+    server.wait_for(&alice, 200);
+    assert_eq!((server.curve(&bob), server.follower.status().snapshots), (400, 2), "it was read anew");
 }

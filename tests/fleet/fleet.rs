@@ -2,18 +2,22 @@
 
 mod cluster;
 mod entries;
+mod faults;
 mod following;
 mod measure;
 mod model;
 mod node;
+mod partition;
 mod policy;
 mod program;
+mod proxy;
 mod raw;
 mod rights;
 #[path = "../program/run.rs"]
 mod run;
 #[path = "../program/shell.rs"]
 mod shell;
+mod tls;
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use zmq_auth::{Metadata, NatsWriter, OnStale, PublicKey};
 
-use crate::node::{Access, Node};
+use crate::node::{Access, Cluster, Node};
 use crate::{BUCKET, DEADLINE, DOMAIN, Server, bucket, key, raw, wait_until};
 
 const MAX_AGE: Duration = Duration::from_secs(1);
@@ -29,7 +29,8 @@ enum Known {
 }
 
 struct World {
-    node: Node,
+    /// One, or three with as many replicas.
+    nodes: Vec<Node>,
     writer: Option<NatsWriter>,
     servers: Vec<Server>,
     keys: HashMap<PublicKey, Known>,
@@ -50,9 +51,13 @@ impl World {
         keys[self.below(keys.len())]
     }
 
+    fn urls(&self) -> String {
+        self.nodes.iter().map(Node::url).collect::<Vec<_>>().join(",")
+    }
+
     fn writer(&mut self) -> Option<&NatsWriter> {
         if self.writer.is_none() {
-            self.writer = bucket(&self.node.url(), "admin").writer().ok();
+            self.writer = bucket(&self.urls(), "admin").writer().ok();
         }
         self.writer.as_ref()
     }
@@ -76,41 +81,55 @@ impl World {
     }
 
     fn fault(&mut self) {
+        let node = self.below(self.nodes.len());
         match self.below(5) {
             0 => {
-                self.node.kill();
+                self.nodes[node].kill();
                 self.probe_for(MAX_AGE / 2);
-                self.node.run();
+                self.nodes[node].run();
             }
             1 => {
-                self.node.signal(Signal::SIGSTOP);
+                self.nodes[node].signal(Signal::SIGSTOP);
                 self.probe_for(MAX_AGE + SLACK);
-                self.node.signal(Signal::SIGCONT);
+                self.nodes[node].signal(Signal::SIGCONT);
             }
             2 => {
                 // The bucket is made anew: all are revoked.
-                raw::run(async {
-                    let context = raw::context(&self.node.url(), "admin").await;
-                    context.delete_key_value(BUCKET).await.unwrap();
+                let urls = self.urls();
+                wait_until("the bucket is gone", || {
+                    raw::run(async {
+                        let context = raw::context(&urls, "admin").await;
+                        let _ = context.delete_key_value(BUCKET).await;
+                        let left = context.get_stream(format!("KV_{BUCKET}")).await;
+                        left.is_err_and(|error| error.to_string().contains("not found"))
+                    })
                 });
                 let now = Instant::now();
-                bucket(&self.node.url(), "admin").create(1).unwrap();
+                wait_until("there is a new one", || bucket(&urls, "admin").create(self.nodes.len()).is_ok());
                 for known in self.keys.values_mut().filter(|known| !matches!(known, Known::Never)) {
                     *known = Known::Revoked(now);
                 }
             }
-            3 => {
+            3 if self.nodes.len() == 1 => {
                 // For a while the servers can't log in, and the administrator can.
-                self.node.kill();
-                self.node.configure(Access::AdministratorAlone);
-                self.node.run_as_configured();
+                self.nodes[0].kill();
+                self.nodes[0].configure(Access::AdministratorAlone);
+                self.nodes[0].run_as_configured();
                 (0..3).for_each(|_| self.change());
-                self.node.configure(Access::Everybody);
-                self.node.reload();
+                self.nodes[0].configure(Access::Everybody);
+                self.nodes[0].reload();
+            }
+            3 => {
+                // No quorum for a while.
+                (0..2).for_each(|node| self.nodes[node].kill());
+                self.probe_for(MAX_AGE * 2);
+                (0..2).for_each(|node| self.nodes[node].run());
             }
             _ => {
                 let key = self.some_key();
-                raw::put(&self.node.url(), &raw::key_name(DOMAIN, key.as_bytes()), r#"{"format":7}"#);
+                let (urls, name) = (self.urls(), raw::key_name(DOMAIN, key.as_bytes()));
+                self.keys.insert(key, Known::Unknown);
+                wait_until("it is written", || raw::try_put(&urls, &name, r#"{"format":7}"#));
                 self.keys.insert(key, Known::Revoked(Instant::now()));
             }
         }
@@ -175,29 +194,33 @@ impl World {
 
 #[test]
 fn no_server_accepts_who_was_revoked_longer_ago_than_max_age() {
-    let steps: usize = std::env::var(STEPS).map_or(60, |steps| steps.parse().unwrap());
+    play(vec![Node::start()], 60);
+}
+
+#[test]
+fn nor_with_three_nats_servers_and_one_writer_for_all_of_it() {
+    play(Cluster::start().nodes, 40);
+}
+
+fn play(nodes: Vec<Node>, steps: usize) {
+    let steps: usize = std::env::var(STEPS).map_or(steps, |steps| steps.parse().unwrap());
     let seed =
         std::env::var(SEED).map_or_else(|_| u64::from(std::process::id()) << 20 | 1, |seed| seed.parse().unwrap());
     println!("{SEED}={seed}");
-    let node = Node::start();
-    let servers: Vec<Server> = [("server-1", "server-1"), ("server-2", "admin")]
-        .into_iter()
-        .map(|(name, user)| {
-            let bucket = bucket(&node.url(), user).heartbeat(Duration::from_millis(100)).unwrap();
-            let server = Server::named(name, &bucket);
-            server.follower.credentials().limit_age(MAX_AGE, OnStale::Refuse).unwrap();
-            server
-        })
-        .collect();
     let keys = (0..20).map(|_| (key(), Known::Never)).collect();
-    let mut world = World { node, writer: None, servers, keys, seed, decisions: 0 };
+    let mut world = World { nodes, writer: None, servers: Vec::new(), keys, seed, decisions: 0 };
+    let urls = world.urls();
+    let server = |(name, user)| {
+        let server = Server::named(name, &bucket(&urls, user).heartbeat(Duration::from_millis(100)).unwrap());
+        server.follower.credentials().limit_age(MAX_AGE, OnStale::Refuse).unwrap();
+        server
+    };
+    world.servers = [("server-1", "server-1"), ("server-2", "admin")].map(server).into();
     let mut faults = 0;
     for step in 0..steps {
         match world.below(10) {
             0 => {
                 world.fault();
-                // The writer's connection may be to what was.
-                world.writer = None;
                 faults += 1;
             }
             _ => world.change(),

@@ -22,6 +22,10 @@ pub(crate) struct Node {
     port: u16,
     /// For a cluster: its own port, and those of all.
     routes: Option<(u16, Vec<u16>)>,
+    /// The password of the server's user.
+    pub(crate) password: String,
+    /// With TLS: the files with its certificate and its key.
+    pub(crate) tls: Option<(PathBuf, PathBuf)>,
     running: Option<Running>,
 }
 
@@ -47,7 +51,8 @@ impl Node {
     }
 
     pub(crate) fn new(routes: Option<(u16, Vec<u16>)>) -> Self {
-        Node { directory: tempfile::tempdir().unwrap(), port: free_port(), routes, running: None }
+        let directory = tempfile::tempdir().unwrap();
+        Node { directory, port: free_port(), routes, password: PASSWORD.into(), tls: None, running: None }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -72,6 +77,10 @@ impl Node {
         running.wait_for("Server is ready");
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Writes the configuration, which a server that runs reads with [`reload`](Self::reload).
     pub(crate) fn configure(&self, access: Access) {
         let store = self.directory.path().join("store");
@@ -85,7 +94,8 @@ impl Node {
         );
         let server_user = match access {
             Access::Everybody => {
-                format!(r#"{{ user: "server-1", password: "{PASSWORD}", permissions: {{ {rights} }} }}"#)
+                let password = &self.password;
+                format!(r#"{{ user: "server-1", password: "{password}", permissions: {{ {rights} }} }}"#)
             }
             Access::AdministratorAlone => String::new(),
         };
@@ -93,17 +103,21 @@ impl Node {
             let routes: Vec<String> = all.iter().map(|port| format!("\"nats://127.0.0.1:{port}\"")).collect();
             format!("cluster {{ name: fleet, listen: \"127.0.0.1:{own}\", routes: [{}] }}", routes.join(", "))
         });
+        let tls = self.tls.as_ref().map_or_else(String::new, |(certificate, key)| {
+            format!("tls {{ cert_file: \"{}\", key_file: \"{}\" }}", certificate.display(), key.display())
+        });
         let text = format!(
             r#"
             server_name: "node-{port}"
             listen: "127.0.0.1:{port}"
             ping_interval: "1s"
-            jetstream {{ store_dir: "{store}", max_memory_store: 64MB, max_file_store: 256MB, sync_interval: always }}
+            jetstream {{ store_dir: "{store}", max_memory_store: 64MB, max_file_store: 1GB, sync_interval: always }}
             authorization {{ users: [
                 {{ user: "admin", password: "{PASSWORD}" }}
                 {server_user}
             ] }}
             {cluster}
+            {tls}
             "#,
             port = self.port,
             store = store.display(),

@@ -1,6 +1,7 @@
 //! A policy file whose keys and users are in a bucket.
 
 use std::fs;
+use std::net::TcpListener;
 
 use zmq_auth::{Authenticator, Metadata, Password, PolicyFile};
 
@@ -64,4 +65,79 @@ fn a_policy_file_names_a_bucket_and_a_reload_keeps_its_follower() {
     }
     writer.remove_key("lab", &alice).unwrap();
     wait_until("she is refused", || curve(auth, &alice) == b"400");
+    drop(policy);
+
+    // A tool that looks at the file asks nobody for anything. (The one that follows has long come when this is looked at.)
+    let [asked, unasked] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let with = |listener: &TcpListener| {
+        let url = format!("nats://{}", listener.local_addr().unwrap());
+        fs::write(&path, format!("{}{domain}", nats.replace(&node.url(), &url))).unwrap();
+    };
+    with(&unasked);
+    assert!(PolicyFile::problems(&path).is_empty());
+    let looked_at = PolicyFile::inspect(&path).unwrap();
+    assert!(looked_at.stores().is_empty() && curve(looked_at.authenticator(), &alice) == b"300");
+    with(&asked);
+    let _followed = PolicyFile::open(&path).unwrap();
+    asked.accept().unwrap();
+    unasked.set_nonblocking(true).unwrap();
+    assert_eq!(unasked.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+}
+
+/// Nobody is told to retry because a line below `[nats.fleet]` was changed.
+#[test]
+fn a_cluster_whose_lines_change_goes_on_with_what_is_known() {
+    let node = Node::start();
+    let writer = bucket(&node.url(), "admin").writer().unwrap();
+    let (alice, bob) = (key(), key());
+    for key in [&alice, &bob] {
+        writer.add_key("lab", key, &Metadata::default()).unwrap();
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("policy.toml");
+    for login in ["login", "other"] {
+        fs::write(dir.path().join(login), format!("admin={PASSWORD}\n")).unwrap();
+    }
+    let write = |server: &str, login: &str, max_age: &str, urls: &str| {
+        let text = format!(
+            "[nats.fleet]\nurls = \"{urls}\"\nserver = \"{server}\"\nlogin = \"{login}\"\nmax_age = \"{max_age}\"\n\
+             [domain.lab]\nnull = \"deny\"\ncurve = {{ nats = \"fleet\", bucket = \"clients\" }}\n"
+        );
+        fs::write(&path, text).unwrap();
+    };
+    let url = node.url();
+    write("server-1", "login", "1m", &url);
+    let policy = PolicyFile::open(&path).unwrap();
+    let auth = policy.authenticator();
+    wait_until("she is accepted", || curve(auth, &alice) == b"200");
+    let servers = || writer.servers("lab").unwrap();
+    // Longer or shorter: the follower is the same one.
+    for max_age in ["2m", "10s"] {
+        write("server-1", "login", max_age, &url);
+        assert_eq!(policy.reload().unwrap().changed, 1);
+        assert_eq!(curve(auth, &alice), b"200");
+    }
+    write("server-1", "login", "2s", &url);
+    let error = policy.reload().unwrap_err().to_string();
+    assert!(error.contains("three heartbeats"), "{error}");
+    // Another follower takes over, with another name, login and URL.
+    for (server, login, urls) in [
+        ("server-2", "login", url.clone()),
+        ("server-2", "other", url.clone()),
+        ("server-2", "other", format!("{url},{url}")),
+    ] {
+        write(server, login, "1m", &urls);
+        assert_eq!(policy.reload().unwrap().changed, 1);
+        for key in [&alice, &bob] {
+            assert_eq!(curve(auth, key), b"200", "{server} {login} {urls}");
+        }
+    }
+    writer.remove_key("lab", &alice).unwrap();
+    wait_until("she is refused by the one that follows now", || curve(auth, &alice) == b"400");
+    assert_eq!(curve(auth, &bob), b"200");
+    wait_until("both have been heard of", || servers().len() == 2);
+    // To one that isn't there: what is known stays in force for as long as it may, and then nobody is accepted.
+    write("server-2", "other", "3s", "nats://127.0.0.1:1");
+    policy.reload().unwrap();
+    wait_until("it is stale", || curve(auth, &bob) == b"300");
 }

@@ -31,12 +31,12 @@ pub(crate) async fn client(urls: &str, user: &str) -> Client {
         options = options.custom_inbox_prefix(format!("_INBOX_{}", name(user.as_bytes())));
     }
     let urls: Vec<async_nats::ServerAddr> = urls.split(',').map(|url| url.parse().unwrap()).collect();
-    options.request_timeout(Some(Duration::from_secs(2))).connect(urls).await.unwrap()
+    options.request_timeout(Some(Duration::from_secs(10))).connect(urls).await.unwrap()
 }
 
 pub(crate) async fn context(urls: &str, user: &str) -> Context {
     let mut context = jetstream::new(client(urls, user).await);
-    context.set_timeout(Duration::from_secs(2));
+    context.set_timeout(Duration::from_secs(10));
     context
 }
 
@@ -47,6 +47,15 @@ pub(crate) async fn store(urls: &str) -> Store {
 /// Writes an entry as it is.
 pub(crate) fn put(url: &str, name: &str, value: &str) {
     run(async { store(url).await.put(name, value.to_owned().into()).await.unwrap() });
+}
+
+/// Whether it was acknowledged.
+pub(crate) fn try_put(urls: &str, name: &str, value: &str) -> bool {
+    run(async {
+        let sent = context(urls, "admin").await.publish(format!("$KV.{BUCKET}.{name}"), value.to_owned().into()).await;
+        let Ok(sent) = sent else { return false };
+        sent.await.inspect_err(|error| println!("{name}: {error}")).is_ok()
+    })
 }
 
 /// The name of the server that leads the bucket's stream.

@@ -1,0 +1,327 @@
+//! One run of a follower: each entry as it comes, and a heartbeat that proves the contact.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::pin::Pin;
+
+use async_nats::jetstream::consumer::pull::{self, MessagesError};
+use async_nats::jetstream::stream::Info;
+use async_nats::jetstream::{Context, Message};
+use data_encoding::HEXLOWER;
+use futures_util::{FutureExt, StreamExt};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+
+use super::connect::{PATIENCE, failed, unsuitable};
+use super::entry::{self, Change, ServerValue, Subject};
+use super::follow::Follow;
+use super::position::{MOST_SINCE, Position, StreamState};
+use crate::contact::Moment;
+use crate::curve::{KeyChange, KeyMap};
+use crate::error::{Error, Result};
+use crate::plain::UserChange;
+
+/// One run of following, from the creation of a consumer to the first thing that goes wrong.
+pub(super) struct Run<'f> {
+    follow: &'f Follow,
+    context: Context,
+    created: i128,
+    /// The consumer's name.
+    consumer: String,
+    /// The names of the own heartbeats, without the last part.
+    own: String,
+    /// `None` while a snapshot is gathered: it is put in force as a whole.
+    position: &'f mut Option<Position>,
+    snapshot: KeyMap,
+    key_changes: Vec<KeyChange>,
+    user_changes: Vec<UserChange>,
+    /// What has to come again where this goes on from a position: the heartbeat, then what was put in force after it.
+    awaited_beat: Option<(u64, String)>,
+    awaited: BTreeMap<String, u64>,
+    /// What of a snapshot came after the heartbeat.
+    early: BTreeMap<String, u64>,
+    /// The last entry that came.
+    sequence: u64,
+    /// The entries of a consumer are counted: one that is missing shows.
+    consumed: u64,
+    beat: Option<Beat>,
+    beats: u64,
+    id: String,
+}
+
+/// A heartbeat under way.
+struct Beat {
+    text: String,
+    asked: Moment,
+    /// Until when something has to come.
+    deadline: Instant,
+    /// Where the stream has put it, once that is acknowledged: by a quorum, in a cluster.
+    acknowledged: Option<u64>,
+    /// Where it came back.
+    seen: Option<u64>,
+    /// Where another's came under the same name: a bucket has the last of each name alone.
+    others: Option<u64>,
+}
+
+type Acknowledgement = Pin<Box<dyn Future<Output = Result<u64>> + Send>>;
+
+/// So many entries are put in force at once, at most.
+const BATCH: usize = 1_000;
+/// The bucket's configuration is looked at again with one heartbeat of so many.
+const LOOKS: u64 = 10;
+pub(super) const FIND: &str = "find the bucket";
+pub(super) const USE: &str = "use the bucket";
+pub(super) const RESUME: &str = "go on from where it was";
+const NOT_AGAIN: &str =
+    "its last heartbeat isn't in the bucket: it was put back from a copy, or another server has the same name";
+pub(super) const READ: &str = "read the bucket";
+const PROVE: &str = "prove contact with the bucket";
+
+impl<'f> Run<'f> {
+    pub(super) fn new(
+        follow: &'f Follow,
+        context: Context,
+        consumer: String,
+        own: String,
+        created: i128,
+        position: &'f mut Option<Position>,
+    ) -> Result<Self> {
+        let known = position.as_ref();
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).map_err(|error| Error::Random(error.to_string()))?;
+        Ok(Run {
+            follow,
+            context,
+            created,
+            consumer,
+            own,
+            awaited_beat: known.map(|position| (position.beat_sequence, position.beat.clone())),
+            awaited: known.map_or_else(BTreeMap::new, |position| position.since.clone()),
+            sequence: known.map_or(0, |position| position.beat_sequence - 1),
+            position,
+            snapshot: KeyMap::default(),
+            key_changes: Vec::new(),
+            user_changes: Vec::new(),
+            early: BTreeMap::new(),
+            consumed: 0,
+            beat: None,
+            beats: 0,
+            id: HEXLOWER.encode(&random),
+        })
+    }
+
+    pub(super) async fn follow(mut self, mut messages: pull::Stream) -> Result<Infallible> {
+        if self.awaited_beat.is_some() {
+            // Nothing is written before: it would take the place of what is looked for.
+            let first = timeout(PATIENCE, messages.next()).await;
+            self.take(first.map_err(|_| nats(RESUME, NOT_AGAIN))?)?;
+        }
+        let mut next_beat = interval(self.follow.bucket.heartbeat);
+        next_beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut acknowledgement: Option<Acknowledgement> = None;
+        loop {
+            let deadline = self.beat.as_ref().map(|beat| beat.deadline);
+            tokio::select! {
+                message = messages.next() => {
+                    self.take(message)?;
+                    // What has come meanwhile is put in force with it.
+                    let mut batch = 1;
+                    while batch < BATCH && let Some(message) = messages.next().now_or_never() {
+                        self.take(message)?;
+                        batch += 1;
+                    }
+                    self.put_in_force();
+                    if let Some(beat) = &mut self.beat {
+                        beat.deadline = Instant::now() + PATIENCE;
+                    }
+                    self.prove()?;
+                }
+                _ = next_beat.tick(), if self.beat.is_none() => acknowledgement = Some(self.write_beat()),
+                sequence = wait(&mut acknowledgement) => {
+                    acknowledgement = None;
+                    if let Some(beat) = &mut self.beat {
+                        beat.acknowledged = Some(sequence?);
+                    }
+                    self.prove()?;
+                }
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
+                    return Err(nats(PROVE, "a heartbeat was not seen again"));
+                }
+            }
+        }
+    }
+
+    fn write_beat(&mut self) -> Acknowledgement {
+        self.beats += 1;
+        let text = format!("{}.{}", self.id, self.beats);
+        let status = self.follow.shared.credentials.status();
+        let sequence = self.position.as_ref().map_or(0, |position| position.sequence);
+        let value = ServerValue::new(text.clone(), sequence, status.keys, status.users);
+        // The one that was proven stays where it is.
+        let subject = format!("{}.{}", self.own, self.position.as_ref().map_or(0, |position| position.slot ^ 1));
+        let (asked, deadline) = (Moment::now(), Instant::now() + PATIENCE);
+        self.beat = Some(Beat { text, asked, deadline, acknowledged: None, seen: None, others: None });
+        let looked_at = (self.beats % LOOKS == 0).then(|| (self.follow.bucket.stream(), self.created));
+        Box::pin(write(self.context.clone(), subject, entry::to_bytes(&value), looked_at))
+    }
+
+    fn take(&mut self, message: Option<Result<Message, MessagesError>>) -> Result<()> {
+        let message = message.ok_or_else(|| nats(READ, "the stream of entries has ended"))?;
+        let message = message.map_err(|error| failed(READ, &error))?;
+        let info = message.info().map_err(|_| nats(READ, "an entry came without its number"))?;
+        if info.stream != self.follow.bucket.stream() || info.consumer != self.consumer {
+            return Err(nats(READ, "an entry came that nobody has asked for"));
+        }
+        if info.consumer_sequence != self.consumed + 1 || info.stream_sequence <= self.sequence {
+            return Err(nats(READ, "entries were lost on the way"));
+        }
+        (self.consumed, self.sequence) = (info.consumer_sequence, info.stream_sequence);
+        let own = message.subject.strip_prefix(self.own.as_str());
+        let value = own.and_then(|_| ServerValue::parse(&message.payload).ok());
+        if let Some((sequence, text)) = self.awaited_beat.take()
+            && !(self.sequence == sequence && value.as_ref().is_some_and(|value| value.beat == text))
+        {
+            return Err(nats(RESUME, NOT_AGAIN));
+        }
+        if own.is_some() {
+            if let Some(beat) = &mut self.beat {
+                let is_ours = value.is_some_and(|value| value.beat == beat.text);
+                *if is_ours { &mut beat.seen } else { &mut beat.others } = Some(self.sequence);
+            }
+            return Ok(());
+        }
+        let prefix = self.follow.bucket.subject("");
+        let name = message.subject.strip_prefix(prefix.as_str()).unwrap_or(&message.subject);
+        let since = match (self.position.as_mut(), &self.beat) {
+            (Some(position), _) => Some(&mut position.since),
+            // What comes behind the heartbeat that will be proven.
+            (None, Some(Beat { seen: Some(_), .. })) => Some(&mut self.early),
+            _ => None,
+        };
+        if let Some(since) = since.filter(|since| since.len() <= MOST_SINCE) {
+            since.insert(name.to_owned(), self.sequence);
+        }
+        if self.awaited.get(name).is_some_and(|known| *known <= self.sequence) {
+            self.awaited.remove(name);
+        }
+        match Subject::of(name) {
+            Ok(subject) => {
+                let change =
+                    if is_removal(&message) { Ok(subject.removal()) } else { subject.change(&message.payload) };
+                self.follow.shared.entry(name, change.as_ref().err().copied());
+                self.gather(change.unwrap_or_else(|_| subject.removal()));
+            }
+            Err(problem) => self.follow.shared.entry(name, (!is_removal(&message)).then_some(problem)),
+        }
+        Ok(())
+    }
+
+    fn gather(&mut self, change: Change) {
+        match change {
+            Change::User(user) => self.user_changes.push(user),
+            Change::Key(key, info) if self.position.is_some() => self.key_changes.push((key, info)),
+            Change::Key(key, Some(info)) => drop(self.snapshot.insert(key, info)),
+            Change::Key(key, None) => drop(self.snapshot.remove(&key)),
+        }
+    }
+
+    /// Puts in force what has come, if no snapshot is gathered.
+    fn put_in_force(&mut self) {
+        let Some(position) = self.position.as_mut() else { return };
+        let shared = &self.follow.shared;
+        if !self.key_changes.is_empty() {
+            shared.credentials.apply_keys(shared.turn(), std::mem::take(&mut self.key_changes));
+        }
+        if !self.user_changes.is_empty() {
+            shared.credentials.apply_users(shared.turn(), std::mem::take(&mut self.user_changes));
+        }
+        position.sequence = position.sequence.max(self.sequence);
+    }
+
+    /// A heartbeat that is acknowledged and has come back proves that all before it has come, and is in force.
+    fn prove(&mut self) -> Result<()> {
+        let Some(Beat { acknowledged: Some(acknowledged), seen, others, asked, .. }) = self.beat else { return Ok(()) };
+        let Some(seen) = seen else {
+            if others.is_some_and(|others| others > acknowledged) {
+                let problem = "another server has it: give each a name of its own";
+                return Err(nats("follow under this name", problem));
+            }
+            return Ok(());
+        };
+        if acknowledged != seen {
+            return Err(nats(PROVE, "a heartbeat came back from another bucket"));
+        }
+        if !self.awaited.is_empty() {
+            return Err(nats(RESUME, "entries that were in force are not in it: it was put back from a copy"));
+        }
+        let shared = &self.follow.shared;
+        let (turn, is_snapshot) = (shared.turn(), self.position.is_none());
+        if is_snapshot {
+            shared.credentials.swap_keys(turn, std::mem::take(&mut self.snapshot));
+            shared.credentials.swap_users(turn, std::mem::take(&mut self.user_changes));
+        }
+        let (slot, since) = match self.position.take() {
+            None => (0, std::mem::take(&mut self.early)),
+            Some(Position { slot, mut since, .. }) => {
+                since.retain(|_, sequence| *sequence > seen);
+                (slot ^ 1, since)
+            }
+        };
+        *self.position = Some(Position {
+            created: self.created,
+            sequence: self.sequence,
+            proven: asked,
+            beat_sequence: seen,
+            beat: self.beat.take().map(|beat| beat.text).unwrap_or_default(),
+            slot,
+            since,
+        });
+        // Before anybody is accepted: who sees that sees no old problem.
+        shared.follows(self.sequence, is_snapshot);
+        shared.credentials.proven(turn, asked);
+        Ok(())
+    }
+}
+
+pub(super) fn look_at(info: &Info) -> Result<StreamState> {
+    if let Some(problem) = unsuitable(&info.config) {
+        return Err(nats(USE, problem));
+    }
+    Ok(StreamState {
+        created: info.created.unix_timestamp_nanos(),
+        first_sequence: info.state.first_sequence,
+        last_sequence: info.state.last_sequence,
+    })
+}
+
+/// A marker of the key-value store.
+pub(super) fn is_removal(message: &Message) -> bool {
+    message.headers.as_ref().is_some_and(|headers| {
+        let operation = headers.get("KV-Operation").is_some_and(|operation| operation.as_str() != "PUT");
+        operation || headers.get("Nats-Marker-Reason").is_some()
+    })
+}
+
+/// Writes a heartbeat, and looks at the stream once more where its name and the time of its creation are given.
+async fn write(context: Context, subject: String, value: Vec<u8>, stream: Option<(String, i128)>) -> Result<u64> {
+    let sent = context.publish(subject, value.into()).await.map_err(|error| failed(PROVE, &error))?;
+    let sequence = sent.await.map_err(|error| failed(PROVE, &error))?.sequence;
+    if let Some((stream, created)) = stream {
+        let stream = context.get_stream(stream).await.map_err(|error| failed(FIND, &error))?;
+        if look_at(stream.cached_info())?.created != created {
+            return Err(nats(FIND, "it was made anew"));
+        }
+    }
+    Ok(sequence)
+}
+
+/// Never ends where there is nothing to wait for.
+async fn wait(acknowledgement: &mut Option<Acknowledgement>) -> Result<u64> {
+    match acknowledgement {
+        Some(acknowledgement) => acknowledgement.await,
+        None => std::future::pending().await,
+    }
+}
+
+pub(super) fn nats(action: &'static str, problem: &str) -> Error {
+    Error::Nats { action, problem: problem.into() }
+}
