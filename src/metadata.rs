@@ -246,7 +246,7 @@ mod tests {
             ("a\n", "x", "control characters"),
             ("a", "x\0", "NUL"),
             (&"n".repeat(256), "x", "at most 255 bytes"),
-            ("Identity", "x", "a meaning of its own"),
+            ("Identity", "x", "a meaning for libzmq"),
         ] {
             let problem = problem_of(Metadata::default().insert(name, value));
             assert!(problem.contains(why), "{name:?} = {value:?}: {problem}");
