@@ -65,7 +65,7 @@ struct Beat {
 type Acknowledgement = Pin<Box<dyn Future<Output = Result<u64>> + Send>>;
 
 /// So many entries are put in force at once, at most.
-const BATCH: usize = 1_000;
+const BATCH: usize = 10_000;
 /// The bucket's configuration is looked at again with one heartbeat of so many.
 const LOOKS: u64 = 10;
 pub(super) const FIND: &str = "find the bucket";
