@@ -65,7 +65,7 @@ struct Beat {
 type Acknowledgement = Pin<Box<dyn Future<Output = Result<u64>> + Send>>;
 
 /// So many entries are put in force at once, at most.
-const BATCH: usize = 1_000;
+const BATCH: usize = 10_000;
 /// The bucket's configuration is looked at again with one heartbeat of so many.
 const LOOKS: u64 = 10;
 pub(super) const FIND: &str = "find the bucket";
@@ -160,7 +160,7 @@ impl<'f> Run<'f> {
         let subject = format!("{}.{}", self.own, self.position.as_ref().map_or(0, |position| position.slot ^ 1));
         let (asked, deadline) = (Moment::now(), Instant::now() + PATIENCE);
         self.beat = Some(Beat { text, asked, deadline, acknowledged: None, seen: None, others: None });
-        let looked_at = (self.beats % LOOKS == 0).then(|| (self.follow.bucket.stream(), self.created));
+        let looked_at = self.beats.is_multiple_of(LOOKS).then(|| (self.follow.bucket.stream(), self.created));
         Box::pin(write(self.context.clone(), subject, entry::to_bytes(&value), looked_at))
     }
 
