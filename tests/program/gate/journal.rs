@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::channel;
+use std::thread;
 use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
@@ -15,7 +17,7 @@ use crate::run::program;
 /// A gate for NULL clients, none of which is accepted; after its first line, its output isn't read.
 struct Unread {
     child: Child,
-    stdout: BufReader<ChildStdout>,
+    stdout: Option<BufReader<ChildStdout>>,
     front: String,
     metrics: String,
 }
@@ -36,7 +38,7 @@ impl Unread {
                 break line["front"].as_str().unwrap().trim_start_matches("tcp://").to_owned();
             }
         };
-        Unread { child, stdout, front, metrics }
+        Unread { child, stdout: Some(stdout), front, metrics }
     }
 
     /// So many clients are denied: a line each.
@@ -44,7 +46,7 @@ impl Unread {
         let mut hello = b"\xff\0\0\0\0\0\0\0\x01\x7f\x03\0NULL".to_vec();
         hello.resize(64, 0);
         hello.extend(b"\x04\x19\x05READY\x0bSocket-Type\0\0\0\x03REQ");
-        std::thread::scope(|scope| {
+        thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
                     for _ in 0..clients.div_ceil(8) {
@@ -74,7 +76,7 @@ impl Unread {
                 return status.success();
             }
             assert!(Instant::now() < end, "it doesn't end");
-            std::thread::yield_now();
+            thread::yield_now();
         }
     }
 }
@@ -95,7 +97,7 @@ fn a_reader_that_has_stalled_does_not_keep_it_from_ending() {
     gate.signal(Signal::SIGTERM);
     assert!(gate.ended());
     let mut written = String::new();
-    gate.stdout.read_to_string(&mut written).unwrap();
+    gate.stdout.take().unwrap().read_to_string(&mut written).unwrap();
     assert!(written.len() > 60_000 && !written.contains("Stopping"), "the reader had stalled: {}", written.len());
 }
 
@@ -107,9 +109,11 @@ fn lines_that_are_lost_are_counted_and_told() {
     // 10,000 wait in the program, and some hundred in the pipe.
     gate.denied(LINES);
     let (mut denied, mut lost) = (0, 0);
+    let (sender, lines) = channel();
+    let stdout = gate.stdout.take().unwrap();
+    thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
     while denied + lost < LINES {
-        let mut line = String::new();
-        assert!(gate.stdout.read_line(&mut line).unwrap() > 0);
+        let line = lines.recv_timeout(DEADLINE).unwrap_or_else(|_| panic!("{denied} and {lost} of {LINES}"));
         let line: Value = serde_json::from_str(&line).unwrap();
         denied += usize::from(line["event"] == "Denied");
         if line["event"] == "LinesLost" {
