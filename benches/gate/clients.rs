@@ -8,7 +8,7 @@ use zmq_auth::SocketExt;
 use super::contestants::Measured;
 use super::place::Place;
 use super::service::{Order, Service};
-use super::{IO_THREADS, Kind, Mechanism};
+use super::{Kind, Mechanism, io_threads};
 
 /// What is asked of a contestant.
 #[derive(Debug, Clone, Copy)]
@@ -72,7 +72,7 @@ pub(crate) fn run(
     cpu: impl Fn() -> Result<Option<Duration>>,
 ) -> Result<Measured> {
     let context = zmq::Context::new();
-    context.set_io_threads(IO_THREADS)?;
+    context.set_io_threads(io_threads())?;
     let socket_type = match load.kind {
         Kind::Reply => zmq::DEALER,
         Kind::Publish => zmq::SUB,

@@ -30,9 +30,6 @@ use zmq_auth_benches::report;
 
 /// Of the front's socket.
 const DOMAIN: &str = "bench";
-/// Of the front's context and of the clients': what the gate takes on a machine with two processors.
-const IO_THREADS: i32 = 2;
-
 /// Which sockets there are, by the names that the gate has for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -137,6 +134,11 @@ fn measure(place: &Place, kind: Kind, mechanism: Mechanism, extent: &Extent, tab
         }
     }
     Ok(())
+}
+
+/// Of the contexts of fronts and clients: as many as the gate takes.
+fn io_threads() -> i32 {
+    std::thread::available_parallelism().map_or(1, usize::from).clamp(1, 4) as i32
 }
 
 /// How many messages are under way at a time: below the high-water mark of each queue, and 4 MiB.

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use zmq_auth::{KeyPair, SocketExt};
 
 use super::place::{policy, server_certificate};
-use super::{DOMAIN, IO_THREADS, Kind, Mechanism};
+use super::{DOMAIN, Kind, Mechanism, io_threads};
 
 /// The argument that makes this program the proxy.
 pub(crate) const SERVE: &str = "proxy";
@@ -23,7 +23,7 @@ pub(crate) fn run(kind: &str, mechanism: &str, directory: &str) -> Result<()> {
         std::process::exit(0);
     });
     let context = zmq::Context::new();
-    context.set_io_threads(IO_THREADS)?;
+    context.set_io_threads(io_threads())?;
     let _running = policy(directory)?.start(&context)?;
     let (front, back) = match kind {
         Kind::Reply => (zmq::ROUTER, zmq::DEALER),

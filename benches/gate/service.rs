@@ -8,7 +8,7 @@ use zmq_auth::{SocketExt, ThreadAuthenticator};
 
 use super::place::{Place, policy};
 use super::proxy::guard;
-use super::{IO_THREADS, Kind, Mechanism};
+use super::{Kind, Mechanism, io_threads};
 
 pub(crate) struct Service {
     pub(crate) endpoint: String,
@@ -40,7 +40,7 @@ impl Service {
 
     fn start(kind: Kind, endpoint: &str, security: Option<(Mechanism, &Place)>) -> Result<Self> {
         let context = zmq::Context::new();
-        context.set_io_threads(if security.is_some() { IO_THREADS } else { 1 })?;
+        context.set_io_threads(if security.is_some() { io_threads() } else { 1 })?;
         let handler = security.map(|(_, place)| policy(place.path())?.start(&context).map_err(anyhow::Error::from));
         let handler = handler.transpose()?;
         let mut socket = context.socket(match (kind, &security) {
