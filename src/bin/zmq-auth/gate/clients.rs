@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
 use serde::Serialize;
 use zmq_auth::{AcceptedClient, Authenticator, Connection, Error, Sender, zmq};
 
@@ -15,8 +16,8 @@ const CHECKED_AT_ONCE: usize = 256;
 pub(super) struct Clients<T> {
     policy: Authenticator,
     /// By the marks of their connections, which no two share.
-    numbers: HashMap<Box<str>, u64>,
-    clients: HashMap<u64, Client<T>>,
+    numbers: HashMap<Box<str>, u64, RandomState>,
+    clients: HashMap<u64, Client<T>, RandomState>,
     next: u64,
     /// Those that are still to be checked.
     unchecked: Vec<u64>,
@@ -38,8 +39,8 @@ impl<T> Clients<T> {
     pub(super) fn new(policy: &Authenticator, counts: Counts, journal: Journal) -> Self {
         Clients {
             policy: policy.clone(),
-            numbers: HashMap::new(),
-            clients: HashMap::new(),
+            numbers: HashMap::default(),
+            clients: HashMap::default(),
             next: 0,
             unchecked: Vec::new(),
             left: Vec::new(),

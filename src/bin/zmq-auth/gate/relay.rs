@@ -61,6 +61,14 @@ pub(crate) struct Relay {
     drain: Duration,
 }
 
+/// What may have something to receive: each look at what has nothing is a system call.
+struct Ready {
+    front: bool,
+    back: bool,
+    monitor: bool,
+    woken: bool,
+}
+
 impl Relay {
     /// Binds the front and begins to connect the back. The policy's handler has to run.
     pub(crate) fn open(
@@ -129,11 +137,14 @@ impl Relay {
                 || to_clients == Progress::More
                 || (to_service == Progress::More && takes_requests && self.back.is_ready());
             let until = end.map_or(next_check, |end| end.min(next_check));
-            self.wait(to_service == Progress::Blocked, takes_requests, if goes_on { None } else { Some(until) })
+            let ready = self
+                .wait(to_service == Progress::Blocked, takes_requests, if goes_on { None } else { Some(until) })
                 .map_err(failed)?;
 
-            self.woken.drain();
-            if self.back.take_events(&self.journal)? {
+            if ready.woken {
+                self.woken.drain();
+            }
+            if ready.monitor && self.back.take_events(&self.journal)? {
                 self.traffic.service_lost();
             }
             self.back.connect_again().map_err(failed)?;
@@ -150,9 +161,15 @@ impl Relay {
             }
 
             if self.back.is_ready() && takes_requests {
-                to_service = self.traffic.to_service(&self.front, &self.back.socket).map_err(failed)?;
+                to_service = match ready.front {
+                    true => self.traffic.to_service(&self.front, &self.back.socket).map_err(failed)?,
+                    false => Progress::Drained,
+                };
             }
-            to_clients = self.traffic.to_clients(&self.front, &self.back.socket).map_err(failed)?;
+            to_clients = match ready.back {
+                true => self.traffic.to_clients(&self.front, &self.back.socket).map_err(failed)?,
+                false => Progress::Drained,
+            };
             if let Some(end) = end {
                 takes_requests &= self.back.is_ready() && to_service != Progress::Drained;
                 let is_done = !takes_requests && to_clients == Progress::Drained && self.traffic.is_idle();
@@ -164,7 +181,7 @@ impl Relay {
     }
 
     /// Waits for what there is to do, at most until then.
-    fn wait(&self, is_blocked: bool, takes_requests: bool, until: Option<Instant>) -> zmq::Result<()> {
+    fn wait(&self, is_blocked: bool, takes_requests: bool, until: Option<Instant>) -> zmq::Result<Ready> {
         let timeout = until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
         // Rounded up: it would come too early, again and again.
         let timeout = i64::try_from(timeout.as_micros().div_ceil(1_000)).unwrap_or(i64::MAX);
@@ -179,8 +196,15 @@ impl Relay {
             zmq::PollItem::from_fd(self.woken.descriptor(), zmq::POLLIN),
         ];
         match zmq::poll(&mut items, timeout) {
-            Err(zmq::Error::EINTR) => Ok(()),
-            polled => polled.map(drop),
+            Ok(_) => Ok(Ready {
+                // Where it wasn't asked about, it may be.
+                front: front.is_empty() || items[0].is_readable(),
+                back: items[1].is_readable(),
+                monitor: items[2].is_readable(),
+                woken: items[3].is_readable(),
+            }),
+            Err(zmq::Error::EINTR) => Ok(Ready { front: true, back: true, monitor: true, woken: true }),
+            Err(error) => Err(error),
         }
     }
 

@@ -5,7 +5,7 @@ use zmq_auth::{AcceptedClient, Authenticator, zmq};
 use super::clients::{Clients, sender_frame};
 use super::counts::{Counts, Dropped};
 use super::journal::Journal;
-use super::traffic::{BATCH, Progress, Traffic, is_writable, receive, send, send_frame, unmark_commands};
+use super::traffic::{BATCH, Progress, Traffic, receive, send, send_frame, unmark_commands};
 use crate::output::Failure;
 
 /// The envelope that the service sees doesn't hold the client's routing id, which the client chooses, but the number of its
@@ -18,7 +18,9 @@ pub(super) struct Reply {
     own: [u8; OWN],
     /// The keys of the metadata in sender frames, where the service gets these.
     sender_frames: Option<Vec<String>>,
-    frames: Vec<zmq::Message>,
+    /// A request that the service's side didn't take yet stays here, as it was received.
+    request: Vec<zmq::Message>,
+    reply: Vec<zmq::Message>,
     /// Requests that have no reply yet, as far as that can be known: a DEALER service may answer once, twice or never.
     waiting: usize,
 }
@@ -38,25 +40,25 @@ impl Reply {
         let mut own = [0; OWN];
         getrandom::fill(&mut own).map_err(|error| Failure::new(format!("the system has no randomness: {error}")))?;
         let clients = Clients::new(policy, counts, journal);
-        Ok(Reply { clients, own, sender_frames, frames: Vec::new(), waiting: 0 })
+        Ok(Reply { clients, own, sender_frames, request: Vec::new(), reply: Vec::new(), waiting: 0 })
     }
 
-    fn request(&mut self, back: &zmq::Socket) -> zmq::Result<()> {
-        let [routing_id, first, ..] = &self.frames[..] else { return Ok(()) };
+    /// Passes the request on, or drops it; `false` where the service's side takes nothing now.
+    fn request(&mut self, back: &zmq::Socket) -> zmq::Result<bool> {
+        let [routing_id, first, ..] = &self.request[..] else { return Ok(true) };
         let keys = self.sender_frames.as_deref();
         let keep = |client: &AcceptedClient| Requester {
             routing_id: routing_id.to_vec(),
             sender_frame: keys.map(|keys| sender_frame(client, keys)).unwrap_or_default(),
         };
-        let Some(number) = self.clients.sender(first, keep) else { return Ok(()) };
-        unmark_commands(&mut self.frames[1..]);
+        let Some(number) = self.clients.sender(first, keep) else { return Ok(true) };
         // A client can't forge the sender frame: it stands after the first empty one, whatever the client sends behind it.
         let place = match keys {
             None => None,
-            Some(_) => match self.frames[1..].iter().position(|frame| frame.is_empty()) {
+            Some(_) => match self.request[1..].iter().position(|frame| frame.is_empty()) {
                 None => {
                     self.clients.counts.dropped(Dropped::NoEmptyFrame);
-                    return Ok(());
+                    return Ok(true);
                 }
                 Some(place) => Some(place + 1),
             },
@@ -64,17 +66,21 @@ impl Reply {
         let mut envelope = [0; ENVELOPE];
         envelope[..OWN].copy_from_slice(&self.own);
         envelope[OWN..].copy_from_slice(&number.to_be_bytes());
-        if let (Some(place), Some(client)) = (place, self.clients.kept(number)) {
-            self.frames.insert(place + 1, zmq::Message::from(&client.sender_frame[..]));
+        // The socket that takes the first frame of a message takes all.
+        if !send_frame(back, &envelope[..], true)? {
+            return Ok(false);
         }
-        self.frames[0] = zmq::Message::from(&envelope[..]);
-        if send(back, self.frames.drain(..))? {
+        unmark_commands(&mut self.request[1..]);
+        if let (Some(place), Some(client)) = (place, self.clients.kept(number)) {
+            self.request.insert(place + 1, zmq::Message::from(&client.sender_frame[..]));
+        }
+        if send(back, self.request.drain(..).skip(1))? {
             self.waiting += 1;
             self.clients.counts.to_service();
         } else {
             self.clients.counts.dropped(Dropped::ServiceGone);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The number in an envelope of this gate.
@@ -86,7 +92,7 @@ impl Reply {
 
     fn reply(&mut self, front: &zmq::Socket) -> zmq::Result<()> {
         self.waiting = self.waiting.saturating_sub(1);
-        let number = self.frames.first().and_then(|envelope| self.number(envelope)).filter(|_| self.frames.len() > 1);
+        let number = self.reply.first().and_then(|envelope| self.number(envelope)).filter(|_| self.reply.len() > 1);
         let receiver = number.ok_or(Dropped::UnknownClient).and_then(|number| self.clients.receiver(number));
         let sent = match receiver {
             Err(why) => Err(why),
@@ -100,9 +106,7 @@ impl Reply {
         };
         match sent {
             Ok(()) => {
-                let mut rest = self.frames.drain(..);
-                rest.next();
-                send(front, rest)?;
+                send(front, self.reply.drain(..).skip(1))?;
                 self.clients.counts.to_clients();
             }
             Err(why) => self.clients.counts.dropped(why),
@@ -114,13 +118,13 @@ impl Reply {
 impl Traffic for Reply {
     fn to_service(&mut self, front: &zmq::Socket, back: &zmq::Socket) -> zmq::Result<Progress> {
         for _ in 0..BATCH {
-            if !is_writable(back)? {
-                return Ok(Progress::Blocked);
-            }
-            if !receive(front, &mut self.frames)? {
+            if self.request.is_empty() && !receive(front, &mut self.request)? {
                 return Ok(Progress::Drained);
             }
-            self.request(back)?;
+            if !self.request(back)? {
+                return Ok(Progress::Blocked);
+            }
+            self.request.clear();
             self.clients.take_left();
         }
         Ok(Progress::More)
@@ -128,7 +132,7 @@ impl Traffic for Reply {
 
     fn to_clients(&mut self, front: &zmq::Socket, back: &zmq::Socket) -> zmq::Result<Progress> {
         for _ in 0..BATCH {
-            if !receive(back, &mut self.frames)? {
+            if !receive(back, &mut self.reply)? {
                 return Ok(Progress::Drained);
             }
             self.reply(front)?;
