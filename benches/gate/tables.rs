@@ -11,7 +11,7 @@ use super::contestants::{Contestant, Measured};
 const HOW: &str = "`zmq-auth gate` and a bare `zmq_proxy`, whose front has the same security by a handler of this crate, are processes of \
      their own, each with an I/O thread for each processor, four at most; clients and service are threads of another one. Clients reach the front over TCP, the front \
      reaches the service over ipc; with no proxy, the service itself is the server. The policy has a directory of 100 keys. \
-     Under way at a time are 512 messages, or 64 of 64 KiB.";
+     At most 256 messages and some 4 MiB are under way at a time.";
 const REPLY: &str = "DEALER clients, and a service that sends back what comes; an empty frame and a body.";
 const ROUND_TRIP: &str = "DEALER clients, each of which has one message under way, and a service that sends it back.";
 
