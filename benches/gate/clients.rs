@@ -162,17 +162,17 @@ fn ready(sockets: &[zmq::Socket]) -> Result<Vec<usize>> {
 fn subscribe(sockets: &[zmq::Socket], service: &Service, mut watch: Watch<'_>) -> Result<Measured> {
     let Load { size, clients, window, .. } = watch.load;
     let orders = service.orders.as_ref().context("a publisher")?;
-    let order = |count, first| orders.send(Order { count, size, first }).context("the publisher has ended");
+    let order = |count, size, first| orders.send(Order { count, size, first }).context("the publisher has ended");
     for socket in sockets {
         socket.set_rcvtimeo(20)?;
         while {
-            order(1, PROBE)?;
+            order(1, 1, PROBE)?;
             ensure!(watch.begin.elapsed() < PATIENCE, "nothing comes");
             socket.recv_msg(0).is_err()
         } {}
     }
     let part = window.div_ceil(8);
-    (0..8).try_for_each(|_| order(part, MESSAGE))?;
+    (0..8).try_for_each(|_| order(part, size, MESSAGE))?;
     let mut received = 0;
     watch.begin = Instant::now();
     loop {
@@ -183,12 +183,12 @@ fn subscribe(sockets: &[zmq::Socket], service: &Service, mut watch: Watch<'_>) -
                     Err(zmq::Error::EAGAIN) => break,
                     Err(error) => return Err(error.into()),
                 };
-                ensure!(message.len() == size, "{} bytes", message.len());
                 if message[0] == MESSAGE {
+                    ensure!(message.len() == size, "{} bytes", message.len());
                     watch.count(1);
                     received += 1;
                     if received % (part * clients) == 0 {
-                        order(part, MESSAGE)?;
+                        order(part, size, MESSAGE)?;
                     }
                 }
             }

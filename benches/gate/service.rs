@@ -53,6 +53,11 @@ impl Service {
         // It looks now and then whether it shall end; and a service whose proxy has ended doesn't wait for it.
         socket.set_rcvtimeo(20)?;
         socket.set_sndtimeo(1_000)?;
+        if kind == Kind::Publish {
+            // A publisher that only sends learns once in a millisecond how far its readers are, and would drop at the mark
+            // what isn't there any more. What is under way is bounded by the orders.
+            socket.set_sndhwm(0)?;
+        }
         if let Some((mechanism, place)) = security {
             guard(&mut socket, mechanism, place.path())?;
         }
