@@ -43,6 +43,22 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// Takes what the other calls need: two descriptors, which all connections share. The first of them would take these
+    /// too, but fails where there are none left then; a server calls this at its start.
+    ///
+    /// ```
+    /// zmq_auth::Connection::prepare()?;
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Connection`](crate::Error::Connection) where the process has no descriptors left,
+    /// [`Error::NoConnection`](crate::Error::NoConnection) on a system without `SO_COOKIE`, as some sandboxes are, or other
+    /// than Linux: there, no client can be cut off.
+    pub fn prepare() -> Result<()> {
+        system::prepare()
+    }
+
     /// The connection that this message came on. Of a message with several frames, any frame but a ROUTER's routing id.
     ///
     /// What libzmq knows of the sender's address is compared with the connection's. Between a client's leaving and this
@@ -52,7 +68,7 @@ impl Connection {
     /// [`Error::NoConnection`](crate::Error::NoConnection) where it can't be known: a message that didn't come over TCP
     /// or ipc, the unsubscription that libzmq makes for a client that has left, a connection that has ended, an ipc peer
     /// whose process libzmq doesn't know, a system other than Linux. [`Error::Connection`](crate::Error::Connection) when
-    /// the process has no descriptor left to look at it with.
+    /// the process has no descriptor left to look at it with, and [`prepare`](Self::prepare) took none.
     pub fn of(message: &zmq::Message) -> Result<Self> {
         system::find(message)
     }
@@ -116,7 +132,9 @@ impl Connection {
 mod system {
     use std::io::{Error as IoError, ErrorKind};
     use std::net::{Shutdown, TcpStream};
-    use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+    use std::os::fd::{AsRawFd, RawFd};
+    use std::os::unix::net::UnixStream;
+    use std::sync::{Mutex, PoisonError};
 
     use super::Connection;
     use crate::address::{IpcCredentials, PeerAddress};
@@ -128,15 +146,23 @@ mod system {
     const DESCRIPTOR: &str = "__fd";
     const ENDED: Error = Error::NoConnection("it has ended");
 
+    pub(super) fn prepare() -> Result<()> {
+        let (probe, _other) = UnixStream::pair().map_err(unseen)?;
+        match with_copy(probe.as_raw_fd(), |socket| ffi::cookie(socket.as_raw_fd()))? {
+            Some(Ok(_)) => Ok(()),
+            _ => Err(Error::NoConnection("this system has no SO_COOKIE")),
+        }
+    }
+
     pub(super) fn find(message: &zmq::Message) -> Result<Connection> {
         let sender = Sender::of(message);
         let descriptor = sender.property(DESCRIPTOR).and_then(|number| number.parse().ok());
         let (Some(descriptor), Some(address)) = (descriptor, sender.address()) else {
             return Err(Error::NoConnection("libzmq names no sender: it came over no network, or from nobody"));
         };
-        let Some(socket) = duplicate(descriptor)? else { return Err(ENDED) };
-        let cookie = ffi::cookie(socket.as_raw_fd()).map_err(|_| ENDED)?;
-        match (PeerAddress::parse(address.as_bytes()), peer(socket)) {
+        let seen = with_copy(descriptor, |socket| Some((ffi::cookie(socket.as_raw_fd()).ok()?, peer(socket))))?;
+        let Some((cookie, peer)) = seen.flatten() else { return Err(ENDED) };
+        match (PeerAddress::parse(address.as_bytes()), peer) {
             (PeerAddress::Other, _) => Err(Error::NoConnection("libzmq doesn't know which process it is from")),
             (expected, Some(peer)) if peer == expected => Ok(Connection { descriptor, cookie }),
             _ => Err(ENDED),
@@ -144,21 +170,20 @@ mod system {
     }
 
     pub(super) fn disconnect(connection: Connection) -> Result<()> {
-        let Some(socket) = open(connection)? else { return Ok(()) };
-        // `shutdown` asks nothing about the kind of socket.
-        match TcpStream::from(socket).shutdown(Shutdown::Both) {
-            Err(error) if error.kind() != ErrorKind::NotConnected => {
+        match with(connection, |socket| socket.shutdown(Shutdown::Both))? {
+            Some(Err(error)) if error.kind() != ErrorKind::NotConnected => {
                 Err(Error::Connection { action: "end the connection", source: error })
             }
             _ => Ok(()),
         }
     }
 
-    /// A descriptor of the connection, if it is still there. What is looked at and what is shut down is this copy: the
-    /// number itself may become another's between the two.
-    fn open(connection: Connection) -> Result<Option<OwnedFd>> {
-        let socket = duplicate(connection.descriptor)?;
-        Ok(socket.filter(|socket| ffi::cookie(socket.as_raw_fd()).is_ok_and(|cookie| cookie == connection.cookie)))
+    /// Looks at the connection, if it is still there. What is looked at and what is shut down is a copy: the number itself
+    /// may become another's between the two.
+    fn with<T>(connection: Connection, look: impl FnOnce(&TcpStream) -> T) -> Result<Option<T>> {
+        let is_it =
+            |socket: &TcpStream| ffi::cookie(socket.as_raw_fd()).is_ok_and(|cookie| cookie == connection.cookie);
+        with_copy(connection.descriptor, |socket| is_it(socket).then(|| look(socket))).map(Option::flatten)
     }
 
     /// One system call: the number alone is looked at.
@@ -172,41 +197,43 @@ mod system {
     }
 
     pub(super) fn ipc_peer(connection: Connection) -> Result<Option<IpcCredentials>> {
-        let Some(socket) = open(connection)? else { return Err(ENDED) };
-        let credentials = ffi::peer_credentials(&socket);
-        match TcpStream::from(socket).peer_addr() {
-            Ok(_) => Ok(None),
-            // Of another family than IP.
-            Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(credentials.ok().and_then(readable)),
-            Err(_) => Err(ENDED),
+        match with(connection, peer)?.flatten() {
+            Some(PeerAddress::Ip(_)) => Ok(None),
+            Some(PeerAddress::Ipc(credentials)) => Ok(Some(credentials)),
+            Some(PeerAddress::Other) | None => Err(ENDED),
         }
     }
 
-    fn duplicate(descriptor: RawFd) -> Result<Option<OwnedFd>> {
-        match ffi::duplicate(descriptor) {
-            Ok(copy) => Ok(Some(copy)),
+    /// `None` where nothing is open at the number.
+    fn with_copy<T>(descriptor: RawFd, look: impl FnOnce(&TcpStream) -> T) -> Result<Option<T>> {
+        static PLACE: Mutex<Option<ffi::CopyPlace>> = Mutex::new(None);
+        let mut guard = PLACE.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = match guard.take() {
+            Some(place) => place,
+            None => ffi::CopyPlace::new().map_err(unseen)?,
+        };
+        match guard.insert(place).with_copy(descriptor, look) {
+            Ok(seen) => Ok(Some(seen)),
             Err(error) if error.raw_os_error() == Some(libc::EBADF) => Ok(None),
-            Err(source) => Err(Error::Connection { action: "look at the connection", source }),
+            Err(source) => Err(unseen(source)),
         }
+    }
+
+    fn unseen(source: IoError) -> Error {
+        Error::Connection { action: "look at the connection", source }
     }
 
     /// The other end, as libzmq would name it.
-    fn peer(socket: OwnedFd) -> Option<PeerAddress> {
-        let credentials = ffi::peer_credentials(&socket);
-        match TcpStream::from(socket).peer_addr() {
+    fn peer(socket: &TcpStream) -> Option<PeerAddress> {
+        match socket.peer_addr() {
             Ok(address) => Some(PeerAddress::Ip(address.ip().to_canonical())),
             // Of another family than IP.
-            Err(error) if error.kind() == ErrorKind::InvalidInput => ipc(credentials),
+            Err(error) if error.kind() == ErrorKind::InvalidInput => {
+                let (uid, gid, pid) = ffi::peer_credentials(socket.as_raw_fd()).ok()?;
+                Some(PeerAddress::Ipc(IpcCredentials { uid, gid, pid: u32::try_from(pid).ok()? }))
+            }
             Err(_) => None,
         }
-    }
-
-    fn ipc(credentials: Result<(u32, u32, i32), IoError>) -> Option<PeerAddress> {
-        credentials.ok().and_then(readable).map(PeerAddress::Ipc)
-    }
-
-    fn readable((uid, gid, pid): (u32, u32, i32)) -> Option<IpcCredentials> {
-        Some(IpcCredentials { uid, gid, pid: u32::try_from(pid).ok()? })
     }
 }
 
@@ -219,6 +246,10 @@ mod system {
     use crate::error::{Error, Result};
 
     const UNKNOWN: Error = Error::NoConnection("this system has no way to tell a connection from its successor");
+
+    pub(super) fn prepare() -> Result<()> {
+        Err(UNKNOWN)
+    }
 
     pub(super) fn find(_: &zmq::Message) -> Result<Connection> {
         Err(UNKNOWN)

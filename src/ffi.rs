@@ -404,17 +404,52 @@ impl Drop for HandlerSocket {
     }
 }
 
-/// A copy of a descriptor by number, whose connection can't be another's meanwhile.
+/// A place for the copy of a descriptor, which is taken once: a copy can be made when the process has no descriptor left.
 #[cfg(target_os = "linux")]
-pub(crate) fn duplicate(descriptor: RawFd) -> std::io::Result<std::os::fd::OwnedFd> {
-    use std::os::fd::FromRawFd;
-    // SAFETY: takes numbers; one that isn't open is EBADF.
-    let copy = unsafe { libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, 0) };
-    if copy == -1 {
-        return Err(std::io::Error::last_os_error());
+pub(crate) struct CopyPlace {
+    place: std::os::fd::OwnedFd,
+    /// What is there while there is no copy.
+    filler: std::os::fd::OwnedFd,
+}
+
+#[cfg(target_os = "linux")]
+impl CopyPlace {
+    pub(crate) fn new() -> std::io::Result<Self> {
+        let (place, filler) = std::os::unix::net::UnixStream::pair()?;
+        Ok(CopyPlace { place: place.into(), filler: filler.into() })
     }
-    // SAFETY: the descriptor was just opened, and nobody else has it.
-    Ok(unsafe { std::os::fd::OwnedFd::from_raw_fd(copy) })
+
+    /// Looks at a copy of the connection with this number, which can't become another's meanwhile. A number that isn't open
+    /// is EBADF. (The type asks nothing about the kind of socket.)
+    pub(crate) fn with_copy<T>(
+        &mut self,
+        descriptor: RawFd,
+        look: impl FnOnce(&std::net::TcpStream) -> T,
+    ) -> std::io::Result<T> {
+        use std::os::fd::{AsRawFd, FromRawFd};
+        self.put(descriptor)?;
+        // SAFETY: the place is open, and stays so: the stream is never dropped, and doesn't outlive this call.
+        let copy = ManuallyDrop::new(unsafe { std::net::TcpStream::from_raw_fd(self.place.as_raw_fd()) });
+        let seen = look(&copy);
+        // A copy that stayed would keep the connection open.
+        self.put(self.filler.as_raw_fd())?;
+        Ok(seen)
+    }
+
+    /// Closes what is in the place, and puts a copy there.
+    fn put(&self, descriptor: RawFd) -> std::io::Result<()> {
+        use std::os::fd::AsRawFd;
+        loop {
+            // SAFETY: takes numbers; the second is that of our own place, which nobody else uses.
+            if unsafe { libc::dup3(descriptor, self.place.as_raw_fd(), libc::O_CLOEXEC) } != -1 {
+                return Ok(());
+            }
+            match std::io::Error::last_os_error() {
+                error if error.kind() == std::io::ErrorKind::Interrupted => {}
+                error => return Err(error),
+            }
+        }
+    }
 }
 
 /// `SO_COOKIE`: a number of this socket that no other has had since the system was started. Only read: for more, the
@@ -428,11 +463,10 @@ pub(crate) fn cookie(descriptor: RawFd) -> std::io::Result<u64> {
 
 /// `SO_PEERCRED`: the process at the other end of an ipc connection, as (uid, gid, pid).
 #[cfg(target_os = "linux")]
-pub(crate) fn peer_credentials(socket: &std::os::fd::OwnedFd) -> std::io::Result<(u32, u32, i32)> {
-    use std::os::fd::AsRawFd;
+pub(crate) fn peer_credentials(descriptor: RawFd) -> std::io::Result<(u32, u32, i32)> {
     let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
     // SAFETY: the option's value is this struct of three ints.
-    unsafe { socket_option(socket.as_raw_fd(), libc::SO_PEERCRED, &mut peer) }.map(|()| (peer.uid, peer.gid, peer.pid))
+    unsafe { socket_option(descriptor, libc::SO_PEERCRED, &mut peer) }.map(|()| (peer.uid, peer.gid, peer.pid))
 }
 
 /// Reads an option of the system's socket; one that isn't open, or is no socket, is an error.

@@ -42,6 +42,8 @@ pub(crate) enum Reason {
     NotYetValid,
     Expired,
     TooManyFailures,
+    /// By the program.
+    Paused,
     UnreadableText,
     CallbackDenied,
     CallbackRetry,
@@ -87,6 +89,7 @@ impl Reason {
             Reason::NotYetValid => (Denied, "certificate not valid yet"),
             Reason::Expired => (Denied, "certificate expired"),
             Reason::TooManyFailures => (Retry, "too many failed attempts"),
+            Reason::Paused => (Retry, "paused"),
             Reason::UnreadableText => (Denied, "not UTF-8"),
             Reason::CallbackDenied => (Denied, "refused by the callback"),
             Reason::CallbackRetry => (Retry, "try again later"),

@@ -51,6 +51,9 @@ impl Policy {
         if let Err(refusal) = self.addresses.check(&request.address) {
             return Lookup::Refuse(Reason::Address(refusal));
         }
+        if !self.paused.is_empty() && self.paused.has(&Client::of(request)) {
+            return Lookup::Refuse(Reason::Paused);
+        }
         if let Some(failure_limiter) = &self.failure_limiter {
             let (client, now) = (Client::of(request), Instant::now());
             let admitted = match limit {

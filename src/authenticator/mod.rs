@@ -26,6 +26,7 @@ use crate::fair_queue::{Claim, PolicyId};
 use crate::reason::{Reason, Recheck};
 use crate::zap::{Client, Malformed, Parsed, Reply, Request, Status};
 pub use accepted::AcceptedClient;
+use accepted::PausedClients;
 pub use configure::CURVE_ALLOW_ANY;
 use decide::Limit;
 use domains::Domains;
@@ -103,6 +104,7 @@ struct Policy {
     user_id: UserIdSource,
     failure_limiter: Option<Arc<FailureLimiter>>,
     tags: Option<ConnectionTags>,
+    paused: PausedClients,
 }
 
 /// A decision with its reply written, or a call that will make it.

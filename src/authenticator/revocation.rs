@@ -86,6 +86,11 @@ impl ConnectionTags {
     }
 }
 
+/// The number of the handshake that made this tag.
+pub(super) fn handshake_number(tag: &str) -> Option<u64> {
+    tag.split(' ').nth(5)?.parse().ok()
+}
+
 /// The names of the metadata that the reply with this tag had.
 pub(super) fn metadata_names(tag: &str) -> impl Iterator<Item = String> {
     let names = tag.split(' ').nth(6).unwrap_or_default().split(',').filter(|name| !name.is_empty());

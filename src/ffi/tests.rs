@@ -261,18 +261,26 @@ fn properties_stay_as_long_as_their_message() {
 fn a_copy_of_a_descriptor_is_the_same_socket() {
     use std::os::unix::net::UnixStream;
     let (one, other) = UnixStream::pair().unwrap();
-    let copies = [&one, &one, &other].map(|stream| super::duplicate(stream.as_raw_fd()).unwrap());
-    let cookies = copies.each_ref().map(|copy| super::cookie(copy.as_raw_fd()).unwrap());
-    assert_eq!(cookies[0], cookies[1]);
+    let mut place = super::CopyPlace::new().unwrap();
+    let numbers = [&one, &one, &other].map(|stream| stream.as_raw_fd());
+    let cookies =
+        numbers.map(|number| place.with_copy(number, |copy| super::cookie(copy.as_raw_fd()).unwrap()).unwrap());
+    assert_eq!(cookies, numbers.map(|number| super::cookie(number).unwrap()));
     assert_ne!(cookies[0], cookies[2]);
-    let (_, _, pid) = super::peer_credentials(&copies[0]).unwrap();
+    let credentials = place.with_copy(one.as_raw_fd(), |copy| super::peer_credentials(copy.as_raw_fd()));
+    let (_, _, pid) = credentials.unwrap().unwrap();
     assert_eq!(u32::try_from(pid), Ok(std::process::id()));
     // What isn't open, and what is no socket.
-    assert_eq!(super::duplicate(-1).unwrap_err().raw_os_error(), Some(libc::EBADF));
+    assert_eq!(place.with_copy(-1, |_| ()).unwrap_err().raw_os_error(), Some(libc::EBADF));
     let (reader, _writer) = pipe().unwrap();
-    let no_socket = super::duplicate(reader.as_raw_fd()).unwrap();
-    assert_eq!(super::cookie(no_socket.as_raw_fd()).unwrap_err().raw_os_error(), Some(libc::ENOTSOCK));
-    assert_eq!(super::peer_credentials(&no_socket).unwrap_err().raw_os_error(), Some(libc::ENOTSOCK));
+    let refused = |looked: std::io::Result<std::io::Error>| looked.unwrap().raw_os_error();
+    let no_cookie = place.with_copy(reader.as_raw_fd(), |copy| super::cookie(copy.as_raw_fd()).unwrap_err());
+    assert_eq!(refused(no_cookie), Some(libc::ENOTSOCK));
+    let nobody = place.with_copy(reader.as_raw_fd(), |copy| super::peer_credentials(copy.as_raw_fd()).unwrap_err());
+    assert_eq!(refused(nobody), Some(libc::ENOTSOCK));
+    // Nothing stays in the place: the other end of what was copied sees its end.
+    drop(one);
+    assert_eq!(std::io::Read::read(&mut &other, &mut [0]).unwrap(), 0);
 }
 
 #[test]

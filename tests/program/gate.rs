@@ -2,6 +2,8 @@
 
 mod back;
 mod collect;
+mod exhausted;
+mod journal;
 mod load;
 mod model;
 mod page;
@@ -253,23 +255,21 @@ struct Gate {
 
 impl Gate {
     fn start(directory: &Path, arguments: &[&str]) -> Self {
-        let metrics = free_address();
         let mut command = Command::new(program());
-        command.arg("--json").args(arguments).args(["--metrics", &metrics]).current_dir(directory);
+        command.arg("--json").args(arguments);
+        Gate::started(command, directory)
+    }
+
+    fn started(mut command: Command, directory: &Path) -> Self {
+        let metrics = free_address();
+        command.args(["--metrics", &metrics]).current_dir(directory);
         let process = Process::start(command);
         let front = process.event("Listening")["front"].as_str().unwrap().to_owned();
         Gate { process, front, metrics }
     }
 
-    /// A counter or gauge with these labels, 0 where there is none yet.
     fn metric(&self, name: &str, labels: &str) -> u64 {
-        let mut stream = TcpStream::connect(&self.metrics).unwrap();
-        stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n\r\n").unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        let line = text.lines().find(|line| line.starts_with(&format!("{name}{{")) && line.contains(labels));
-        line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).unwrap_or_default() as u64
+        metric(&self.metrics, name, labels)
     }
 
     fn dropped(&self, reason: &str) -> u64 {
@@ -292,6 +292,18 @@ impl Gate {
         self.process.signal(Signal::SIGTERM);
         assert!(self.process.ended().success());
     }
+}
+
+/// A counter or gauge with these labels, 0 where there is none yet.
+fn metric(metrics: &str, name: &str, labels: &str) -> u64 {
+    let mut stream = TcpStream::connect(metrics).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let is_it = |line: &str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+    let line = text.lines().find(|line| is_it(line) && line.contains(labels));
+    line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).unwrap_or_default() as u64
 }
 
 /// An address of this machine where nobody listens now.

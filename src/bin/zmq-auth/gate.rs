@@ -206,6 +206,7 @@ fn settings(table: GateTable, directory: &Path, policy: &PolicyFile, drain: Dura
         name: table.name.unwrap_or_else(|| table.front.clone()),
         kind: table.kind,
         front: table.front,
+        front_mode: None,
         role,
         service: Service::on_this_machine(&table.back, table.back_uid, any_local_user)?,
         sender_frames: table.sender_frame.then_some(table.sender_metadata),

@@ -20,7 +20,7 @@ Exit codes:
   130  interrupted at a password prompt";
 
 /// How results are written.
-#[derive(clap::Args)]
+#[derive(Clone, Copy, clap::Args)]
 pub(crate) struct Output {
     /// Write the result as JSON (src/program.md has the fields)
     #[arg(long, global = true)]

@@ -57,6 +57,8 @@ impl Tunnel {
             name: self.local.clone(),
             kind: self.kind,
             front: self.local.clone(),
+            // Whoever is asked about has to be able to connect.
+            front_mode: Some(if self.local_uid.is_empty() { 0o600 } else { 0o666 }),
             role: Role::null_server(DOMAIN)?,
             service: Service::Curve { endpoint: self.to.clone(), keys, server },
             sender_frames: None,

@@ -2,6 +2,7 @@
 
 use zmq_auth::{Handshake, zmq};
 
+use super::load::descriptors;
 use super::{DEADLINE, Place, frames, json};
 
 #[test]
@@ -64,4 +65,34 @@ fn nothing_of_a_revoked_client_arrives_after_its_revocation() {
         .take(1_000)
         .collect();
     assert_eq!(his, (0..1_000).map(|number| number.to_string()).collect::<Vec<_>>());
+}
+
+/// She has left before the gate looks at her message; he has her descriptor, and is known by a message of his own.
+#[test]
+fn the_connection_of_a_client_that_has_left_is_its_successors_alone() {
+    let (place, context) = (Place::new(), zmq::Context::new());
+    let gate = place.gate("collect", &[]);
+    // Without a service, no message is looked at.
+    let alice = place.monitored(&context, zmq::PUSH, "alice", &gate);
+    gate.process.event("Allowed");
+    alice.set_linger(super::DEADLINE_MS).unwrap();
+    alice.send("hers", 0).unwrap();
+    let before = descriptors(gate.process.child.id());
+    drop(alice);
+    gate.until("her connection has ended", |gate| descriptors(gate.process.child.id()) < before);
+    let mut bob = place.monitored(&context, zmq::PUSH, "bob", &gate);
+    assert_eq!(bob.wait_for_handshake(DEADLINE).unwrap(), Some(Handshake::Authenticated));
+    bob.send("his", 0).unwrap();
+    let service = place.service(&context, zmq::PULL);
+    let mut received = [frames(&service), frames(&service)].concat();
+    received.sort_unstable();
+    assert_eq!(received, ["hers", "his"]);
+    gate.until("she has left", |gate| gate.metric("zmq_auth_gate_clients", "") == 1);
+    place.revoke("alice");
+    gate.process.event("Reloaded");
+    bob.send("still there", 0).unwrap();
+    assert_eq!(frames(&service), ["still there"]);
+    gate.process.signal(nix::sys::signal::Signal::SIGTERM);
+    let lines = std::iter::from_fn(|| gate.process.lines.recv_timeout(DEADLINE).ok());
+    assert!(lines.into_iter().all(|line| line["event"] != "ClientDisconnected"));
 }

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use zmq_auth::zmq;
@@ -9,13 +10,13 @@ use zmq_auth::zmq;
 use super::{Place, frames};
 
 /// Resident memory of a process, in KiB.
-fn resident(pid: u32) -> u64 {
+pub(super) fn resident(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-fn descriptors(pid: u32) -> usize {
+pub(super) fn descriptors(pid: u32) -> usize {
     std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
 }
 
@@ -137,14 +138,57 @@ fn a_slow_subscriber_keeps_nobody_waiting() {
     assert!((1..5_000).contains(&got), "{got}");
 }
 
+/// Of a client that sends without an end, no more than the queues hold is served before another's request.
+#[test]
+fn a_client_that_floods_the_gate_keeps_nobody_waiting() {
+    let (place, context) = (Place::new(), zmq::Context::new());
+    let service = place.service(&context, zmq::DEALER);
+    let gate = place.gate("reply", &[]);
+    let bob = place.connected(&context, zmq::DEALER, "bob", &gate);
+    let alice = place.connected(&context, zmq::DEALER, "alice", &gate);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let stop = &stop;
+        scope.spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                let _ = bob.send_multipart(["", "bob"], zmq::DONTWAIT);
+            }
+        });
+        let mut most = 0;
+        for round in 0..20 {
+            alice.send_multipart(["", "alice"], 0).unwrap();
+            let requests = std::iter::from_fn(|| service.recv_multipart(0).ok());
+            let before = requests.take_while(|request| request[2] == b"bob").count();
+            most = most.max(before);
+            // The first finds what he has sent before she was connected.
+            assert!(round == 0 || before < 20_000, "{before} of bob in round {round}");
+        }
+        stop.store(true, Ordering::Relaxed);
+        println!("at most {most} requests of a flooding client before one of another");
+    });
+}
+
 /// What isn't ZeroMQ, what stops half-way, and what announces too much: nobody else notices, and the service sees nothing.
 #[test]
 fn hostile_clients_reach_nothing_and_stop_nobody() {
     let (place, context) = (Place::new(), zmq::Context::new());
     let policy = std::fs::read_to_string(place.path("policy.toml")).unwrap();
     std::fs::write(place.path("policy.toml"), policy + "[limits]\nmessage_size = \"64 KiB\"\n").unwrap();
-    let service = place.service(&context, zmq::REP);
-    let gate = place.gate("reply", &[]);
+    for kind in ["reply", "publish", "collect"] {
+        let service = place.service(
+            &context,
+            match kind {
+                "reply" => zmq::DEALER,
+                "publish" => zmq::XPUB,
+                _ => zmq::PULL,
+            },
+        );
+        attack(&place, &context, kind, &service);
+    }
+}
+
+fn attack(place: &Place, context: &zmq::Context, kind: &str, service: &zmq::Socket) {
+    let gate = place.gate(kind, &[]);
     let address = gate.front.trim_start_matches("tcp://").to_owned();
     let mut greeting = vec![0xFF, 0, 0, 0, 0, 0, 0, 0, 1, 0x7F, 3, 0];
     greeting.extend(b"CURVE");
@@ -168,19 +212,23 @@ fn hostile_clients_reach_nothing_and_stop_nobody() {
             open.push(stream);
         }
     }
-    for number in 0..200 {
-        let client = place.connected(&context, zmq::REQ, "alice", &gate);
-        client.send(&number.to_string(), 0).unwrap();
-        assert_eq!(frames(&service), [number.to_string()]);
-        service.send("", 0).unwrap();
-        frames(&client);
-    }
+    let (socket_type, prefix) = match kind {
+        "reply" => (zmq::DEALER, ""),
+        "publish" => (zmq::XSUB, "\u{1}"),
+        _ => (zmq::PUSH, ""),
+    };
+    let pass = |name: &str, text: &str| {
+        let client = place.connected(context, socket_type, name, &gate);
+        client.send(&format!("{prefix}{text}"), 0).unwrap();
+        let received = service.recv_multipart(0).unwrap().pop().unwrap();
+        assert_eq!(received, format!("{prefix}{text}").as_bytes(), "{kind}: and nothing of the others before it");
+        client
+    };
+    let _clients: Vec<_> = (0..100).map(|number| pass("alice", &number.to_string())).collect();
     // An accepted client with a message larger than the policy allows is cut off by libzmq.
-    let client = place.connected(&context, zmq::DEALER, "bob", &gate);
-    client.send_multipart([&b""[..], &[0; 100_000]], 0).unwrap();
-    let alice = place.connected(&context, zmq::REQ, "alice", &gate);
-    alice.send("last", 0).unwrap();
-    assert_eq!(frames(&service), ["last"], "and nothing of the others before it");
+    let large = place.connected(context, socket_type, "bob", &gate);
+    large.send([prefix.as_bytes(), &[0; 100_000]].concat(), 0).unwrap();
+    let _last = pass("alice", "last");
     // Those that speak the wrong protocol are hung up on, and not waited for.
     let mut silent = 0;
     for mut stream in open {
@@ -188,6 +236,6 @@ fn hostile_clients_reach_nothing_and_stop_nobody() {
         silent += usize::from(stream.read_to_end(&mut Vec::new()).is_err());
     }
     let memory = resident(gate.process.child.id());
-    println!("{silent} of 350 hostile connections were still open; {memory} KiB resident");
+    println!("{kind}: {silent} of 350 hostile connections were still open; {memory} KiB resident");
     assert!(memory < 200 * 1024, "{memory} KiB");
 }

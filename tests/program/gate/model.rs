@@ -1,10 +1,12 @@
 //! What reaches the service and the clients, held against a second, naive account of what the policy allows.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use zmq_auth::{Handshake, MonitoredSocket, zmq};
 
-use super::{DEADLINE, Place, frames, json};
+use super::publish::gate_with_rights;
+use super::{DEADLINE, Gate, Place, frames, json};
 
 /// The same numbers in each run.
 struct Numbers(u64);
@@ -100,4 +102,161 @@ fn nothing_reaches_the_service_that_the_policy_does_not_allow() {
     println!("{passed} requests passed, {refused} clients refused, {disconnected} disconnected");
     assert!(passed > 300 && refused > 20 && disconnected > 5);
     gate.stop();
+}
+
+/// The users of a gate that come, are revoked and are accepted again; what is sent to or received from them is the test's.
+struct Users<'p> {
+    place: &'p Place,
+    gate: &'p Gate,
+    context: &'p zmq::Context,
+    socket_type: zmq::SocketType,
+    numbers: Numbers,
+    accepted: BTreeSet<&'static str>,
+    connected: Vec<(&'static str, MonitoredSocket)>,
+    /// They are gone as far as the policy is concerned, and go on sending.
+    revoked: Vec<MonitoredSocket>,
+    disconnected: usize,
+}
+
+impl<'p> Users<'p> {
+    const NAMES: [&'static str; 4] = ["alice", "bob", "carol", "dave"];
+
+    fn new(place: &'p Place, gate: &'p Gate, context: &'p zmq::Context, socket_type: zmq::SocketType) -> Self {
+        Users {
+            place,
+            gate,
+            context,
+            socket_type,
+            numbers: Numbers(2027),
+            accepted: ["alice", "bob"].into(),
+            connected: Vec::new(),
+            revoked: Vec::new(),
+            disconnected: 0,
+        }
+    }
+
+    /// One of them does something; a client that comes says something first, so that the gate knows it.
+    fn step(&mut self, first: impl FnOnce(&str, &MonitoredSocket)) {
+        let user = Self::NAMES[self.numbers.below(4) as usize];
+        match self.numbers.below(5) {
+            0 if self.accepted.remove(user) => {
+                self.place.revoke(user);
+                let connected = std::mem::take(&mut self.connected);
+                let (theirs, others) = connected.into_iter().partition::<Vec<_>, _>(|(name, _)| *name == user);
+                self.gate.process.all_events(theirs.iter().map(|_| ("ClientDisconnected", user)), true);
+                self.disconnected += theirs.len();
+                for (_, mut client) in theirs {
+                    assert_eq!(client.wait_for_handshake(DEADLINE).unwrap(), Some(Handshake::Denied(400)));
+                    self.revoked.push(client);
+                }
+                self.connected = others;
+            }
+            1 if self.accepted.insert(user) => {
+                self.place.accept(user);
+                self.gate.process.all_events([].into_iter(), true);
+            }
+            2 | 3 if self.connected.len() < 8 => {
+                let mut client = self.place.monitored(self.context, self.socket_type, user, self.gate);
+                let outcome = client.wait_for_handshake(DEADLINE).unwrap();
+                let is_accepted = self.accepted.contains(user);
+                let expected = if is_accepted { Handshake::Authenticated } else { Handshake::Denied(400) };
+                assert_eq!(outcome, Some(expected), "{user}");
+                if is_accepted {
+                    first(user, &client);
+                    self.connected.push((user, client));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn what_a_service_collects_is_what_accepted_clients_have_sent() {
+    let (place, context) = (Place::new(), zmq::Context::new());
+    Users::NAMES[2..].iter().for_each(|user| place.certificate(user, None));
+    let service = place.service(&context, zmq::PULL);
+    let gate = place.gate("collect", &["--sender-frame"]);
+    let mut users = Users::new(&place, &gate, &context, zmq::PUSH);
+    let mut passed = 0;
+    for step in 0..200 {
+        let mut expected = BTreeSet::new();
+        users.step(|user, client| {
+            client.send(&format!("{user} comes"), 0).unwrap();
+            expected.insert((user.to_owned(), format!("{user} comes")));
+        });
+        for client in &users.revoked {
+            let _ = client.send("too late", zmq::DONTWAIT);
+        }
+        for (number, (user, client)) in users.connected.iter().enumerate() {
+            let text = format!("{user} {number} {step}");
+            client.send(&text, 0).unwrap();
+            expected.insert((user.to_string(), text));
+        }
+        passed += expected.len();
+        while !expected.is_empty() {
+            let received = frames(&service);
+            let sender = json(&received[0])["user_id"].as_str().unwrap().to_owned();
+            assert!(expected.remove(&(sender, received[1].clone())), "{received:?} in step {step}");
+        }
+    }
+    assert_eq!(service.poll(zmq::POLLIN, 0).unwrap(), 0);
+    println!("{passed} messages passed, {} clients disconnected", users.disconnected);
+    assert!(passed > 200 && users.disconnected > 5);
+}
+
+#[test]
+fn subscribers_get_what_the_policy_and_their_rights_allow_and_nothing_else() {
+    const TOPICS: [&str; 4] = ["a", "ab", "b", "c"];
+    let may = |user: &str, topic: &str| match user {
+        "alice" => topic.starts_with('a') || topic.starts_with('c'),
+        "bob" => topic.starts_with("ab") || topic.starts_with('c'),
+        _ => topic.starts_with('c'),
+    };
+    let (place, context) = (Place::new(), zmq::Context::new());
+    Users::NAMES[2..].iter().for_each(|user| place.certificate(user, None));
+    let service = place.service(&context, zmq::XPUB);
+    let rights = "[[gate.allow]]\nuser = \"alice\"\ntopics = [\"a\"]\n[[gate.allow]]\nuser = \"bob\"\ntopics =                   [\"ab\"]\n[[gate.allow]]\ntopics = [\"c\"]\n";
+    let gate = gate_with_rights(&place, rights);
+    let mut users = Users::new(&place, &gate, &context, zmq::SUB);
+    let (mut choices, mut got) = (Numbers(7), 0);
+    for step in 0..200 {
+        // Each has the topic that it chose, and one of its own by which it is known that all before it has come.
+        users.step(|_, client| client.set_subscribe(b"c").unwrap());
+        for (_, client) in &users.connected {
+            let topic = TOPICS[choices.below(4) as usize].as_bytes();
+            if choices.below(2) == 0 {
+                client.set_subscribe(topic).unwrap();
+            }
+        }
+        for (number, (_, client)) in users.connected.iter().enumerate() {
+            // When a message of this topic arrives, so has all that was subscribed to before it.
+            client.set_subscribe(format!("c{step}.{number}").as_bytes()).unwrap();
+        }
+        let end = Instant::now() + DEADLINE;
+        for (number, (user, client)) in users.connected.iter().enumerate() {
+            let mark = format!("c{step}.{number}");
+            let mut has_come = false;
+            while !has_come {
+                assert!(Instant::now() < end, "{user} in step {step}");
+                service.send(&mark, 0).unwrap();
+                while client.poll(zmq::POLLIN, 10).unwrap() > 0 {
+                    let text = client.recv_string(0).unwrap().unwrap();
+                    has_come |= text == mark;
+                    assert!(may(user, &text), "{user} got {text} in step {step}");
+                    got += 1;
+                }
+            }
+        }
+        TOPICS.iter().for_each(|topic| service.send(topic, 0).unwrap());
+        while service.recv_bytes(zmq::DONTWAIT).is_ok() {}
+        for client in &users.revoked {
+            while let Ok(text) = client.recv_string(zmq::DONTWAIT) {
+                // What had been sent to it before its revocation.
+                assert!(!text.unwrap().starts_with(&format!("c{step}.")), "in step {step}");
+            }
+        }
+    }
+    println!("{got} messages arrived, {} clients disconnected", users.disconnected);
+    assert!(got > 200 && users.disconnected > 5);
 }

@@ -1,14 +1,17 @@
 //! `--kind publish`: subscribers, their rights on topics, and their end.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use zmq_auth::{Handshake, MonitoredSocket, zmq};
 
+use super::load::resident;
 use super::{DEADLINE, Gate, Place, frames};
 
 /// A gate whose users have rights on topics.
-fn gate_with_rights(place: &Place, rights: &str) -> Gate {
+pub(super) fn gate_with_rights(place: &Place, rights: &str) -> Gate {
     let back = place.ipc("app.sock");
     let policy = fs::read_to_string(place.path("policy.toml")).unwrap();
     let table = format!(
@@ -115,47 +118,126 @@ fn a_silent_subscriber_that_is_revoked_is_disconnected_alone() {
     println!("a subscriber was disconnected {took:?} after its certificate had been taken out");
 }
 
-/// libzmq grants a subscription that waits behind a message that is none to the next client that waits. While the service is
-/// away, all of them wait at the gate.
+/// libzmq grants a subscription that waits behind a message that is none to the next client that waits. While the gate's process
+/// is stopped, all of them wait.
 #[test]
 fn a_message_that_is_no_subscription_gives_nobody_anothers_topics() {
-    for _ in 0..3 {
+    for _ in 0..5 {
         let (place, context) = (Place::new(), zmq::Context::new());
         let rights = "[[gate.allow]]\nuser = \"alice\"\ntopics = [\"prices.\"]\n[[gate.allow]]\nuser = \"bob\"\ntopics = [\"x\"]\n";
+        place.certificate("carol", None);
+        place.accept("carol");
         let gate = gate_with_rights(&place, rights);
+        let service = place.service(&context, zmq::XPUB);
         // Unlike a SUB socket's, what an XSUB socket receives is not filtered by itself.
-        let connect = |name: &str, sends: &str| {
+        let connect = |name: &str| {
             let mut socket = MonitoredSocket::new(&context, place.client(&context, zmq::XSUB, name)).unwrap();
             socket.connect(&gate.front).unwrap();
             assert_eq!(socket.wait_for_handshake(DEADLINE).unwrap(), Some(Handshake::Authenticated));
-            socket.send(sends, 0).unwrap();
             socket
         };
-        let _first = connect("bob", "no subscription");
-        let alice = connect("alice", "\u{1}prices.");
-        let second = connect("bob", "\u{1}x");
-        // A handshake later, all of them are there.
-        let _ = connect("bob", "\u{0}");
-        let service = place.service(&context, zmq::XPUB);
+        let (first, alice, second) = (connect("carol"), connect("alice"), connect("bob"));
+        gate.process.signal(Signal::SIGSTOP);
+        first.send("no subscription", 0).unwrap();
+        alice.send("\u{1}prices.", 0).unwrap();
+        second.send("\u{1}x", 0).unwrap();
+        gate.process.signal(Signal::SIGCONT);
         let line = gate.process.event("ClientDisconnected");
-        assert!(line["user_id"] == "bob" && line["reason"].as_str().unwrap().contains("no subscription"), "{line}");
+        assert!(line["user_id"] == "carol" && line["reason"].as_str().unwrap().contains("no subscription"), "{line}");
+        // She comes again at once, and has to wait, so that she can't go on with it.
+        let line = gate.process.event("Retry");
+        assert_eq!((&line["user_id"], &line["reason"]), (&serde_json::Value::Null, &"paused".into()), "{line}");
         // Those that are back subscribe again when they look at their sockets.
-        let (mut passed_on, end) = (Vec::new(), Instant::now() + DEADLINE);
+        let (mut passed_on, end) = (BTreeSet::new(), Instant::now() + DEADLINE);
         while passed_on.len() < 2 {
             assert!(Instant::now() < end, "{passed_on:?}");
             if service.poll(zmq::POLLIN, 20).unwrap() > 0 {
-                passed_on.push(frames(&service).remove(0));
+                passed_on.insert(frames(&service).remove(0));
             }
             for client in [&alice, &second] {
                 assert_eq!(client.recv_bytes(zmq::DONTWAIT), Err(zmq::Error::EAGAIN));
             }
         }
-        passed_on.sort_unstable();
-        assert_eq!(passed_on, ["\u{1}prices.", "\u{1}x"]);
+        assert_eq!(passed_on, ["\u{1}prices.".to_owned(), "\u{1}x".to_owned()].into());
         for text in ["prices. 1", "x 1"] {
             service.send(text, 0).unwrap();
         }
         assert_eq!(frames(&second), ["x 1"], "bob's first message");
         assert_eq!(frames(&alice), ["prices. 1"]);
     }
+}
+
+/// More topics than a queue of libzmq holds, of a client that was there before the service.
+#[test]
+fn all_topics_reach_a_service_that_comes_later() {
+    const TOPICS: usize = 3_000;
+    let (place, context) = (Place::new(), zmq::Context::new());
+    let gate = place.gate("publish", &[]);
+    let topics: Vec<String> = (0..TOPICS).map(|number| format!("topic {number}")).collect();
+    let client = place.client(&context, zmq::SUB, "alice");
+    client.set_sndhwm(0).unwrap();
+    topics.iter().for_each(|topic| client.set_subscribe(topic.as_bytes()).unwrap());
+    client.connect(&gate.front).unwrap();
+    gate.until("all are known", |gate| gate.metric("zmq_auth_gate_messages_total", "to=\"service\"") == TOPICS as u64);
+    let service = place.service(&context, zmq::XPUB);
+    let subscribed: BTreeSet<String> = (0..TOPICS).map(|_| frames(&service).remove(0)).collect();
+    assert_eq!(subscribed, topics.iter().map(|topic| format!("\u{1}{topic}")).collect());
+    service.send("topic 2999", 0).unwrap();
+    assert_eq!(frames(&client), ["topic 2999"]);
+}
+
+/// While the service is away, nothing is kept of subscriptions that come and go.
+#[test]
+fn subscriptions_that_come_and_go_without_a_service_cost_no_memory() {
+    let (place, context) = (Place::new(), zmq::Context::new());
+    let gate = place.gate("publish", &[]);
+    let client = place.monitored(&context, zmq::XSUB, "alice", &gate);
+    let topic = "x".repeat(2_000);
+    let come_and_go = |times: usize| {
+        for _ in 0..times {
+            client.send(&format!("\u{1}{topic}"), 0).unwrap();
+            client.send(&format!("\u{0}{topic}"), 0).unwrap();
+        }
+    };
+    let seen = |gate: &Gate| gate.metric("zmq_auth_gate_messages_total", "to=\"service\"");
+    come_and_go(2_000);
+    gate.until("all were seen", |gate| seen(gate) == 2_000);
+    let before = resident(gate.process.child.id());
+    come_and_go(30_000);
+    gate.until("all were seen", |gate| seen(gate) == 32_000);
+    let after = resident(gate.process.child.id());
+    assert!(after < before + 30 * 1024, "{before} KiB, {after} KiB: what was sent is 120 MB");
+}
+
+#[test]
+fn a_client_with_too_many_subscriptions_is_disconnected_and_one_with_too_long_a_topic_hung_up_on() {
+    let (place, context) = (Place::new(), zmq::Context::new());
+    let service = place.service(&context, zmq::XPUB);
+    for name in ["carol", "dave"] {
+        place.certificate(name, None);
+        place.accept(name);
+    }
+    let gate = gate_with_rights(&place, "[[gate.allow]]\ntopics = [\"news\"]\n");
+    // What is refused counts, too: libzmq keeps it.
+    for (name, count, prefix) in
+        [("carol", 10_001, "n".to_owned()), ("dave", 600, format!("news {}", "x".repeat(2_000)))]
+    {
+        let client = place.client(&context, zmq::XSUB, name);
+        client.set_sndhwm(0).unwrap();
+        client.connect(&gate.front).unwrap();
+        (0..count).for_each(|number| client.send(&format!("\u{1}{prefix}{number}"), 0).unwrap());
+        let line = gate.process.event("ClientDisconnected");
+        let reason = line["reason"].as_str().unwrap();
+        assert!(line["user_id"] == name && reason.contains("as many subscriptions"), "{line}");
+    }
+    let client = place.client(&context, zmq::XSUB, "alice");
+    client.connect(&gate.front).unwrap();
+    client.send(&format!("\u{1}news {}", "x".repeat(5_000)), 0).unwrap();
+    let bob = subscriber(&place, &context, "bob", &gate, &["news of bob"]);
+    let mut passed_on = std::iter::from_fn(|| Some(frames(&service).remove(0)));
+    // Of her others, those up to the bound and their ends.
+    let next = passed_on.find(|text| !text.starts_with("\u{1}news x") && !text.starts_with("\u{0}news x"));
+    assert_eq!(next.as_deref(), Some("\u{1}news of bob"));
+    service.send("news of bob, too", 0).unwrap();
+    assert_eq!(frames(&bob), ["news of bob, too"]);
 }

@@ -82,4 +82,9 @@ fn requests_that_wait_are_dropped_when_their_client_is_revoked() {
     }
     gate.until("hers are dropped", |gate| gate.dropped("revoked") > 0);
     assert_eq!(service.poll(zmq::POLLIN, 0).unwrap(), 0);
+    // She was disconnected once, whatever of her waited.
+    gate.until("all of hers are dropped", |gate| gate.dropped("revoked") >= 10);
+    gate.process.signal(nix::sys::signal::Signal::SIGTERM);
+    let lines = std::iter::from_fn(|| gate.process.lines.recv_timeout(super::DEADLINE).ok());
+    assert_eq!(lines.filter(|line| line["event"] == "ClientDisconnected").count(), 1);
 }

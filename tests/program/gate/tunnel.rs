@@ -1,6 +1,8 @@
 //! `zmq-auth tunnel`: clients without security at one end, a guarded server at the other.
 
-use zmq_auth::zmq;
+use std::os::unix::fs::PermissionsExt;
+
+use zmq_auth::{Authenticator, SocketExt, Verdict, zmq};
 
 use super::{Gate, Place, frames};
 use crate::run::run;
@@ -83,5 +85,41 @@ fn only_the_users_that_are_named_may_use_it() {
     ] {
         let outcome = run(place.directory.path(), &[&arguments[..], &["--local", local]].concat());
         assert!(outcome.code == 2 && outcome.stderr.contains(says), "{local}: {}", outcome.stderr);
+    }
+}
+
+/// 500 is a server that can't decide now; only 400 is an answer.
+#[test]
+fn a_server_that_cannot_decide_is_asked_again() {
+    let (place, context) = (Place::new(), zmq::Context::new());
+    let policy = Authenticator::new();
+    policy.configure_curve_callback("lab", |_, _| Verdict::Fault("its database is down".into())).unwrap();
+    let _running = policy.start(&context).unwrap();
+    let mut server = context.socket(zmq::REP).unwrap();
+    server.curve_server(&place.keys("server"), "lab").unwrap();
+    server.set_rcvtimeo(super::DEADLINE_MS).unwrap();
+    server.bind("tcp://127.0.0.1:*").unwrap();
+    let to = server.endpoint().unwrap();
+    let local = place.ipc("local.sock");
+    let tunnel = ["tunnel", "--local", &local, "--to", &to, "--kind", "reply", "--server", "server.key", "--key"];
+    let tunnel = Gate::start(place.directory.path(), &[&tunnel[..], &["alice.key_secret"]].concat());
+    let line = tunnel.process.event("ServiceHandshakeFailed");
+    assert!(line["reason"].as_str().unwrap().contains("500"), "{line}");
+    policy.configure_curve_callback("lab", |_, _| true).unwrap();
+    let client = context.socket(zmq::REQ).unwrap();
+    client.connect(&tunnel.front).unwrap();
+    client.send("hello", 0).unwrap();
+    assert_eq!(frames(&server), ["hello"]);
+    tunnel.process.event("ServiceConnected");
+}
+
+#[test]
+fn its_socket_can_be_reached_by_those_alone_that_it_asks_about() {
+    let place = Place::new();
+    let gate = place.gate("reply", &[]);
+    for (options, expected) in [(&[][..], 0o600), (&["--local-uid", "4242"], 0o666)] {
+        let _tunnel = tunnel(&place, &gate, "reply", "alice", options);
+        let mode = std::fs::metadata(place.path("local.sock")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, expected, "{options:?}");
     }
 }

@@ -1,7 +1,8 @@
 //! The side of a gate that faces the service: who listens there is checked at each connection, before anything is sent.
 
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::os::fd::RawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -99,21 +100,44 @@ pub(super) struct Back {
     pub(super) socket: zmq::Socket,
     pub(super) monitor: zmq::Socket,
     service: Service,
-    is_checked: bool,
-    is_ready: bool,
-    /// When to connect anew after a handshake that has failed. libzmq doesn't where the socket's type doesn't fit, though
-    /// another service may come.
+    connection: Stage,
+    /// Counts connections and their ends.
+    events: u64,
+    /// A connection has come and gone that nobody has looked at: its messages may wait.
+    is_doubtful: bool,
+    /// libzmq connects anew by itself: the handshake that has failed did so with the connection.
+    is_retried: bool,
+    /// When to connect anew after a handshake that has failed. libzmq doesn't where the other end speaks another protocol or
+    /// is a socket of another kind, though another service may come.
     again: Option<Instant>,
     /// Whether it was said already that none succeeds.
     was_told: bool,
 }
 
-/// How long a handshake that has failed is left to libzmq.
+/// How far the connection to the service has come.
+#[derive(Clone, Copy, Default)]
+struct Stage {
+    /// The descriptor of a connection, as long as it isn't known who is at its other end.
+    unchecked: Option<RawFd>,
+    is_checked: bool,
+    is_ready: bool,
+}
+
+/// Who is at the other end of a connection.
+enum Seen {
+    Owner,
+    Other(Connection, u32),
+    /// It can't be looked at now.
+    Unknown,
+}
+
+/// How long a handshake that has failed is left alone.
 const AGAIN: Duration = Duration::from_secs(1);
 
 const WATCHED: i32 = SocketEvent::CONNECTED as i32
     | SocketEvent::DISCONNECTED as i32
     | SocketEvent::HANDSHAKE_SUCCEEDED as i32
+    | SocketEvent::HANDSHAKE_FAILED_NO_DETAIL as i32
     | SocketEvent::HANDSHAKE_FAILED_AUTH as i32;
 
 impl Back {
@@ -130,11 +154,13 @@ impl Back {
         if socket_type == zmq::XSUB {
             // A service that comes back is sent all subscriptions at once: libzmq drops those beyond the mark.
             socket.set_sndhwm(0).map_err(failed)?;
+            // Without a connection there is no queue, which would have no bound.
+            socket.set_immediate(true).map_err(failed)?;
         }
         if let Service::Curve { keys, server, .. } = &service {
             socket.curve_client(keys, server)?;
         }
-        socket.set_ipv6(service.endpoint().contains('[')).map_err(failed)?;
+        socket.set_ipv6(is_ipv6(service.endpoint())).map_err(failed)?;
         let monitor = context.socket(zmq::PAIR).map_err(failed)?;
         // libzmq's end would wait when the queue is full, and hold up the I/O thread with it.
         monitor.set_rcvhwm(0).map_err(failed)?;
@@ -145,20 +171,44 @@ impl Back {
         monitor.connect(&name).map_err(failed)?;
         let refused = |error| Failure::new(format!("cannot connect to {}: {error}", escape::text(service.endpoint())));
         socket.connect(service.endpoint()).map_err(refused)?;
-        Ok(Back { socket, monitor, service, is_checked: false, is_ready: false, again: None, was_told: false })
+        Ok(Back {
+            socket,
+            monitor,
+            service,
+            connection: Stage::default(),
+            events: 0,
+            is_doubtful: false,
+            is_retried: false,
+            again: None,
+            was_told: false,
+        })
     }
 
     /// Whether the service is connected, is who it should be, and takes messages.
     pub(super) fn is_ready(&self) -> bool {
-        self.is_checked && self.is_ready
+        self.connection.is_checked && self.connection.is_ready
     }
 
-    /// Connects anew where libzmq doesn't by itself.
+    /// Whether there is a connection of which isn't known who is at its other end.
+    pub(super) fn is_unchecked(&self) -> bool {
+        self.connection.unchecked.is_some()
+    }
+
+    /// Whether messages that were received before the last look at the events are the service's; `true` for `drained` where
+    /// none is left.
+    pub(super) fn is_trusted(&mut self, drained: bool) -> bool {
+        let is_trusted = !self.is_unchecked() && !self.is_doubtful;
+        self.is_doubtful &= !drained;
+        is_trusted
+    }
+
+    /// Connects anew where libzmq doesn't by itself. It has dropped what it had taken for the service.
     pub(super) fn connect_again(&mut self) -> zmq::Result<()> {
         if self.again.is_none_or(|again| Instant::now() < again) {
             return Ok(());
         }
         self.again = None;
+        self.connection = Stage::default();
         // It may have given up the endpoint already.
         let _ = self.socket.disconnect(self.service.endpoint());
         self.socket.connect(self.service.endpoint())
@@ -169,6 +219,27 @@ impl Back {
     ///
     /// An `Err` ends the gate: somebody else listens there.
     pub(super) fn take_events(&mut self, journal: &Journal) -> Result<bool, Failure> {
+        let mut is_lost = self.take_all(journal)?;
+        while let Some(descriptor) = self.connection.unchecked {
+            let (events, seen) = (self.events, self.look(descriptor));
+            is_lost |= self.take_all(journal)?;
+            if events != self.events {
+                // The number may have been another connection's when it was looked at.
+                continue;
+            }
+            match seen {
+                Seen::Owner => (self.connection.unchecked, self.connection.is_checked) = (None, true),
+                Seen::Other(connection, uid) => {
+                    let _ = connection.disconnect();
+                    return Err(self.somebody_else(uid));
+                }
+                Seen::Unknown => break,
+            }
+        }
+        Ok(is_lost)
+    }
+
+    fn take_all(&mut self, journal: &Journal) -> Result<bool, Failure> {
         let mut is_lost = false;
         loop {
             let frames = match self.monitor.recv_multipart(zmq::DONTWAIT) {
@@ -193,16 +264,23 @@ impl Back {
             journal.write(GateLine { event, reason: reason.map(str::to_owned), ..GateLine::default() })
         };
         if is(SocketEvent::CONNECTED) {
-            (self.is_ready, self.is_checked) = (false, false);
-            self.is_checked = self.check(value)?;
+            let is_ipc = matches!(self.service, Service::Ipc { .. });
+            self.connection = Stage { unchecked: is_ipc.then_some(value), is_checked: !is_ipc, is_ready: false };
+            self.is_retried = false;
+            self.events += 1;
         } else if is(SocketEvent::HANDSHAKE_SUCCEEDED) {
-            (self.is_ready, self.was_told, self.again) = (true, false, None);
+            (self.connection.is_ready, self.was_told, self.again) = (true, false, None);
             line("ServiceConnected", None);
+        } else if is(SocketEvent::HANDSHAKE_FAILED_NO_DETAIL) {
+            self.is_retried = true;
         } else if is(SocketEvent::DISCONNECTED) {
-            if self.is_ready {
+            let lost = std::mem::take(&mut self.connection);
+            self.is_doubtful |= lost.is_ready && !lost.is_checked;
+            self.events += 1;
+            if lost.is_ready {
                 line("ServiceLost", None);
             } else {
-                self.again = Some(Instant::now() + AGAIN);
+                self.again = (!self.is_retried).then(|| Instant::now() + AGAIN);
                 if !std::mem::replace(&mut self.was_told, true) {
                     let reason = match self.service {
                         Service::Curve { .. } => "no handshake: is it the server's key, and the right kind?",
@@ -211,33 +289,45 @@ impl Back {
                     line("ServiceHandshakeFailed", Some(reason));
                 }
             }
-            (self.is_ready, self.is_checked) = (false, false);
-        } else if is(SocketEvent::HANDSHAKE_FAILED_AUTH) {
+        } else if is(SocketEvent::HANDSHAKE_FAILED_AUTH) && value == DENIED {
             let shown = escape::text(self.service.endpoint());
             return Err(Failure::denied(format!("{shown}: denied ({value}): the server refuses this client"))
                 .hint("libzmq doesn't try again. Does the server's policy have this key, and this address?"));
+        } else if is(SocketEvent::HANDSHAKE_FAILED_AUTH) && !std::mem::replace(&mut self.was_told, true) {
+            line("ServiceHandshakeFailed", Some(&format!("the server can't decide now ({value}); it is asked again")));
         }
         Ok(())
     }
 
-    /// Whether the connection's other end is who it should be; `false` where it has ended meanwhile.
-    fn check(&self, descriptor: i32) -> Result<bool, Failure> {
-        let Service::Ipc { endpoint, owners } = &self.service else { return Ok(true) };
+    /// Looks at the other end of the connection with this number, or of another's that has it now.
+    fn look(&self, descriptor: RawFd) -> Seen {
+        let Service::Ipc { owners, .. } = &self.service else { return Seen::Owner };
         let connection = Connection::of_descriptor(descriptor);
-        let peer = match connection.and_then(|connection| Ok((connection, connection.ipc_peer()?))) {
-            Ok((_, Some(peer))) if owners.contains(&peer.uid) => return Ok(true),
-            Ok((connection, peer)) => {
-                let _ = connection.disconnect();
-                peer.map_or_else(|| "nobody known".to_owned(), |peer| format!("user {}", peer.uid))
-            }
-            Err(Error::NoConnection(_)) => return Ok(false),
-            Err(error) => return Err(error.into()),
-        };
-        let expected: Vec<_> = owners.iter().map(u32::to_string).collect();
-        let problem = format!("{}: {peer} listens there, not {}", escape::text(endpoint), expected.join(" or "));
-        Err(Failure::new(problem)
-            .hint("If that is the service's user, say so with --back-uid, or back_uid in the table."))
+        match connection.and_then(|connection| Ok((connection, connection.ipc_peer()?))) {
+            Ok((_, Some(peer))) if owners.contains(&peer.uid) => Seen::Owner,
+            Ok((connection, Some(peer))) => Seen::Other(connection, peer.uid),
+            // It has ended, which libzmq tells in a moment, or is another's.
+            Ok((_, None)) | Err(_) => Seen::Unknown,
+        }
     }
+
+    fn somebody_else(&self, uid: u32) -> Failure {
+        let Service::Ipc { endpoint, owners } = &self.service else { return Failure::new("somebody else listens") };
+        let expected: Vec<_> = owners.iter().map(u32::to_string).collect();
+        let problem = format!("{}: user {uid} listens there, not {}", escape::text(endpoint), expected.join(" or "));
+        Failure::new(problem).hint("If that is the service's user, say so with --back-uid, or back_uid in the table.")
+    }
+}
+
+/// The ZAP status of a client that isn't accepted; 500 is one that the server could not decide about.
+const DENIED: i32 = 400;
+
+/// Whether to look for an IPv6 address: libzmq would take it for every name that has one, though many have an IPv4 address as
+/// well, where servers are.
+fn is_ipv6(endpoint: &str) -> bool {
+    let Some(address) = endpoint.strip_prefix("tcp://") else { return false };
+    let addresses = address.to_socket_addrs().map(Vec::from_iter).unwrap_or_default();
+    !addresses.is_empty() && addresses.iter().all(SocketAddr::is_ipv6)
 }
 
 /// Whether a TCP address is one of this machine alone; its port may be `*`.

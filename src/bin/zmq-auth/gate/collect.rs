@@ -1,18 +1,19 @@
 //! A gate for PUSH clients of a PULL service.
 
+use std::vec::Drain;
+
 use zmq_auth::{AcceptedClient, Authenticator, zmq};
 
 use super::clients::{Clients, sender_frame};
 use super::counts::{Counts, Dropped};
 use super::journal::Journal;
-use super::traffic::{BATCH, Progress, Traffic, is_writable, receive, send, send_frame, unmark_commands};
+use super::traffic::{Progress, Traffic, forward, send, unmark_commands};
 
 pub(super) struct Collect {
     /// With the sender frame of each.
     clients: Clients<Vec<u8>>,
     /// The keys of the metadata in sender frames, where the service gets these.
     sender_frames: Option<Vec<String>>,
-    frames: Vec<zmq::Message>,
 }
 
 impl Collect {
@@ -22,20 +23,19 @@ impl Collect {
         counts: Counts,
         journal: Journal,
     ) -> Self {
-        Collect { clients: Clients::new(policy, counts, journal), sender_frames, frames: Vec::new() }
+        Collect { clients: Clients::new(policy, counts, journal), sender_frames }
     }
 
-    fn pass(&mut self, back: &zmq::Socket) -> zmq::Result<()> {
-        let Some(first) = self.frames.first() else { return Ok(()) };
+    fn pass(&mut self, frames: &mut Vec<zmq::Message>, back: &zmq::Socket) -> zmq::Result<()> {
+        let Some(first) = frames.first() else { return Ok(()) };
         let keys = self.sender_frames.as_deref();
         let keep = |client: &AcceptedClient| keys.map(|keys| sender_frame(client, keys)).unwrap_or_default();
         let Some(number) = self.clients.sender(first, keep) else { return Ok(()) };
-        unmark_commands(&mut self.frames);
-        let has_sender = match (keys, self.clients.kept(number)) {
-            (Some(_), Some(frame)) => send_frame(back, &frame[..], true)?,
-            _ => true,
-        };
-        match has_sender && send(back, self.frames.drain(..))? {
+        unmark_commands(frames);
+        if let (Some(_), Some(frame)) = (keys, self.clients.kept(number)) {
+            frames.insert(0, zmq::Message::from(&frame[..]));
+        }
+        match send(back, frames.drain(..))? {
             true => self.clients.counts.to_service(),
             false => self.clients.counts.dropped(Dropped::ServiceGone),
         }
@@ -45,21 +45,21 @@ impl Collect {
 
 impl Traffic for Collect {
     fn to_service(&mut self, front: &zmq::Socket, back: &zmq::Socket) -> zmq::Result<Progress> {
-        for _ in 0..BATCH {
-            if !is_writable(back)? {
-                return Ok(Progress::Blocked);
-            }
-            if !receive(front, &mut self.frames)? {
-                return Ok(Progress::Drained);
-            }
-            self.pass(back)?;
-            self.clients.take_left();
+        let progress = forward(front, back, |frames| self.pass(frames, back))?;
+        if progress == Progress::Drained {
+            self.clients.drained();
         }
-        Ok(Progress::More)
+        self.clients.take_left();
+        Ok(progress)
     }
 
-    fn to_clients(&mut self, _: &zmq::Socket, _: &zmq::Socket) -> zmq::Result<Progress> {
-        Ok(Progress::Drained)
+    /// A PUSH socket can't receive.
+    fn has_answers(&self) -> bool {
+        false
+    }
+
+    fn to_clients(&mut self, _: &zmq::Socket, _: Drain<'_, zmq::Message>) -> zmq::Result<()> {
+        Ok(())
     }
 
     fn begin_check(&mut self) {

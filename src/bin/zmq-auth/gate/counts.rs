@@ -21,15 +21,26 @@ pub(crate) enum Dropped {
     Topic = 6,
     /// A message that the service's connection didn't take although it was ready.
     ServiceGone = 7,
+    /// Of a service that has left before it was known who it was.
+    UncheckedService = 8,
 }
 
-const NAMES: [&str; 8] =
-    ["revoked", "no_empty_frame", "gone", "slow_client", "unknown_client", "no_subscription", "topic", "service_gone"];
+const NAMES: [&str; 9] = [
+    "revoked",
+    "no_empty_frame",
+    "gone",
+    "slow_client",
+    "unknown_client",
+    "no_subscription",
+    "topic",
+    "service_gone",
+    "unchecked_service",
+];
 
 pub(crate) struct Counts {
     to_service: Counter,
     to_clients: Counter,
-    dropped: [Counter; 8],
+    dropped: [Counter; 9],
     disconnected: Counter,
     clients: Gauge,
     service: Gauge,

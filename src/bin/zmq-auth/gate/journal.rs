@@ -1,11 +1,12 @@
 //! The lines that a gate writes: the decisions of its policy, and what it did itself.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use metrics::{Counter, counter};
 use serde::Serialize;
 use zmq_auth::{EventKind, Events};
 
@@ -14,16 +15,19 @@ use crate::escape;
 use crate::listen;
 use crate::output::{Output, note};
 
+/// How many lines wait at most, for whoever reads them.
+pub(crate) const QUEUE: usize = 10_000;
+
 /// A line about a gate. Decisions have the lines of `zmq-auth listen`.
 #[derive(Serialize, Default)]
 pub(crate) struct GateLine {
     /// When it happened, in RFC 3339.
     pub(crate) time: String,
     /// `Listening`, `ServiceConnected`, `ServiceLost`, `ServiceHandshakeFailed`, `ClientDisconnected`, `TopicRefused`,
-    /// `MessageRefused` or `Stopping`.
+    /// `LinesLost` or `Stopping`.
     pub(crate) event: &'static str,
-    /// The gate's name.
-    pub(crate) gate: String,
+    /// The gate's name; null with `LinesLost`, which is about all.
+    pub(crate) gate: Option<String>,
     /// Where clients connect to, with the port that was chosen; with `Listening`.
     pub(crate) front: Option<String>,
     /// Where the service is; with `Listening`.
@@ -38,8 +42,9 @@ pub(crate) struct GateLine {
 
 impl GateLine {
     fn text(&self) -> String {
-        let mut text = format!("{} {} {}", self.time, self.event, escape::text(&self.gate));
+        let mut text = format!("{} {}", self.time, self.event);
         let parts = [
+            (" ", &self.gate),
             (" ", &self.front),
             (" → ", &self.back),
             (" user id ", &self.user_id),
@@ -56,18 +61,25 @@ impl GateLine {
     }
 }
 
-/// Takes the lines of one gate. What doesn't fit is left out: no gate waits for whoever reads them.
+/// Takes the lines of one gate. What doesn't fit is left out and counted: no gate waits for whoever reads them.
 #[derive(Clone)]
 pub(crate) struct Journal {
     gate: String,
     lines: SyncSender<GateLine>,
+    lost: Arc<AtomicU64>,
 }
 
 impl Journal {
     pub(crate) fn write(&self, line: GateLine) {
-        let time = format!("{:.3}", Timestamp::now());
-        let _ = self.lines.try_send(GateLine { time, gate: self.gate.clone(), ..line });
+        let line = GateLine { time: now(), gate: Some(self.gate.clone()), ..line };
+        if self.lines.try_send(line).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
     }
+}
+
+fn now() -> String {
+    format!("{:.3}", Timestamp::now())
 }
 
 /// Writes all lines, and has the gates check their clients when the policy has changed.
@@ -76,16 +88,22 @@ pub(crate) struct Writer {
     lines: Receiver<GateLine>,
     events: Events,
     ended: Arc<AtomicBool>,
+    /// Lines of gates that didn't fit.
+    lost: Arc<AtomicU64>,
+    /// How many of all that didn't fit have been told.
+    told: u64,
+    lost_lines: Counter,
 }
 
 impl Writer {
     pub(crate) fn new(events: Events) -> Self {
-        let (sender, lines) = sync_channel(10_000);
-        Writer { sender, lines, events, ended: Arc::default() }
+        let (sender, lines) = sync_channel(QUEUE);
+        let lost_lines = counter!("zmq_auth_gate_lines_lost_total");
+        Writer { sender, lines, events, ended: Arc::default(), lost: Arc::default(), told: 0, lost_lines }
     }
 
     pub(crate) fn journal(&self, gate: &str) -> Journal {
-        Journal { gate: gate.to_owned(), lines: self.sender.clone() }
+        Journal { gate: gate.to_owned(), lines: self.sender.clone(), lost: self.lost.clone() }
     }
 
     /// Set, it ends when it has written what is there.
@@ -94,14 +112,15 @@ impl Writer {
     }
 
     /// Until it is ended. A reader that is gone is noted, and the gates go on.
-    pub(crate) fn run(self, output: &Output, gates: &[Control]) {
+    pub(crate) fn run(mut self, output: Output, gates: &[Control]) {
         let mut is_read = true;
         loop {
             // Before the last look.
             let ended = self.ended.load(Ordering::Acquire);
             while let Ok(line) = self.lines.try_recv() {
-                write(output, &line, &line.text(), &mut is_read);
+                write(&output, &line, &line.text(), &mut is_read);
             }
+            self.tell_lost(&output, &mut is_read);
             // Lines of the gates wait no longer than this.
             let mut next = self.events.next_timeout(Duration::from_millis(if ended { 0 } else { 50 }));
             if ended && next.is_none() {
@@ -112,9 +131,21 @@ impl Writer {
                     gates.iter().for_each(Control::check);
                 }
                 let (line, text) = listen::line(event);
-                write(output, &line, &text, &mut is_read);
+                write(&output, &line, &text, &mut is_read);
                 next = self.events.try_next();
             }
+        }
+    }
+
+    /// Says how many lines weren't written, since a reader has been slow.
+    fn tell_lost(&mut self, output: &Output, is_read: &mut bool) {
+        let lost = self.lost.load(Ordering::Relaxed) + self.events.dropped();
+        if lost > self.told {
+            self.lost_lines.absolute(lost);
+            let reason = format!("{} lines were not written: standard output isn't read fast enough", lost - self.told);
+            self.told = lost;
+            let line = GateLine { time: now(), event: "LinesLost", reason: Some(reason), ..GateLine::default() };
+            write(output, &line, &line.text(), is_read);
         }
     }
 }

@@ -1,13 +1,14 @@
 //! A gate for SUB clients of a PUB or XPUB service, with rights on topics.
 
 use std::collections::{HashMap, HashSet};
+use std::vec::Drain;
 
 use zmq_auth::{AcceptedClient, Authenticator, zmq};
 
 use super::clients::Clients;
 use super::counts::{Counts, Dropped};
 use super::journal::{GateLine, Journal};
-use super::traffic::{BATCH, Progress, Traffic, receive, send, send_frame};
+use super::traffic::{BATCH, Progress, Traffic, send_frame};
 
 /// Who may subscribe to what: by prefixes.
 #[derive(Clone, Default)]
@@ -46,20 +47,49 @@ pub(super) struct Publish {
     topics: HashMap<Vec<u8>, usize>,
     /// libzmq grants a subscription to the wrong client: from a message that is none until all that waited is received.
     misaligned: bool,
-    frames: Vec<zmq::Message>,
 }
+
+/// What one client may have libzmq keep: subscriptions, and bytes of their topics. Those that are refused count, and do so
+/// until it leaves: libzmq keeps these, too.
+const SUBSCRIPTIONS: usize = 10_000;
+const TOPIC_BYTES: usize = 1024 * 1024;
 
 #[derive(Default)]
 struct Subscriber {
     topics: HashSet<Vec<u8>>,
+    /// Of its topics and of those that were refused.
+    bytes: usize,
+    refused: usize,
     /// Whether it was said already that it has asked for what it has no right to.
     was_told: bool,
+}
+
+impl Subscriber {
+    fn has_room(&self, topic: &[u8]) -> bool {
+        let fits =
+            self.topics.len() + self.refused < SUBSCRIPTIONS && self.bytes.saturating_add(topic.len()) <= TOPIC_BYTES;
+        fits || self.topics.contains(topic)
+    }
+
+    /// Whether it is new.
+    fn add(&mut self, topic: &[u8]) -> bool {
+        let is_new = self.topics.insert(topic.to_vec());
+        self.bytes += if is_new { topic.len() } else { 0 };
+        is_new
+    }
+
+    /// Whether it was there.
+    fn remove(&mut self, topic: &[u8]) -> bool {
+        let was_there = self.topics.remove(topic);
+        self.bytes -= if was_there { topic.len() } else { 0 };
+        was_there
+    }
 }
 
 impl Publish {
     pub(super) fn new(policy: &Authenticator, rights: TopicRights, counts: Counts, journal: Journal) -> Self {
         let clients = Clients::new(policy, counts, journal);
-        Publish { clients, rights, topics: HashMap::new(), misaligned: false, frames: Vec::new() }
+        Publish { clients, rights, topics: HashMap::new(), misaligned: false }
     }
 
     fn subscribe(&mut self, frame: zmq::Message, front: &zmq::Socket, back: &zmq::Socket) -> zmq::Result<()> {
@@ -69,6 +99,12 @@ impl Publish {
             return Ok(());
         }
         let topic = &frame[1..];
+        if self.clients.kept_mut(number).is_some_and(|subscriber| !subscriber.has_room(topic)) {
+            self.clients.counts.dropped(Dropped::Topic);
+            let reason = "it has as many subscriptions as a client may have: 10,000, and 1 MiB of topics";
+            self.clients.ban(number, reason);
+            return Ok(());
+        }
         if !self.rights.covers(self.clients.accepted(number).and_then(AcceptedClient::user_id), topic) {
             self.refuse(number, topic);
             return Ok(());
@@ -78,7 +114,7 @@ impl Publish {
             return Ok(());
         }
         front.set_subscribe(topic)?;
-        if self.clients.kept_mut(number).is_some_and(|subscriber| subscriber.topics.insert(topic.to_vec())) {
+        if self.clients.kept_mut(number).is_some_and(|subscriber| subscriber.add(topic)) {
             let subscribers = self.topics.entry(topic.to_vec()).or_default();
             *subscribers += 1;
             if *subscribers == 1 {
@@ -92,6 +128,8 @@ impl Publish {
     fn refuse(&mut self, number: u64, topic: &[u8]) {
         self.clients.counts.dropped(Dropped::Topic);
         let Some(subscriber) = self.clients.kept_mut(number) else { return };
+        subscriber.refused += 1;
+        subscriber.bytes += topic.len();
         if std::mem::replace(&mut subscriber.was_told, true) {
             return;
         }
@@ -115,7 +153,7 @@ impl Publish {
             return Ok(());
         }
         let topic = &frame[1..];
-        if self.clients.kept_mut(number).is_some_and(|subscriber| subscriber.topics.remove(topic)) {
+        if self.clients.kept_mut(number).is_some_and(|subscriber| subscriber.remove(topic)) {
             front.set_unsubscribe(topic)?;
             self.give_up(topic, back)?;
         }
@@ -155,6 +193,8 @@ impl Traffic for Publish {
                 Ok(frame) => frame,
                 Err(zmq::Error::EAGAIN) => {
                     self.misaligned = false;
+                    self.clients.drained();
+                    self.give_up_left(back)?;
                     return Ok(Progress::Drained);
                 }
                 Err(zmq::Error::EINTR) => continue,
@@ -168,7 +208,7 @@ impl Traffic for Publish {
                     self.clients.counts.dropped(Dropped::NoSubscription);
                     if let Some(number) = self.clients.sender(&frame, |_| Subscriber::default()) {
                         let reason = "it sent a message that is no subscription";
-                        self.clients.disconnect(number, "ClientDisconnected", reason);
+                        self.clients.ban(number, reason);
                     }
                 }
             }
@@ -177,16 +217,22 @@ impl Traffic for Publish {
         Ok(Progress::More)
     }
 
-    fn to_clients(&mut self, front: &zmq::Socket, back: &zmq::Socket) -> zmq::Result<Progress> {
-        for _ in 0..BATCH {
-            if !receive(back, &mut self.frames)? {
-                return Ok(Progress::Drained);
-            }
+    /// libzmq would keep those that come while the service is away without a bound; the socket at the back keeps each topic
+    /// once, and subscribes to all of them when the service is there.
+    fn waits_for_service(&self) -> bool {
+        false
+    }
+
+    fn to_clients(&mut self, front: &zmq::Socket, frames: Drain<'_, zmq::Message>) -> zmq::Result<()> {
+        for frame in frames {
+            let more = frame.get_more();
             // A subscriber that doesn't read fast enough misses it, as from a publisher without a gate.
-            send(front, self.frames.drain(..))?;
-            self.clients.counts.to_clients();
+            send_frame(front, frame, more)?;
+            if !more {
+                self.clients.counts.to_clients();
+            }
         }
-        Ok(Progress::More)
+        Ok(())
     }
 
     fn begin_check(&mut self) {

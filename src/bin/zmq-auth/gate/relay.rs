@@ -1,5 +1,7 @@
 //! The loop of one gate: one thread, which waits for nothing but the poll.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use zmq_auth::{Authenticator, Error, Role, SocketExt, zmq};
@@ -7,11 +9,11 @@ use zmq_auth::{Authenticator, Error, Role, SocketExt, zmq};
 use super::back::{Back, Service};
 use super::collect::Collect;
 use super::control::Woken;
-use super::counts::Counts;
+use super::counts::{Counts, Dropped};
 use super::journal::{GateLine, Journal};
 use super::publish::{Publish, TopicRights};
 use super::reply::Reply;
-use super::traffic::{Progress, Traffic};
+use super::traffic::{Progress, Traffic, receive_batch};
 use crate::escape;
 use crate::output::Failure;
 
@@ -34,6 +36,8 @@ pub(crate) struct Settings {
     pub(crate) kind: Kind,
     /// Where clients connect to, and what they have to be.
     pub(crate) front: String,
+    /// The mode of the front's file, for ipc; without it, as the umask has it.
+    pub(crate) front_mode: Option<u32>,
     pub(crate) role: Role,
     pub(crate) service: Service,
     /// The keys of the metadata in sender frames, where the service gets these.
@@ -55,18 +59,12 @@ pub(crate) struct Relay {
     front: zmq::Socket,
     back: Back,
     traffic: Box<dyn Traffic + Send>,
+    /// Of the service, under way to clients.
+    frames: Vec<zmq::Message>,
     woken: Woken,
     journal: Journal,
     counts: Counts,
     drain: Duration,
-}
-
-/// What may have something to receive: each look at what has nothing is a system call.
-struct Ready {
-    front: bool,
-    back: bool,
-    monitor: bool,
-    woken: bool,
 }
 
 impl Relay {
@@ -116,13 +114,17 @@ impl Relay {
         let bound = front.bind_as(&settings.role, &settings.front).map_err(|error| {
             Failure::new(format!("cannot listen on {shown}: {error}")).hint("Is something else listening there?")
         })?;
+        if let (Some(mode), Some(path)) = (settings.front_mode, bound.name().strip_prefix("ipc://")) {
+            fs::set_permissions(path, Permissions::from_mode(mode))
+                .map_err(|error| Failure::new(format!("{}: cannot set its mode: {error}", escape::text(path))))?;
+        }
         journal.write(GateLine {
             event: "Listening",
             front: Some(bound.name().to_owned()),
             back: Some(settings.service.endpoint().to_owned()),
             ..GateLine::default()
         });
-        Ok(Relay { front, back, traffic, woken, journal, counts, drain: settings.drain })
+        Ok(Relay { front, back, traffic, frames: Vec::new(), woken, journal, counts, drain: settings.drain })
     }
 
     /// Until it is stopped; then what is under way is passed on, within the time that is given for it.
@@ -133,20 +135,14 @@ impl Relay {
         let mut end: Option<Instant> = None;
         let mut takes_requests = true;
         loop {
-            let goes_on = is_checking
-                || to_clients == Progress::More
-                || (to_service == Progress::More && takes_requests && self.back.is_ready());
+            let reads_front = takes_requests && self.reads_front();
+            let goes_on = is_checking || to_clients == Progress::More || (to_service == Progress::More && reads_front);
             let until = end.map_or(next_check, |end| end.min(next_check));
-            let ready = self
-                .wait(to_service == Progress::Blocked, takes_requests, if goes_on { None } else { Some(until) })
-                .map_err(failed)?;
+            let is_blocked = to_service == Progress::Blocked;
+            self.wait(reads_front, is_blocked, if goes_on { None } else { Some(until) }).map_err(failed)?;
 
-            if ready.woken {
-                self.woken.drain();
-            }
-            if ready.monitor && self.back.take_events(&self.journal)? {
-                self.traffic.service_lost();
-            }
+            self.woken.drain();
+            self.take_events()?;
             self.back.connect_again().map_err(failed)?;
             self.counts.service(self.back.is_ready());
             let now = Instant::now();
@@ -160,16 +156,10 @@ impl Relay {
                 end = Some(now + self.drain);
             }
 
-            if self.back.is_ready() && takes_requests {
-                to_service = match ready.front {
-                    true => self.traffic.to_service(&self.front, &self.back.socket).map_err(failed)?,
-                    false => Progress::Drained,
-                };
+            if takes_requests && self.reads_front() {
+                to_service = self.traffic.to_service(&self.front, &self.back.socket).map_err(failed)?;
             }
-            to_clients = match ready.back {
-                true => self.traffic.to_clients(&self.front, &self.back.socket).map_err(failed)?,
-                false => Progress::Drained,
-            };
+            to_clients = self.pass_to_clients()?;
             if let Some(end) = end {
                 takes_requests &= self.back.is_ready() && to_service != Progress::Drained;
                 let is_done = !takes_requests && to_clients == Progress::Drained && self.traffic.is_idle();
@@ -180,12 +170,42 @@ impl Relay {
         }
     }
 
+    fn reads_front(&self) -> bool {
+        self.back.is_ready() || !self.traffic.waits_for_service()
+    }
+
+    fn take_events(&mut self) -> Result<(), Failure> {
+        if self.back.take_events(&self.journal)? {
+            self.traffic.service_lost();
+        }
+        Ok(())
+    }
+
+    /// Events come before the messages of their connection: when a batch has been received, it is known who sent it.
+    fn pass_to_clients(&mut self) -> Result<Progress, Failure> {
+        let failed = |error: zmq::Error| Failure::from(Error::from(error));
+        if !self.traffic.has_answers() {
+            return Ok(Progress::Drained);
+        }
+        if self.back.is_unchecked() {
+            return Ok(Progress::Blocked);
+        }
+        let progress = receive_batch(&self.back.socket, &mut self.frames).map_err(failed)?;
+        self.take_events()?;
+        if self.back.is_trusted(progress == Progress::Drained) {
+            self.traffic.to_clients(&self.front, self.frames.drain(..)).map_err(failed)?;
+        } else {
+            let messages = self.frames.drain(..).filter(|frame| !frame.get_more());
+            messages.for_each(|_| self.counts.dropped(Dropped::UncheckedService));
+        }
+        Ok(progress)
+    }
+
     /// Waits for what there is to do, at most until then.
-    fn wait(&self, is_blocked: bool, takes_requests: bool, until: Option<Instant>) -> zmq::Result<Ready> {
+    fn wait(&self, reads_front: bool, is_blocked: bool, until: Option<Instant>) -> zmq::Result<()> {
         let timeout = until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
         // Rounded up: it would come too early, again and again.
         let timeout = i64::try_from(timeout.as_micros().div_ceil(1_000)).unwrap_or(i64::MAX);
-        let reads_front = takes_requests && self.back.is_ready();
         // What the other side doesn't take isn't read: the high-water marks of both hold.
         let front = if reads_front && !is_blocked { zmq::POLLIN } else { zmq::PollEvents::empty() };
         let back = if reads_front && is_blocked { zmq::POLLIN | zmq::POLLOUT } else { zmq::POLLIN };
@@ -196,15 +216,8 @@ impl Relay {
             zmq::PollItem::from_fd(self.woken.descriptor(), zmq::POLLIN),
         ];
         match zmq::poll(&mut items, timeout) {
-            Ok(_) => Ok(Ready {
-                // Where it wasn't asked about, it may be.
-                front: front.is_empty() || items[0].is_readable(),
-                back: items[1].is_readable(),
-                monitor: items[2].is_readable(),
-                woken: items[3].is_readable(),
-            }),
-            Err(zmq::Error::EINTR) => Ok(Ready { front: true, back: true, monitor: true, woken: true }),
-            Err(error) => Err(error),
+            Err(zmq::Error::EINTR) => Ok(()),
+            polled => polled.map(drop),
         }
     }
 

@@ -1,11 +1,13 @@
 //! A gate for REQ and DEALER clients of a REP or DEALER service.
 
+use std::vec::Drain;
+
 use zmq_auth::{AcceptedClient, Authenticator, zmq};
 
 use super::clients::{Clients, sender_frame};
 use super::counts::{Counts, Dropped};
 use super::journal::Journal;
-use super::traffic::{BATCH, Progress, Traffic, receive, send, send_frame, unmark_commands};
+use super::traffic::{Progress, Traffic, forward, send, send_frame, unmark_commands};
 use crate::output::Failure;
 
 /// The envelope that the service sees doesn't hold the client's routing id, which the client chooses, but the number of its
@@ -18,9 +20,6 @@ pub(super) struct Reply {
     own: [u8; OWN],
     /// The keys of the metadata in sender frames, where the service gets these.
     sender_frames: Option<Vec<String>>,
-    /// A request that the service's side didn't take yet stays here, as it was received.
-    request: Vec<zmq::Message>,
-    reply: Vec<zmq::Message>,
     /// Requests that have no reply yet, as far as that can be known: a DEALER service may answer once, twice or never.
     waiting: usize,
 }
@@ -40,25 +39,25 @@ impl Reply {
         let mut own = [0; OWN];
         getrandom::fill(&mut own).map_err(|error| Failure::new(format!("the system has no randomness: {error}")))?;
         let clients = Clients::new(policy, counts, journal);
-        Ok(Reply { clients, own, sender_frames, request: Vec::new(), reply: Vec::new(), waiting: 0 })
+        Ok(Reply { clients, own, sender_frames, waiting: 0 })
     }
 
-    /// Passes the request on, or drops it; `false` where the service's side takes nothing now.
-    fn request(&mut self, back: &zmq::Socket) -> zmq::Result<bool> {
-        let [routing_id, first, ..] = &self.request[..] else { return Ok(true) };
+    fn request(&mut self, frames: &mut Vec<zmq::Message>, back: &zmq::Socket) -> zmq::Result<()> {
+        let [routing_id, first, ..] = &frames[..] else { return Ok(()) };
         let keys = self.sender_frames.as_deref();
         let keep = |client: &AcceptedClient| Requester {
             routing_id: routing_id.to_vec(),
             sender_frame: keys.map(|keys| sender_frame(client, keys)).unwrap_or_default(),
         };
-        let Some(number) = self.clients.sender(first, keep) else { return Ok(true) };
+        let Some(number) = self.clients.sender(first, keep) else { return Ok(()) };
+        unmark_commands(&mut frames[1..]);
         // A client can't forge the sender frame: it stands after the first empty one, whatever the client sends behind it.
         let place = match keys {
             None => None,
-            Some(_) => match self.request[1..].iter().position(|frame| frame.is_empty()) {
+            Some(_) => match frames[1..].iter().position(|frame| frame.is_empty()) {
                 None => {
                     self.clients.counts.dropped(Dropped::NoEmptyFrame);
-                    return Ok(true);
+                    return Ok(());
                 }
                 Some(place) => Some(place + 1),
             },
@@ -66,21 +65,17 @@ impl Reply {
         let mut envelope = [0; ENVELOPE];
         envelope[..OWN].copy_from_slice(&self.own);
         envelope[OWN..].copy_from_slice(&number.to_be_bytes());
-        // The socket that takes the first frame of a message takes all.
-        if !send_frame(back, &envelope[..], true)? {
-            return Ok(false);
-        }
-        unmark_commands(&mut self.request[1..]);
         if let (Some(place), Some(client)) = (place, self.clients.kept(number)) {
-            self.request.insert(place + 1, zmq::Message::from(&client.sender_frame[..]));
+            frames.insert(place + 1, zmq::Message::from(&client.sender_frame[..]));
         }
-        if send(back, self.request.drain(..).skip(1))? {
+        frames[0] = zmq::Message::from(&envelope[..]);
+        if send(back, frames.drain(..))? {
             self.waiting += 1;
             self.clients.counts.to_service();
         } else {
             self.clients.counts.dropped(Dropped::ServiceGone);
         }
-        Ok(true)
+        Ok(())
     }
 
     /// The number in an envelope of this gate.
@@ -90,54 +85,51 @@ impl Reply {
         Some(u64::from_be_bytes(number.try_into().ok()?))
     }
 
-    fn reply(&mut self, front: &zmq::Socket) -> zmq::Result<()> {
-        self.waiting = self.waiting.saturating_sub(1);
-        let number = self.reply.first().and_then(|envelope| self.number(envelope)).filter(|_| self.reply.len() > 1);
+    /// Whether the reply with this envelope may go to a client; then the routing id was sent, and the rest is to follow.
+    fn begin_reply(&mut self, envelope: &zmq::Message, front: &zmq::Socket) -> zmq::Result<Result<(), Dropped>> {
+        let number = self.number(envelope).filter(|_| envelope.get_more());
         let receiver = number.ok_or(Dropped::UnknownClient).and_then(|number| self.clients.receiver(number));
-        let sent = match receiver {
-            Err(why) => Err(why),
-            Ok(client) => match send_frame(front, &client.routing_id[..], true) {
-                Ok(true) => Ok(()),
-                Ok(false) => Err(Dropped::SlowClient),
-                // Its routing id is nobody's any more.
-                Err(zmq::Error::EHOSTUNREACH) => Err(Dropped::Gone),
-                Err(error) => return Err(error),
-            },
+        let client = match receiver {
+            Err(why) => return Ok(Err(why)),
+            Ok(client) => client,
         };
-        match sent {
-            Ok(()) => {
-                send(front, self.reply.drain(..).skip(1))?;
-                self.clients.counts.to_clients();
-            }
-            Err(why) => self.clients.counts.dropped(why),
+        match send_frame(front, &client.routing_id[..], true) {
+            Ok(true) => Ok(Ok(())),
+            Ok(false) => Ok(Err(Dropped::SlowClient)),
+            // Its routing id is nobody's any more.
+            Err(zmq::Error::EHOSTUNREACH) => Ok(Err(Dropped::Gone)),
+            Err(error) => Err(error),
         }
-        Ok(())
     }
 }
 
 impl Traffic for Reply {
     fn to_service(&mut self, front: &zmq::Socket, back: &zmq::Socket) -> zmq::Result<Progress> {
-        for _ in 0..BATCH {
-            if self.request.is_empty() && !receive(front, &mut self.request)? {
-                return Ok(Progress::Drained);
-            }
-            if !self.request(back)? {
-                return Ok(Progress::Blocked);
-            }
-            self.request.clear();
-            self.clients.take_left();
+        let progress = forward(front, back, |frames| self.request(frames, back))?;
+        if progress == Progress::Drained {
+            self.clients.drained();
         }
-        Ok(Progress::More)
+        self.clients.take_left();
+        Ok(progress)
     }
 
-    fn to_clients(&mut self, front: &zmq::Socket, back: &zmq::Socket) -> zmq::Result<Progress> {
-        for _ in 0..BATCH {
-            if !receive(back, &mut self.reply)? {
-                return Ok(Progress::Drained);
+    fn to_clients(&mut self, front: &zmq::Socket, mut frames: Drain<'_, zmq::Message>) -> zmq::Result<()> {
+        while let Some(envelope) = frames.next() {
+            self.waiting = self.waiting.saturating_sub(1);
+            let begun = self.begin_reply(&envelope, front)?;
+            match begun {
+                Ok(()) => self.clients.counts.to_clients(),
+                Err(why) => self.clients.counts.dropped(why),
             }
-            self.reply(front)?;
+            let mut more = envelope.get_more();
+            while more && let Some(frame) = frames.next() {
+                more = frame.get_more();
+                if begun.is_ok() {
+                    send_frame(front, frame, more)?;
+                }
+            }
         }
-        Ok(Progress::More)
+        Ok(())
     }
 
     fn begin_check(&mut self) {

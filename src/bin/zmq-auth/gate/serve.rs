@@ -1,15 +1,18 @@
 //! Several gates in one process: their threads, the signals, and what they are told.
 
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::channel;
 use std::thread;
+use std::time::Duration;
 
+use nix::sys::signal::SigSet;
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
-use zmq_auth::{Authenticator, Error, zmq};
+use signal_hook::iterator::{Handle, Signals};
+use zmq_auth::{Authenticator, Connection, Error, zmq};
 
 use super::control::Control;
-use super::journal::Writer;
+use super::journal::{QUEUE, Writer};
 use super::relay::{Relay, Settings};
 use crate::output::{Failure, Output, note};
 
@@ -22,11 +25,13 @@ pub(crate) fn serve(
 ) -> Result<(), Failure> {
     let no_start = |error| Failure::new(format!("cannot start: {error}"));
     raise_descriptors();
+    // Clients have to be cut off when all descriptors are taken, too.
+    Connection::prepare()?;
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(no_start)?;
     let handle = signals.handle();
     // Before the first client: a client without a mark is refused.
     policy.mark_clients()?;
-    let writer = Writer::new(policy.events(10_000));
+    let writer = Writer::new(policy.events(QUEUE));
     let context = zmq::Context::new();
     let threads = thread::available_parallelism().map_or(1, usize::from).clamp(1, 4);
     context.set_io_threads(threads as i32).map_err(Error::from)?;
@@ -42,17 +47,22 @@ pub(crate) fn serve(
     let _ = sd_notify::notify(&[NotifyState::Ready]);
 
     let written = writer.ended();
-    thread::scope(|scope| {
-        scope.spawn(|| writer.run(output, &controls));
+    let (running, ended) = channel::<()>();
+    let (output, told) = (*output, controls.clone());
+    // Out of the scope: it may hang for ever in writing to a reader that has stalled.
+    thread::spawn(move || {
+        let _running = running;
+        writer.run(output, &told);
+    });
+    let result = thread::scope(|scope| {
         let threads: Vec<_> = relays
             .into_iter()
             .map(|relay| {
-                let handle = handle.clone();
+                let end = EndAll(handle.clone());
                 scope.spawn(move || {
-                    let result = relay.run();
-                    // With one of them, all end.
-                    handle.close();
-                    result
+                    let _end = end;
+                    SigSet::all().thread_block().map_err(|error| Failure::new(format!("cannot start: {error}")))?;
+                    relay.run()
                 })
             })
             .collect();
@@ -75,9 +85,24 @@ pub(crate) fn serve(
         controls.iter().for_each(Control::stop);
         let gone = || Err(Failure::new("a gate's thread has panicked"));
         let results: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| gone())).collect();
-        written.store(true, Ordering::Release);
         results.into_iter().collect()
-    })
+    });
+    written.store(true, Ordering::Release);
+    // Ends when the writer does.
+    let _ = ended.recv_timeout(LAST_LINES);
+    result
+}
+
+/// How long the last lines may take, when the gates have ended.
+const LAST_LINES: Duration = Duration::from_secs(2);
+
+/// With the thread of one gate, in whichever way it ends, all end.
+struct EndAll(Handle);
+
+impl Drop for EndAll {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 /// Each client takes a descriptor, and the usual limit is 1,024 for history's sake: as many as the system allows.

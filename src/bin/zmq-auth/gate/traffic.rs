@@ -1,5 +1,7 @@
 //! What the kinds of gates have in common: messages that are moved between two sockets, frame by frame and uncopied.
 
+use std::vec::Drain;
+
 use zmq_auth::zmq;
 
 /// How many messages are moved in one direction before the other has its turn.
@@ -21,8 +23,18 @@ pub(super) trait Traffic {
     /// Moves messages of clients to the service.
     fn to_service(&mut self, front: &zmq::Socket, back: &zmq::Socket) -> zmq::Result<Progress>;
 
-    /// Moves messages of the service to clients.
-    fn to_clients(&mut self, front: &zmq::Socket, back: &zmq::Socket) -> zmq::Result<Progress>;
+    /// Whether that has to wait while the service is away.
+    fn waits_for_service(&self) -> bool {
+        true
+    }
+
+    /// Whether anything comes from the service.
+    fn has_answers(&self) -> bool {
+        true
+    }
+
+    /// Sends whole messages of the service to clients, all their frames one behind the other.
+    fn to_clients(&mut self, front: &zmq::Socket, frames: Drain<'_, zmq::Message>) -> zmq::Result<()>;
 
     /// Has all clients checked against the policy.
     fn begin_check(&mut self);
@@ -39,19 +51,46 @@ pub(super) trait Traffic {
     fn service_lost(&mut self) {}
 }
 
-pub(super) fn is_writable(socket: &zmq::Socket) -> zmq::Result<bool> {
-    Ok(socket.get_events()?.contains(zmq::POLLOUT))
+/// Moves messages of clients as long as the service takes them: `pass` sends one, and leaves none of its frames.
+pub(super) fn forward(
+    front: &zmq::Socket,
+    back: &zmq::Socket,
+    mut pass: impl FnMut(&mut Vec<zmq::Message>) -> zmq::Result<()>,
+) -> zmq::Result<Progress> {
+    let mut frames = Vec::new();
+    for _ in 0..BATCH {
+        if !back.get_events()?.contains(zmq::POLLOUT) {
+            return Ok(Progress::Blocked);
+        }
+        if !receive(front, &mut frames)? {
+            return Ok(Progress::Drained);
+        }
+        pass(&mut frames)?;
+        frames.clear();
+    }
+    Ok(Progress::More)
+}
+
+/// Receives a batch of whole messages.
+pub(super) fn receive_batch(socket: &zmq::Socket, frames: &mut Vec<zmq::Message>) -> zmq::Result<Progress> {
+    for _ in 0..BATCH {
+        if !receive(socket, frames)? {
+            return Ok(Progress::Drained);
+        }
+    }
+    Ok(Progress::More)
 }
 
 /// Receives a whole message; `false` where there is none.
-pub(super) fn receive(socket: &zmq::Socket, frames: &mut Vec<zmq::Message>) -> zmq::Result<bool> {
-    frames.clear();
+fn receive(socket: &zmq::Socket, frames: &mut Vec<zmq::Message>) -> zmq::Result<bool> {
+    let mut is_first = true;
     loop {
         // The frames of a message arrive together: none of the rest is waited for.
-        match socket.recv_msg(if frames.is_empty() { zmq::DONTWAIT } else { 0 }) {
+        match socket.recv_msg(if is_first { zmq::DONTWAIT } else { 0 }) {
             Ok(frame) => {
                 let more = frame.get_more();
                 frames.push(frame);
+                is_first = false;
                 if !more {
                     return Ok(true);
                 }
@@ -74,23 +113,26 @@ pub(super) fn unmark_commands(frames: &mut [zmq::Message]) {
     }
 }
 
-/// Sends all frames, as the rest of a message or a whole one; `false` where the socket doesn't take the first.
+/// Sends a whole message without waiting; `false` where the socket doesn't take it. Where it fails in its midst, as when the
+/// service goes, libzmq wants the frames up to the last one, and drops them: the next message would be taken for its rest.
 pub(super) fn send(socket: &zmq::Socket, frames: impl ExactSizeIterator<Item = zmq::Message>) -> zmq::Result<bool> {
-    let mut left = frames.len();
+    let (mut left, mut is_first, mut is_sent) = (frames.len(), true, true);
     for frame in frames {
         left -= 1;
-        if !send_frame(socket, frame, left > 0)? {
+        is_sent &= send_frame(socket, frame, left > 0)?;
+        if is_first && !is_sent {
             return Ok(false);
         }
+        is_first = false;
     }
-    Ok(true)
+    Ok(is_sent)
 }
 
-/// Sends one frame without waiting; `false` where the socket doesn't take it.
+/// Sends one frame without waiting; `false` where the socket doesn't take it. (Signals don't reach a gate's thread.)
 pub(super) fn send_frame(socket: &zmq::Socket, frame: impl Into<zmq::Message>, more: bool) -> zmq::Result<bool> {
     match socket.send(frame, zmq::DONTWAIT | if more { zmq::SNDMORE } else { 0 }) {
         Ok(()) => Ok(true),
-        Err(zmq::Error::EAGAIN | zmq::Error::EINTR) => Ok(false),
+        Err(zmq::Error::EAGAIN) => Ok(false),
         Err(error) => Err(error),
     }
 }

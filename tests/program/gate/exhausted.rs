@@ -1,0 +1,63 @@
+//! Without a free descriptor: who is known is still disconnected, and nobody's message is lost.
+
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use zmq_auth::{Certificate, Handshake, zmq};
+
+use super::load::descriptors;
+use super::{DEADLINE, DEADLINE_MS, Gate, Place, frames};
+use crate::run::program;
+
+const LIMIT: usize = 100;
+
+/// Takes all descriptors of a gate: by connections that say nothing, for as long as they are kept.
+fn exhaust(gate: &Gate) -> Vec<TcpStream> {
+    let address = gate.front.trim_start_matches("tcp://");
+    let (mut silent, end) = (Vec::new(), Instant::now() + DEADLINE);
+    while descriptors(gate.process.child.id()) < LIMIT {
+        assert!(Instant::now() < end);
+        silent.push(TcpStream::connect(address).unwrap());
+    }
+    silent
+}
+
+#[test]
+fn a_silent_subscriber_is_disconnected_and_a_first_subscription_is_passed_on() {
+    let (place, context) = (Place::new(), zmq::Context::new());
+    let service = place.service(&context, zmq::XPUB);
+    let back = place.ipc("app.sock");
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("ulimit -n {LIMIT}; exec \"$0\" \"$@\"")]).arg(program());
+    command.args(["--json", "gate", "policy.toml", "--front", "tcp://127.0.0.1:*", "--back", &back]);
+    command.args(["--kind", "publish", "--domain", "lab", "--key", "server.key_secret"]);
+    let gate = Gate::started(command, place.directory.path());
+    gate.process.event("ServiceConnected");
+    let mut alice = place.monitored(&context, zmq::SUB, "alice", &gate);
+    assert_eq!(alice.wait_for_handshake(DEADLINE).unwrap(), Some(Handshake::Authenticated));
+
+    // The policy decides by the time alone: no file is read for it.
+    let expires = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(8);
+    let certificate = Certificate::generate().unwrap().with_metadata("not-after", expires.to_string()).unwrap();
+    certificate.save_full_pair(&place.directory, "carol").unwrap();
+    place.accept("carol");
+    gate.process.event("Reloaded");
+    let carol = place.client(&context, zmq::SUB, "carol");
+    carol.set_subscribe(b"hers").unwrap();
+    carol.connect(&gate.front).unwrap();
+    assert_eq!(frames(&service), ["\u{1}hers"]);
+
+    let silent = exhaust(&gate);
+    assert!(jiff::Timestamp::now() < expires, "too late to show anything");
+    alice.set_subscribe(b"late").unwrap();
+    service.set_rcvtimeo(DEADLINE_MS).unwrap();
+    assert_eq!(frames(&service), ["\u{1}late"]);
+    assert_eq!(descriptors(gate.process.child.id()), LIMIT, "it had no descriptor left");
+    assert_eq!(gate.process.event("ClientDisconnected")["user_id"], "carol");
+    // libzmq gives up those that say nothing after 30 s.
+    let late = jiff::Timestamp::now().duration_since(expires);
+    assert!(late.unsigned_abs() < Duration::from_secs(15), "{late:?}");
+    assert_eq!(frames(&service), ["\u{0}hers"]);
+    drop(silent);
+}
