@@ -227,7 +227,9 @@ fn attack(place: &Place, context: &zmq::Context, kind: &str, service: &zmq::Sock
     let _clients: Vec<_> = (0..100).map(|number| pass("alice", &number.to_string())).collect();
     // An accepted client with a message larger than the policy allows is cut off by libzmq.
     let large = place.connected(context, socket_type, "bob", &gate);
-    large.send([prefix.as_bytes(), &[0; 100_000]].concat(), 0).unwrap();
+    // (libzmq adds topics by recursion, a client's own too.)
+    let size = if kind == "publish" { 5_000 } else { 100_000 };
+    large.send(&format!("{prefix}{}", "x".repeat(size)), 0).unwrap();
     let _last = pass("alice", "last");
     // Those that speak the wrong protocol are hung up on, and not waited for.
     let mut silent = 0;
