@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
 use zmq_auth::{Certificate, KeyPair, PublicKey, save_certificate};
+use zmq_auth_benches::processor_time;
 
 use super::KEYS;
 use super::contestants::{Available, Contestant};
@@ -102,13 +103,7 @@ impl Server {
 
     /// The processor time of its threads so far.
     pub(crate) fn cpu(&self) -> Result<Duration> {
-        let tasks = format!("/proc/{}/task", self.child.id());
-        let mut nanoseconds = 0;
-        for task in fs::read_dir(&tasks).with_context(|| format!("{tasks}: Linux tells here what a process used"))? {
-            let status = fs::read_to_string(task?.path().join("schedstat"))?;
-            nanoseconds += status.split(' ').next().unwrap_or_default().parse::<u64>()?;
-        }
-        Ok(Duration::from_nanos(nanoseconds))
+        processor_time::of(self.child.id())
     }
 }
 

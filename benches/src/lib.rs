@@ -1,7 +1,8 @@
-//! What the benchmarks share: the report, reproducible random numbers, and a Python interpreter with pyzmq.
+//! What the benchmarks share: the report, reproducible random numbers, processor times, and a Python interpreter with pyzmq.
 
 use std::path::Path;
 
+pub mod processor_time;
 pub mod random;
 pub mod report;
 

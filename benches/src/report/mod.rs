@@ -114,8 +114,8 @@ fn directory() -> Result<PathBuf> {
     Ok(target_directory()?.join("bench"))
 }
 
-/// Benchmarks run as TARGET/release/deps/NAME.
-fn target_directory() -> Result<PathBuf> {
+/// Where Cargo builds: programs run as TARGET/release/deps/NAME.
+pub fn target_directory() -> Result<PathBuf> {
     let program = std::env::current_exe()?;
     Ok(program.ancestors().nth(3).context("not below a target directory")?.to_owned())
 }

@@ -96,3 +96,29 @@ fn the_connection_of_a_client_that_has_left_is_its_successors_alone() {
     let lines = std::iter::from_fn(|| gate.process.lines.recv_timeout(DEADLINE).ok());
     assert!(lines.into_iter().all(|line| line["event"] != "ClientDisconnected"));
 }
+
+/// The service reads nothing until all queues are full.
+#[test]
+fn what_the_service_does_not_take_yet_arrives_once_and_in_order() {
+    for options in [&[][..], &["--sender-frame"]] {
+        let (place, context) = (Place::new(), zmq::Context::new());
+        let service = place.service(&context, zmq::PULL);
+        let gate = place.gate("collect", options);
+        let client = place.connected(&context, zmq::PUSH, "alice", &gate);
+        let body = "x".repeat(10_000);
+        let mut sent = 0;
+        // The client's own queue and the network's hold less than 3,000.
+        while client.poll(zmq::POLLOUT, if sent < 3_000 { 60_000 } else { 2_000 }).unwrap() > 0 {
+            client.send_multipart([&sent.to_string(), &body], 0).unwrap();
+            sent += 1;
+        }
+        assert!(sent >= 3_000, "{sent}");
+        for number in 0..sent {
+            let frames = frames(&service);
+            assert_eq!(frames.len(), 2 + options.len());
+            assert_eq!(frames[options.len()], number.to_string());
+        }
+        assert_eq!(gate.dropped("service_gone"), 0);
+        gate.stop();
+    }
+}

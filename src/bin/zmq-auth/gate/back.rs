@@ -194,6 +194,11 @@ impl Back {
         self.connection.unchecked.is_some()
     }
 
+    /// Whether messages may wait of a connection that nobody has looked at.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.is_doubtful
+    }
+
     /// Whether messages that were received before the last look at the events are the service's; `true` for `drained` where
     /// none is left.
     pub(super) fn is_trusted(&mut self, drained: bool) -> bool {

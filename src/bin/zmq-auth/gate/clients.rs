@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use serde::Serialize;
 use zmq_auth::{AcceptedClient, Authenticator, Connection, Error, Sender, zmq};
 
@@ -20,9 +21,9 @@ const BAN: Duration = Duration::from_secs(60);
 pub(super) struct Clients<T> {
     policy: Authenticator,
     /// By the marks of their connections, which no two share.
-    numbers: HashMap<Box<str>, u64>,
-    by_connection: HashMap<Connection, u64>,
-    clients: HashMap<u64, Client<T>>,
+    numbers: HashMap<Box<str>, u64, RandomState>,
+    by_connection: HashMap<Connection, u64, RandomState>,
+    clients: HashMap<u64, Client<T>, RandomState>,
     next: u64,
     /// Those that are still to be checked.
     unchecked: Vec<u64>,
@@ -51,9 +52,9 @@ impl<T> Clients<T> {
     pub(super) fn new(policy: &Authenticator, counts: Counts, journal: Journal) -> Self {
         Clients {
             policy: policy.clone(),
-            numbers: HashMap::new(),
-            by_connection: HashMap::new(),
-            clients: HashMap::new(),
+            numbers: HashMap::default(),
+            by_connection: HashMap::default(),
+            clients: HashMap::default(),
             next: 0,
             unchecked: Vec::new(),
             again: false,

@@ -1,5 +1,6 @@
 //! A gate for PUSH clients of a PULL service.
 
+use std::mem;
 use std::vec::Drain;
 
 use zmq_auth::{AcceptedClient, Authenticator, zmq};
@@ -7,13 +8,15 @@ use zmq_auth::{AcceptedClient, Authenticator, zmq};
 use super::clients::{Clients, sender_frame};
 use super::counts::{Counts, Dropped};
 use super::journal::Journal;
-use super::traffic::{Progress, Traffic, forward, send, unmark_commands};
+use super::traffic::{Progress, Traffic, forward, is_writable, send_frame, send_rest, unmark_commands};
 
 pub(super) struct Collect {
     /// With the sender frame of each.
     clients: Clients<Vec<u8>>,
     /// The keys of the metadata in sender frames, where the service gets these.
     sender_frames: Option<Vec<String>>,
+    /// The message that the service's side didn't take yet.
+    message: Vec<zmq::Message>,
 }
 
 impl Collect {
@@ -23,29 +26,42 @@ impl Collect {
         counts: Counts,
         journal: Journal,
     ) -> Self {
-        Collect { clients: Clients::new(policy, counts, journal), sender_frames }
+        Collect { clients: Clients::new(policy, counts, journal), sender_frames, message: Vec::new() }
     }
 
-    fn pass(&mut self, frames: &mut Vec<zmq::Message>, back: &zmq::Socket) -> zmq::Result<()> {
-        let Some(first) = frames.first() else { return Ok(()) };
+    /// Passes a message on, or drops it; `false` where the service's side takes nothing now.
+    fn pass(&mut self, frames: &mut Vec<zmq::Message>, back: &zmq::Socket) -> zmq::Result<bool> {
+        let Some(first) = frames.first() else { return Ok(true) };
         let keys = self.sender_frames.as_deref();
         let keep = |client: &AcceptedClient| keys.map(|keys| sender_frame(client, keys)).unwrap_or_default();
-        let Some(number) = self.clients.sender(first, keep) else { return Ok(()) };
-        unmark_commands(frames);
-        if let (Some(_), Some(frame)) = (keys, self.clients.kept(number)) {
-            frames.insert(0, zmq::Message::from(&frame[..]));
+        let Some(number) = self.clients.sender(first, keep) else { return Ok(true) };
+        let sender = self.clients.kept(number).filter(|_| keys.is_some());
+        let takes_it = match sender {
+            Some(frame) => send_frame(back, &frame[..], true)?,
+            None => is_writable(back)?,
+        };
+        if !takes_it {
+            return Ok(false);
         }
-        match send(back, frames.drain(..))? {
+        unmark_commands(frames);
+        let mut has_begun = sender.is_some();
+        let mut left = frames.drain(..);
+        if !has_begun && let Some(first) = left.next() {
+            has_begun = send_frame(back, first, left.len() > 0)?;
+        }
+        match has_begun && send_rest(back, left)? {
             true => self.clients.counts.to_service(),
             false => self.clients.counts.dropped(Dropped::ServiceGone),
         }
-        Ok(())
+        Ok(true)
     }
 }
 
 impl Traffic for Collect {
     fn to_service(&mut self, front: &zmq::Socket, back: &zmq::Socket) -> zmq::Result<Progress> {
-        let progress = forward(front, back, |frames| self.pass(frames, back))?;
+        let mut message = mem::take(&mut self.message);
+        let progress = forward(front, &mut message, |frames| self.pass(frames, back))?;
+        self.message = message;
         if progress == Progress::Drained {
             self.clients.drained();
         }

@@ -67,6 +67,13 @@ pub(crate) struct Relay {
     drain: Duration,
 }
 
+/// What the poll has found, beside the front: each look at what has nothing is a system call.
+struct Ready {
+    back: bool,
+    monitor: bool,
+    woken: bool,
+}
+
 impl Relay {
     /// Binds the front and begins to connect the back. The policy's handler has to run.
     pub(crate) fn open(
@@ -139,10 +146,14 @@ impl Relay {
             let goes_on = is_checking || to_clients == Progress::More || (to_service == Progress::More && reads_front);
             let until = end.map_or(next_check, |end| end.min(next_check));
             let is_blocked = to_service == Progress::Blocked;
-            self.wait(reads_front, is_blocked, if goes_on { None } else { Some(until) }).map_err(failed)?;
+            let ready = self.wait(reads_front, is_blocked, if goes_on { None } else { Some(until) }).map_err(failed)?;
 
-            self.woken.drain();
-            self.take_events()?;
+            if ready.woken {
+                self.woken.drain();
+            }
+            if ready.monitor || self.back.is_unchecked() {
+                self.take_events()?;
+            }
             self.back.connect_again().map_err(failed)?;
             self.counts.service(self.back.is_ready());
             let now = Instant::now();
@@ -159,7 +170,10 @@ impl Relay {
             if takes_requests && self.reads_front() {
                 to_service = self.traffic.to_service(&self.front, &self.back.socket).map_err(failed)?;
             }
-            to_clients = self.pass_to_clients()?;
+            to_clients = match ready.back || self.back.is_doubtful() {
+                true => self.pass_to_clients()?,
+                false => Progress::Drained,
+            };
             if let Some(end) = end {
                 takes_requests &= self.back.is_ready() && to_service != Progress::Drained;
                 let is_done = !takes_requests && to_clients == Progress::Drained && self.traffic.is_idle();
@@ -202,7 +216,7 @@ impl Relay {
     }
 
     /// Waits for what there is to do, at most until then.
-    fn wait(&self, reads_front: bool, is_blocked: bool, until: Option<Instant>) -> zmq::Result<()> {
+    fn wait(&self, reads_front: bool, is_blocked: bool, until: Option<Instant>) -> zmq::Result<Ready> {
         let timeout = until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
         // Rounded up: it would come too early, again and again.
         let timeout = i64::try_from(timeout.as_micros().div_ceil(1_000)).unwrap_or(i64::MAX);
@@ -216,8 +230,13 @@ impl Relay {
             zmq::PollItem::from_fd(self.woken.descriptor(), zmq::POLLIN),
         ];
         match zmq::poll(&mut items, timeout) {
-            Err(zmq::Error::EINTR) => Ok(()),
-            polled => polled.map(drop),
+            Ok(_) => Ok(Ready {
+                back: items[1].is_readable(),
+                monitor: items[2].is_readable(),
+                woken: items[3].is_readable(),
+            }),
+            Err(zmq::Error::EINTR) => Ok(Ready { back: true, monitor: true, woken: true }),
+            Err(error) => Err(error),
         }
     }
 

@@ -1,5 +1,6 @@
 //! A gate for REQ and DEALER clients of a REP or DEALER service.
 
+use std::mem;
 use std::vec::Drain;
 
 use zmq_auth::{AcceptedClient, Authenticator, zmq};
@@ -7,7 +8,7 @@ use zmq_auth::{AcceptedClient, Authenticator, zmq};
 use super::clients::{Clients, sender_frame};
 use super::counts::{Counts, Dropped};
 use super::journal::Journal;
-use super::traffic::{Progress, Traffic, forward, send, send_frame, unmark_commands};
+use super::traffic::{Progress, Traffic, forward, send_frame, send_rest, unmark_commands};
 use crate::output::Failure;
 
 /// The envelope that the service sees doesn't hold the client's routing id, which the client chooses, but the number of its
@@ -20,6 +21,8 @@ pub(super) struct Reply {
     own: [u8; OWN],
     /// The keys of the metadata in sender frames, where the service gets these.
     sender_frames: Option<Vec<String>>,
+    /// The request that the service's side didn't take yet.
+    request: Vec<zmq::Message>,
     /// Requests that have no reply yet, as far as that can be known: a DEALER service may answer once, twice or never.
     waiting: usize,
 }
@@ -39,25 +42,25 @@ impl Reply {
         let mut own = [0; OWN];
         getrandom::fill(&mut own).map_err(|error| Failure::new(format!("the system has no randomness: {error}")))?;
         let clients = Clients::new(policy, counts, journal);
-        Ok(Reply { clients, own, sender_frames, waiting: 0 })
+        Ok(Reply { clients, own, sender_frames, request: Vec::new(), waiting: 0 })
     }
 
-    fn request(&mut self, frames: &mut Vec<zmq::Message>, back: &zmq::Socket) -> zmq::Result<()> {
-        let [routing_id, first, ..] = &frames[..] else { return Ok(()) };
+    /// Passes a request on, or drops it; `false` where the service's side takes nothing now.
+    fn request(&mut self, frames: &mut Vec<zmq::Message>, back: &zmq::Socket) -> zmq::Result<bool> {
+        let [routing_id, first, ..] = &frames[..] else { return Ok(true) };
         let keys = self.sender_frames.as_deref();
         let keep = |client: &AcceptedClient| Requester {
             routing_id: routing_id.to_vec(),
             sender_frame: keys.map(|keys| sender_frame(client, keys)).unwrap_or_default(),
         };
-        let Some(number) = self.clients.sender(first, keep) else { return Ok(()) };
-        unmark_commands(&mut frames[1..]);
+        let Some(number) = self.clients.sender(first, keep) else { return Ok(true) };
         // A client can't forge the sender frame: it stands after the first empty one, whatever the client sends behind it.
         let place = match keys {
             None => None,
             Some(_) => match frames[1..].iter().position(|frame| frame.is_empty()) {
                 None => {
                     self.clients.counts.dropped(Dropped::NoEmptyFrame);
-                    return Ok(());
+                    return Ok(true);
                 }
                 Some(place) => Some(place + 1),
             },
@@ -65,17 +68,20 @@ impl Reply {
         let mut envelope = [0; ENVELOPE];
         envelope[..OWN].copy_from_slice(&self.own);
         envelope[OWN..].copy_from_slice(&number.to_be_bytes());
+        if !send_frame(back, &envelope[..], true)? {
+            return Ok(false);
+        }
+        unmark_commands(&mut frames[1..]);
         if let (Some(place), Some(client)) = (place, self.clients.kept(number)) {
             frames.insert(place + 1, zmq::Message::from(&client.sender_frame[..]));
         }
-        frames[0] = zmq::Message::from(&envelope[..]);
-        if send(back, frames.drain(..))? {
+        if send_rest(back, frames.drain(..).skip(1))? {
             self.waiting += 1;
             self.clients.counts.to_service();
         } else {
             self.clients.counts.dropped(Dropped::ServiceGone);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The number in an envelope of this gate.
@@ -105,7 +111,9 @@ impl Reply {
 
 impl Traffic for Reply {
     fn to_service(&mut self, front: &zmq::Socket, back: &zmq::Socket) -> zmq::Result<Progress> {
-        let progress = forward(front, back, |frames| self.request(frames, back))?;
+        let mut request = mem::take(&mut self.request);
+        let progress = forward(front, &mut request, |frames| self.request(frames, back))?;
+        self.request = request;
         if progress == Progress::Drained {
             self.clients.drained();
         }

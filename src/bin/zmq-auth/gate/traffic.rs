@@ -51,24 +51,28 @@ pub(super) trait Traffic {
     fn service_lost(&mut self) {}
 }
 
-/// Moves messages of clients as long as the service takes them: `pass` sends one, and leaves none of its frames.
+/// Moves messages of clients as long as the service takes them: `pass` sends one, or drops it. Where the service's side takes
+/// nothing now, `pass` says `false`, and the message stays in `frames` as it was received, for the next time.
 pub(super) fn forward(
     front: &zmq::Socket,
-    back: &zmq::Socket,
-    mut pass: impl FnMut(&mut Vec<zmq::Message>) -> zmq::Result<()>,
+    frames: &mut Vec<zmq::Message>,
+    mut pass: impl FnMut(&mut Vec<zmq::Message>) -> zmq::Result<bool>,
 ) -> zmq::Result<Progress> {
-    let mut frames = Vec::new();
     for _ in 0..BATCH {
-        if !back.get_events()?.contains(zmq::POLLOUT) {
-            return Ok(Progress::Blocked);
-        }
-        if !receive(front, &mut frames)? {
+        if frames.is_empty() && !receive(front, frames)? {
             return Ok(Progress::Drained);
         }
-        pass(&mut frames)?;
+        if !pass(frames)? {
+            return Ok(Progress::Blocked);
+        }
         frames.clear();
     }
     Ok(Progress::More)
+}
+
+/// Whether the socket takes a message. It is a system call: where the first frame can be made again, sending it tells as much.
+pub(super) fn is_writable(socket: &zmq::Socket) -> zmq::Result<bool> {
+    Ok(socket.get_events()?.contains(zmq::POLLOUT))
 }
 
 /// Receives a batch of whole messages.
@@ -113,17 +117,16 @@ pub(super) fn unmark_commands(frames: &mut [zmq::Message]) {
     }
 }
 
-/// Sends a whole message without waiting; `false` where the socket doesn't take it. Where it fails in its midst, as when the
-/// service goes, libzmq wants the frames up to the last one, and drops them: the next message would be taken for its rest.
-pub(super) fn send(socket: &zmq::Socket, frames: impl ExactSizeIterator<Item = zmq::Message>) -> zmq::Result<bool> {
-    let (mut left, mut is_first, mut is_sent) = (frames.len(), true, true);
+/// Sends the rest of a message whose first frame the socket took; `false` where the message is lost, as when the service goes.
+/// libzmq wants the frames up to the last one then, and drops them: the next message would be taken for its rest.
+pub(super) fn send_rest(
+    socket: &zmq::Socket,
+    frames: impl ExactSizeIterator<Item = zmq::Message>,
+) -> zmq::Result<bool> {
+    let (mut left, mut is_sent) = (frames.len(), true);
     for frame in frames {
         left -= 1;
         is_sent &= send_frame(socket, frame, left > 0)?;
-        if is_first && !is_sent {
-            return Ok(false);
-        }
-        is_first = false;
     }
     Ok(is_sent)
 }
