@@ -445,7 +445,8 @@ impl CopyPlace {
             }
             match std::io::Error::last_os_error() {
                 // Linux may say EBUSY while another thread opens a descriptor.
-                error if matches!(error.kind(), std::io::ErrorKind::Interrupted | std::io::ErrorKind::ResourceBusy) => {}
+                error if matches!(error.kind(), std::io::ErrorKind::Interrupted | std::io::ErrorKind::ResourceBusy) => {
+                }
                 error => return Err(error),
             }
         }

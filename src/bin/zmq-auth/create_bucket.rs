@@ -29,7 +29,7 @@ struct Created<'n> {
 
 impl CreateBucket {
     pub(crate) fn run(self, output: &Output) -> Result<Exit, Failure> {
-        if self.replicas % 2 == 0 {
+        if self.replicas.is_multiple_of(2) {
             return Err(Failure::usage(format!("{} replicas are no better than one less", self.replicas))
                 .hint("Take 1, 3 or 5: more than half of them must be there for a change."));
         }

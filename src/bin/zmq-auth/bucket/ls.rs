@@ -50,10 +50,8 @@ impl Bucket {
         let mut listing = Listing { place: self.place(), keys: vec![], users: vec![], unreadable: vec![] };
         for entry in self.writer.entries(&self.domain).map_err(failure)? {
             match entry {
-                BucketEntry::Key { key, metadata, revision, .. } => {
-                    if wanted.is_none_or(|wanted| *wanted == key) {
-                        listing.keys.push(Key::new(&key, &metadata, revision)?);
-                    }
+                BucketEntry::Key { key, metadata, revision, .. } if wanted.is_none_or(|wanted| *wanted == key) => {
+                    listing.keys.push(Key::new(&key, &metadata, revision)?);
                 }
                 _ if wanted.is_some() => {}
                 BucketEntry::User { name, revision, .. } => listing.users.push(User { user: name, revision }),
