@@ -47,10 +47,11 @@ fn read(path: &Path, options: ConnectOptions) -> Result<ConnectOptions> {
     let fault = |path: &Path, line, problem| Error::PasswordFile { path: path.to_owned(), line, problem };
     let content = read_file(path, fault)?;
     let refused = || fault(path, Some(1), "is neither user=password, nor an nkey's seed, nor a NATS credentials file");
-    let text = std::str::from_utf8(&content).map_err(|_| refused())?.trim_end_matches(['\n', '\r']);
+    let text = std::str::from_utf8(&content).map_err(|_| refused())?;
     if text.contains("-----BEGIN NATS USER JWT-----") {
-        return options.credentials(text).map_err(|_| fault(path, None, "is no NATS credentials file"));
+        return options.credentials(text).map_err(|_| fault(path, None, "isn't a NATS credentials file"));
     }
+    let text = text.trim_end_matches(['\n', '\r']);
     if text.contains('\n') {
         return Err(refused());
     }
