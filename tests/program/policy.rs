@@ -15,9 +15,9 @@ fn the_schema_names_what_a_file_may_say() {
         names.sort();
         names
     };
-    assert_eq!(fields(&schema["properties"]), ["addresses", "domain", "gate", "limits", "revocation"]);
+    assert_eq!(fields(&schema["properties"]), ["addresses", "domain", "gate", "limits", "nats", "revocation"]);
     let curve = &schema["$defs"]["Curve"]["properties"];
-    assert_eq!(fields(curve), ["any", "directory", "keys", "user_id"]);
+    assert_eq!(fields(curve), ["any", "bucket", "directory", "keys", "nats", "user_id"]);
     assert!(curve["directory"]["description"].as_str().unwrap().contains("NAME.key"));
     assert_eq!(run(Path::new("."), &["policy", "schema", "--json"]).json(), schema);
 }

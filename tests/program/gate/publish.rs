@@ -55,6 +55,9 @@ fn subscribers_get_what_they_have_a_right_to_from_a_publisher_without_security()
     assert_eq!(frames(&bob), ["newspaper today"]);
     // A second subscriber of a topic, and one that takes its subscription back.
     alice.set_subscribe(b"newspaper").unwrap();
+    // Subscriptions of one client keep their order: when this one has arrived, so has the one before.
+    alice.set_subscribe(b"prices.pears").unwrap();
+    assert_eq!(frames(&service), ["\u{1}prices.pears"]);
     bob.set_unsubscribe(b"newspaper").unwrap();
     bob.set_subscribe(b"news!").unwrap();
     // The first subscription of each topic alone is passed on.
