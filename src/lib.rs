@@ -57,7 +57,7 @@
 //! | sync callbacks | up to 64 threads, started on demand, ended after 30 s of idleness | the same |
 //! | async callbacks | refused with 500 | up to 1,024 tasks |
 //! | beyond that number, or past the deadline (5 s) | 300: the client retries by itself | the same |
-//! | a callback that never returns | holds one of the 64 places; the handler stops without it | async: cancelled at its deadline |
+//! | a callback that never returns | keeps its thread; its place is free again at the deadline, for up to 128 such callbacks; the handler stops without it | async: cancelled at its deadline |
 //!
 //! A slow callback delays only its own client, and occupies a thread or a task. An async callback that *blocks* occupies a
 //! thread of the runtime, and can't be cancelled. [`Authenticator::limit_callbacks`] and `limit_async_callbacks` set the

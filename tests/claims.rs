@@ -64,7 +64,8 @@ fn has_heading(text: &str, anchor: &str) -> bool {
 fn links_between_pages_resolve() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |path: PathBuf| fs::read_to_string(&path).map(|text| (path, prose(&text)));
-    let mut pages = vec![root.join("fuzz/README.md"), root.join("vendor/zmq-sys/README.md")];
+    let mut pages =
+        ["examples", "fuzz", "vendor/zmq-sys"].map(|directory| root.join(directory).join("README.md")).to_vec();
     for directory in [root.to_owned(), root.join("src")] {
         let paths = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
         pages.extend(paths.filter(|path| path.extension().is_some_and(|extension| extension == "md")));

@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 
 use crate::address::Origin;
 
-/// Logs the first lines about an origin, then one from time to time, so that a client that keeps trying can neither fill the
-/// disk nor hide others. Omitted lines are counted, and reported with a later line.
+/// Logs the first lines about an origin, then one from time to time, and limits the lines about all origins together: one
+/// client that keeps trying can't hide others, nor fill the disk. Omitted lines are counted, and reported with a later line.
 pub(super) struct LogLimiter {
     // `None` stands for all new origins while the table is full.
     origins: HashMap<Option<Origin>, Bucket>,
     swept: Option<Instant>,
     // Shared by all origins.
     all: Bucket,
-    // Omitted and not yet reported, for origins that were forgotten.
+    // The number of unreported lines of forgotten origins.
     elsewhere: u64,
 }
 

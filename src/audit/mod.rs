@@ -24,7 +24,7 @@ use log_limit::{LeftOut, LogLimiter};
 #[derive(Default)]
 pub(crate) struct Audit {
     counters: AtomicCounters,
-    // Separate, so that neither kind hides the other.
+    // Separate, so that lines about accepted clients can't use up those about refused ones.
     allowed_limiter: Mutex<LogLimiter>,
     refused_limiter: Mutex<LogLimiter>,
     subscribers: Subscribers,
@@ -53,7 +53,7 @@ impl Audit {
         self.subscribers.send(|| event(client, reason, reply));
     }
 
-    /// Counts a request that can't be replied to.
+    /// Counts, logs and publishes a request that can't be replied to.
     pub(crate) fn dropped(&self) {
         const WHAT: &str = "a ZAP request without envelope or request id";
         self.counters.dropped();
@@ -74,7 +74,7 @@ impl Audit {
         }
     }
 
-    /// Reports a callback that has not returned by its deadline, each time their number doubles; counts it if it was replaced.
+    /// Reports a callback that has not returned by its deadline, when their number is a power of two; counts it if it was replaced.
     pub(crate) fn hung(&self, domain: &[u8], replaced: bool, hung: usize) {
         if replaced {
             self.counters.replaced();
@@ -92,7 +92,7 @@ impl Audit {
         self.publish(EventKind::CallbackHung, &text);
     }
 
-    /// Counts threads that were left behind.
+    /// Counts and logs threads that were left behind.
     pub(crate) fn abandoned(&self, threads: usize) {
         if threads > 0 {
             self.counters.abandoned(threads);

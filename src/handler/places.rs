@@ -1,5 +1,8 @@
 //! The places for callbacks of one handler: which domains and addresses hold them, and which callbacks have lost theirs
 //! because they hang.
+//!
+//! A callback is *hung* once it is past its deadline. It is *replaced* when it loses its place, which another callback may
+//! then take; its thread goes on. Beyond a bound, a hung callback keeps its place.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -9,14 +12,14 @@ use super::engine::CallId;
 use crate::address::Origin;
 use crate::fair_queue::Claim;
 
-/// The number of domains that are remembered; those with a running callback always are.
+/// The number of domains that are remembered. When there are more, those without a running callback are forgotten.
 const KNOWN_DOMAINS: usize = 256;
 
 /// The running callbacks. Each holds a place, unless it is past its deadline and was replaced.
 #[derive(Default)]
 pub(super) struct Places {
     held: HashMap<CallId, Held>,
-    /// Those in `held` that are past their deadline.
+    /// Those in `held` that are hung.
     hung: VecDeque<CallId>,
     /// With their domains.
     replaced: HashMap<CallId, Arc<[u8]>>,
@@ -35,7 +38,7 @@ struct DomainPlaces {
     replaced: usize,
 }
 
-/// A callback that is past its deadline, and how many others are.
+/// A callback whose deadline has passed. `hung` counts those in the same state (replaced, or not), itself included.
 pub(super) struct Overdue {
     pub(super) domain: Arc<[u8]>,
     pub(super) replaced: bool,
@@ -43,7 +46,8 @@ pub(super) struct Overdue {
 }
 
 impl Places {
-    /// Whether a callback of this domain may start. Half of the places are reserved, in equal parts, for the known domains.
+    /// Whether a callback of this domain may start. Half of the places are reserved, in equal parts, for the known
+    /// domains (if there are more domains than that, none).
     pub(super) fn has_room(&self, domain: &Arc<[u8]>, at_once: usize) -> bool {
         let held = self.held.len();
         // Nothing is reserved while half of the places are free.
@@ -56,7 +60,7 @@ impl Places {
         others.map(|(_, others)| each.saturating_sub(others.held)).sum()
     }
 
-    /// Reserves places for this domain from now on.
+    /// Reserves places for this domain until it is forgotten.
     pub(super) fn remember(&mut self, domain: &Arc<[u8]>) {
         if self.domains.contains_key(domain) {
             return;
@@ -117,8 +121,8 @@ impl Places {
         self.replace(id);
     }
 
-    /// The number of places for one address of this domain if all share equally, and the number that it holds. `waits` says
-    /// whether an address has callbacks waiting.
+    /// The number of places for this address of this domain if all share equally, and the number that it holds. `waits`:
+    /// whether callbacks of this address are waiting.
     pub(super) fn share(&self, claim: &Claim, at_once: usize, waiting_addresses: usize, waits: bool) -> (usize, usize) {
         let busy = |(name, places): &(&Arc<[u8]>, &DomainPlaces)| places.held > 0 || **name == claim.domain;
         let domains = self.domains.iter().filter(busy).count().max(1);
@@ -139,8 +143,8 @@ impl Places {
         self.hung.len() + self.replaced.len()
     }
 
-    /// Whether a hung callback may be replaced for the sake of its own domain: up to `at_once` of each domain, and twice as
-    /// many in all. For the sake of other domains only the second bound counts ([`oldest_hung`](Self::oldest_hung)).
+    /// Whether a hung callback may be replaced on behalf of its own domain: up to `at_once` of each domain, and twice as
+    /// many in all. On behalf of other domains only the second bound counts ([`oldest_hung`](Self::oldest_hung)).
     fn may_be_replaced(&self, id: CallId, at_once: usize) -> bool {
         let domain = self.held.get(&id).and_then(|held| self.domains.get(&held.claim.domain));
         self.replaced.len() < 2 * at_once && domain.is_some_and(|places| places.replaced < at_once)
