@@ -33,9 +33,10 @@ use crate::{bucket, endpoint, escape, time};
 
 /// Guard a ZeroMQ service that has no security of its own: accept clients by a policy file and pass their messages on
 ///
-/// The gate binds the front, where clients connect, and connects to the service at the back. Clients that the policy doesn't
-/// accept any more are disconnected, and nobody else is. Without --front, the [[gate]] tables of the policy file say what is
-/// served. SIGTERM ends it when what is under way has been passed on; SIGHUP reads the policy again, which is followed anyway.
+/// The gate binds the front, where clients connect, and connects to the service at the back. Clients that the policy
+/// doesn't accept any more are disconnected, and nobody else is. Without --front, the [[gate]] tables of the policy
+/// file say what is served. SIGTERM ends it when what is under way has been passed on; SIGHUP reads the policy again,
+/// which is followed anyway.
 #[derive(clap::Args)]
 #[command(
     group = ArgGroup::new("mechanism").args(["key", "plain", "null"]),
@@ -101,7 +102,7 @@ impl Process {
         drain.ok_or_else(|| Failure::usage("--drain must be at most 1h").hint("Write --drain 5s."))
     }
 
-    /// Before anything is counted.
+    /// Starts to serve metrics. Call it before anything is counted.
     pub(crate) fn serve_metrics(&self) -> Result<(), Failure> {
         let Some(address) = self.metrics else { return Ok(()) };
         let served = PrometheusBuilder::new().with_http_listener(address).install();
@@ -129,7 +130,7 @@ impl Gate {
         Ok(Exit::Done)
     }
 
-    /// The gate of the command line.
+    /// The gate given on the command line.
     fn table(&self) -> Option<GateTable> {
         Some(GateTable {
             name: None,
@@ -171,7 +172,7 @@ impl Gate {
     }
 }
 
-/// What a table says; its paths are relative to the directory.
+/// The settings from a table, whose paths are relative to the directory.
 fn settings(table: GateTable, directory: &Path, policy: &PolicyFile, drain: Duration) -> Result<Settings, Failure> {
     endpoint::parse(&table.front, "Write tcp://ADDRESS:PORT or ipc://PATH.")?;
     let role = match (&table.key, table.plain, table.null) {

@@ -1,4 +1,4 @@
-//! `zmq-auth tunnel`: the client's side of a gate, for clients that have no security of their own.
+//! `zmq-auth tunnel`: the client's side of a gate, for clients without security.
 
 use std::path::PathBuf;
 
@@ -13,8 +13,9 @@ use crate::output::{Exit, Failure, Output};
 
 /// Let a client without security of its own reach a guarded server
 ///
-/// The client connects to a socket of this machine; the tunnel connects to the server as a CURVE client, and passes messages
-/// on. Who may use it is who may connect there: over ipc, this program's user alone, or the users of --local-uid.
+/// The client connects to a socket of this machine; the tunnel connects to the server as a CURVE client, and passes
+/// messages on. Who may use it is who may connect there: over ipc, this program's user alone, or the users of
+/// --local-uid.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  zmq-auth tunnel --local ipc:///run/app.sock --to tcp://192.0.2.7:5555 --kind reply \
@@ -57,7 +58,7 @@ impl Tunnel {
             name: self.local.clone(),
             kind: self.kind,
             front: self.local.clone(),
-            // Whoever is asked about has to be able to connect.
+            // With --local-uid, other users must be able to connect, so that the policy can decide about them.
             front_mode: Some(if self.local_uid.is_empty() { 0o600 } else { 0o666 }),
             role: Role::null_server(DOMAIN)?,
             service: Service::Curve { endpoint: self.to.clone(), keys, server },
@@ -70,7 +71,7 @@ impl Tunnel {
         Ok(Exit::Done)
     }
 
-    /// Who may connect at this end.
+    /// The policy for connections to this end.
     fn policy(&self) -> Result<Authenticator, Failure> {
         let policy = Authenticator::new();
         let shown = escape::text(&self.local);
@@ -95,5 +96,5 @@ impl Tunnel {
     }
 }
 
-/// The ZAP domain of this end; libzmq wants one.
+/// The ZAP domain of this end. libzmq requires one.
 const DOMAIN: &str = "tunnel";
