@@ -1,5 +1,6 @@
-//! CPU affinity of asker and handler. Left to itself, the system puts asker and handler on one core at one time and on two at
-//! another, and on a virtual machine two may be one core's two threads: then all takes twice as long, until it moves them.
+//! CPU affinity of asker and handler. By itself, the system sometimes puts both on one core and sometimes on two. On a
+//! virtual machine, two cores may be two threads of one core, on which everything takes twice as long until the system
+//! moves them.
 #![allow(unsafe_code)]
 
 use std::fs;
@@ -8,7 +9,7 @@ use std::io;
 use anyhow::{Context, Result};
 use libc::{CPU_ISSET, CPU_SET, CPU_SETSIZE, cpu_set_t, pid_t};
 
-/// Where asker and handler run.
+/// The cores for asker and handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Placement {
     OneCore,
@@ -24,7 +25,7 @@ impl Placement {
     }
 }
 
-/// The cores that this thread may run on, given back to it when dropped.
+/// The cores that this thread may run on. Dropping this allows them again.
 pub(crate) struct Cores(Vec<usize>);
 
 impl Cores {
@@ -37,18 +38,18 @@ impl Cores {
         Ok(Cores((0..CPU_SETSIZE as usize).filter(|&core| unsafe { CPU_ISSET(core, &set) }).collect()))
     }
 
-    /// All placements that there are cores for.
+    /// The placements that there are enough cores for.
     pub(crate) fn placements(&self) -> &'static [Placement] {
         if self.0.len() > 1 { &[Placement::OneCore, Placement::TwoCores] } else { &[Placement::OneCore] }
     }
 
-    /// Of this thread, and of all threads and processes that it starts from now on.
+    /// Confines this thread, and all threads and processes that it starts from now on.
     pub(crate) fn confine(&self, placement: Placement) -> Result<()> {
         let (asker, others) = self.chosen(placement);
         pin(0, &[&[asker], others].concat())
     }
 
-    /// This thread on one side, all other threads of the process on the other.
+    /// Puts this thread on the asker's core, and all other threads of the process on the handler's.
     pub(crate) fn separate(&self, placement: Placement) -> Result<()> {
         let (asker, others) = self.chosen(placement);
         if others.is_empty() {
@@ -65,7 +66,7 @@ impl Cores {
         pin(0, &[asker])
     }
 
-    /// This thread to where neither side is, if there is such a core.
+    /// Moves this thread to a core that neither side uses, if there is one.
     pub(crate) fn use_spare_core(&self) -> Result<()> {
         match &self.0[..] {
             [_, between @ .., _] if !between.is_empty() => pin(0, between),
@@ -73,12 +74,12 @@ impl Cores {
         }
     }
 
-    /// The asker's core, and those of all others where they have their own.
+    /// The asker's core, and those of the other threads if they have their own.
     fn chosen(&self, placement: Placement) -> (usize, &[usize]) {
         let (asker, others) = self.0.split_first().expect("a thread runs somewhere");
         match placement {
             Placement::OneCore => (*asker, &[]),
-            // The furthest away: neighbours may be one core's two threads.
+            // The most distant core: neighbours may be two threads of one core.
             Placement::TwoCores => (*asker, &others[others.len().saturating_sub(1)..]),
         }
     }
