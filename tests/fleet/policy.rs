@@ -67,7 +67,7 @@ fn a_policy_file_names_a_bucket_and_a_reload_keeps_its_follower() {
     wait_until("she is refused", || curve(auth, &alice) == b"400");
     drop(policy);
 
-    // `problems` and `inspect` don't connect. (They had their chance: `open` below, which does, runs later.)
+    // `problems` and `inspect` don't connect. (A connection of theirs would arrive before that of `open` below.)
     let [asked, unasked] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     let with = |listener: &TcpListener| {
         let url = format!("nats://{}", listener.local_addr().unwrap());

@@ -89,7 +89,7 @@ fn an_old_directory_brings_nobody_back_and_an_export_takes_out_who_is_gone() {
     assert!(!place.path("out/bob.key").exists() && place.path("out/revoked/bob.key").exists());
     assert!(!fs::read_to_string(place.path("out-passwords")).unwrap().contains("dave"));
 
-    // With --force, everything is changed.
+    // Restoring and overwriting entries needs --force.
     let imported = place.json("import", &[&import[..], &["--force"]].concat(), 0);
     assert_eq!((&imported["added"], &imported["changed"]), (&2.into(), &1.into()), "{imported}");
 }

@@ -1,4 +1,4 @@
-//! The page about fleets: its commands, in an empty directory.
+//! The page about fleets: runs its commands in an empty directory.
 
 use std::net::TcpListener;
 
