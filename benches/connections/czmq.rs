@@ -33,9 +33,9 @@ pub(crate) fn serve(keys: &KeyPair, clients: &Path) -> Result<()> {
     let (public, secret) = (CString::new(keys.public.to_string())?, CString::new(keys.secret.to_z85().as_bytes())?);
     // SAFETY: as above.
     let library = unsafe { Library::new(LIBRARY) }.context(LIBRARY)?;
-    // SAFETY: the declarations are those of `zactor.h`, `zsock.h`, `zstr.h` and `zmsg.h` of czmq 4; what is varied ends
-    // with a null pointer where it has to. Everything that is handed over outlives its call; the objects live until the
-    // process ends.
+    // SAFETY: the declarations are those of `zactor.h`, `zsock.h`, `zstr.h` and `zmsg.h` of czmq 4; what is varied ends with
+    // a null pointer where it has to. Everything that is handed over outlives its call; the objects live until the process
+    // ends.
     unsafe {
         let zactor_new: Symbol<'_, unsafe extern "C" fn(Pointer, Pointer) -> Pointer> = library.get(b"zactor_new")?;
         let zauth: Symbol<'_, unsafe extern "C" fn(Pointer, Pointer)> = library.get(b"zauth")?;

@@ -16,9 +16,9 @@ use crate::{directory, escape, file, keygen, ls};
 /// Add a client's public certificate to a server's directory, or to a bucket of NATS
 ///
 /// The file is read first, and put in place by a rename. One with a secret key is refused: that key belongs on the
-/// client's machine alone. A certificate that --force replaces is kept in the directory's `revoked`, which no server
-/// reads. A bucket gets the key with the certificate's metadata, and the name as the field `name` where the certificate
-/// has none. What somebody else has done with that key, such as revoking it, is undone with --force alone.
+/// client's machine alone. A certificate that --force replaces is kept in the directory's `revoked`, which no server reads.
+/// A bucket gets the key with the certificate's metadata, and the name as the field `name` where the certificate has none.
+/// What somebody else has done with that key, such as revoking it, is undone with --force alone.
 #[derive(Args)]
 #[command(
     override_usage = "zmq-auth add [OPTIONS] DIR FILE\n       \
@@ -36,8 +36,8 @@ pub(crate) struct Add {
     /// The name in the directory: NAME.key; without it, that of FILE
     #[arg(long)]
     name: Option<String>,
-    /// Replace a certificate of that name; add a key that is there already under another name, or one that has expired;
-    /// in a bucket, change the entry of a key, or bring back one that was revoked
+    /// Replace a certificate of that name; add a key that is there already under another name, or one that has expired; in a
+    /// bucket, change the entry of a key, or bring back one that was revoked
     #[arg(long)]
     force: bool,
     /// With --bucket, this key (Z85) instead of a certificate

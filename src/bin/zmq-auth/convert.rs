@@ -15,9 +15,9 @@ use crate::{escape, file};
 
 /// Convert keys and certificates: pyzmq, czmq, Z85, hexadecimal digits, base64
 ///
-/// Without --secret, of a certificate the public key alone is written. A raw key doesn't say which kind it is: it is
-/// taken for a public one unless --secret is given, so a raw secret key is written out as it is. Metadata is kept where
-/// the format has it.
+/// Without --secret, of a certificate the public key alone is written. A raw key doesn't say which kind it is: it is taken
+/// for a public one unless --secret is given, so a raw secret key is written out as it is. Metadata is kept where the
+/// format has it.
 #[derive(Args)]
 #[command(after_help = "Example:\n  zmq-auth convert alice.key_secret --to czmq --secret -o alice_secret")]
 pub(crate) struct Convert {

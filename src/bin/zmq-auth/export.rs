@@ -16,8 +16,8 @@ use crate::{directory, escape, file, import};
 
 /// Write the keys of a bucket of NATS as certificates into a directory, and its users into a password file
 ///
-/// A server that reads such files accepts whom the bucket has. What the files have besides is reported, and taken out
-/// with --prune: certificates go into the directory's `revoked`. What is the same already isn't touched.
+/// A server that reads such files accepts whom the bucket has. What the files have besides is reported, and taken out with
+/// --prune: certificates go into the directory's `revoked`. What is the same already isn't touched.
 #[derive(Args)]
 #[command(after_help = "Example:\n  \
         zmq-auth export --nats nats://10.0.0.1 --bucket clients --domain lab --login admin.login clients --prune\n\n\

@@ -33,10 +33,9 @@ use crate::{bucket, endpoint, escape, time};
 
 /// Guard a ZeroMQ service that has no security of its own: accept clients by a policy file and pass their messages on
 ///
-/// The gate binds the front, where clients connect, and connects to the service at the back. Clients that the policy
-/// doesn't accept any more are disconnected, and nobody else is. Without --front, the [[gate]] tables of the policy
-/// file say what is served. SIGTERM ends it when what is under way has been passed on; SIGHUP reads the policy again,
-/// which is followed anyway.
+/// The gate binds the front, where clients connect, and connects to the service at the back. Clients that the policy doesn't
+/// accept any more are disconnected, and nobody else is. Without --front, the [[gate]] tables of the policy file say what is
+/// served. SIGTERM ends it when what is under way has been passed on; SIGHUP reads the policy again, which is followed anyway.
 #[derive(clap::Args)]
 #[command(
     group = ArgGroup::new("mechanism").args(["key", "plain", "null"]),

@@ -15,8 +15,8 @@ use crate::{directory, escape, file};
 
 /// Write the certificates of a directory, and the users of a password file, into a bucket of NATS
 ///
-/// Everything is read before anything is written. What the bucket has already stays as it is; what it has otherwise,
-/// and what was revoked there, is changed with --force alone. Nothing is removed. Passwords must be hashed.
+/// Everything is read before anything is written. What the bucket has already stays as it is; what it has otherwise, and
+/// what was revoked there, is changed with --force alone. Nothing is removed. Passwords must be hashed.
 #[derive(Args)]
 #[command(after_help = "Example:\n  \
         zmq-auth import --nats nats://10.0.0.1 --bucket clients --domain lab --login admin.login clients --passwords users\n\n\

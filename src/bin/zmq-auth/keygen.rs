@@ -17,8 +17,7 @@ use crate::{directory, escape, file, time};
 /// Make a key pair, and print its public key
 ///
 /// NAME.key holds the public key, and may be shown to everybody. NAME.key_secret holds both keys, and is its owner's
-/// alone (mode 600). The files are those of pyzmq; with metadata, the public one holds it too, so that a server sees
-/// it.
+/// alone (mode 600). The files are those of pyzmq; with metadata, the public one holds it too, so that a server sees it.
 #[derive(Args)]
 #[command(after_help = "Example:\n  zmq-auth keygen alice -m name=Alice --not-after 365d")]
 pub(crate) struct Keygen {

@@ -13,8 +13,8 @@ use crate::{bucket, endpoint, escape};
 
 /// Accept clients at an endpoint by a policy file and print each decision, to try a policy out
 ///
-/// The policy file, and the directories and password files that it names, are followed while this runs. Whatever
-/// clients send is discarded, and nothing is answered. It runs until it is interrupted.
+/// The policy file, and the directories and password files that it names, are followed while this runs. Whatever clients
+/// send is discarded, and nothing is answered. It runs until it is interrupted.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  \
         zmq-auth listen policy.toml 'tcp://0.0.0.0:5555' --domain lab --curve server.key_secret")]

@@ -17,8 +17,8 @@ use crate::{escape, file};
 
 /// List the certificates of a directory or a bucket of NATS, or find whose a key is
 ///
-/// One line for each file that a server reads: its name, its public key, whether it is valid now, its metadata, and
-/// what is wrong with it. Of a bucket, a line for each key and user of the domain.
+/// One line for each file that a server reads: its name, its public key, whether it is valid now, its metadata, and what
+/// is wrong with it. Of a bucket, a line for each key and user of the domain.
 #[derive(Args)]
 #[command(
     override_usage = "zmq-auth ls [OPTIONS] DIR\n       zmq-auth ls [OPTIONS] --nats URL --bucket NAME --domain DOMAIN",

@@ -36,10 +36,10 @@ const REFERENCE: &str = "rust";
 
 /// Run every ZeroMQ stack against every other, and say who is accepted
 ///
-/// Each peer is a program that speaks the matrix's protocol (see the page of the docs). Every server meets every
-/// client, for each mechanism, with the right credential and with a wrong one. The other cases (a denied address, a
-/// wrong server key, a revoked key, a client that is put off, ipc, certificates of each maker) are run against the peer
-/// rust. What is not as expected has to be in the list of known differences, and what is in the list has to be there.
+/// Each peer is a program that speaks the matrix's protocol (see the page of the docs). Every server meets every client,
+/// for each mechanism, with the right credential and with a wrong one. The other cases (a denied address, a wrong server
+/// key, a revoked key, a client that is put off, ipc, certificates of each maker) are run against the peer rust. What is not
+/// as expected has to be in the list of known differences, and what is in the list has to be there.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
         zmq-auth matrix --install --only rust,pyzmq\n  \

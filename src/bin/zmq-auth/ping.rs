@@ -24,9 +24,9 @@ use reach::Reach;
 
 /// Try a handshake with a server, and say what came of it and why
 ///
-/// Nothing is sent: a client that is authenticated closes its connection at once. Without --type, DEALER, SUB and PUSH
-/// are tried until one is authenticated or denied, for libzmq refuses a socket type that doesn't fit just as it does a
-/// wrong key.
+/// Nothing is sent: a client that is authenticated closes its connection at once. Without --type, DEALER, SUB and PUSH are
+/// tried until one is authenticated or denied, for libzmq refuses a socket type that doesn't fit just as it does a wrong
+/// key.
 #[derive(Args)]
 #[command(
     group = ArgGroup::new("credentials").required(true).args(["key", "plain", "null"]),
@@ -50,8 +50,8 @@ pub(crate) struct Ping {
     null: bool,
     #[command(flatten)]
     password: PasswordSource,
-    /// The client's socket type, where the server's is known: dealer for REP, ROUTER and DEALER, sub for PUB and XPUB,
-    /// push for PULL
+    /// The client's socket type, where the server's is known: dealer for REP, ROUTER and DEALER, sub for PUB and XPUB, push
+    /// for PULL
     #[arg(long = "type", value_name = "TYPE")]
     socket_type: Option<SocketType>,
     /// How long all of it may take

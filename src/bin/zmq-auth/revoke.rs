@@ -17,8 +17,8 @@ use crate::{escape, file, time};
 /// Take a client's certificate out of a server's directory, or its key out of a bucket of NATS
 ///
 /// Every file with the same key goes, into the directory's `revoked`, which no server reads. From a bucket, the key is
-/// removed whatever somebody else does to it at that moment; then this waits until the servers that follow say that
-/// they refuse it.
+/// removed whatever somebody else does to it at that moment; then this waits until the servers that follow say that they
+/// refuse it.
 #[derive(Args)]
 #[command(
     override_usage = "zmq-auth revoke [OPTIONS] DIR NAME\n       \

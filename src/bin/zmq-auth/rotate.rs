@@ -26,8 +26,8 @@ User ids:
 
 /// Make a new key pair for a user, and let the old key end by itself
 ///
-/// The new pair has the old certificate's metadata and is valid from now on. It takes the name NAME. The old public
-/// file becomes NAME.until-DATE.key and ends after the overlap; an old secret file beside the new pair becomes
+/// The new pair has the old certificate's metadata and is valid from now on. It takes the name NAME. The old public file
+/// becomes NAME.until-DATE.key and ends after the overlap; an old secret file beside the new pair becomes
 /// NAME.until-DATE.key_secret. With --as, the old files keep their names and the new pair gets the other one.
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]

@@ -17,8 +17,8 @@ pub(crate) const SILENT: Duration = Duration::from_secs(10);
 
 /// Say which servers follow a bucket of NATS, and how far behind they are
 ///
-/// A server tells of itself once a second. One that was not heard of for a while goes on by what it has for its
-/// max_age, and then accepts nobody.
+/// A server tells of itself once a second. One that was not heard of for a while goes on by what it has for its max_age, and
+/// then accepts nobody.
 #[derive(Args)]
 #[command(after_help = "Example:\n  \
         zmq-auth status --nats nats://10.0.0.1 --bucket clients --domain lab --login admin.login --expect server-1\n\n\

@@ -13,9 +13,8 @@ use crate::output::{Exit, Failure, Output};
 
 /// Let a client without security of its own reach a guarded server
 ///
-/// The client connects to a socket of this machine; the tunnel connects to the server as a CURVE client, and passes
-/// messages on. Who may use it is who may connect there: over ipc, this program's user alone, or the users of
-/// --local-uid.
+/// The client connects to a socket of this machine; the tunnel connects to the server as a CURVE client, and passes messages
+/// on. Who may use it is who may connect there: over ipc, this program's user alone, or the users of --local-uid.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  zmq-auth tunnel --local ipc:///run/app.sock --to tcp://192.0.2.7:5555 --kind reply \
