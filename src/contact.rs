@@ -15,7 +15,8 @@ use crate::reason::{Reason, Recheck};
 use crate::reload::{Observers, ReloadEvent, Standing, lock};
 
 /// A moment on a clock that can't be set and that keeps running while the machine is suspended (Linux's
-/// `CLOCK_BOOTTIME`). It states as of when [`PushedCredentials`](crate::PushedCredentials) are complete.
+/// `CLOCK_BOOTTIME`). A program states with it as of when its [`PushedCredentials`](crate::PushedCredentials) are
+/// complete.
 ///
 /// ```
 /// use zmq_auth::Moment;
@@ -145,8 +146,7 @@ impl Contact {
         Ok(())
     }
 
-    /// Sets the interval at which contact is proven at most. A `max_age` below three intervals would expire in normal
-    /// operation.
+    /// Sets the interval between proofs of contact. A `max_age` below three intervals would expire in normal operation.
     #[cfg(feature = "nats")]
     pub(crate) fn is_proven_each(&self, interval: Duration) {
         self.shortest_age.store(nanos(interval.saturating_mul(3)), Ordering::SeqCst);

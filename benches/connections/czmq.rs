@@ -17,7 +17,7 @@ const ROUTER: c_int = 6;
 
 /// What to install, if czmq is missing.
 pub(crate) fn missing() -> Option<String> {
-    // SAFETY: the library's initialisers do nothing but set variables.
+    // SAFETY: the library's initialisers only set variables.
     let library = unsafe { Library::new(LIBRARY) };
     let hint = "czmq is not measured: there is no libczmq.so.4 (Debian, Ubuntu: apt-get install libczmq-dev).";
     library.is_err().then(|| hint.into())
@@ -33,9 +33,8 @@ pub(crate) fn serve(keys: &KeyPair, clients: &Path) -> Result<()> {
     let (public, secret) = (CString::new(keys.public.to_string())?, CString::new(keys.secret.to_z85().as_bytes())?);
     // SAFETY: as above.
     let library = unsafe { Library::new(LIBRARY) }.context(LIBRARY)?;
-    // SAFETY: the declarations are those of `zactor.h`, `zsock.h`, `zstr.h` and `zmsg.h` of czmq 4; what is varied ends with
-    // a null pointer where it has to. Everything that is handed over outlives its call; the objects live until the process
-    // ends.
+    // SAFETY: declared as in `zactor.h`, `zsock.h`, `zstr.h` and `zmsg.h` of czmq 4; variable arguments end with a null
+    // pointer where required. Every argument outlives its call, and the objects live until the process ends.
     unsafe {
         let zactor_new: Symbol<'_, unsafe extern "C" fn(Pointer, Pointer) -> Pointer> = library.get(b"zactor_new")?;
         let zauth: Symbol<'_, unsafe extern "C" fn(Pointer, Pointer)> = library.get(b"zauth")?;

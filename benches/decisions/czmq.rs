@@ -64,7 +64,7 @@ pub(crate) fn contestant(
 fn library() -> Option<&'static Library> {
     // Never unloaded: it registers work for the exit of the process.
     static LIBRARY: OnceLock<Option<Library>> = OnceLock::new();
-    // SAFETY: its initialisers do nothing but what loading a C library does.
+    // SAFETY: its initialisers are those of an ordinary C library.
     LIBRARY.get_or_init(|| unsafe { Library::new("libczmq.so.4").ok() }).as_ref()
 }
 

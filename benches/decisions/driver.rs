@@ -161,8 +161,8 @@ impl Driver {
             room: latencies.len() as u64,
         };
         let mut counts = Counts::default();
-        // SAFETY: the function is declared as in driver.c, and so are the structs; every pointer outlives the call, the
-        // lengths are those of what they point to, and the requests are of the form that driver.c reads.
+        // SAFETY: the function and the structs are declared as in driver.c; every pointer is valid for its length and
+        // outlives the call, and the requests have the format that driver.c reads.
         let failed = unsafe {
             let drive = self.library.get::<Drive>("drive")?;
             drive(functions, sockets.as_mut_ptr(), sockets.len() as c_int, &mut to_drive, &mut counts)

@@ -126,7 +126,7 @@ impl Request {
     fn new() -> Self {
         let mut frames = [zmq_msg_t::default(); FRAMES];
         for frame in &mut frames {
-            // SAFETY: the struct is what the call initialises. None is closed: none has memory of its own at the end.
+            // SAFETY: the call initialises the struct. It needn't be closed, since it owns no memory at the end.
             unsafe { zmq_sys::zmq_msg_init(frame) };
         }
         Request(frames)
@@ -134,7 +134,7 @@ impl Request {
 
     fn frame(&self, number: usize) -> &[u8] {
         let message = ptr::from_ref(&self.0[number]);
-        // SAFETY: an initialised message; the bytes are borrowed as long as it is.
+        // SAFETY: an initialised message, which outlives the borrowed bytes.
         unsafe {
             let data = zmq_sys::zmq_msg_data(message.cast_mut()).cast::<u8>();
             std::slice::from_raw_parts(data, zmq_sys::zmq_msg_size(message))

@@ -31,10 +31,10 @@ pub(crate) struct Cores(Vec<usize>);
 impl Cores {
     pub(crate) fn here() -> Result<Self> {
         let mut set = none();
-        // SAFETY: 0 is the calling thread; the set has the size that is said.
+        // SAFETY: 0 is the calling thread; the set has the given size.
         let answer = unsafe { libc::sched_getaffinity(0, size_of::<cpu_set_t>(), &mut set) };
         checked(answer)?;
-        // SAFETY: the numbers are those that a set has.
+        // SAFETY: the numbers are within the size of a set.
         Ok(Cores((0..CPU_SETSIZE as usize).filter(|&core| unsafe { CPU_ISSET(core, &set) }).collect()))
     }
 
@@ -94,10 +94,10 @@ impl Drop for Cores {
 fn pin(thread: pid_t, cores: &[usize]) -> Result<()> {
     let mut set = none();
     for &core in cores {
-        // SAFETY: a number that came out of a set.
+        // SAFETY: the number came from a set.
         unsafe { CPU_SET(core, &mut set) };
     }
-    // SAFETY: the set has the size that is said; a number that is no thread's any more is an error.
+    // SAFETY: the set has the given size; the number of a thread that has ended is an error.
     checked(unsafe { libc::sched_setaffinity(thread, size_of::<cpu_set_t>(), &set) })
 }
 
@@ -106,7 +106,7 @@ fn is_gone(error: &anyhow::Error) -> bool {
 }
 
 fn none() -> cpu_set_t {
-    // SAFETY: a set of bits: all zeros are none.
+    // SAFETY: a set of bits: all zeros is the empty set.
     unsafe { std::mem::zeroed() }
 }
 

@@ -27,7 +27,7 @@ pub(super) struct Follow {
 
 /// How many entries are requested at once.
 const REQUESTED: usize = 10_000;
-/// The pause after a failure. It doubles with each further failure, up to five times this.
+/// The pause after a failure. It doubles with each failure in a row, up to five times this.
 const PAUSE: Duration = Duration::from_millis(200);
 
 impl Follow {

@@ -83,8 +83,8 @@ fn pyzmq() -> String {
 #[allow(unsafe_code)]
 fn czmq() -> Option<String> {
     type Version = unsafe extern "C" fn(*mut c_int, *mut c_int, *mut c_int);
-    // SAFETY: the library's initialisers do nothing but what loading a C library does; each function is declared as in
-    // czmq.h and zmq.h, and writes three ints.
+    // SAFETY: the library's initialisers are those of an ordinary C library; each function is declared as in czmq.h or
+    // zmq.h, and writes three ints.
     unsafe {
         let library = libloading::Library::new("libczmq.so.4").ok()?;
         let version = |name: &str| -> Option<String> {

@@ -25,7 +25,7 @@ pub(super) struct Clients<T> {
     by_connection: HashMap<Connection, u64, RandomState>,
     clients: HashMap<u64, Client<T>, RandomState>,
     next: u64,
-    /// The rest of the current check.
+    /// Clients that the current check hasn't reached yet.
     unchecked: Vec<u64>,
     /// Whether another check of all clients follows the current one.
     again: bool,
