@@ -1,4 +1,4 @@
-//! Contact with what pushes credentials: when it was last proven, and for how long they may be used without it.
+//! Contact with the source of pushed credentials: when it was last proven, and how long they may be used without it.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,8 +14,9 @@ use crate::ffi;
 use crate::reason::{Reason, Recheck};
 use crate::reload::{Observers, ReloadEvent, Standing, lock};
 
-/// A moment on a clock that nobody sets, and that goes on while the machine is suspended (Linux's `CLOCK_BOOTTIME`). It
-/// says how far the credentials in a [`PushedCredentials`](crate::PushedCredentials) reach.
+/// A moment on a clock that can't be set and that keeps running while the machine is suspended (Linux's
+/// `CLOCK_BOOTTIME`). A program states with it as of when its [`PushedCredentials`](crate::PushedCredentials) are
+/// complete.
 ///
 /// ```
 /// use zmq_auth::Moment;
@@ -27,7 +28,7 @@ use crate::reload::{Observers, ReloadEvent, Standing, lock};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(Nanos);
 
-/// Nanoseconds since the machine has started: they last for 584 years.
+/// Nanoseconds since the machine was started: enough for 584 years.
 type Nanos = u64;
 
 const NEVER: Nanos = 0;
@@ -43,19 +44,19 @@ impl Moment {
         Moment(ffi::time_since_boot().unwrap_or(NEVER))
     }
 
-    /// How long ago it was; suspended time counts.
+    /// The time since this moment, including suspended time.
     ///
     /// ```
     /// let asked = zmq_auth::Moment::now();
     /// assert!(asked.elapsed() <= asked.elapsed());
     /// ```
     pub fn elapsed(self) -> Duration {
-        // A clock that tells nothing proves nothing.
+        // Without a clock, nothing is recent.
         ffi::time_since_boot().map_or(Duration::MAX, |now| Duration::from_nanos(now.saturating_sub(self.0)))
     }
 }
 
-/// What a source does about clients that are connected when it has had no contact for too long.
+/// What happens to connected clients when their credentials are stale.
 ///
 /// ```
 /// use zmq_auth::{OnStale, PushedCredentials};
@@ -70,33 +71,33 @@ pub enum OnStale {
     /// [`is_still_allowed`](crate::Authenticator::is_still_allowed) is `false` for them.
     #[default]
     Refuse,
-    /// They are judged by what was pushed last. New handshakes are told to retry all the same.
+    /// They are checked against the credentials pushed last. New handshakes are still told to retry.
     KeepConnected,
 }
 
-/// The proof of contact. Reading it takes one look at a clock and no lock.
+/// The last proof of contact. Checking it reads a clock once and takes no lock.
 pub(crate) struct Contact {
     name: Box<str>,
     /// When it was last proven; 0 before the first time.
     last: AtomicU64,
     max_age: AtomicU64,
-    /// What it is proven by takes so long.
+    /// The smallest `max_age` allowed: see `is_proven_each`.
     shortest_age: AtomicU64,
     keeps_connected: AtomicBool,
-    /// What listeners were told last, and the gauge shows.
+    /// The state last published to listeners and shown by the gauge.
     told_stale: AtomicBool,
     observers: Observers,
     watcher: Mutex<Option<Watcher>>,
 }
 
-/// The thread that tells when contact is lost and when it is back. Decisions don't need it.
+/// The thread that publishes when contact is lost or regained. Decisions don't depend on it.
 struct Watcher {
     wake: SyncSender<()>,
     thread: JoinHandle<()>,
 }
 
 pub(crate) const MAX_AGE: Duration = Duration::from_secs(5 * 60);
-/// The thread's longest sleep: it sleeps on a clock that stands still while the machine is suspended.
+/// The thread's longest sleep. It sleeps on a clock that stops while the machine is suspended.
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
 
 impl Contact {
@@ -145,23 +146,23 @@ impl Contact {
         Ok(())
     }
 
-    /// Contact is proven so often at most: an age that is less than three times as long would be passed in good times, too.
+    /// Sets the interval between proofs of contact. A `max_age` below three intervals would expire in normal operation.
     #[cfg(feature = "nats")]
     pub(crate) fn is_proven_each(&self, interval: Duration) {
         self.shortest_age.store(nanos(interval.saturating_mul(3)), Ordering::SeqCst);
     }
 
-    /// What has proven it has ended, and may have left something out: stale at once.
+    /// Makes the credentials stale at once: their follower has failed, perhaps in the middle of a change.
     #[cfg(feature = "nats")]
     pub(crate) fn lost(self: &Arc<Self>) {
         self.last.store(NEVER, Ordering::SeqCst);
         self.wake();
     }
 
-    /// All that was so at this moment is in the tables. An earlier moment than the last one changes nothing.
+    /// Records that the tables are complete as of this moment. One before the last has no effect.
     pub(crate) fn proven(self: &Arc<Self>, asked: Moment) {
         self.last.fetch_max(asked.0, Ordering::SeqCst);
-        // Whoever has just been told the contrary looks again: see `tell`.
+        // If `tell` publishes the opposite right now, it checks again afterwards.
         if self.told_stale.load(Ordering::SeqCst) && !self.is_stale() {
             self.wake();
         }
@@ -171,7 +172,7 @@ impl Contact {
         self.age().is_none_or(|age| age > self.max_age())
     }
 
-    /// How long ago it was proven; `None` where it never was.
+    /// The time since the last proof; `None` before the first.
     pub(crate) fn age(&self) -> Option<Duration> {
         match self.last.load(Ordering::SeqCst) {
             NEVER => None,
@@ -195,7 +196,7 @@ impl Contact {
         if self.is_stale() { Err(Reason::Stale) } else { Ok(()) }
     }
 
-    /// Whether a client that was accepted may be checked again by what is in the tables.
+    /// Whether an accepted client may be checked again against the tables.
     pub(crate) fn recheck(&self, which: Recheck) -> Result<(), Reason> {
         match (which, self.on_stale()) {
             (Recheck::Connected, OnStale::KeepConnected) => Ok(()),
@@ -207,17 +208,17 @@ impl Contact {
         &self.observers
     }
 
-    /// Has the thread look at the contact now.
+    /// Makes the thread check the contact now.
     fn wake(self: &Arc<Self>) {
         let mut watcher = lock(&self.watcher);
         match &*watcher {
-            // Where a word waits already, it looks anyway.
+            // If the channel is full, the thread is about to check anyway.
             Some(watcher) if !watcher.thread.is_finished() => drop(watcher.wake.try_send(())),
             _ => *watcher = Watcher::start(self),
         }
     }
 
-    /// Tells what has changed since it was last told; answers when to look again, `None` for "when woken".
+    /// Publishes a change since the last call. Returns the time until the next check, or `None` to wait until woken.
     fn tell(&self) -> Option<Duration> {
         let is_stale = self.is_stale();
         if self.told_stale.swap(is_stale, Ordering::SeqCst) != is_stale {
@@ -230,7 +231,7 @@ impl Contact {
                 Some(left.clamp(Duration::from_millis(1), LONGEST_SLEEP))
             }
             age if is_stale && age.is_none_or(|age| age > self.max_age()) => None,
-            // It has changed since: contact that was proven between the two looks has woken nobody.
+            // The state changed during this call, and a proof in between woke nobody: check again.
             _ => Some(Duration::ZERO),
         }
     }
@@ -248,7 +249,7 @@ fn nanos(time: Duration) -> Nanos {
 }
 
 impl Watcher {
-    /// `None` where there is no thread to be had: the next proof of contact tries again.
+    /// `None` if no thread can be started; the next proof of contact tries again.
     fn start(contact: &Arc<Contact>) -> Option<Self> {
         let (wake, woken) = sync_channel(1);
         let followed = Arc::downgrade(contact);
@@ -264,7 +265,7 @@ impl Watcher {
     }
 }
 
-/// Until the last handle on the contact is dropped.
+/// Runs until the last handle on the contact is dropped.
 fn run(contact: &Weak<Contact>, woken: &Receiver<()>) {
     loop {
         let Some(held) = contact.upgrade() else { return };
@@ -285,7 +286,7 @@ impl Drop for Contact {
         let watcher = self.watcher.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         if let Some(Watcher { wake, thread }) = watcher {
             drop(wake);
-            // The last handle may be the one that the thread looks by: it ends right after.
+            // The thread itself may have dropped the last handle; then it is about to end.
             if thread.thread().id() != std::thread::current().id() {
                 let _ = thread.join();
             }
@@ -306,7 +307,7 @@ impl fmt::Debug for Contact {
 mod tests {
     use super::*;
 
-    /// The moment so long ago; this machine runs for longer.
+    /// A moment in the past; assumes that the machine was started before it.
     fn ago(time: Duration) -> Moment {
         Moment(Moment::now().0.saturating_sub(nanos(time)).max(1))
     }
@@ -320,7 +321,7 @@ mod tests {
         assert_eq!(contact.check(), Err(Reason::Stale));
         contact.limit_age(Duration::from_secs(3600), OnStale::Refuse).unwrap();
         assert_eq!(contact.check(), Ok(()));
-        // What is older than what is known changes nothing.
+        // An older proof has no effect.
         contact.proven(Moment::now());
         contact.proven(ago(Duration::from_secs(2000)));
         assert!(contact.age().unwrap() < Duration::from_secs(1000));

@@ -1,4 +1,4 @@
-//! Credentials that a program pushes: from a database, a message queue, another machine.
+//! Pushed credentials: keys and users from a database, a message queue or another machine.
 
 #[cfg(feature = "nats")]
 mod turn;
@@ -18,22 +18,22 @@ use crate::metadata::Metadata;
 use crate::plain::{PushedUsers, UserChange};
 use crate::reload::{ReloadEvent, ReloadSummary, lock};
 
-/// Client keys and users that your program pushes, wherever it has them from. A clone is a handle on the same credentials;
-/// several domains and several [`Authenticator`](crate::Authenticator)s may use them.
+/// Client keys and users that your program pushes, from any source. Clones are handles on the same credentials; several
+/// domains and several [`Authenticator`](crate::Authenticator)s may use them.
 ///
-/// - A change is in force for every handshake that begins after the call has returned, all of one call at once. A call that
-///   answers an `Err` has changed nothing.
+/// - Each call applies all its changes at once, to every handshake that begins after it returned. A call that returns
+///   an `Err` has changed nothing.
 /// - A key may have metadata, as in a certificate: it becomes properties of its client's messages, and `not-before` and
 ///   `not-after` (RFC 3339) are enforced.
 /// - A user has a hashed password, never a clear one (feature `argon2`).
 ///   [`Password::hash`](crate::Password::hash) makes the hash.
-/// - [`caught_up`](Self::caught_up) says that all that was so at a moment has been pushed. **Before the first such call, and
-///   when the last such moment is longer ago than `max_age` (5 minutes, or what [`limit_age`](Self::limit_age) says),
-///   handshakes are told to retry (300)** and [`is_still_allowed`](crate::Authenticator::is_still_allowed) is `false`: who
-///   was revoked meanwhile can't be known. The time that a machine is suspended counts.
+/// - [`caught_up`](Self::caught_up) states that the credentials are complete as of a moment. **Before the first such
+///   call, and when that moment is longer ago than `max_age` (5 minutes, or what [`limit_age`](Self::limit_age) sets),
+///   handshakes are told to retry (300)** and [`is_still_allowed`](crate::Authenticator::is_still_allowed) is `false`,
+///   since clients may have been revoked meanwhile. Time during which the machine is suspended counts.
 ///
-/// A key without metadata takes 40 to 94 bytes. Up to 64 keys are changed in place; more, and users, in a copy that then
-/// replaces the table, so decisions go on meanwhile. For users, push many changes in one call.
+/// A key without metadata takes 40 to 94 bytes. Up to 64 keys are changed in place. Larger changes, and all changes of
+/// users, are made in a copy that then replaces the table, so decisions go on meanwhile; push many users in one call.
 ///
 /// ```
 /// use zmq_auth::{Authenticator, Metadata, Moment, PublicKey, PushedCredentials};
@@ -59,15 +59,14 @@ struct Inner {
     #[cfg(feature = "argon2")]
     users: Arc<PushedUsers>,
     contact: Arc<Contact>,
-    /// Held for the whole of a change. Its number is that of the follower whose turn it is: one that was replaced changes
-    /// nothing any more.
+    /// Held during a change. Contains the turn of the current follower: one that was replaced can't change anything.
     update: Mutex<u64>,
-    /// What is to be told, in the order of the changes: told by whoever has the second lock.
+    /// The events to publish, in the order of the changes. Whoever holds `telling` publishes them.
     untold: Mutex<VecDeque<ReloadEvent>>,
     telling: Mutex<()>,
 }
 
-/// Pushed credentials as they are now.
+/// The status of pushed credentials.
 ///
 /// ```
 /// let status = zmq_auth::PushedCredentials::new("the staff database").status();
@@ -76,23 +75,23 @@ struct Inner {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PushedStatus {
-    /// How many keys are accepted.
+    /// The number of accepted keys.
     pub keys: usize,
-    /// How many users are accepted.
+    /// The number of accepted users.
     pub users: usize,
-    /// How long ago the last contact was proven; `None` where it never was.
+    /// The time since the last proven contact; `None` if there was none.
     pub age: Option<Duration>,
-    /// Whether that is too long ago: handshakes are told to retry. With the feature `metrics`, the gauge
-    /// `zmq_auth_stores_behind` counts such credentials.
+    /// Whether `age` exceeds `max_age`, or there was no contact yet: handshakes are told to retry. With the feature
+    /// `metrics`, the gauge `zmq_auth_stores_behind` counts such credentials.
     pub is_stale: bool,
     /// How long they may be used without contact.
     pub max_age: Duration,
-    /// What becomes of connected clients then.
+    /// What happens to connected clients after that.
     pub on_stale: OnStale,
 }
 
 impl PushedCredentials {
-    /// Nobody yet, and no contact. The name stands in the log and in events.
+    /// Credentials without keys, users or contact. The name appears in the log and in events.
     ///
     /// ```
     /// let credentials = zmq_auth::PushedCredentials::new("the staff database");
@@ -111,11 +110,12 @@ impl PushedCredentials {
         }))
     }
 
-    /// Accepts a key, or changes what is known about it.
+    /// Accepts a key, or replaces its metadata.
     ///
     /// # Errors
-    /// [`Error::Metadata`] for a `not-before` or `not-after` that is no RFC 3339 time or is nearly written so, and for a name
-    /// that no message can carry. Nothing has changed then; where the key may have lost its right, remove it.
+    /// [`Error::Metadata`] for a `not-before` or `not-after` that isn't an RFC 3339 time, for a name that is nearly one
+    /// of these or the name of a key, and for a name that no message can carry. Nothing has changed then; if the key
+    /// may have been revoked, remove it.
     ///
     /// ```
     /// use zmq_auth::{Metadata, PublicKey, PushedCredentials};
@@ -131,7 +131,7 @@ impl PushedCredentials {
         self.change_keys([(key, Some(metadata))])
     }
 
-    /// Accepts a key no more; answers whether it was accepted. Connected clients stay connected.
+    /// Stops accepting a key, and returns whether it was accepted before. Connected clients stay connected.
     ///
     /// ```
     /// # use zmq_auth::{PublicKey, PushedCredentials};
@@ -141,8 +141,8 @@ impl PushedCredentials {
         self.told("keys", || self.0.keys.change(vec![(*key, None)])).removed > 0
     }
 
-    /// Makes many changes at once: a key with its metadata is accepted, one without is removed. Of one key twice, the last
-    /// counts.
+    /// Makes many changes at once: a key with `Some` metadata is accepted, one with `None` is removed. If a key occurs
+    /// twice, the last one counts.
     ///
     /// # Errors
     /// As [`put_key`](Self::put_key); nothing has changed.
@@ -189,12 +189,12 @@ impl PushedCredentials {
         Ok(self.told("keys", || self.0.keys.replace(keys)))
     }
 
-    /// Accepts a user with this password, given as its hash: an argon2id PHC string, within the bounds that
-    /// [`PasswordFile`](crate::PasswordFile) has.
+    /// Accepts a user with the password of this hash: an argon2id PHC string, within the same limits as in a
+    /// [`PasswordFile`](crate::PasswordFile).
     ///
     /// # Errors
-    /// [`Error::PlainCredentials`] for a name that no client can send, for a clear password, and for a hash that can't be
-    /// checked. Nothing has changed then.
+    /// [`Error::PlainCredentials`] for a name that no client can send, for a clear password, and for a hash that can't
+    /// be checked. Nothing has changed then.
     ///
     /// ```
     /// use zmq_auth::{Password, PushedCredentials};
@@ -210,7 +210,7 @@ impl PushedCredentials {
         self.change_users([(name, Some(hash))])
     }
 
-    /// Accepts a user no more; answers whether there was one.
+    /// Stops accepting a user, and returns whether the user was accepted before.
     ///
     /// ```
     /// assert!(!zmq_auth::PushedCredentials::new("the staff database").remove_user("alice"));
@@ -221,7 +221,8 @@ impl PushedCredentials {
         self.told("users", || self.0.users.change(vec![removal])).removed > 0
     }
 
-    /// Makes many changes at once: a user with a hash is accepted, one without is removed. Of one name twice, the last counts.
+    /// Makes many changes at once: a user with a hash is accepted, one without is removed. If a name occurs twice, the
+    /// last one counts.
     ///
     /// # Errors
     /// As [`put_user`](Self::put_user); nothing has changed.
@@ -265,10 +266,11 @@ impl PushedCredentials {
         Ok(self.told("users", || self.0.users.replace(users)))
     }
 
-    /// Says that all that was so at this moment has been pushed. Take the moment **before** you ask for what you push: what
-    /// changes while you ask may be missing in the answer. An earlier moment than that of another call changes nothing.
+    /// States that everything in the source at this moment has been pushed. Take the moment **before** you query the
+    /// source: the answer may lack what changes during the query. A moment before that of an earlier call has no
+    /// effect.
     ///
-    /// Only a proof will do: an answer that came from a cache, or from a replica that has lost its leader, is none.
+    /// Call it only with proof: an answer from a cache, or from a replica that has lost its leader, proves nothing.
     ///
     /// ```
     /// let credentials = zmq_auth::PushedCredentials::new("the staff database");
@@ -279,12 +281,12 @@ impl PushedCredentials {
         self.0.contact.proven(asked);
     }
 
-    /// How long these credentials may be used without contact (5 minutes unless this says otherwise), and what becomes of
-    /// connected clients then.
+    /// Sets how long these credentials may be used without contact (5 minutes by default), and what happens to
+    /// connected clients after that.
     ///
     /// # Errors
-    /// [`Error::Limit`] for a time that isn't 100 ms to 30 days, and, where a bucket of NATS is followed, for less than three
-    /// heartbeats.
+    /// [`Error::Limit`] for a time that isn't 100 ms to 30 days, or, if they come from a NATS bucket, is shorter than
+    /// three heartbeats.
     ///
     /// ```
     /// use zmq_auth::{OnStale, PushedCredentials};
@@ -299,7 +301,7 @@ impl PushedCredentials {
         self.0.contact.limit_age(max_age, on_stale)
     }
 
-    /// What they are now.
+    /// The current status.
     ///
     /// ```
     /// let status = zmq_auth::PushedCredentials::new("the staff database").status();
@@ -320,7 +322,7 @@ impl PushedCredentials {
         }
     }
 
-    /// The name that it was made with.
+    /// The name given to [`new`](Self::new).
     ///
     /// ```
     /// assert_eq!(zmq_auth::PushedCredentials::new("the staff database").name(), "the staff database");
@@ -342,7 +344,7 @@ impl PushedCredentials {
         &self.0.contact
     }
 
-    /// Makes a change, and tells of it if there was one.
+    /// Makes a change, and publishes an event if it changed anything.
     fn told(&self, what: &'static str, change: impl FnOnce() -> ReloadSummary) -> ReloadSummary {
         let update = lock(&self.0.update);
         let summary = change();
@@ -358,13 +360,13 @@ impl PushedCredentials {
         }
     }
 
-    /// Tells with no lock held that a listener, such as the program's logger, could want.
+    /// Publishes the events. Holds no lock that a listener, such as the program's logger, could need.
     fn tell(&self) {
         while !lock(&self.0.untold).is_empty() {
             let _telling = match self.0.telling.try_lock() {
                 Ok(telling) => telling,
                 Err(TryLockError::Poisoned(telling)) => telling.into_inner(),
-                // Whoever tells now tells this, too.
+                // The thread that holds it publishes these, too.
                 Err(TryLockError::WouldBlock) => return,
             };
             loop {

@@ -1,4 +1,4 @@
-//! The clients: threads that connect, send a message, wait until it comes back, and close.
+//! The clients: threads that connect, send a message, wait for its echo, and close.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -13,13 +13,13 @@ use super::server::KeyFiles;
 /// Durations of a run.
 pub(crate) struct Timings {
     pub(crate) all: Duration,
-    /// Of each connection, from before `connect` until the message was back.
+    /// The time of each connection, from before `connect` until the echo.
     pub(crate) each: Vec<Duration>,
 }
 
 pub(crate) fn run(files: &KeyFiles, endpoint: &str, extent: Extent) -> Result<Timings> {
     let context = zmq::Context::new();
-    // The server is what is measured: one thread of libzmq's can't keep up with it.
+    // Two, so that the clients don't limit the server, which is what is measured.
     context.set_io_threads(2)?;
     let left = AtomicUsize::new(extent.connections);
     let one_after_another = || {

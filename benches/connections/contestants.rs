@@ -1,4 +1,4 @@
-//! The contestants: who answers the server's ZAP requests, and how their programs are had.
+//! The contestants, which answer the server's ZAP requests, and how their programs are found or built.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,9 +11,9 @@ use zmq_auth_benches::report;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Contestant {
-    /// Nobody: CURVE lets everyone in.
+    /// No handler: CURVE accepts everybody.
     NoZap,
-    /// The least that a handler can do: raw calls of libzmq, and 200 to all.
+    /// The minimal handler: raw libzmq calls that answer 200 to every request.
     Floor,
     Thread,
     Tokio,
@@ -21,9 +21,9 @@ pub(crate) enum Contestant {
     TwoIoThreads,
     /// As `Thread`, with four.
     FourIoThreads,
-    /// As `Thread`, with the listen backlog that libzmq has by itself.
+    /// As `Thread`, with libzmq's default listen backlog.
     Backlog100,
-    /// As `Thread`, on the bundled libzmq that doesn't use the memory of secrets again.
+    /// As `Thread`, on the bundled libzmq built without recycling the memory of secrets.
     NotReused,
     /// As `Thread`, on the system's libzmq.
     System,
@@ -66,7 +66,7 @@ impl Contestant {
         }
     }
 
-    /// How many I/O threads its context has.
+    /// The number of I/O threads of its context.
     pub(crate) fn io_threads(self) -> i32 {
         match self {
             Contestant::TwoIoThreads => 2,
@@ -84,7 +84,7 @@ impl Contestant {
         self != Contestant::Backlog100
     }
 
-    /// Whether it is in the reconnect storm, where its server has one processor.
+    /// Whether it takes part in the reconnect storm, where its server has one processor.
     pub(crate) fn meets_a_storm(self) -> bool {
         self != Contestant::NoZap && self.io_threads() == 1
     }
@@ -94,14 +94,14 @@ impl Contestant {
     }
 }
 
-/// A contestant whose program is there.
+/// A contestant whose program is available.
 pub(crate) struct Available {
     pub(crate) contestant: Contestant,
     program: PathBuf,
 }
 
 impl Available {
-    /// Starts its server for these keys.
+    /// The command that starts its server for these keys.
     pub(crate) fn command(&self, files: &KeyFiles) -> Command {
         let mut command = Command::new(&self.program);
         match self.contestant {
@@ -116,7 +116,7 @@ impl Available {
     }
 }
 
-/// Those that are there, and why the others are not. Builds what needs a build of its own, for a benchmark alone.
+/// The available contestants, and why the others are missing. In a benchmark, makes the separate builds that some need.
 pub(crate) fn find() -> (Vec<Available>, Vec<String>) {
     let (mut here, mut missing) = (Vec::new(), Vec::new());
     for contestant in ALL {
@@ -161,7 +161,7 @@ fn program(contestant: Contestant) -> Result<PathBuf> {
     }
 }
 
-/// This program in another build, which lasts.
+/// Another build of this program, kept for later runs.
 fn build_variant(name: &str, variable: (&str, &str)) -> Result<PathBuf> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args([

@@ -1,4 +1,4 @@
-//! czmq's server and its `zauth`, where czmq is installed: its library is loaded, nothing is linked.
+//! czmq's server and its `zauth`, if czmq is installed: its library is loaded at run time.
 #![allow(unsafe_code)]
 
 use std::ffi::{CString, c_char, c_int, c_void};
@@ -15,9 +15,9 @@ const LIBRARY: &str = "libczmq.so.4";
 /// `ZMQ_ROUTER` of `zmq.h`.
 const ROUTER: c_int = 6;
 
-/// Says what to install, where it has to be.
+/// What to install, if czmq is missing.
 pub(crate) fn missing() -> Option<String> {
-    // SAFETY: the library's initialisers do nothing but set variables.
+    // SAFETY: the library's initialisers only set variables.
     let library = unsafe { Library::new(LIBRARY) };
     let hint = "czmq is not measured: there is no libczmq.so.4 (Debian, Ubuntu: apt-get install libczmq-dev).";
     library.is_err().then(|| hint.into())
@@ -25,17 +25,16 @@ pub(crate) fn missing() -> Option<String> {
 
 type Pointer = *mut c_void;
 
-/// Echoes behind `zauth` with a directory of keys.
+/// Runs an echo server behind `zauth` with a directory of keys.
 ///
-/// czmq has a context of its own for the process, with the libzmq that it was built for.
+/// czmq has its own context in this process, with the libzmq that it was built for.
 pub(crate) fn serve(keys: &KeyPair, clients: &Path) -> Result<()> {
     let clients = CString::new(clients.as_os_str().as_bytes())?;
     let (public, secret) = (CString::new(keys.public.to_string())?, CString::new(keys.secret.to_z85().as_bytes())?);
     // SAFETY: as above.
     let library = unsafe { Library::new(LIBRARY) }.context(LIBRARY)?;
-    // SAFETY: the declarations are those of `zactor.h`, `zsock.h`, `zstr.h` and `zmsg.h` of czmq 4; what is varied ends with
-    // a null pointer where it has to. Everything that is handed over outlives its call; the objects live until the process
-    // ends.
+    // SAFETY: declared as in `zactor.h`, `zsock.h`, `zstr.h` and `zmsg.h` of czmq 4; variable arguments end with a null
+    // pointer where required. Every argument outlives its call, and the objects live until the process ends.
     unsafe {
         let zactor_new: Symbol<'_, unsafe extern "C" fn(Pointer, Pointer) -> Pointer> = library.get(b"zactor_new")?;
         let zauth: Symbol<'_, unsafe extern "C" fn(Pointer, Pointer)> = library.get(b"zauth")?;

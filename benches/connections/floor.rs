@@ -1,4 +1,4 @@
-//! The least that a handler can do: raw calls of libzmq on a ROUTER socket, 200 to every request, nothing allocated.
+//! The minimal handler: raw libzmq calls on a ROUTER socket, 200 to every request, no allocation.
 #![allow(unsafe_code)]
 
 use std::ffi::{c_int, c_void};
@@ -13,7 +13,7 @@ use zmq_sys::{
 /// A request's frames: the envelope (2), eight of RFC 27, and one of CURVE's credentials.
 const FRAMES: usize = 11;
 
-/// Binds the ZAP endpoint, and answers whatever comes until the process ends.
+/// Binds the ZAP endpoint, and answers all requests until the process ends.
 pub(crate) fn start(context: &zmq::Context) -> Result<JoinHandle<Result<()>>> {
     let socket = context.socket(zmq::ROUTER)?;
     socket.bind("inproc://zeromq.zap.01")?;
@@ -62,7 +62,7 @@ fn receive(socket: *mut c_void, frames: &mut [zmq_msg_t; FRAMES]) -> bool {
     panic!("libzmq's requests have {FRAMES} frames");
 }
 
-/// Never the last one.
+/// Sends a frame that isn't the last one.
 fn send_frame(socket: *mut c_void, frame: &mut zmq_msg_t) {
     // SAFETY: a live socket and an initialised message, which is initialised and empty after it was sent.
     unsafe { zmq_msg_send(frame, socket, (ZMQ_DONTWAIT | ZMQ_SNDMORE) as c_int) };

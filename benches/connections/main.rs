@@ -1,14 +1,16 @@
 //! Benchmark of whole connections: TCP, the CURVE handshake, one message each way, close.
 //!
-//! The server of each contestant is a process of its own: one ROUTER socket that echoes, and a handler with a directory of
-//! 100 keys beside it. The clients are threads of this process, each with a socket for every connection. The contestants
-//! take turns in every repetition. At the end, a reconnect storm: see `storm`.
+//! The server of each contestant is a separate process: a ROUTER socket that echoes, and a handler with a directory of
+//! 100 keys. The clients are threads of this process, with a new socket for every connection. The contestants take
+//! turns in every repetition. At the end comes a reconnect storm: see `storm`.
 //!
 //! ```sh
 //! cargo bench -p zmq-auth-benches --bench connections
 //! ```
 //!
-//! `-- storm` behind it runs the storm alone. Takes about ten minutes, and more the first time: it builds the contestants that need a build of their own. Without Cargo's `--bench`, as in `cargo test --benches`, it only runs through once, in seconds.
+//! With `-- storm`, runs only the storm. Takes about ten minutes, and longer the first time, when it builds the
+//! contestants that need a separate build. Without Cargo's `--bench`, as in `cargo test --benches`, it only runs
+//! through once, in seconds.
 
 mod client;
 mod contestants;
@@ -25,12 +27,12 @@ use server::{KeyFiles, Server};
 use table::Tables;
 use zmq_auth_benches::report;
 
-/// Of the server's socket.
+/// The ZAP domain of the server's socket.
 const DOMAIN: &str = "bench";
-/// In the directory of each contestant but the first two.
+/// The number of keys in the directory of each contestant except the first two.
 const KEYS: usize = 100;
 
-/// How many connections, and how many of them at once.
+/// The number of connections, and how many of them are made at once.
 #[derive(Debug, Clone, Copy)]
 struct Extent {
     at_once: usize,
@@ -71,7 +73,7 @@ fn measure_connections(
     extents: &[Extent],
     repetitions: usize,
 ) -> Result<()> {
-    // All of them are there all the time; whose turn it isn't sleeps.
+    // All servers run all the time; those whose turn it isn't are idle.
     let here = here.iter().filter(|available| available.contestant.is_in_the_tables());
     let servers = here.map(|contestant| Server::start(contestant, files)).collect::<Result<Vec<_>>>()?;
     for server in &servers {
@@ -80,7 +82,7 @@ fn measure_connections(
     let mut tables = Tables::new(missing);
     for repetition in 0..repetitions {
         for &extent in extents {
-            // Another one begins each time.
+            // A different one begins each time.
             for turn in 0..servers.len() {
                 let server = &servers[(repetition + turn) % servers.len()];
                 let before = server.cpu()?;

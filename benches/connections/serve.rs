@@ -47,12 +47,12 @@ pub(crate) fn run(contestant: &str, directory: &str) -> Result<()> {
     }
 }
 
-/// Where to bind: wherever there is room, unless the parent wants a certain endpoint.
+/// The endpoint to bind: any free port, unless the parent sets one.
 pub(crate) fn endpoint() -> String {
     std::env::var(ENDPOINT).unwrap_or_else(|_| "tcp://127.0.0.1:*".into())
 }
 
-/// Tells the parent where the server is.
+/// Tells the parent the server's endpoint.
 pub(crate) fn announce(endpoint: &str) -> Result<()> {
     println!("{endpoint}");
     Ok(stdout().flush()?)
@@ -64,7 +64,7 @@ fn policy(directory: &Path) -> Result<Authenticator> {
     Ok(authenticator)
 }
 
-/// Sends back what comes; without a domain nobody is asked whether to let a client in.
+/// Echoes every message. Without a domain, no handler is asked.
 fn echo(context: &zmq::Context, keys: &KeyPair, domain: &str, backlog: i32) -> Result<()> {
     let mut socket = context.socket(zmq::ROUTER)?;
     if domain.is_empty() {
@@ -81,7 +81,7 @@ fn echo(context: &zmq::Context, keys: &KeyPair, domain: &str, backlog: i32) -> R
         let client = socket.recv_msg(0)?;
         let message = socket.recv_msg(0)?;
         socket.send(client, zmq::SNDMORE)?;
-        // A client that has gone already is no fault.
+        // The client may have left already.
         socket.send(message, 0)?;
     }
 }

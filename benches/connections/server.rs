@@ -1,4 +1,4 @@
-//! A handle to a server's process, and the keys that both processes know.
+//! The handle of a server's process, and the keys that both processes use.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -17,23 +17,23 @@ use super::contestants::{Available, Contestant};
 /// The argument that makes this program a server.
 pub(crate) const SERVE: &str = "serve";
 
-/// In the environment of a server: the endpoint to bind.
+/// The environment variable with the endpoint that a server should bind.
 pub(crate) const ENDPOINT: &str = "BENCH_ENDPOINT";
 
 /// The keys of a run, and the directory with their certificates.
 pub(crate) struct KeyFiles {
     pub(crate) directory: TempDir,
-    /// What the clients know.
+    /// The clients' key pair.
     pub(crate) client: KeyPair,
     pub(crate) server: PublicKey,
 }
 
-/// In the directory of a [`KeyFiles`]: the server's own certificate.
+/// The server's certificate in the directory of a [`KeyFiles`].
 pub(crate) fn server_certificate(directory: &Path) -> PathBuf {
     directory.join("server.key_secret")
 }
 
-/// In the directory of a [`KeyFiles`]: the certificates of the clients that are let in.
+/// The certificates of the accepted clients in the directory of a [`KeyFiles`].
 pub(crate) fn clients(directory: &Path) -> PathBuf {
     directory.join("clients")
 }
@@ -53,7 +53,7 @@ impl KeyFiles {
         Ok(KeyFiles { directory, client, server: server.public_key() })
     }
 
-    /// For clients that are another process.
+    /// Saves the client's keys for clients in another process.
     pub(crate) fn save_client(&self) -> Result<()> {
         let file = self.directory.path().join("client.key_secret");
         if !file.exists() {
@@ -75,7 +75,7 @@ impl Server {
         Self::spawn(contestant.contestant, contestant.command(files))
     }
 
-    /// At this endpoint, on this processor alone.
+    /// Starts a server at this endpoint, confined to this processor.
     pub(crate) fn start_at(contestant: &Available, files: &KeyFiles, endpoint: &str, processor: usize) -> Result<Self> {
         let mut command = on_processor(processor, &contestant.command(files));
         command.env(ENDPOINT, endpoint);
@@ -86,7 +86,7 @@ impl Server {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut endpoint = String::new();
         let said = child.stdout.take().map(|stdout| BufReader::new(stdout).read_line(&mut endpoint));
-        // From here on its end is seen to.
+        // From here on, dropping it ends the process.
         let server = Server { contestant, child, endpoint: endpoint.trim().to_owned() };
         said.context("a pipe was asked for")??;
         ensure!(server.endpoint.starts_with("tcp://"), "{} doesn't start", contestant.name());
@@ -101,7 +101,7 @@ impl Server {
         &self.endpoint
     }
 
-    /// The processor time of its threads so far.
+    /// The processor time used by its threads so far.
     pub(crate) fn cpu(&self) -> Result<Duration> {
         processor_time::of(self.child.id())
     }
@@ -109,13 +109,13 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It ends by itself at the end of its input; this is sooner.
+        // It would end by itself at the end of its input, but this is faster.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The same command, on this processor alone.
+/// The same command, confined to this processor.
 pub(crate) fn on_processor(processor: usize, command: &Command) -> Command {
     let mut pinned = Command::new("taskset");
     pinned.args(["--cpu-list", &processor.to_string()]).arg(command.get_program()).args(command.get_args());

@@ -1,6 +1,6 @@
-//! A reconnect storm: many connected clients lose their server at once, and come back to the next one. The server has one
-//! processor, the clients another. What counts is the time from the moment that the next server is bound until the last
-//! client has its answer from it.
+//! A reconnect storm: many connected clients lose their server at once, and reconnect to the next one. The server has
+//! one processor, the clients another. Measured is the time from the bind of the next server until the last client has
+//! its answer.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -16,7 +16,7 @@ use super::server::{KeyFiles, Server, on_processor};
 
 /// The argument that makes this program the clients.
 pub(crate) const CLIENTS: &str = "storm-clients";
-/// Of one context: libzmq's limit is 1,023, and the `zmq` crate can't raise it.
+/// The number of sockets for each context: libzmq's default limit is 1,023, and the `zmq` crate can't raise it.
 const SOCKETS: usize = 1_000;
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -64,7 +64,7 @@ pub(crate) fn measure(
 
 fn storm(contestant: &Available, files: &KeyFiles, count: usize) -> Result<Duration> {
     let [server_processor, client_processor] = [0, 1];
-    // A port that is free now, and known to both servers.
+    // A free port, for both servers.
     let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let endpoint = format!("tcp://127.0.0.1:{port}");
     let server = Server::start_at(contestant, files, &endpoint, server_processor)?;
@@ -93,11 +93,11 @@ fn storm(contestant: &Available, files: &KeyFiles, count: usize) -> Result<Durat
     Ok(took)
 }
 
-/// Until no client holds a connection to this port: what it sent on one that has ended would be lost.
+/// Waits until no client has a connection to this port: messages sent on an ended connection would be lost.
 fn wait_until_lost(port: u16) -> Result<()> {
     let port = format!("{port:04X}");
     let start = Instant::now();
-    // The third field is the peer, the fourth the state: 01 is established, 08 was closed by the peer alone.
+    // The third field is the peer, the fourth the state: 01 is established, 08 is closed by the peer only.
     let is_held = |line: &str| {
         let mut fields = line.split_whitespace().skip(2);
         fields.next().is_some_and(|peer| peer.ends_with(&port)) && matches!(fields.next(), Some("01" | "08"))
@@ -109,7 +109,7 @@ fn wait_until_lost(port: u16) -> Result<()> {
     Ok(())
 }
 
-/// Connects all, says so when all have an answer, and again for each line of the input.
+/// Connects all clients, and reports when all have an answer; then again for each line of input.
 pub(crate) fn run_clients(directory: &Path, endpoint: &str, count: usize) -> Result<()> {
     let keys = KeyPair::load(directory.join("client.key_secret"))?;
     let server = PublicKey::load(directory.join("server.key_secret"))?;
@@ -128,7 +128,7 @@ pub(crate) fn run_clients(directory: &Path, endpoint: &str, count: usize) -> Res
         sockets.iter().try_for_each(|socket| socket.send(word, 0))?;
         let start = Instant::now();
         for socket in &sockets {
-            // Answers to what was sent to the server before may be among them.
+            // There may be answers of the previous server among them.
             while {
                 let left = PATIENCE.checked_sub(start.elapsed()).context("not everybody has an answer")?;
                 socket.set_rcvtimeo(left.as_millis() as i32)?;

@@ -27,13 +27,13 @@ const HOW: &str = "1 socket, 64 requests under way; the time from before a reque
      again and again without a pause. Elsewhere: the same changes of another policy of the same size, which nobody \
      asks; they show what a busy thread costs that does not touch the policy.";
 
-/// A kind of change, and the policy that it is made to.
+/// A kind of change, and the policy that it changes.
 struct Case<'a> {
     work: String,
     population: Population,
     policy: Authenticator,
     pause: Duration,
-    /// The n-th change of the policy that decides, or of the other one.
+    /// Makes the n-th change: to the policy that decides, or to the other one.
     change: Box<dyn Fn(bool, u64) -> Result<()> + Send + Sync + 'a>,
 }
 
@@ -95,7 +95,7 @@ const SHAPE: Shape = Shape::Subnet;
 fn one_key(size: u32) -> Result<Case<'static>> {
     let population = Population::Keys(size);
     let (policy, both) = two_policies(|| ours::policy(population))?;
-    // Of nobody who asks.
+    // The key of nobody who asks.
     let key = ours::key(u64::from(size) * 3);
     let change = move |here, number: u64| {
         let policy = &both[usize::from(here)];
@@ -138,7 +138,7 @@ fn all_rules(rules: &[String]) -> Result<Case<'_>> {
 
 fn one_file(below: &Path, size: u32) -> Result<Case<'static>> {
     let (store, elsewhere) = (watched::key_directory(below, size)?, KeyDirectory::open(below.join("keys"))?);
-    // The file that changes is of nobody who asks.
+    // The changing file has the key of nobody who asks.
     watched::write_key(store.path(), size.into(), u64::from(size) * 3)?;
     let policy = Authenticator::new();
     policy.configure_curve_store(DOMAIN, &store)?;
@@ -153,7 +153,7 @@ fn one_file(below: &Path, size: u32) -> Result<Case<'static>> {
     Ok(Case { work, population: Population::Keys(size), policy, pause: Duration::ZERO, change: Box::new(change) })
 }
 
-/// One that decides, and both: the other one first.
+/// Returns the policy that decides, and both, the other one first.
 fn two_policies(make: impl Fn() -> Result<Authenticator>) -> Result<(Authenticator, [Authenticator; 2])> {
     let policy = make()?;
     Ok((policy.clone(), [make()?, policy]))
@@ -193,7 +193,7 @@ fn measure(bench: &Bench, case: Case<'_>, figures: &mut Figures) -> Result<()> {
     Ok(())
 }
 
-/// Runs while another thread makes changes; returns what one took too, in µs.
+/// Runs while another thread makes changes. Also returns the time for each change, in µs.
 fn run_with_changes<T>(
     case: &Case<'_>,
     cores: &Cores,
@@ -206,7 +206,7 @@ fn run_with_changes<T>(
         let changer = scope.spawn(|| -> Result<f64> {
             cores.use_spare_core()?;
             let (mut next, mut busy, first) = (Instant::now(), Duration::ZERO, *changed);
-            // At least one, however slow.
+            // At least one change, however slow.
             while *changed == first || !stop.load(Ordering::Relaxed) {
                 thread::sleep(next.saturating_duration_since(Instant::now()));
                 let start = Instant::now();

@@ -10,7 +10,7 @@ use super::requests::Requests;
 
 pub(crate) const ENDPOINT: &str = "inproc://zeromq.zap.01";
 
-/// A handler that is up, with its store loaded, and idle until it is asked.
+/// A running handler with a loaded store.
 pub(crate) trait Contestant {
     fn name(&self) -> &'static str;
 
@@ -22,11 +22,11 @@ pub(crate) trait Contestant {
     }
 }
 
-/// One in this process, with this program's libzmq.
+/// A contestant in this process, with this program's libzmq.
 pub(crate) struct InProcess<Handler> {
     pub(crate) name: &'static str,
     pub(crate) allows_all: bool,
-    // Ends before its context.
+    // Dropped before its context.
     pub(crate) _handler: Handler,
     pub(crate) context: zmq::Context,
     pub(crate) driver: Arc<Driver>,

@@ -1,6 +1,6 @@
-//! czmq's `zauth`, where libczmq is installed: in czmq's own context, asked through the libzmq that it brings along.
+//! czmq's `zauth`, if libczmq is installed: in czmq's own context, asked through the libzmq that it uses.
 //!
-//! CURVE keys are in a `zcertstore` in memory: with a directory, czmq lists all files at each decision.
+//! CURVE keys are in a `zcertstore` in memory, since czmq lists all files of a directory at each decision.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -25,14 +25,14 @@ struct Czmq {
     context: *mut c_void,
     driver: Arc<Driver>,
     requests: Requests,
-    // It may be read again.
+    // czmq may read it again.
     _passwords: tempfile::NamedTempFile,
 }
 
 type Make<Argument> = unsafe extern "C" fn(Argument) -> *mut c_void;
 type Actor = unsafe extern "C" fn(*mut c_void, *mut c_void);
 
-/// `None` where czmq is not installed.
+/// `None` if czmq isn't installed.
 pub(crate) fn contestant(
     driver: &Arc<Driver>,
     requests: &Requests,
@@ -43,7 +43,7 @@ pub(crate) fn contestant(
     let passwords = tempfile::NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR"))?;
     // SAFETY: the functions are declared as in czmq.h; every pointer is of czmq's own making, or outlives its call.
     let (actor, context) = unsafe {
-        // Its handlers of signals are none of ours.
+        // Without its signal handlers.
         czmq.get::<unsafe extern "C" fn(*mut c_void)>("zsys_handler_set")?(ptr::null_mut());
         let context = czmq.get::<unsafe extern "C" fn() -> *mut c_void>("zsys_init")?();
         let store = match population {
@@ -62,9 +62,9 @@ pub(crate) fn contestant(
 }
 
 fn library() -> Option<&'static Library> {
-    // Never unloaded: it has work to do when the process exits.
+    // Never unloaded: it registers work for the exit of the process.
     static LIBRARY: OnceLock<Option<Library>> = OnceLock::new();
-    // SAFETY: its initialisers do nothing but what loading a C library does.
+    // SAFETY: its initialisers are those of an ordinary C library.
     LIBRARY.get_or_init(|| unsafe { Library::new("libczmq.so.4").ok() }).as_ref()
 }
 

@@ -1,6 +1,6 @@
-/* Asks a ZAP handler as fast as it answers, and counts what it says: the requesting side, the same for every handler.
+/* The requesting side, the same for every handler: asks a ZAP handler as fast as it answers, and counts the answers.
  *
- * Knows no libzmq of its own: the functions are handed in, those of the library that the sockets belong to. */
+ * Isn't linked with a libzmq: the caller passes the functions of the library that the sockets belong to. */
 
 #include <errno.h>
 #include <stdint.h>
@@ -27,20 +27,20 @@ struct functions {
 enum { DONTWAIT = 1, SNDMORE = 2, POLLIN_ = 1, DEADLINE_MS = 20000 };
 
 struct load {
-    /* One after another: whether it is to be let in (1 byte), then length (1 byte) and bytes of the address and of each
-     * credentials frame. Of each two, one is to be let in. */
+    /* The requests, one after another: whether it should be accepted (1 byte), then the length (1 byte) and bytes of the
+     * address and of each credentials frame. One of every two should be accepted. */
     const uint8_t *requests;
     uint64_t size;
-    /* Where to go on; kept from run to run. */
+    /* The position in them, kept between runs. */
     uint64_t cursor;
     const char *mechanism;
     uint64_t credentials;
     /* Outstanding requests of each socket. */
     uint64_t window;
-    /* So many answers come before the clock starts. */
+    /* The number of answers before the clock starts. */
     uint64_t warm_up;
     double seconds;
-    /* Nanoseconds of each answer after the warm-up, while there is room; may be null. */
+    /* The nanoseconds of each answer after the warm-up, while there is room; may be null. */
     uint32_t *latencies;
     uint64_t room;
 };
@@ -105,7 +105,7 @@ static int ask(struct run *run, struct asker *asker) {
     return sent < 0 ? -1 : 0;
 }
 
-/* One reply: 1 if there was one, 0 if there is none yet, -1 if libzmq failed. */
+/* Receives a reply: 1 if there was one, 0 if there is none yet, -1 if libzmq failed. */
 static int receive(struct run *run, struct asker *asker, int flags) {
     const struct functions *zmq = run->zmq;
     message *reply = &run->reply;
@@ -125,7 +125,7 @@ static int receive(struct run *run, struct asker *asker, int flags) {
     return 1;
 }
 
-/* Notes the answer, and asks again unless the time is over and as many were to be let in as not. */
+/* Records the answer, and asks again, unless the time is over and half of the requests should have been accepted. */
 static int go_on(struct run *run, struct asker *asker) {
     struct load *load = run->load;
     struct result *result = run->result;
@@ -170,8 +170,8 @@ static int many(struct run *run, struct asker *askers, pollitem *items, int coun
     return 0;
 }
 
-/* 0, or -1 where libzmq failed or an answer was missing. The sockets are connected, have no high-water marks, and a
- * deadline for receiving. */
+/* Returns 0, or -1 if libzmq failed or an answer was missing. The sockets must be connected, without high-water marks, and
+ * with a receive timeout. */
 int drive(const struct functions *zmq, void **sockets, int count, struct load *load, struct result *result) {
     struct run run = {.zmq = zmq, .load = load, .result = result, .mechanism_length = strlen(load->mechanism)};
     struct asker *askers = calloc((size_t)count, sizeof *askers);

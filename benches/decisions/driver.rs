@@ -10,27 +10,27 @@ use libloading::Library;
 
 use super::requests::Requests;
 
-/// The compiled driver; its file lives as long.
+/// The compiled driver, and its file.
 pub(crate) struct Driver {
     library: Library,
     file: PathBuf,
     _directory: tempfile::TempDir,
 }
 
-/// How hard a contestant is asked.
+/// The load on a contestant.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Load {
     pub(crate) sockets: usize,
-    /// Outstanding requests of each socket.
+    /// The number of outstanding requests of each socket.
     pub(crate) window: u64,
     pub(crate) seconds: f64,
-    /// So many answers before the clock starts.
+    /// The number of answers before the clock starts.
     pub(crate) warm_up: u64,
-    /// Whether the latency of each answer is noted.
+    /// Whether the latency of each answer is recorded.
     pub(crate) latencies: bool,
 }
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Measured {
     pub(crate) counts: Counts,
@@ -86,13 +86,13 @@ pub(crate) const NAMES: [&str; 9] = [
     "zmq_errno",
 ];
 
-/// Latencies that are noted at most.
+/// The most latencies that are recorded.
 pub(crate) const ROOM: usize = 1 << 21;
 
 type Drive = unsafe extern "C" fn(*const Functions, *mut *mut c_void, c_int, *mut CLoad, *mut Counts) -> c_int;
 
 impl Functions {
-    /// Those of the libzmq that this program is linked with.
+    /// The functions of the libzmq that this program is linked with.
     pub(crate) fn linked() -> Self {
         Functions([
             zmq_sys::zmq_send as *const c_void,
@@ -107,7 +107,7 @@ impl Functions {
         ])
     }
 
-    /// Those that a library brings along.
+    /// The functions of a loaded library.
     pub(crate) fn of(library: &Library) -> Result<Self> {
         let mut functions = [std::ptr::null(); NAMES.len()];
         for (function, name) in functions.iter_mut().zip(NAMES) {
@@ -119,7 +119,7 @@ impl Functions {
 }
 
 impl Driver {
-    /// Needs a C compiler, as libzmq itself does.
+    /// Compiles the driver. Needs a C compiler, as libzmq itself does.
     pub(crate) fn compile() -> Result<Self> {
         let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
         let file = directory.path().join("driver.so");
@@ -138,7 +138,8 @@ impl Driver {
         &self.file
     }
 
-    /// Asks through these sockets, which must be live, connected, of the library of `functions`, and the caller's alone.
+    /// Asks through these sockets, which must be live, connected, of the library of `functions`, and used only by the
+    /// caller.
     pub(crate) fn drive(
         &self,
         functions: &Functions,
@@ -160,8 +161,8 @@ impl Driver {
             room: latencies.len() as u64,
         };
         let mut counts = Counts::default();
-        // SAFETY: the function is declared as in driver.c, and so are the structs; every pointer outlives the call, the
-        // lengths are those of what they point to, and the requests are of the form that driver.c reads.
+        // SAFETY: the function and the structs are declared as in driver.c; every pointer is valid for its length and
+        // outlives the call, and the requests have the format that driver.c reads.
         let failed = unsafe {
             let drive = self.library.get::<Drive>("drive")?;
             drive(functions, sockets.as_mut_ptr(), sockets.len() as c_int, &mut to_drive, &mut counts)
@@ -175,7 +176,8 @@ impl Driver {
 }
 
 impl Measured {
-    /// Every request was answered; exactly half were to be let in, and were (all of them, by one who lets all in).
+    /// Checks that every request was answered, and that exactly half were accepted (all of them, by a contestant that
+    /// accepts everything).
     pub(crate) fn check(&self, allows_all: bool) -> Result<()> {
         let Counts { asked, expected, allowed, refused, other, answers, .. } = self.counts;
         let right = if allows_all { asked } else { expected };
@@ -189,12 +191,12 @@ impl Measured {
         self.counts.answers as f64 / self.counts.seconds
     }
 
-    /// CPU time of the handler for each decision, in µs: of all threads of the process but the one that asks.
+    /// The handler's CPU time for each decision, in µs: that of all threads of the process except the asking one.
     pub(crate) fn handler_cpu(&self) -> f64 {
         self.counts.other_cpu * 1e6 / self.counts.answers as f64
     }
 
-    /// In µs.
+    /// A quantile of the latency, in µs.
     pub(crate) fn latency(&self, quantile: f64) -> f64 {
         let place = (self.latencies.len() as f64 * quantile) as usize;
         f64::from(self.latencies[place.min(self.latencies.len() - 1)]) / 1e3

@@ -1,4 +1,4 @@
-//! The floor: a handler that makes libzmq's calls and nothing else, and one with a bare lookup on top.
+//! The floor: a handler that only makes libzmq's calls, and one with a bare lookup on top.
 #![allow(unsafe_code)]
 
 use std::collections::{HashMap, HashSet};
@@ -15,13 +15,13 @@ use super::driver::Driver;
 use super::population::{self, Population};
 use super::requests::Requests;
 
-/// The fastest that a store of keys from outside can sensibly have: seeded, but not made against an attacker.
+/// The fastest hasher that makes sense for keys from outside: seeded, but not designed to resist an attacker.
 type Hasher = foldhash::fast::RandomState;
 
 pub(crate) const FLOOR: &str = "floor";
 pub(crate) const LOOKUP: &str = "floor+lookup";
 
-/// What is looked up before the answer.
+/// What the handler looks up before it answers.
 enum Store {
     Nothing,
     Keys(HashSet<[u8; 32], Hasher>),
@@ -35,12 +35,12 @@ pub(crate) struct Floor {
     thread: Option<JoinHandle<Result<()>>>,
 }
 
-/// Answers 200 to everything.
+/// A handler that answers 200 to everything.
 pub(crate) fn bare(driver: &Arc<Driver>, requests: &Requests) -> Result<InProcess<Floor>> {
     contestant(FLOOR, Store::Nothing, driver, requests)
 }
 
-/// Answers 200 to who is in the store.
+/// A handler that answers 200 to clients in the store.
 pub(crate) fn with_lookup(
     driver: &Arc<Driver>,
     requests: &Requests,
@@ -81,7 +81,7 @@ impl Floor {
         socket.set_rcvhwm(0)?;
         socket.bind(ENDPOINT)?;
         let run = move || {
-            // Each loop is made for its store alone.
+            // A separate loop is compiled for each kind of store.
             match store {
                 Store::Nothing => serve(socket, |_| true),
                 Store::Keys(keys) => serve(socket, |request| keys.contains(request.frame(CREDENTIALS))),
@@ -99,7 +99,7 @@ impl Floor {
 
 impl Drop for Floor {
     fn drop(&mut self) {
-        // A message of one frame is the end.
+        // A message of one frame means stop.
         let stop = || {
             let socket = self.context.socket(zmq::DEALER)?;
             socket.connect(ENDPOINT)?;
@@ -112,20 +112,21 @@ impl Drop for Floor {
     }
 }
 
-/// Frames from the client's routing id on: then the delimiter, version, request id, domain, address, identity, mechanism.
+/// Frames are counted from the client's routing id: then the delimiter, version, request id, domain, address, identity,
+/// mechanism.
 const REQUEST_ID: usize = 3;
 const ADDRESS: usize = 5;
 const CREDENTIALS: usize = 8;
 const FRAMES: usize = 10;
 
-/// The frames of one request, received into again and again.
+/// The frames of one request, reused for all requests.
 struct Request([zmq_msg_t; FRAMES]);
 
 impl Request {
     fn new() -> Self {
         let mut frames = [zmq_msg_t::default(); FRAMES];
         for frame in &mut frames {
-            // SAFETY: the struct is what the call initialises. None is closed: none has memory of its own at the end.
+            // SAFETY: the call initialises the struct. It needn't be closed, since it owns no memory at the end.
             unsafe { zmq_sys::zmq_msg_init(frame) };
         }
         Request(frames)
@@ -133,17 +134,17 @@ impl Request {
 
     fn frame(&self, number: usize) -> &[u8] {
         let message = ptr::from_ref(&self.0[number]);
-        // SAFETY: an initialised message; the bytes are borrowed as long as it is.
+        // SAFETY: an initialised message, which outlives the borrowed bytes.
         unsafe {
             let data = zmq_sys::zmq_msg_data(message.cast_mut()).cast::<u8>();
             std::slice::from_raw_parts(data, zmq_sys::zmq_msg_size(message))
         }
     }
 
-    /// Tells how many frames there were; 0 where there is no message.
+    /// Returns the number of frames received; 0 if there is no message.
     fn receive(&mut self, socket: *mut c_void) -> Result<usize> {
         for number in 0.. {
-            // Frames too many are none that count.
+            // Surplus frames overwrite the last one.
             let frame = &mut self.0[number.min(FRAMES - 1)];
             // SAFETY: a live socket and an initialised message.
             let received = unsafe { zmq_sys::zmq_msg_recv(frame, socket, zmq_sys::ZMQ_DONTWAIT as c_int) };

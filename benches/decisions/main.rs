@@ -1,11 +1,11 @@
 //! Benchmark of a handler in one process: decisions per second, latency, and both while the policy changes.
 //!
-//! One load driver in C (`driver.c`) asks every contestant at its ZAP endpoint, over inproc, as libzmq does:
+//! A load driver in C (`driver.c`) asks every contestant at its ZAP endpoint, over inproc, as libzmq does:
 //!
 //! - `floor`: a handler on raw libzmq calls that answers 200 to everything; `floor+lookup`: the same with one bare hash
-//!   lookup of what the client brings;
+//!   lookup of the client's credential;
 //! - `zmq-auth` and `zmq-auth tokio`: this crate's front ends;
-//! - `czmq`: its `zauth`, where libczmq is installed; `pyzmq`: its `ThreadAuthenticator`, in a process of its own.
+//! - `czmq`: its `zauth`, if libczmq is installed; `pyzmq`: its `ThreadAuthenticator`, in a separate process.
 //!
 //! ```sh
 //! cargo bench -p zmq-auth-benches --bench decisions                      # all, about ten minutes
@@ -13,8 +13,8 @@
 //! cargo bench -p zmq-auth-benches --bench decisions -- --repetitions 3
 //! ```
 //!
-//! The report goes to `target/bench`. Without Cargo's `--bench`, as in `cargo test --benches`, it only runs through once with small
-//! stores, in seconds.
+//! The report goes to `target/bench`. Without Cargo's `--bench`, as in `cargo test --benches`, it only runs through
+//! once with small stores, in seconds.
 
 mod addresses;
 mod changes;
@@ -41,7 +41,7 @@ use zmq_auth_benches::report;
 /// The domain that `driver.c` asks about.
 const DOMAIN: &str = "bench";
 
-/// What all sections need.
+/// What all sections share.
 struct Bench {
     driver: Arc<Driver>,
     extent: Extent,
@@ -50,23 +50,23 @@ struct Bench {
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
 struct Extent {
-    /// Many and short: what else runs on the machine is then the same for all contestants of one repetition.
+    /// Many short ones, so that other load on the machine affects all contestants of a repetition alike.
     repetitions: usize,
-    /// Of one run of one contestant.
+    /// The length of a run of one contestant.
     seconds: f64,
-    /// Answers before the clock starts.
+    /// The number of answers before the clock starts.
     warm_up: u64,
-    /// Repetitions and seconds where a policy changes: a change may take as long as a short run.
+    /// Repetitions and seconds with a changing policy: a change may take as long as a short run.
     changes: (usize, f64),
-    /// Keys or users in a store.
+    /// The numbers of keys or users in a store.
     stores: &'static [u32],
-    /// Address rules.
+    /// The numbers of address rules.
     rules: &'static [u32],
-    /// Contestants that load slowly take no larger store.
+    /// The largest store for contestants that load slowly.
     slow_up_to: u32,
-    /// Files of a watched directory, users of a watched file.
+    /// The number of files in a watched directory, and of users in a watched file.
     watched: u32,
-    /// Keys and rules of a policy that changes.
+    /// The numbers of keys and rules in a changing policy.
     changing: (u32, u32),
 }
 
@@ -82,7 +82,7 @@ const FULL: Extent = Extent {
     changing: (1_000_000, 100_000),
 };
 
-/// Only to see that it runs.
+/// For tests: just runs through.
 const TINY: Extent = Extent {
     repetitions: 1,
     seconds: 0.02,
@@ -95,7 +95,7 @@ const TINY: Extent = Extent {
     changing: (100, 100),
 };
 
-/// Measures a section, and those whose keys begin with its key.
+/// A function that measures a section, and those whose keys begin with its key.
 type Measure = fn(&Bench) -> Result<()>;
 
 const SECTIONS: [(&str, Measure); 6] = [

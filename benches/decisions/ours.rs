@@ -14,7 +14,7 @@ use super::requests::Requests;
 pub(crate) const THREAD: &str = "zmq-auth";
 pub(crate) const TOKIO: &str = "zmq-auth tokio";
 
-/// Lets in the whole population and nobody else.
+/// A policy that accepts exactly the population.
 pub(crate) fn policy(population: Population) -> Result<Authenticator> {
     let policy = Authenticator::new();
     match population {
@@ -55,9 +55,9 @@ pub(crate) fn thread(
     })
 }
 
-/// The tokio front end, in a runtime as `#[tokio::main]` makes it.
+/// The tokio front end, in a runtime like that of `#[tokio::main]`.
 pub(crate) struct InRuntime {
-    // Ends before its runtime.
+    // Dropped before its runtime.
     _handler: AsyncAuthenticator,
     _runtime: tokio::runtime::Runtime,
 }

@@ -1,5 +1,6 @@
-//! CPU affinity of asker and handler. Left to itself, the system puts asker and handler on one core at one time and on two at
-//! another, and on a virtual machine two may be one core's two threads: then all takes twice as long, until it moves them.
+//! CPU affinity of asker and handler. By itself, the system sometimes puts both on one core and sometimes on two. On a
+//! virtual machine, two cores may be two threads of one core, on which everything takes twice as long until the system
+//! moves them.
 #![allow(unsafe_code)]
 
 use std::fs;
@@ -8,7 +9,7 @@ use std::io;
 use anyhow::{Context, Result};
 use libc::{CPU_ISSET, CPU_SET, CPU_SETSIZE, cpu_set_t, pid_t};
 
-/// Where asker and handler run.
+/// The cores for asker and handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Placement {
     OneCore,
@@ -24,31 +25,31 @@ impl Placement {
     }
 }
 
-/// The cores that this thread may run on, given back to it when dropped.
+/// The cores that this thread may run on. Dropping this allows them again.
 pub(crate) struct Cores(Vec<usize>);
 
 impl Cores {
     pub(crate) fn here() -> Result<Self> {
         let mut set = none();
-        // SAFETY: 0 is the calling thread; the set has the size that is said.
+        // SAFETY: 0 is the calling thread; the set has the given size.
         let answer = unsafe { libc::sched_getaffinity(0, size_of::<cpu_set_t>(), &mut set) };
         checked(answer)?;
-        // SAFETY: the numbers are those that a set has.
+        // SAFETY: the numbers are within the size of a set.
         Ok(Cores((0..CPU_SETSIZE as usize).filter(|&core| unsafe { CPU_ISSET(core, &set) }).collect()))
     }
 
-    /// All placements that there are cores for.
+    /// The placements that there are enough cores for.
     pub(crate) fn placements(&self) -> &'static [Placement] {
         if self.0.len() > 1 { &[Placement::OneCore, Placement::TwoCores] } else { &[Placement::OneCore] }
     }
 
-    /// Of this thread, and of all threads and processes that it starts from now on.
+    /// Confines this thread, and all threads and processes that it starts from now on.
     pub(crate) fn confine(&self, placement: Placement) -> Result<()> {
         let (asker, others) = self.chosen(placement);
         pin(0, &[&[asker], others].concat())
     }
 
-    /// This thread on one side, all other threads of the process on the other.
+    /// Puts this thread on the asker's core, and all other threads of the process on the handler's.
     pub(crate) fn separate(&self, placement: Placement) -> Result<()> {
         let (asker, others) = self.chosen(placement);
         if others.is_empty() {
@@ -65,7 +66,7 @@ impl Cores {
         pin(0, &[asker])
     }
 
-    /// This thread to where neither side is, if there is such a core.
+    /// Moves this thread to a core that neither side uses, if there is one.
     pub(crate) fn use_spare_core(&self) -> Result<()> {
         match &self.0[..] {
             [_, between @ .., _] if !between.is_empty() => pin(0, between),
@@ -73,12 +74,12 @@ impl Cores {
         }
     }
 
-    /// The asker's core, and those of all others where they have their own.
+    /// The asker's core, and those of the other threads if they have their own.
     fn chosen(&self, placement: Placement) -> (usize, &[usize]) {
         let (asker, others) = self.0.split_first().expect("a thread runs somewhere");
         match placement {
             Placement::OneCore => (*asker, &[]),
-            // The furthest away: neighbours may be one core's two threads.
+            // The most distant core: neighbours may be two threads of one core.
             Placement::TwoCores => (*asker, &others[others.len().saturating_sub(1)..]),
         }
     }
@@ -93,10 +94,10 @@ impl Drop for Cores {
 fn pin(thread: pid_t, cores: &[usize]) -> Result<()> {
     let mut set = none();
     for &core in cores {
-        // SAFETY: a number that came out of a set.
+        // SAFETY: the number came from a set.
         unsafe { CPU_SET(core, &mut set) };
     }
-    // SAFETY: the set has the size that is said; a number that is no thread's any more is an error.
+    // SAFETY: the set has the given size; the number of a thread that has ended is an error.
     checked(unsafe { libc::sched_setaffinity(thread, size_of::<cpu_set_t>(), &set) })
 }
 
@@ -105,7 +106,7 @@ fn is_gone(error: &anyhow::Error) -> bool {
 }
 
 fn none() -> cpu_set_t {
-    // SAFETY: a set of bits: all zeros are none.
+    // SAFETY: a set of bits: all zeros is the empty set.
     unsafe { std::mem::zeroed() }
 }
 

@@ -21,7 +21,7 @@ pub(crate) enum Family {
     V6,
 }
 
-/// What a rule covers.
+/// The kind of rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
     Single,
@@ -29,7 +29,7 @@ pub(crate) enum Shape {
     Subnet,
 }
 
-/// Any number's key: those below the size of the store are in it.
+/// The key of a number. Numbers below the size of the store are in it.
 pub(crate) fn key(number: u64) -> [u8; 32] {
     let mut bytes = [0; 32];
     for (place, word) in bytes.chunks_exact_mut(8).enumerate() {
@@ -46,10 +46,10 @@ pub(crate) fn password(number: u64) -> String {
     format!("{:016x}", random::nth(number))
 }
 
-/// An address that asks: of a rule, if the number is that of a rule.
+/// The address of the client with this number. A rule with this number covers it.
 pub(crate) fn address(family: Family, shape: Shape, number: u64) -> String {
     match (family, shape) {
-        // Odd factors: no two numbers have one address.
+        // An odd factor, so that no two numbers have the same address.
         (Family::V4, Shape::Single) => Ipv4Addr::from((number as u32).wrapping_mul(0x9E37_79B1)).to_string(),
         (Family::V6, Shape::Single) => {
             let subnet = 0x2001_0db8 << 32 | u64::from((number as u32).wrapping_mul(0x9E37_79B1));
@@ -62,7 +62,7 @@ pub(crate) fn address(family: Family, shape: Shape, number: u64) -> String {
     }
 }
 
-/// The rule that lets this number in.
+/// The rule that accepts this number.
 pub(crate) fn rule(family: Family, shape: Shape, number: u64) -> String {
     let longer = (number % 13) as u8;
     match (family, shape) {
@@ -78,7 +78,7 @@ pub(crate) fn rule(family: Family, shape: Shape, number: u64) -> String {
     }
 }
 
-/// One of 2^20 blocks of addresses, each number's own.
+/// The number's own block, out of 2^20 blocks of addresses.
 fn block(number: u64) -> u32 {
     (number as u32).wrapping_mul(0x9E37_79B1) & 0xf_ffff
 }

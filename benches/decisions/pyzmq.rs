@@ -1,4 +1,4 @@
-//! pyzmq's thread authenticator, in a process of its own: `benches/python/decisions.py`, with the same load driver.
+//! pyzmq's thread authenticator, in a separate process: `benches/python/decisions.py`, with the same load driver.
 
 use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use super::requests::Requests;
 pub(crate) const NAME: &str = "pyzmq";
 
 struct Pyzmq {
-    // `None` once it has been closed: the child's sign to end.
+    // `None` once it was closed, which tells the child to end.
     commands: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
     child: Child,
@@ -47,7 +47,7 @@ pub(crate) fn contestant(driver: &Driver, requests: &Requests, population: Popul
     Ok(Box::new(pyzmq))
 }
 
-/// One on a line.
+/// The members, one on each line.
 fn members(population: Population) -> String {
     let (Population::Keys(size) | Population::Users(size) | Population::Addresses(.., size)) = population;
     let line = |number| match population {
@@ -73,7 +73,7 @@ impl Contestant for Pyzmq {
 
     fn run(&mut self, load: &Load) -> Result<Measured> {
         let Load { sockets, window, seconds, warm_up, latencies } = *load;
-        // It would warm up for seconds.
+        // The full warm-up would take seconds.
         let (warm_up, latencies) = (warm_up.min(500), u8::from(latencies));
         let commands = self.commands.as_mut().context("open until the end")?;
         writeln!(commands, "{sockets} {window} {warm_up} {seconds} {latencies}")?;

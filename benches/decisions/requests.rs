@@ -1,4 +1,4 @@
-//! The requests of a population, as `driver.c` reads them: made before the clock starts, drawn from the whole store.
+//! The requests of a population, in the format of `driver.c`: made before the clock starts, drawn from the whole store.
 
 use std::ffi::CStr;
 use std::sync::Arc;
@@ -7,11 +7,11 @@ use zmq_auth_benches::random;
 
 use super::population::{self, Population};
 
-/// So many are made for a large store; then they come again.
+/// The most requests that are made; for a large store they repeat.
 const MOST: u64 = 1 << 20;
 const LEAST: u64 = 1 << 14;
 
-/// Where a contestant is in them.
+/// A contestant's position in them.
 #[derive(Debug, Clone)]
 pub(crate) struct Requests {
     pub(crate) bytes: Arc<[u8]>,
@@ -21,7 +21,7 @@ pub(crate) struct Requests {
 }
 
 impl Requests {
-    /// Of each two, one is from a member, the other from a stranger, in random order.
+    /// The requests, in pairs of one from a member and one from a stranger, in random order.
     pub(crate) fn of(population: Population) -> Self {
         let (mechanism, credentials, size) = match population {
             Population::Keys(size) => (c"CURVE", 1, size),
@@ -56,7 +56,7 @@ fn write(population: Population, size: u64, number: u64, member: bool, bytes: &m
         }
         Population::Users(_) => {
             frame(b"127.0.0.1");
-            // A stranger is as often one who has no name here as one who has not the password.
+            // Half of the strangers have an unknown name, the others a wrong password.
             let unknown = !member && number & 1 == 0;
             frame(population::user(if unknown { stranger } else { number }).as_bytes());
             frame(population::password(if member { number } else { stranger }).as_bytes());

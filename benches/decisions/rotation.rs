@@ -1,11 +1,11 @@
-//! A round-robin over the contestants: each repetition starts with another one.
+//! A round-robin over the contestants: each repetition starts with a different one.
 
 use anyhow::{Context, Result};
 
 use super::contestant::Contestant;
 use super::driver::{Load, Measured};
 
-/// Runs all of them, `repetitions` times; `record` gets the contestant's name and its figures.
+/// Runs all of them `repetitions` times. `record` gets the contestant's name and its figures.
 pub(crate) fn run_in_rotation(
     repetitions: usize,
     load: &Load,

@@ -22,7 +22,7 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    /// `keys`: of the two sections.
+    /// `keys` are those of the two sections.
     pub(crate) fn new(keys: [&'static str; 2], title: &str, how: &str) -> Self {
         let section = |key, title, how, unit, better| Section {
             key,
@@ -63,7 +63,7 @@ impl Figures {
     }
 }
 
-/// One socket that always has 64 requests under way.
+/// One socket that always has 64 outstanding requests.
 pub(crate) fn full_rate(bench: &Bench) -> Load {
     let (seconds, warm_up) = (bench.extent.seconds, bench.extent.warm_up);
     Load { sockets: 1, window: 64, seconds, warm_up, latencies: false }
@@ -106,7 +106,7 @@ fn grow(bench: &Bench, mut figures: Figures, of: fn(u32) -> Population, what: &s
     figures.write()
 }
 
-/// With thousands apart.
+/// A number with thousands separators.
 pub(crate) fn grouped(number: u32) -> String {
     match number {
         0..1_000 => number.to_string(),

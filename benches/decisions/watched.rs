@@ -1,4 +1,4 @@
-//! Decisions from stores that follow the disk.
+//! Decisions from watched directories and files.
 
 use std::fs;
 use std::path::Path;
@@ -57,7 +57,7 @@ fn rows(
     Ok(())
 }
 
-/// Makes the files in a directory below.
+/// Makes the files in a subdirectory, and opens it.
 pub(crate) fn key_directory(below: &Path, size: u32) -> Result<KeyDirectory> {
     let directory = below.join("keys");
     fs::create_dir(&directory)?;
@@ -67,10 +67,10 @@ pub(crate) fn key_directory(below: &Path, size: u32) -> Result<KeyDirectory> {
     Ok(KeyDirectory::open(directory)?)
 }
 
-/// Writes the certificate of a number, over what is there.
+/// Writes the certificate of a number, overwriting an existing one.
 pub(crate) fn write_key(directory: &Path, file: u64, number: u64) -> Result<()> {
     use std::sync::OnceLock;
-    // As save_certificate writes it, without waiting for the disk each time.
+    // As save_certificate does, but without waiting for the disk each time.
     static TEMPLATE: OnceLock<String> = OnceLock::new();
     let name = |number: u64| directory.join(format!("client-{number:07}.key"));
     let template = match TEMPLATE.get() {

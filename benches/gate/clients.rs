@@ -10,25 +10,25 @@ use super::place::Place;
 use super::service::{Order, Service};
 use super::{Kind, Mechanism, io_threads};
 
-/// What is asked of a contestant.
+/// The load on a contestant.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Load {
     pub(crate) kind: Kind,
     pub(crate) mechanism: Mechanism,
-    /// Of a message's body, in bytes.
+    /// The size of a message's body, in bytes.
     pub(crate) size: usize,
     pub(crate) clients: usize,
-    /// How many messages are under way at a time, of all clients together; of a publisher, to each of them.
+    /// The number of outstanding messages: of all clients together, or of a publisher to each of them.
     pub(crate) window: usize,
     pub(crate) time: Duration,
 }
 
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Published until every client has one: by then all have subscribed.
+/// Published until every client has received one, which means that all have subscribed.
 const PROBE: u8 = b'p';
 const MESSAGE: u8 = b'm';
 
-/// The messages, and the time, that count: from a quarter of the load's time on.
+/// Counts messages and time, from a quarter of the load's time on.
 struct Watch<'a> {
     load: Load,
     begin: Instant,
@@ -45,7 +45,7 @@ impl Watch<'_> {
         }
     }
 
-    /// Looked at now and then; the result when the time is over.
+    /// Call this now and then; it returns the result once the time is over.
     fn look(&mut self) -> Result<Option<Measured>> {
         match self.counted_since {
             None if self.begin.elapsed() >= self.load.time / 4 => {
@@ -102,7 +102,7 @@ pub(crate) fn run(
     }
 }
 
-/// Each answer that comes is sent again, as it is.
+/// Sends each answer again, as it is.
 fn request(sockets: &[zmq::Socket], mut watch: Watch<'_>) -> Result<Measured> {
     let Load { size, clients, window, .. } = watch.load;
     let ask = |socket: &zmq::Socket, body: zmq::Message| -> Result<Instant> {
@@ -124,7 +124,7 @@ fn request(sockets: &[zmq::Socket], mut watch: Watch<'_>) -> Result<Measured> {
     loop {
         for place in ready(sockets)? {
             let socket = &sockets[place];
-            // A socket that has much gives the others their turn.
+            // Bounded, so that a busy socket doesn't starve the others.
             for _ in 0..window {
                 let Some(body) = answer(socket, zmq::DONTWAIT)? else { break };
                 ensure!(body.len() == size, "{} bytes", body.len());
@@ -141,7 +141,7 @@ fn request(sockets: &[zmq::Socket], mut watch: Watch<'_>) -> Result<Measured> {
     }
 }
 
-/// The body of an answer; `None` where there is none.
+/// The body of an answer; `None` if there is none.
 fn answer(socket: &zmq::Socket, flags: i32) -> Result<Option<zmq::Message>> {
     match socket.recv_msg(flags) {
         Ok(empty) => ensure!(empty.is_empty() && empty.get_more(), "an empty frame comes first"),
@@ -151,14 +151,14 @@ fn answer(socket: &zmq::Socket, flags: i32) -> Result<Option<zmq::Message>> {
     Ok(Some(socket.recv_msg(0)?))
 }
 
-/// The places of the sockets that have something to receive.
+/// The indices of the sockets that have something to receive.
 fn ready(sockets: &[zmq::Socket]) -> Result<Vec<usize>> {
     let mut items: Vec<_> = sockets.iter().map(|socket| socket.as_poll_item(zmq::POLLIN)).collect();
     ensure!(zmq::poll(&mut items, PATIENCE.as_millis() as i64)? > 0, "nothing comes any more");
     Ok(items.iter().enumerate().filter(|(_, item)| item.is_readable()).map(|(place, _)| place).collect())
 }
 
-/// The publisher goes on when all of a part of the window has come to all.
+/// The publisher sends the next part of the window when all clients have received all of one.
 fn subscribe(sockets: &[zmq::Socket], service: &Service, mut watch: Watch<'_>) -> Result<Measured> {
     let Load { size, clients, window, .. } = watch.load;
     let orders = service.orders.as_ref().context("a publisher")?;
@@ -199,7 +199,7 @@ fn subscribe(sockets: &[zmq::Socket], service: &Service, mut watch: Watch<'_>) -
     }
 }
 
-/// The clients send, in turns, as many as have come.
+/// The clients send, in turns, as many messages as have arrived.
 fn push(sockets: &[zmq::Socket], service: &Service, mut watch: Watch<'_>) -> Result<Measured> {
     let Load { size, window, .. } = watch.load;
     let mut turns = sockets.iter().cycle();
@@ -214,7 +214,7 @@ fn push(sockets: &[zmq::Socket], service: &Service, mut watch: Watch<'_>) -> Res
         watch.count(come);
         (0..come).try_for_each(|_| send())?;
         if let Some(measured) = watch.look()? {
-            // What is under way belongs to this run.
+            // Receive the outstanding messages of this run.
             for _ in 0..window {
                 service.collected.recv_timeout(PATIENCE).context("not all has come")?;
             }

@@ -1,4 +1,4 @@
-//! The contestants: what stands between the clients and the service.
+//! The contestants: the processes between the clients and the service.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -37,19 +37,19 @@ impl Contestant {
 /// A contestant with its service; both end when this is dropped.
 pub(crate) struct Running {
     pub(crate) contestant: Contestant,
-    /// None where nothing is in between.
+    /// `None` if there is nothing in between.
     process: Option<Process>,
     service: Service,
     front: String,
 }
 
-/// What a contestant did.
+/// The result of a run.
 pub(crate) struct Measured {
     pub(crate) messages: usize,
     pub(crate) time: Duration,
-    /// Of each message and its answer, in order, where each client waits for it.
+    /// The sorted round-trip times, if each client waits for its answer.
     pub(crate) round_trips: Vec<Duration>,
-    /// Of the process in between.
+    /// The CPU time of the process in between.
     pub(crate) cpu: Option<Duration>,
 }
 
@@ -71,7 +71,7 @@ impl Running {
         Ok(Running { contestant, process: Some(process), service, front })
     }
 
-    /// Under this load, for its time.
+    /// Runs this load for its time.
     pub(crate) fn measure(&mut self, place: &Place, load: Load) -> Result<Measured> {
         let pid = self.process.as_ref().map(|process| process.0.id());
         let cpu = || pid.map(processor_time::of).transpose();
@@ -93,7 +93,7 @@ fn gate(place: &Place, back: &str, kind: Kind, mechanism: Mechanism) -> Result<(
     let listening = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("\"Listening\"")));
     let line: serde_json::Value = serde_json::from_str(&listening.context("the gate doesn't listen")??)?;
     let front = line["front"].as_str().unwrap_or_default().to_owned();
-    // It writes a line for each client.
+    // Discards the line that it writes for each client.
     thread::spawn(move || lines.for_each(drop));
     Ok((process, front))
 }

@@ -1,15 +1,16 @@
-//! Benchmark of `zmq-auth gate`: beside a bare `zmq_proxy` with the same security in front, and beside no proxy at all.
+//! Benchmark of `zmq-auth gate`, compared with a bare `zmq_proxy` with the same security in front, and with no proxy at
+//! all.
 //!
-//! Gate and proxy are processes of their own. The clients and the service are threads of this one, with contexts of their
-//! own: the clients reach the front over TCP, the front reaches the service over ipc. Without a proxy, the service is the
-//! CURVE server itself. No more messages are under way at a time than every queue takes, so that none is dropped. The
-//! contestants take turns in every repetition.
+//! Gate and proxy are separate processes. The clients and the service are threads of this one, each side with its own
+//! context. Clients reach the front over TCP, and the front reaches the service over ipc. Without a proxy, the service
+//! is the CURVE server itself. The number of outstanding messages is small enough for every queue, so that none is
+//! dropped. The contestants take turns in every repetition.
 //!
 //! ```sh
 //! cargo bench -p zmq-auth-benches --bench gate
 //! ```
 //!
-//! `-- reply`, `-- publish` or `-- collect` behind it runs that kind alone. Takes about four minutes. Without Cargo's
+//! With `-- reply`, `-- publish` or `-- collect`, runs only that kind. Takes about four minutes. Without Cargo's
 //! `--bench`, as in `cargo test --benches`, it only runs through once, in seconds.
 
 mod clients;
@@ -28,12 +29,12 @@ use place::Place;
 use tables::Tables;
 use zmq_auth_benches::report;
 
-/// Of the front's socket.
+/// The ZAP domain of the front's socket.
 const DOMAIN: &str = "bench";
-/// Which sockets there are, by the names that the gate has for them.
+/// The kinds of sockets, named as in the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// DEALER clients, and a service that sends back what comes.
+    /// DEALER clients, and a service that echoes.
     Reply,
     /// SUB clients that have subscribed to everything.
     Publish,
@@ -113,18 +114,18 @@ fn main() -> Result<()> {
 }
 
 fn measure(place: &Place, kind: Kind, mechanism: Mechanism, extent: &Extent, tables: &mut Tables) -> Result<()> {
-    // All of them are there all the time; whose turn it isn't sleeps.
+    // All of them run all the time; those whose turn it isn't are idle.
     let running = CONTESTANTS.map(|contestant| Running::start(contestant, place, kind, mechanism));
     let mut running = running.into_iter().collect::<Result<Vec<_>>>()?;
     let count = running.len();
     for repetition in 0..extent.repetitions {
         for &size in &extent.sizes {
             for &clients in &extent.clients {
-                // A round trip is one message under way for each client.
+                // For round trips, each client has one outstanding message.
                 let windows = [Some(window(kind, size, clients)), (kind == Kind::Reply).then_some(clients)];
                 for window in windows.into_iter().flatten() {
                     let load = Load { kind, mechanism, size, clients, window, time: extent.time };
-                    // Another one begins each time.
+                    // A different one begins each time.
                     for turn in 0..count {
                         let running = &mut running[(repetition + turn) % count];
                         tables.add(&load, running.contestant, &running.measure(place, load)?);
@@ -136,13 +137,13 @@ fn measure(place: &Place, kind: Kind, mechanism: Mechanism, extent: &Extent, tab
     Ok(())
 }
 
-/// Of the contexts of fronts and clients: as many as the gate takes.
+/// The number of I/O threads for fronts and clients, as in the gate.
 fn io_threads() -> i32 {
     std::thread::available_parallelism().map_or(1, usize::from).clamp(1, 4) as i32
 }
 
-/// How many messages are under way at a time: about 4 MiB in all, and few enough for each queue. (One with the high-water
-/// mark of 1,000 may be full with 501, as its reader says only every 500 messages how far it is.)
+/// The number of outstanding messages: about 4 MiB in all, and few enough for each queue. (A queue with the high-water
+/// mark 1,000 may be full with 501 messages, because its reader reports progress only every 500.)
 fn window(kind: Kind, size: usize, clients: usize) -> usize {
     let copies = if kind == Kind::Publish { clients } else { 1 };
     (4 * 1_024 * 1_024 / size / copies).clamp(8, 256)

@@ -9,12 +9,12 @@ use zmq_auth::{Authenticator, Certificate, KeyPair, PublicKey, save_certificate}
 
 use super::DOMAIN;
 
-/// How many keys the front knows.
+/// The number of keys that the front accepts.
 const KEYS: usize = 100;
 
 pub(crate) struct Place {
     directory: TempDir,
-    /// Of all clients.
+    /// The key pair of all clients.
     pub(crate) client: KeyPair,
     pub(crate) server: PublicKey,
 }
@@ -40,18 +40,18 @@ impl Place {
         self.directory.path()
     }
 
-    /// Of the service behind a contestant.
+    /// The endpoint of the service behind a contestant.
     pub(crate) fn back(&self, contestant: &str) -> String {
         format!("ipc://{}", self.path().join(contestant).with_extension("sock").display())
     }
 }
 
-/// In a place's directory: the server's own certificate.
+/// The server's certificate in a place's directory.
 pub(crate) fn server_certificate(directory: &Path) -> PathBuf {
     directory.join("server.key_secret")
 }
 
-/// The policy of the file, for a program without the gate.
+/// The same policy as in the file, for the contestants other than the gate.
 pub(crate) fn policy(directory: &Path) -> Result<Authenticator> {
     let policy = Authenticator::new();
     policy.configure_curve(DOMAIN, directory.join("clients"))?;

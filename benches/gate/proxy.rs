@@ -1,4 +1,4 @@
-//! A bare `zmq_proxy`: libzmq's own way to stand between clients and a service, with a handler of this crate in front.
+//! A bare `zmq_proxy`, libzmq's own proxy, with a handler of this crate in front.
 
 use std::io::{Read, Write, stdin, stdout};
 use std::path::Path;
@@ -40,7 +40,7 @@ pub(crate) fn run(kind: &str, mechanism: &str, directory: &str) -> Result<()> {
     Ok(())
 }
 
-/// Makes the socket a server that asks the handler about its clients.
+/// Makes the socket a server whose clients the handler decides about.
 pub(crate) fn guard(socket: &mut zmq::Socket, mechanism: Mechanism, directory: &Path) -> Result<()> {
     match mechanism {
         Mechanism::Curve => socket.curve_server(&KeyPair::load(server_certificate(directory))?, DOMAIN)?,

@@ -1,4 +1,4 @@
-//! The service: a thread that sends back, publishes or collects, with a context of its own.
+//! The service: a thread that echoes, publishes or collects, with its own context.
 
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::{self, JoinHandle};
@@ -14,13 +14,13 @@ pub(crate) struct Service {
     pub(crate) endpoint: String,
     handler: Option<ThreadAuthenticator>,
     thread: Option<JoinHandle<()>>,
-    /// Of a publisher: what it shall publish. Each service ends when nobody has this any more.
+    /// What a publisher should publish. Every service ends when this is dropped.
     pub(crate) orders: Option<Sender<Order>>,
-    /// Of a collector: one for each message that has come.
+    /// For a collector, an item for each message that arrived.
     pub(crate) collected: Receiver<()>,
 }
 
-/// So many messages of this size, whose first byte tells them from others.
+/// An order for messages of this size, identified by their first byte.
 pub(crate) struct Order {
     pub(crate) count: usize,
     pub(crate) size: usize,
@@ -28,12 +28,12 @@ pub(crate) struct Order {
 }
 
 impl Service {
-    /// Without security, behind a gate or a proxy.
+    /// A service without security, behind a gate or a proxy.
     pub(crate) fn bare(kind: Kind, endpoint: &str) -> Result<Self> {
         Self::start(kind, endpoint, None)
     }
 
-    /// A server itself, as it would be without a proxy.
+    /// A service that is a guarded server itself, without a proxy.
     pub(crate) fn guarded(kind: Kind, mechanism: Mechanism, place: &Place) -> Result<Self> {
         Self::start(kind, "tcp://127.0.0.1:*", Some((mechanism, place)))
     }
@@ -50,12 +50,12 @@ impl Service {
             (Kind::Collect, _) => zmq::PULL,
         })?;
         socket.set_linger(0)?;
-        // It looks now and then whether it shall end; and a service whose proxy has ended doesn't wait for it.
+        // So that it checks now and then whether to end, and doesn't wait for a proxy that has ended.
         socket.set_rcvtimeo(20)?;
         socket.set_sndtimeo(1_000)?;
         if kind == Kind::Publish {
-            // A publisher that only sends learns once in a millisecond how far its readers are, and would drop at the mark
-            // what isn't there any more. What is under way is bounded by the orders.
+            // A socket that only sends updates its readers' progress once in a millisecond, and would drop messages
+            // although its queues have room. The orders limit the number of outstanding messages.
             socket.set_sndhwm(0)?;
         }
         if let Some((mechanism, place)) = security {
@@ -65,7 +65,7 @@ impl Service {
         let endpoint = socket.endpoint()?;
         let ((orders, received), (has_come, collected)) = (channel(), channel());
         let thread = thread::spawn(move || {
-            // It ends when it shall, or with who is at the other side.
+            // Ends when it should, or with the other side.
             let _ = match kind {
                 Kind::Reply => send_back(&socket, &received),
                 Kind::Publish => publish(&socket, &received),
@@ -84,7 +84,7 @@ impl Drop for Service {
     }
 }
 
-/// A frame; `None` when the service shall end.
+/// Receives a frame; `None` when the service should end.
 fn receive(socket: &zmq::Socket, orders: &Receiver<Order>) -> zmq::Result<Option<zmq::Message>> {
     loop {
         match socket.recv_msg(0) {
@@ -114,7 +114,7 @@ fn publish(socket: &zmq::Socket, orders: &Receiver<Order>) -> zmq::Result<()> {
 
 fn collect(socket: &zmq::Socket, orders: &Receiver<Order>, has_come: &Sender<()>) -> zmq::Result<()> {
     while receive(socket, orders)?.is_some() {
-        // Between two runs nobody counts.
+        // Between two runs, nobody receives these.
         let _ = has_come.send(());
     }
     Ok(())

@@ -82,7 +82,7 @@ impl Tables {
         }
     }
 
-    /// Those that something was measured of.
+    /// The sections that have figures.
     pub(crate) fn into_sections(self) -> Vec<Section> {
         let sections = [self.reply, self.p50, self.p99, self.publish, self.collect, self.cpu];
         sections.into_iter().filter(|section| !section.records.is_empty()).collect()

@@ -5,8 +5,8 @@
 //! cargo bench -p zmq-auth-benches --bench inside -- decide/curve      # what has this in its name
 //! ```
 //!
-//! A decision is one `handle_zap_message`, parsing and the reply's frames included; it differs from the handler's by the
-//! allocations of its answer. Each works through many requests in turn, half of them let in, so that caches and branch
+//! A decision is one `handle_zap_message`, including parsing and the reply's frames. Unlike in the handler, it
+//! allocates its answer. Each benchmark cycles through many requests, half of them accepted, so that caches and branch
 //! predictors don't learn one by heart. Without Cargo's `--bench`, as in `cargo test --benches`, everything runs once.
 
 use std::hint::black_box;
@@ -19,7 +19,7 @@ use zmq_auth_benches::random::SplitMix64;
 const SIZES: [usize; 3] = [1, 1_000, 100_000];
 const REQUESTS: usize = 16_384;
 
-/// From the version frame on.
+/// The frames of a request, from the version on.
 type Request = Vec<Vec<u8>>;
 
 fn request(address: &str, mechanism: &str, credentials: &[&[u8]]) -> Request {
@@ -27,7 +27,7 @@ fn request(address: &str, mechanism: &str, credentials: &[&[u8]]) -> Request {
     head.into_iter().chain(credentials.iter().map(|frame| frame.to_vec())).collect()
 }
 
-/// Decides one request after the other. Fails where not so many are let in as should be.
+/// Decides one request after the other. Panics if the wrong number of them is accepted.
 #[track_caller]
 fn decide(c: &mut Criterion, id: BenchmarkId, auth: &Authenticator, requests: &[Request], allowed: usize) {
     let is_allowed = |request: &&Request| auth.handle_zap_message(request).unwrap()[2] == b"200";
@@ -41,7 +41,7 @@ fn null(c: &mut Criterion) {
     decide(c, BenchmarkId::new("decide", "null"), &Authenticator::new(), &requests, 1);
 }
 
-/// Right and wrong passwords, and unknown users.
+/// PLAIN requests with right and wrong passwords and unknown users.
 fn plain(c: &mut Criterion) {
     for users in SIZES {
         let name = |n: usize| format!("user-{n:07}");
@@ -64,7 +64,7 @@ fn plain(c: &mut Criterion) {
     }
 }
 
-/// Members and strangers in turn.
+/// CURVE requests of members and strangers in turn.
 fn curve_requests(numbers: &mut SplitMix64, keys: &[[u8; 32]]) -> Vec<Request> {
     (0..REQUESTS)
         .map(|n| if n % 2 == 0 { keys[numbers.below(keys.len())] } else { numbers.bytes() })
@@ -99,8 +99,8 @@ fn curve(c: &mut Criterion) {
     decide(c, BenchmarkId::new("decide/curve", "any"), &auth, &curve_requests(&mut numbers, &keys), REQUESTS);
 }
 
-/// NULL requests under allow rules, all in 10.0.0.0/8 or fd00::/8; the other half come from elsewhere. Subnets are of
-/// different lengths. To be compared with `decide/null`, which has no rule.
+/// NULL requests under allow rules, half of them from an allowed address. All rules are in 10.0.0.0/8 or fd00::/8, the
+/// other requests come from elsewhere. Subnets have various lengths. Compare with `decide/null`, which has no rule.
 fn addresses(c: &mut Criterion) {
     for version in ["v4", "v6"] {
         for kind in ["single", "subnet"] {
@@ -121,7 +121,7 @@ fn addresses(c: &mut Criterion) {
                     })
                     .collect();
                 let auth = Authenticator::new();
-                // Subnets whose text has bits behind the prefix are warned about, but there is no logger.
+                // Subnets with bits behind the prefix cause warnings, but there is no logger.
                 auth.allow(&rules).unwrap();
                 let requests: Vec<Request> = (0..REQUESTS)
                     .map(|n| request(&address(n % 2 == 1, hosts[numbers.below(size)]), "NULL", &[]))
@@ -143,7 +143,7 @@ fn z85(c: &mut Criterion) {
     c.bench_function("z85/refuse", |b| b.iter(|| black_box(&text[1..]).parse::<PublicKey>()));
 }
 
-/// From the file to the keys: opening and reading it included.
+/// Loading certificates, including opening and reading the file.
 fn certificates(c: &mut Criterion) {
     let files = tempfile::tempdir().unwrap();
     let mut certificate = Certificate::from(PublicKey::from(SplitMix64(8).bytes()));

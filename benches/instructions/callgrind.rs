@@ -6,19 +6,19 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// Asks this program for one case: the flag, the name, the number of decisions.
+/// The argument that makes this program run one case; the name and the number of decisions follow.
 pub(crate) const CASE: &str = "--case";
 
 const HINT: &str = "the instruction counts need valgrind (Debian: apt-get install valgrind)";
 
-/// Whether there is a valgrind.
+/// Fails if there is no valgrind.
 pub(crate) fn check() -> Result<()> {
     let found = Command::new("valgrind").args(["--tool=callgrind", "--version"]).output().context(HINT)?;
     ensure!(found.status.success(), "{HINT}; this one failed: {}", String::from_utf8_lossy(&found.stderr));
     Ok(())
 }
 
-/// What one decision of the case costs.
+/// The number of instructions of one decision of the case.
 pub(crate) fn instructions(case: &str, decisions: usize) -> Result<f64> {
     let (once, twice) = (run(case, decisions)?, run(case, 2 * decisions)?);
     ensure!(twice > once, "{once} instructions for {decisions} decisions, {twice} for twice as many");
@@ -33,7 +33,7 @@ fn run(case: &str, decisions: usize) -> Result<u64> {
         .arg(format!("--callgrind-out-file={}", directory.path().join("out").display()))
         .arg(std::env::current_exe()?)
         .args([CASE, case, &decisions.to_string()])
-        // The same copies and comparisons of memory in the C library, whatever the processor has.
+        // The C library's same memory functions on every processor.
         .env("GLIBC_TUNABLES", "glibc.cpu.hwcaps=-AVX2,-AVX2_Usable,-AVX512F,-AVX512VL,-ERMS,-FSRM")
         .stdin(Stdio::null())
         .output()
@@ -42,7 +42,8 @@ fn run(case: &str, decisions: usize) -> Result<u64> {
     handler_threads(directory.path())
 }
 
-/// The first thread asks, those of libzmq run no Rust: what is left is the handler's.
+/// The instructions of all threads except the first, which asks. libzmq's threads run no Rust, so the rest is the
+/// handler's.
 fn handler_threads(directory: &Path) -> Result<u64> {
     let mut sum = 0;
     let mut threads = 0;
@@ -63,7 +64,7 @@ fn handler_threads(directory: &Path) -> Result<u64> {
 enum Owner {
     Rust,
     Libzmq,
-    /// The C library and the like: counted for Rust where Rust calls it.
+    /// The C library and the like: counted if Rust calls it.
     C,
 }
 
@@ -101,7 +102,7 @@ fn own_work(profile: &str) -> Result<u64> {
     Ok(sum)
 }
 
-/// Of "<line> <instructions>".
+/// The instructions in "<line> <instructions>".
 fn cost(line: &str) -> Result<u64> {
     match line.split(' ').collect::<Vec<_>>()[..] {
         [_, cost] => Ok(cost.parse()?),

@@ -7,12 +7,12 @@ use tempfile::TempDir;
 use zmq_auth::{Authenticator, KeyDirectory, PublicKey, save_certificate};
 use zmq_auth_benches::random::SplitMix64;
 
-/// Different requests of a case: so many that it matters little where one lies in a hash table.
+/// The number of different requests of a case: enough that the position of one in a hash table matters little.
 const REQUESTS: usize = 500;
 const USERS: usize = 1_000;
 const ADDRESS: &str = "127.0.0.1";
 
-/// One case.
+/// A case.
 pub(crate) struct Case {
     pub(crate) name: &'static str,
     set_up: fn(&mut SplitMix64) -> Result<Setup>,
@@ -26,11 +26,11 @@ struct Setup {
     _files: Option<TempDir>,
 }
 
-/// The frames of a request behind its delimiter.
+/// The frames of a request after its delimiter.
 type Request = Vec<Vec<u8>>;
 
 impl Case {
-    /// All, the large ones last.
+    /// All cases, large ones last.
     pub(crate) fn all() -> Vec<Case> {
         fn case(name: &'static str, set_up: fn(&mut SplitMix64) -> Result<Setup>) -> Case {
             Case { name, set_up }
@@ -58,7 +58,8 @@ impl Case {
         Case::all().into_iter().find(|case| case.name == name).with_context(|| format!("no case {name:?}"))
     }
 
-    /// Has a handler decide so many requests, all of which wait for it when it starts: so each run wakes up as often.
+    /// Lets a handler decide this many requests, which are all queued before it starts, so that every run wakes up
+    /// equally often.
     pub(crate) fn run(&self, decisions: usize) -> Result<()> {
         let setup = (self.set_up)(&mut SplitMix64(1))?;
         let context = zmq::Context::new();
@@ -66,7 +67,7 @@ impl Case {
         socket.set_linger(0)?;
         socket.set_sndhwm(0)?;
         socket.set_rcvhwm(0)?;
-        // An answer that doesn't come is an error. Valgrind is slow.
+        // A missing answer is an error, but valgrind is slow.
         socket.set_rcvtimeo(120_000)?;
         socket.connect("inproc://zeromq.zap.01")?;
         for request in setup.requests.iter().cycle().take(decisions) {
@@ -92,7 +93,7 @@ fn null(_: &mut SplitMix64) -> Result<Setup> {
     Ok(Setup { authenticator: Authenticator::new(), requests, status: "200", _files: None })
 }
 
-/// Where a client of an address case comes from.
+/// The origin of a client in an address case.
 #[derive(Clone, Copy, PartialEq)]
 enum Origin {
     Allowed,
@@ -101,12 +102,12 @@ enum Origin {
     AllowedIpv6,
 }
 
-/// Half of the rules are single addresses, half are subnets of all lengths from /16 to /28.
+/// Rules: half single addresses, half subnets of all lengths from /16 to /28.
 fn addresses(numbers: &mut SplitMix64, origin: Origin) -> Result<Setup> {
     let mut rules = Vec::new();
     let mut inside = Vec::new();
     for n in 0..1_000 {
-        // 10.0.0.0/8 and fd00::/8 hold all rules; each second address is one.
+        // All rules are in 10.0.0.0/8 and fd00::/8; every second one is a single address.
         let host = numbers.next_u64() as u32 & 0x00FF_FFFE;
         let prefix = 16 + numbers.below(13) as u32;
         let (ip, net) = match origin {
@@ -155,7 +156,7 @@ fn random_keys(numbers: &mut SplitMix64, count: usize) -> Vec<[u8; 32]> {
     (0..count).map(|_| numbers.bytes()).collect()
 }
 
-/// Members, evenly out of the whole store; or strangers.
+/// Members, spread evenly over the store, or strangers.
 fn clients(numbers: &mut SplitMix64, stored: &[[u8; 32]], member: bool) -> Vec<[u8; 32]> {
     if !member {
         return random_keys(numbers, REQUESTS);
@@ -176,7 +177,7 @@ fn keys(numbers: &mut SplitMix64, count: usize, member: bool) -> Result<Setup> {
     Ok(curve(authenticator, &clients(numbers, &stored, member), member, None))
 }
 
-/// A live directory; each second certificate has metadata.
+/// A watched directory, in which every second certificate has metadata.
 fn directory(numbers: &mut SplitMix64, member: bool) -> Result<Setup> {
     let files = tempfile::tempdir()?;
     let stored = random_keys(numbers, 1_000);

@@ -8,13 +8,13 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-/// How far a figure may be from the committed one, both ways.
+/// How far a figure may differ from the committed one, in both directions.
 const ALLOWED: f64 = 0.03;
 const UPDATE: &str = "cargo bench -p zmq-auth-benches --no-default-features --bench instructions -- --update";
 
-/// Instructions a decision, by case.
+/// Instructions for each decision, by case.
 pub(crate) struct Figures {
-    /// What else the figures depend on.
+    /// The compiler, on which the figures depend.
     compiler: String,
     cases: BTreeMap<String, u64>,
 }
@@ -42,7 +42,7 @@ impl Figures {
         Ok(fs::write(file(), self.to_string())?)
     }
 
-    /// Prints both; whether they are alike.
+    /// Prints both, and returns whether they agree.
     pub(crate) fn compare(&self, committed: &Figures) -> Result<bool> {
         let mut alike = true;
         println!("instructions a decision: committed, now, difference");

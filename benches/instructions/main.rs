@@ -5,9 +5,10 @@
 //! cargo bench -p zmq-auth-benches --no-default-features --bench instructions
 //! ```
 //!
-//! Needs valgrind. What is counted is this crate's own work in the handler's thread, from the frames that libzmq gives to
-//! those that it takes: Rust code, and the C functions that it calls (allocation, copies, the clock), but not libzmq.
-//! Each case runs twice, with as many decisions again the second time: in the difference, what start and end cost is gone.
+//! Needs valgrind. It counts this crate's own work in the handler's thread, from receiving frames from libzmq to
+//! passing it the reply's: Rust code, and the C functions that it calls (allocation, copies, the clock), but not
+//! libzmq. Each case runs twice, the second time with twice as many decisions; the difference doesn't include the costs
+//! of start and end.
 //!
 //! With the library's features, the counts are printed and not compared. Without Cargo's `--bench`, as in
 //! `cargo test --benches`, the cases only run through once, without valgrind.
@@ -24,10 +25,10 @@ use anyhow::{Context, Result, bail};
 use cases::Case;
 use figures::Figures;
 
-/// Decisions of the shorter run; the longer one has as many again.
+/// The number of decisions in the shorter run; the longer one has twice as many.
 const DECISIONS: usize = 4_000;
 
-/// The library's, each of which adds some instructions.
+/// Whether the library's features are enabled, each of which adds some instructions.
 const FEATURES: bool = cfg!(feature = "full");
 
 fn main() -> ExitCode {
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether the figures are as committed.
+/// Returns whether the figures are as committed.
 fn run() -> Result<bool> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let [flag, name, decisions] = arguments.as_slice()
@@ -79,7 +80,7 @@ fn run() -> Result<bool> {
 }
 
 fn measure() -> Result<Figures> {
-    // Taken from the end: the large stores are there, and take the longest.
+    // Taken from the end, where the large stores are, which take the longest.
     let (jobs, counts) = (Mutex::new(Case::all()), Mutex::new(Vec::new()));
     let work = || -> Result<()> {
         loop {

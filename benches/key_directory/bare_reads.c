@@ -1,4 +1,4 @@
-/* The least that loading a directory can take: opens, stats, reads and closes each of its .key files. Prints "ns N". */
+/* The minimal work of loading a directory: opens, stats, reads and closes each of its .key files. Prints "ns N". */
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>

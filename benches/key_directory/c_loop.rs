@@ -1,11 +1,11 @@
-//! The compiled loop in C, the least that loading can take.
+//! The loop in C, compiled: the least time that loading can take.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
-/// Returns the program; `CC` names another compiler than `cc`.
+/// Compiles the program with `cc`, or with the compiler that `CC` names.
 pub(crate) fn compile() -> Result<PathBuf> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("key_directory/bare_reads.c");
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bare_reads");

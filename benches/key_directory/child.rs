@@ -1,4 +1,4 @@
-//! Measurements in processes of their own.
+//! Measurements in separate processes.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -16,19 +16,19 @@ use super::files;
 pub(crate) enum Task {
     /// Opens a directory.
     Load(PathBuf),
-    /// Reloads it with nothing changed, and with one file changed.
+    /// Reloads it without a change, and with one changed file.
     Reload(PathBuf),
-    /// Puts so many keys into a set.
+    /// Puts this many keys into a set.
     Set(u32),
 }
 
-/// How many of them a process may use.
+/// How many processors a process may use.
 pub(crate) enum Cpus {
     One,
     All,
 }
 
-/// What a process told: names and numbers.
+/// The output of a process: names and numbers.
 pub(crate) struct Child(BTreeMap<String, u64>);
 
 impl Child {
@@ -72,7 +72,7 @@ impl Child {
 }
 
 impl Task {
-    /// The task that this process was started for, if it was.
+    /// The task that this process was started for, if any.
     pub(crate) fn of(arguments: &[String]) -> Option<Result<Self>> {
         let [_, measure, what, of] = arguments else { return None };
         (measure == "measure").then(|| match what.as_str() {
@@ -138,14 +138,14 @@ fn timed<T>(act: impl FnOnce() -> zmq_auth::Result<T>) -> Result<(T, u128)> {
     Ok((result, start.elapsed().as_nanos()))
 }
 
-/// In bytes, as the kernel counts it.
+/// Resident memory in bytes, as the kernel counts it.
 fn resident() -> Result<u64> {
     let status = fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS in /proc/self/status")?;
     Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
 }
 
-/// The last one that this process may use.
+/// The last processor that this process may use.
 fn a_cpu() -> Result<String> {
     let status = fs::read_to_string("/proc/self/status")?;
     let list =

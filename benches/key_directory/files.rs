@@ -7,7 +7,7 @@ use anyhow::Result;
 use tempfile::TempDir;
 use zmq_auth::{PublicKey, save_certificate};
 
-/// So many `.key` files with a key each.
+/// Makes this many `.key` files with different keys.
 pub(crate) fn make(files: u32) -> Result<TempDir> {
     let directory = tempfile::tempdir()?;
     let first = path(directory.path(), 0);
@@ -19,14 +19,14 @@ pub(crate) fn make(files: u32) -> Result<TempDir> {
     Ok(directory)
 }
 
-/// Gives one of them another key than it has.
+/// Changes the key in one of them.
 pub(crate) fn change(directory: &Path, number: u32, from: u32, to: u32) -> Result<()> {
     let path = path(directory, number);
     let text = fs::read_to_string(&path)?;
     Ok(fs::write(path, with_key(&text, from, to))?)
 }
 
-/// No two are equal; their bits are spread, as those of real keys are.
+/// The key of a number. All are different, and their bits are as random as those of real keys.
 pub(crate) fn key(number: u32) -> PublicKey {
     let mut bytes = [0; 32];
     for (word, place) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(1_u32..) {

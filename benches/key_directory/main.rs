@@ -1,15 +1,15 @@
 //! Benchmark of large stores of keys: time to load a directory and to reload it, and memory.
 //!
-//! Loading is compared with the least that it can take, a loop in C that opens, stats, reads and closes each file, and with
-//! pyzmq. Each measurement is a process of its own, so that none finds what another one left in the allocator; the files
-//! are in the page cache.
+//! Loading is compared with the least time that it can take, a loop in C that opens, stats, reads and closes each file,
+//! and with pyzmq. Each measurement is a separate process, so that none reuses another's allocations. The files are in
+//! the page cache.
 //!
 //! ```sh
 //! cargo bench -p zmq-auth-benches --bench key_directory
 //! ```
 //!
-//! Takes about two minutes, needs a C compiler (`cc`) and `taskset`. Without Cargo's `--bench`, as in `cargo test --benches`, it
-//! only runs through once with few keys.
+//! Takes about two minutes; needs a C compiler (`cc`) and `taskset`. Without Cargo's `--bench`, as in `cargo test
+//! --benches`, it only runs through once with few keys.
 
 mod c_loop;
 mod child;
@@ -21,7 +21,7 @@ use child::{Child, Cpus, Task};
 use tables::Tables;
 use zmq_auth_benches::report;
 
-/// How much of each.
+/// How much is measured.
 struct Extent {
     files: &'static [u32],
     /// In a set of keys.

@@ -1,4 +1,4 @@
-//! Handlers at rest, and policies of a certain size.
+//! Idle handlers, and policies of a certain size.
 
 use std::net::Ipv4Addr;
 
@@ -7,7 +7,7 @@ use zmq_auth::Authenticator;
 
 use super::usage::Usage;
 
-/// A context with its own threads, which are libzmq's.
+/// A context whose libzmq threads are already running.
 pub(crate) fn context() -> Result<zmq::Context> {
     let context = zmq::Context::new();
     // The first socket starts them.
@@ -52,7 +52,7 @@ pub(crate) fn subnets(count: usize) -> Result<Usage> {
     rules(count, |number| format!("{}/28", Ipv4Addr::from(u32::from(scattered(number)) & !15)))
 }
 
-/// All over the address space: neighbours would share most of what a tree of prefixes takes.
+/// An address anywhere in the address space: neighbours would share most of a tree of prefixes.
 fn scattered(number: u32) -> Ipv4Addr {
     Ipv4Addr::from(number.wrapping_mul(0x9E37_79B1))
 }

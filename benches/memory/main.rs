@@ -1,7 +1,6 @@
-//! Benchmark of threads and resident memory: a handler at rest, and each thing that it holds.
+//! Benchmark of threads and resident memory: of an idle handler, and of each thing that it holds.
 //!
-//! Each measurement is a process of its own. Memory is the growth of what is resident, threads are those of the process
-//! beyond what was there before.
+//! Each measurement is a separate process, and counts the growth of its resident memory and of its number of threads.
 //!
 //! ```sh
 //! cargo bench -p zmq-auth-benches --bench memory
@@ -18,7 +17,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 use zmq_auth_benches::report::{self, Better, Section};
 
-/// What is measured, with how many of it.
+/// What is measured, and how many of it.
 #[derive(Debug, Clone, Copy)]
 struct Case {
     name: &'static str,
@@ -82,7 +81,7 @@ fn main() -> Result<()> {
     report::write(threads)
 }
 
-/// Bytes and threads.
+/// Returns bytes and threads.
 fn measure(case: Case) -> Result<(u64, u64)> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["measure", case.name, case.front_end, &case.count.to_string()]).stderr(Stdio::inherit());

@@ -1,4 +1,4 @@
-//! Callbacks that are all under way at the same time.
+//! Callbacks that all run at the same time.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -13,7 +13,7 @@ use super::usage::Usage;
 const DOMAIN: &str = "slow";
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// A latch that callbacks wait at until the end.
+/// A latch on which callbacks wait until the end.
 #[derive(Default)]
 struct Latch {
     waiting: AtomicUsize,
@@ -47,7 +47,7 @@ pub(crate) fn tokio(count: usize) -> Result<Usage> {
     let inside = waiting.clone();
     authenticator.configure_curve_callback_async(DOMAIN, move |_, _| {
         inside.fetch_add(1, Ordering::Relaxed);
-        // The handler gives it up when it stops.
+        // The handler drops it when it stops.
         std::future::pending::<bool>()
     })?;
     let runtime = ::tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -65,7 +65,7 @@ fn policy() -> Result<Authenticator> {
     Ok(authenticator)
 }
 
-/// Sends so many requests, and waits until all of them are being decided.
+/// Sends this many requests, and waits until all of them are being decided.
 fn ask(context: &zmq::Context, count: usize, waiting: &AtomicUsize) -> Result<Usage> {
     let socket = context.socket(zmq::DEALER)?;
     socket.set_linger(0)?;

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Usage {
-    /// Resident.
+    /// Resident memory.
     pub(crate) bytes: u64,
     pub(crate) threads: u64,
 }
@@ -21,7 +21,7 @@ impl Usage {
         Ok(Usage { bytes: number("VmRSS:")? * 1024, threads: number("Threads:")? })
     }
 
-    /// What has come since.
+    /// The growth since then.
     pub(crate) fn grown(self) -> Result<Self> {
         let now = Usage::now()?;
         let (bytes, threads) = (now.bytes.saturating_sub(self.bytes), now.threads.saturating_sub(self.threads));

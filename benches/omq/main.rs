@@ -1,5 +1,5 @@
-//! A ROUTER socket of omq-tokio that echoes, with an authenticator callback that looks into a set of 100 keys. The argument
-//! is a directory with server.key_secret and clients/*.key; it prints its endpoint and ends with its input.
+//! An echoing ROUTER socket of omq-tokio, with an authenticator callback that looks up a set of 100 keys. The argument
+//! is a directory with server.key_secret and clients/*.key. It prints its endpoint, and ends with its input.
 
 use std::collections::HashSet;
 use std::error::Error;
@@ -47,7 +47,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let router = socket.identity_routing()?;
     loop {
         let (peer, message) = router.recv_from().await?;
-        // A client that has gone already is no fault.
+        // The client may have left already.
         let _ = router.send_to(&peer, message).await;
     }
 }

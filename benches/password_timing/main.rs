@@ -1,4 +1,4 @@
-//! A statistical test, on demand: whether the time of a PLAIN decision depends on users and passwords.
+//! A statistical test, on demand: does the time of a PLAIN decision depend on users and passwords?
 //!
 //! ```sh
 //! # Fails where two classes of refusals can be told apart.
@@ -7,13 +7,13 @@
 //! cargo bench -p zmq-auth-benches --bench password_timing -- --planted
 //! ```
 //!
-//! Requests of several classes, all to be refused, are decided by `handle_zap_message` in random order, and Welch's t is
-//! taken of each pair of classes, as dudect does: the slowest few percent are dropped, being interruptions. From 4.5 on, two
-//! classes are told apart; there are 200,000 decisions of each. Run it on a quiet machine.
+//! `handle_zap_message` decides requests of several classes, all of which must be refused, in random order, and Welch's
+//! t is computed for each pair of classes, as dudect does: the slowest few percent are dropped as interruptions. From
+//! |t| = 4.5 on, two classes count as distinguishable. There are 200,000 decisions of each. Run it on an idle machine.
 //!
-//! Two tables are asked. A small one is in the processor's caches whatever is asked, of a large one most is in none. Both
-//! are made anew again and again, so that no class is lucky with its hashes or its memory. Without Cargo's `--bench`, as in
-//! `cargo test --benches`, the program only runs through, and judges nothing.
+//! There are two tables: a small one, which is always in the processor's caches, and a large one, which mostly isn't.
+//! Both are rebuilt again and again, so that no class is lucky with its hashes or its memory. Without Cargo's
+//! `--bench`, as in `cargo test --benches`, the program only runs through, and judges nothing.
 
 mod planted;
 mod requests;
@@ -28,13 +28,13 @@ use requests::{CLASSES, Request, Table};
 use welch::Sample;
 use zmq_auth_benches::random::SplitMix64;
 
-/// |t| from which two classes count as told apart: dudect's bound.
+/// The |t| from which two classes count as distinguishable: dudect's bound.
 const THRESHOLD: f64 = 4.5;
-/// Of each class.
+/// The number of decisions of each class.
 const DECISIONS: usize = 200_000;
-/// So much of all decisions is dropped, from the slow end.
+/// The share of decisions that is dropped, from the slow end.
 const DROPPED: f64 = 0.05;
-/// Decisions in a row.
+/// The number of decisions in a row.
 const BATCH: usize = 512;
 
 fn main() -> ExitCode {
@@ -71,7 +71,7 @@ fn main() -> ExitCode {
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Nanoseconds of each decision, by class, in random order.
+/// Measures the nanoseconds of each decision, by class, in random order.
 fn measure<P, T>(
     table: &Table,
     decisions: usize,
@@ -99,7 +99,7 @@ fn measure<P, T>(
             let reply = black_box(decide(&policy, black_box(request)));
             let took = start.elapsed();
             drop(reply);
-            // A class that has enough is decided nevertheless.
+            // Decisions of a class go on even if it has enough.
             if times[*class].len() < decisions {
                 times[*class].push(took.as_nanos() as f64);
             }
@@ -108,7 +108,7 @@ fn measure<P, T>(
     times
 }
 
-/// Prints every class and every pair that is told apart; whether there is one.
+/// Prints every class and every distinguishable pair, and returns whether there is one.
 fn judge(times: Vec<Vec<f64>>) -> bool {
     let mut all: Vec<f64> = times.iter().flatten().copied().collect();
     all.sort_by(f64::total_cmp);

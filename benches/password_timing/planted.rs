@@ -1,4 +1,4 @@
-//! A planted leak: a comparison that ends at the first byte that differs, or the length, or for want of the user.
+//! A planted leak: a comparison that ends at an unknown user, another length, or the first differing byte.
 
 use std::collections::HashMap;
 use std::hint::black_box;
@@ -13,7 +13,7 @@ impl Planted {
         Planted(passwords.map(|(user, password)| (user.into_bytes(), password.into_bytes())).collect())
     }
 
-    /// Whether the request's password is the user's.
+    /// Returns whether the request's password is the user's.
     pub(crate) fn decide(&self, request: &Request) -> bool {
         let [.., user, password] = request.as_slice() else { return false };
         let Some(stored) = self.0.get(user) else { return false };

@@ -3,7 +3,7 @@
 use zmq_auth::Authenticator;
 use zmq_auth_benches::random::SplitMix64;
 
-/// What a request has wrong. All guesses have the same length, which is no secret to who makes them.
+/// What is wrong with a request. All guesses have the same length, which isn't a secret from whoever makes them.
 pub(crate) const CLASSES: [&str; 5] = [
     "wrong password, the stored one is as long",
     "wrong password, all but the last byte right",
@@ -15,18 +15,18 @@ const ALMOST: usize = 1;
 const SHORTER: usize = 2;
 const UNKNOWN: usize = 3;
 const OTHER_DOMAIN: usize = 4;
-/// Each class of users that exist asks about its own share of them, as often as the others about theirs: what is in a
-/// cache because it was asked for before is so for all alike.
+/// The number of shares of the existing users. Each class of them asks only about its own share, and equally often, so
+/// that previous requests warm the caches for all classes alike.
 const SHARES: usize = CLASSES.len() - 1;
 
-/// From the version frame on.
+/// The frames of a request, from the version on.
 pub(crate) type Request = Vec<Vec<u8>>;
 
-/// A table to be asked.
+/// A table of users.
 pub(crate) struct Table {
     pub(crate) users: usize,
-    /// It is made anew after so many batches: so few that next to none of its users is asked about twice, or compared
-    /// with in place of an unknown one while another class asks about them.
+    /// It is rebuilt after this many batches: few enough that almost no user is asked about twice, or compared in place
+    /// of an unknown one while another class asks about that user.
     pub(crate) batches: usize,
 }
 
@@ -34,7 +34,7 @@ impl Table {
     pub(crate) fn policy(&self) -> Authenticator {
         let auth = Authenticator::new();
         auth.configure_plain("shop", self.entries()).expect("a table");
-        // Users of the same names, with other passwords.
+        // The same users with other passwords.
         auth.configure_plain("bank", (0..self.users).map(|n| (user(n), password(n + self.users)))).expect("a table");
         auth
     }
@@ -66,7 +66,8 @@ fn share(class: usize) -> usize {
     if class == OTHER_DOMAIN { UNKNOWN } else { class % SHARES }
 }
 
-/// Whose user it is: each class has one of every four, but not in turns, as places in memory take turns, too.
+/// The share that a user belongs to. Each has one of every four, but not in turns, since memory locations take turns,
+/// too.
 fn share_of(n: usize) -> usize {
     (n + SplitMix64((n / SHARES) as u64).below(SHARES)) % SHARES
 }

@@ -1,6 +1,6 @@
-//! Welch's t-test: whether two samples of different variance have one mean.
+//! Welch's t-test: do two samples of different variance have the same mean?
 
-/// What the test needs of a sample.
+/// The statistics of a sample that the test needs.
 pub(crate) struct Sample {
     pub(crate) count: f64,
     pub(crate) mean: f64,
@@ -8,7 +8,7 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    /// Welford's sums: no small difference of large numbers.
+    /// Welford's method, which avoids small differences of large numbers.
     pub(crate) fn of(values: impl Iterator<Item = f64>) -> Self {
         let (mut count, mut mean, mut squares) = (0.0, 0.0, 0.0);
         for value in values {
@@ -20,7 +20,7 @@ impl Sample {
         Sample { count, mean, variance: squares / (count - 1.0) }
     }
 
-    /// The difference of the means in units of its standard error; 0 of a sample and itself.
+    /// The difference of the means in units of its standard error; 0 for a sample and itself.
     pub(crate) fn t(&self, other: &Sample) -> f64 {
         (self.mean - other.mean) / (self.variance / self.count + other.variance / other.count).sqrt()
     }

@@ -43,7 +43,7 @@ class Counts(ctypes.Structure):
 
 
 def configure(auth, mechanism, domain, members):
-    # What configure_curve does with a directory of so many files, without the files.
+    # The same as configure_curve with a directory of this many files, without the files.
     if mechanism == "CURVE":
         auth.certs[domain] = {key.encode(): True for key in members}
     elif mechanism == "PLAIN":
@@ -53,7 +53,7 @@ def configure(auth, mechanism, domain, members):
 
 
 def functions(names):
-    """Addresses in the libzmq that pyzmq has brought along and loaded."""
+    """The addresses of the functions in the libzmq that pyzmq has loaded."""
     beside = Path(zmq.__file__).parent.parent / "pyzmq.libs"
     library = ctypes.CDLL(str(next(beside.glob("libzmq*"))))
     addresses = [ctypes.cast(getattr(library, name), ctypes.c_void_p) for name in names]
@@ -75,7 +75,7 @@ def main():
     auth = zmq.auth.thread.ThreadAuthenticator(context)
     configure(auth, mechanism, domain, Path(members).read_text().splitlines())
     auth.start()
-    # The call lets go of the interpreter's lock: the authenticator runs meanwhile.
+    # The call releases the interpreter's lock, so that the authenticator runs meanwhile.
     drive = ctypes.CDLL(driver).drive
     table = functions(names.split(","))
     with open(requests, "r+b") as file:

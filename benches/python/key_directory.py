@@ -1,5 +1,5 @@
-"""pyzmq's part of the benchmark key_directory: loads the directory that is named, and prints how long that took, by how
-much the process grew, and how many keys there are."""
+"""pyzmq's part of the benchmark key_directory: loads the given directory, and prints the time that this took, the growth of
+the process, and the number of keys."""
 
 import os
 import sys

@@ -87,7 +87,7 @@ def measure(context, gauge, load, takes, every, window, at_least):
     if load:
         sockets = [connect(context) for _ in range(load)]
         threading.Thread(target=slow_clients, args=(sockets, takes), daemon=True).start()
-        # One is all that there will be; by the end of this time the others have asked.
+        # Only one callback runs at a time; after this time, the others have asked.
         assert gauge.entered.wait(60)
         time.sleep(2 * takes)
     latencies = []
@@ -100,7 +100,7 @@ def measure(context, gauge, load, takes, every, window, at_least):
 
 
 async def beside_loop(context, auth, *arguments):
-    # It belongs to the loop that it is started in.
+    # It belongs to the event loop that starts it.
     auth.start()
     return await asyncio.to_thread(measure, context, *arguments)
 
@@ -121,7 +121,7 @@ def main():
     else:
         latencies = asyncio.run(beside_loop(context, auth, *arguments))
     print(gauge.peak, *latencies, sep="\n", flush=True)
-    # Without waiting for those who still wait.
+    # Doesn't wait for clients that are still waiting.
     os._exit(0)
 
 

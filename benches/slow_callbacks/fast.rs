@@ -9,7 +9,7 @@ pub(crate) const ENDPOINT: &str = "inproc://zeromq.zap.01";
 pub(crate) const DOMAIN: &str = "fast";
 pub(crate) const USER: (&str, &str) = ("alice", "correct horse");
 
-/// Asks at a fixed rate, or as soon as the last answer is there if that comes later.
+/// Asks at a fixed rate, or as soon as the last answer has arrived if that is later.
 pub(crate) struct Client(zmq::Socket);
 
 impl Client {

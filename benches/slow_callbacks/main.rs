@@ -1,20 +1,20 @@
-//! Benchmark of a fast domain beside slow callbacks of another one.
+//! Benchmark of a fast domain while another domain has slow callbacks.
 //!
-//! A client asks the handler at its endpoint, one request every 2 ms, about a user in a table of passwords, while 0, 20 and
-//! 200 others each wait for a CURVE callback that takes 50 ms, and ask again as soon as it has answered. Each of them has
-//! a connection of its own, as in libzmq each handshake has. This crate's two front ends and pyzmq's two authenticators, in
-//! turns; and this crate's thread with as many requests that no callback decides, which tells what the machine has to do
-//! with them.
+//! A client asks the handler at its endpoint, one request every 2 ms, about a user in a table of passwords. Meanwhile
+//! 0, 20 or 200 others each wait for a CURVE callback that takes 50 ms, and ask again as soon as it has answered. Each
+//! has its own connection, as each handshake does in libzmq. The handlers are this crate's two front ends and pyzmq's
+//! two authenticators, in turns; and this crate's thread with as many requests without a callback, which shows the
+//! machine's own cost for them.
 //!
-//! The handler and those who ask it are in one process, which is Python's for pyzmq: its figures hold the cost of Python
-//! at both ends. What is compared is therefore each with itself: how many times longer than without slow callbacks.
+//! Handler and clients are in one process, for pyzmq a Python process: its figures include the cost of Python at both
+//! ends. Therefore each handler is compared only with itself: how many times longer than without slow callbacks?
 //!
 //! ```sh
 //! cargo bench -p zmq-auth-benches --bench slow_callbacks
 //! ```
 //!
-//! Takes about a minute; its table is in the report in `target/bench`. Without Cargo's `--bench`, as in `cargo test --benches`, it
-//! only runs through once, in a second or two.
+//! Takes about a minute; its table is in the report in `target/bench`. Without Cargo's `--bench`, as in `cargo test
+//! --benches`, it only runs through once, in a second or two.
 
 mod fast;
 mod ours;
@@ -29,7 +29,7 @@ use zmq_auth_benches::report;
 /// How long a slow callback takes.
 const SLOW: Duration = Duration::from_millis(50);
 
-/// Who answers.
+/// A handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Handler {
     WithoutCallbacks,
@@ -47,15 +47,15 @@ const HANDLERS: [Handler; 5] =
 struct Extent {
     every: Duration,
     window: Duration,
-    /// It goes on after the window until it has been answered so often.
+    /// It goes on after the window until it has this many answers.
     at_least: usize,
 }
 
-/// What one run told.
+/// The result of a run.
 #[derive(Debug, Default)]
 struct Measured {
     latencies: Vec<Duration>,
-    /// So many slow callbacks were under way at once, at the most.
+    /// The largest number of slow callbacks that ran at once.
     under_way: usize,
 }
 

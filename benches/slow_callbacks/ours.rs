@@ -8,7 +8,8 @@ use zmq_auth::Authenticator;
 use super::slow::{Clients, Gauge};
 use super::{Extent, Measured, SLOW, fast, slow};
 
-/// A thread for each slow callback. The bound is raised: 64 at once is the default, and what comes beyond is put off.
+/// A thread for each slow callback. The limit is raised: the default is 64 at once, and further requests are told to
+/// retry.
 pub(crate) fn thread(load: usize, extent: Extent) -> Measured {
     let (authenticator, gauge) = policy();
     let entered = gauge.clone();
@@ -23,8 +24,8 @@ pub(crate) fn thread(load: usize, extent: Extent) -> Measured {
     run(&context, &gauge, load, extent)
 }
 
-/// No callback: who asks is answered at once, and waits as long before the next request. What is left is what so many
-/// requests and their clients cost on this machine, in whatever order the handler answers.
+/// No callbacks: clients are answered at once, and wait as long as a callback takes before the next request. This shows
+/// what that many requests and clients cost on this machine, whatever the order of the answers.
 pub(crate) fn without_callbacks(load: usize, extent: Extent) -> Measured {
     let (authenticator, _) = policy();
     authenticator.configure_curve(slow::DOMAIN, zmq_auth::CURVE_ALLOW_ANY).expect("the other domain");
@@ -38,7 +39,7 @@ pub(crate) fn without_callbacks(load: usize, extent: Extent) -> Measured {
     Measured { latencies, under_way: 0 }
 }
 
-/// A task for each slow callback, in a runtime as `#[tokio::main]` makes it.
+/// A task for each slow callback, in a runtime like that of `#[tokio::main]`.
 pub(crate) fn tokio(load: usize, extent: Extent) -> Measured {
     let (authenticator, gauge) = policy();
     let entered = gauge.clone();
@@ -70,7 +71,7 @@ fn run(context: &zmq::Context, gauge: &Gauge, load: usize, extent: Extent) -> Me
     let client = fast::Client::connect(context);
     client.warm_up();
     let clients = (load > 0).then(|| Clients::start(context, load, Duration::ZERO));
-    // In a run of this length all of them are under way now and then: requests travel for a while too.
+    // 90 %, since in a run of this length all of them run at once only now and then: requests take time to travel, too.
     gauge.wait_for(load * 9 / 10);
     let latencies = client.run(extent);
     drop(clients);

@@ -1,4 +1,4 @@
-//! pyzmq's authenticators, measured by `benches/python/slow_callbacks.py` in a process of their own.
+//! pyzmq's authenticators, measured by `benches/python/slow_callbacks.py` in a separate process.
 
 use std::path::Path;
 use std::process::{Command, Stdio};

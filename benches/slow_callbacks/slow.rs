@@ -1,4 +1,4 @@
-//! The clients of the slow domain, and a gauge of the callbacks that are under way.
+//! The clients of the slow domain, and a gauge of the running callbacks.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ impl Drop for Clients {
 fn run(sockets: &[zmq::Socket], pause: Duration, stop: &AtomicBool) {
     for socket in sockets {
         ask(socket);
-        // Not all at once: they come one after another, and so do their answers.
+        // Spread out, so that requests and answers come one after another.
         sleep(SLOW / sockets.len() as u32);
     }
     let mut pausing: VecDeque<(Instant, &zmq::Socket)> = VecDeque::new();
@@ -72,11 +72,11 @@ fn ask(socket: &zmq::Socket) {
     socket.send_multipart(head, 0).expect("the request leaves");
 }
 
-/// Counts the callbacks that are under way.
+/// Counts the running callbacks.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Gauge(Arc<(AtomicUsize, AtomicUsize)>);
 
-/// One of them.
+/// A running callback.
 pub(crate) struct UnderWay(Gauge);
 
 impl Gauge {
@@ -90,7 +90,7 @@ impl Gauge {
         self.0.1.load(Ordering::Relaxed)
     }
 
-    /// Until so many were under way at once.
+    /// Waits until this many were running at once.
     pub(crate) fn wait_for(&self, count: usize) {
         let start = std::time::Instant::now();
         while self.peak() < count {

@@ -16,7 +16,7 @@ struct Cell {
     handler: Handler,
     load: usize,
     under_way: usize,
-    /// One for each run, in nanoseconds.
+    /// The latencies of each run, in nanoseconds.
     runs: Vec<Histogram<u64>>,
 }
 
@@ -42,7 +42,7 @@ impl Tables {
         cell.runs.push(run);
     }
 
-    /// Each handler was measured, and under the load that the table names.
+    /// Checks that each handler was measured under the load that the table names.
     pub(crate) fn check(&self) {
         for Cell { handler, load, under_way, runs } in &self.cells {
             assert!(!runs.is_empty(), "{handler:?} was not measured with {load}");
@@ -56,7 +56,7 @@ impl Tables {
         }
     }
 
-    /// p50, p99 and the worst; the row names the load, and tells how many were under way at once.
+    /// Sections for p50, p99 and the worst. The row's name has the load, and how many callbacks ran at once.
     pub(crate) fn sections(&self) -> [Section; 3] {
         [
             self.section("slow-callbacks-p50", "p50", |run| run.value_at_quantile(0.5)),

@@ -1,4 +1,5 @@
-//! What the benchmarks share: the report, reproducible random numbers, processor times, and a Python interpreter with pyzmq.
+//! Shared by the benchmarks: the report, reproducible random numbers, processor times, and a Python interpreter with
+//! pyzmq.
 
 use std::path::Path;
 

@@ -1,11 +1,11 @@
-//! What another process has used of the processors.
+//! The processor time of another process.
 
 use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-/// The processor time of all threads that a process has.
+/// The processor time of all threads of a process.
 pub fn of(pid: u32) -> Result<Duration> {
     let tasks = format!("/proc/{pid}/task");
     let mut nanoseconds = 0;

@@ -30,7 +30,7 @@ impl SplitMix64 {
     }
 }
 
-/// The generator's `index`-th number for the seed 0, without those before it.
+/// The generator's `index`-th number for the seed 0, computed directly.
 pub fn nth(index: u64) -> u64 {
     SplitMix64(index.wrapping_mul(INCREMENT)).next_u64()
 }

@@ -1,4 +1,4 @@
-//! A connection whose answers are waited for.
+//! The blocking connection of administrators.
 
 use std::thread;
 
@@ -11,7 +11,7 @@ use tokio::runtime::{self, Runtime};
 use super::connect::{NatsBucket, NoWords, PATIENCE, failed, unsuitable};
 use crate::error::{Error, Result};
 
-/// A bucket, and the runtime that its client lives in. With it goes what the client has kept to send it later.
+/// A bucket, its client, and the runtime that the client lives in. Dropping it discards whatever the client has queued.
 pub(super) struct Connection {
     runtime: Blocking,
     client: Client,
@@ -47,10 +47,10 @@ pub(super) fn context(client: &Client) -> Context {
     context
 }
 
-/// Of administrators. Servers have inboxes that can't be read with another server's login.
+/// The inbox prefix of administrators. Each server has one that another server's login can't read.
 pub(super) const INBOX: &str = "_INBOX";
 
-/// A runtime whose work is waited for.
+/// A runtime for blocking calls.
 pub(super) struct Blocking(Option<Runtime>);
 
 impl Blocking {
@@ -59,7 +59,7 @@ impl Blocking {
         Ok(Blocking(Some(runtime.map_err(Error::Thread)?)))
     }
 
-    /// In a thread of its own: one that belongs to another runtime may not wait for this one.
+    /// Blocks in a new thread: a thread of another runtime isn't allowed to block on this one.
     pub(super) fn wait<T: Send>(&self, work: impl Future<Output = Result<T>> + Send) -> Result<T> {
         let Some(runtime) = &self.0 else { return Err(Error::Runtime("the runtime has ended".into())) };
         let waited = thread::scope(|scope| scope.spawn(|| runtime.block_on(work)).join());
@@ -69,7 +69,7 @@ impl Blocking {
 
 impl Drop for Blocking {
     fn drop(&mut self) {
-        // Without waiting, which a task of another runtime may not.
+        // Doesn't wait, which a task of another runtime isn't allowed to.
         if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
         }

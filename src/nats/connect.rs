@@ -1,4 +1,4 @@
-//! Where a bucket is, and how to log in there.
+//! The address of a bucket, the connection to it, and the configuration that it must have.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -35,12 +35,12 @@ pub struct NatsBucket {
     pub(super) heartbeat: Duration,
 }
 
-/// Who takes what a NATS server says of its own accord.
+/// A receiver of the errors that a NATS server sends unasked.
 pub(super) trait ServerWords: Send + Sync + 'static {
     fn heard(&self, words: &str);
 }
 
-/// Listens to none.
+/// Ignores them.
 pub(super) struct NoWords;
 
 impl NoWords {
@@ -53,17 +53,17 @@ impl ServerWords for NoWords {
     fn heard(&self, _: &str) {}
 }
 
-/// How long an answer of the cluster may take.
+/// The longest wait for an answer of the cluster.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// How often a server proves its contact.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
 impl NatsBucket {
-    /// The bucket of this name, on a server or a cluster: one URL, or several with commas between them.
+    /// The bucket of this name, on a server or a cluster: one URL, or several separated by commas.
     ///
     /// # Errors
-    /// [`Error::Nats`] for a URL that is none, where only some ask for TLS, or that has a password in it (URLs are shown; use [`login`](Self::login)), and
-    /// for a name that no bucket can have.
+    /// [`Error::Nats`] for an invalid URL, for one with a password in it (URLs appear in output; use
+    /// [`login`](Self::login)), if some URLs ask for TLS and others don't, and for a name that no bucket can have.
     ///
     /// ```
     /// use zmq_auth::NatsBucket;
@@ -115,12 +115,12 @@ impl NatsBucket {
         self
     }
 
-    /// Logs in with what stands in a file: one line `user=password`, the seed of an nkey, or the credentials file (`.creds`)
-    /// of a NATS account. It is read again for each connection, so that a login can be changed while servers run. Where
-    /// others than the file's owner may read it, that is warned about.
+    /// Logs in with a file: one line `user=password`, the seed of an nkey, or a NATS credentials file (`.creds`). It is
+    /// read again for each connection, so the login can be changed while servers run. If anybody but the file's owner
+    /// has access to it, a warning is logged.
     ///
     /// # Errors
-    /// [`Error::Io`] for a file that can't be read, [`Error::PasswordFile`] for one that is none of these.
+    /// [`Error::Io`] for a file that can't be read, [`Error::PasswordFile`] for one in another format.
     ///
     /// ```no_run
     /// let bucket = zmq_auth::NatsBucket::new("nats://127.0.0.1:4222", "clients")?.login_file("/etc/shop/nats-login")?;
@@ -131,8 +131,8 @@ impl NatsBucket {
         Ok(self)
     }
 
-    /// Requires TLS, and trusts the certificate authorities of this PEM file. A URL `tls://…` requires TLS, too, and trusts
-    /// the system's.
+    /// Requires TLS, and trusts the certificate authorities in this PEM file. A URL `tls://…` also requires TLS, and
+    /// trusts the system's authorities.
     ///
     /// ```
     /// let bucket = zmq_auth::NatsBucket::new("tls://127.0.0.1:4222", "clients")?.ca_file("/etc/nats/ca.pem");
@@ -143,8 +143,8 @@ impl NatsBucket {
         self
     }
 
-    /// How often a follower writes its heartbeat, 1 s unless this says otherwise. It is the write that proves contact: a
-    /// fleet of a hundred servers makes a hundred writes a second.
+    /// Sets how often a follower writes its heartbeat; the default is 1 s. Each heartbeat is a write to the bucket:
+    /// with the default, a hundred servers make a hundred writes a second.
     ///
     /// # Errors
     /// [`Error::Limit`] for a time that isn't 100 ms to 1 min.
@@ -163,7 +163,7 @@ impl NatsBucket {
         Ok(self)
     }
 
-    /// Connects. When the connection is lost, each server is tried once more, then this client has ended.
+    /// Connects. If the connection is lost, the client tries each server once more, then ends.
     pub(super) async fn connect(&self, name: &str, inbox: &str, heard: Arc<impl ServerWords>) -> Result<Client> {
         let mut options = ConnectOptions::new()
             .name(name)
@@ -171,11 +171,11 @@ impl NatsBucket {
             .connection_timeout(PATIENCE)
             .request_timeout(Some(PATIENCE))
             .max_reconnects(self.addresses.len())
-            // They are told in clear text, and would be connected to without TLS.
+            // Discovered servers are announced in clear text, and the client would connect to them without TLS.
             .ignore_discovered_servers()
             .require_tls(self.addresses.iter().any(ServerAddr::tls_required))
             .event_callback(move |event| {
-                // What the server has against us, such as a right that is missing: it answers nothing else.
+                // Such as a missing permission: the server doesn't answer the request itself then.
                 if let Event::ServerError(error) = event {
                     heard.heard(&error.to_string());
                 }
@@ -191,18 +191,18 @@ impl NatsBucket {
         options.connect(&self.addresses[..]).await.map_err(|error| failed("connect", &error))
     }
 
-    /// The stream behind it.
+    /// The name of the stream that stores the bucket.
     pub(super) fn stream(&self) -> String {
         format!("KV_{}", self.bucket)
     }
 
-    /// The subject of an entry.
+    /// The subject of the entry of this name.
     pub(super) fn subject(&self, name: &str) -> String {
         format!("$KV.{}.{name}", self.bucket)
     }
 }
 
-/// The client's error, with what is behind it. None of them quotes credentials or values.
+/// The client's error with its sources. None of them quotes credentials or values.
 pub(super) fn failed(action: &'static str, error: &(dyn StdError + 'static)) -> Error {
     let mut problem = error.to_string();
     let mut source = error.source();
@@ -216,10 +216,10 @@ pub(super) fn failed(action: &'static str, error: &(dyn StdError + 'static)) -> 
     Error::Nats { action, problem }
 }
 
-/// The stream of a bucket: nothing goes from it but by a later entry of the same name.
+/// The configuration of a bucket's stream: an entry can only be replaced by a later one of the same name.
 ///
-/// NATS's own key-value buckets allow rollups, by which whoever may write one entry can empty all of it; and where markers of
-/// removed entries expire, NATS insists on that.
+/// NATS's own key-value buckets allow rollups, with which anybody who may write one entry can empty the whole bucket.
+/// NATS requires rollups wherever markers of removed entries expire, so here the markers stay.
 pub(super) fn stream_config(name: String, subjects: String, replicas: usize) -> Config {
     Config {
         name,
@@ -235,13 +235,13 @@ pub(super) fn stream_config(name: String, subjects: String, replicas: usize) -> 
         allow_rollup: false,
         deny_delete: true,
         deny_purge: true,
-        // What is read is the leader's.
+        // Reads are answered by the leader only.
         allow_direct: false,
         ..Default::default()
     }
 }
 
-/// Why a stream can't hold credentials: entries could vanish or appear without a word to those who follow.
+/// Why a stream isn't suitable for credentials, if it isn't: entries could vanish or appear unnoticed by followers.
 pub(super) fn unsuitable(config: &Config) -> Option<&'static str> {
     let copies = config.sources.as_ref().is_some_and(|sources| !sources.is_empty());
     let is_limited = config.max_messages > 0 || config.max_bytes > 0;

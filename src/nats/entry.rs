@@ -1,4 +1,4 @@
-//! The entries of a bucket: what their names stand for, and what their values say.
+//! The format of a bucket's entries: their names and values.
 //!
 //! ```text
 //! curve.DOMAIN.KEY       {"format":1,"metadata":[["name","Alice"]]}
@@ -6,9 +6,9 @@
 //! server.DOMAIN.SERVER.0 {"format":1,"beat":"…","sequence":7,"keys":2,"users":0}
 //! ```
 //!
-//! Domain, key, user and server are base64url without padding: the names of a bucket can't hold most other characters, and
-//! a NATS subject is parted at its dots. Each text has one encoding, so each key and user has one entry. A server has two, 0
-//! and 1: the heartbeat that was proven last stays until the next is proven, and shows whether the bucket is the same.
+//! Domain, key, user and server are base64url without padding: names in a bucket can't contain most other characters,
+//! and NATS splits subjects at dots. Each text has exactly one encoding, so each key and user has one entry. A server
+//! has two heartbeats, 0 and 1; the module docs of `run` say why.
 
 use std::sync::Arc;
 
@@ -21,17 +21,17 @@ use crate::keys::PublicKey;
 use crate::metadata::Metadata;
 use crate::plain::{Password, UserChange};
 
-/// The one format so far. A writer writes the oldest that the servers of its fleet may have.
+/// The only format so far. Writers must write the oldest one that servers of their fleet may know.
 const FORMAT: u32 = 1;
 
-/// What a name stands for.
+/// The key or user that an entry's name stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Subject {
     Key(PublicKey),
     User(String),
 }
 
-/// What an entry makes of its subject; `None` where that is accepted no more.
+/// The change that an entry makes to its subject; `None` if it removes it.
 pub(super) enum Change {
     Key(PublicKey, Option<Option<Arc<KeyInfo>>>),
     User(UserChange),
@@ -45,7 +45,7 @@ pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
     BASE64URL_NOPAD.decode(text.as_bytes()).ok()
 }
 
-/// The names of a server's heartbeats, without the last part.
+/// The name of a server's heartbeats, without the slot.
 pub(super) fn server_name(domain: &str, server: &str) -> String {
     format!("server.{}.{}", encode(domain.as_bytes()), encode(server.as_bytes()))
 }
@@ -60,7 +60,7 @@ impl Subject {
         }
     }
 
-    /// What the name of an entry of this domain stands for; an error for one that no writer makes.
+    /// The subject of an entry with this name, or an error for a name that no writer makes.
     pub(super) fn of(name: &str) -> Result<Self, &'static str> {
         const NOT_ONE: &str = "has a name that stands for nothing: curve.DOMAIN.KEY or plain.DOMAIN.USER, in base64url";
         let mut parts = name.split('.');
@@ -82,7 +82,7 @@ impl Subject {
         }
     }
 
-    /// What the value makes of it; an error for a value that isn't understood, which accepts nobody.
+    /// The change that this value makes, or an error for a value that isn't understood, which accepts nobody.
     pub(super) fn change(&self, value: &[u8]) -> Result<Change, &'static str> {
         check_format(value)?;
         match self {
@@ -147,13 +147,14 @@ impl UserValue {
     }
 }
 
-/// The value of a server's heartbeat. Later versions may say more: nobody's right hangs on it.
+/// The value of a server's heartbeat. Unknown fields are ignored, so later versions may add some: it gives nobody
+/// access.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct ServerValue {
     format: u32,
-    /// Tells a write from every other.
+    /// A text that identifies this write.
     pub(super) beat: String,
-    /// The last entry that is in force at that server.
+    /// The number of the last entry that the server had applied.
     pub(super) sequence: u64,
     pub(super) keys: usize,
     pub(super) users: usize,
@@ -170,17 +171,17 @@ impl ServerValue {
 }
 
 pub(super) fn to_bytes(value: &impl Serialize) -> Vec<u8> {
-    // Numbers and text in structs and lists: there is nothing in it that JSON can't say.
+    // Can't fail: only structs and lists of numbers and text.
     serde_json::to_vec(value).unwrap_or_default()
 }
 
-/// Only the number: a later format may look otherwise.
+/// Reads only the format number: the rest of a later format may look different.
 fn check_format(value: &[u8]) -> Result<(), &'static str> {
     #[derive(Deserialize)]
     struct Format {
         format: u32,
     }
-    // A list of the same values would be taken for it.
+    // serde would accept a list of the same values, too.
     if !value.trim_ascii_start().starts_with(b"{") {
         return Err("is no JSON with a format number");
     }
@@ -191,12 +192,12 @@ fn check_format(value: &[u8]) -> Result<(), &'static str> {
     }
 }
 
-// The parser's own words may quote the value.
+// Doesn't pass on the parser's message, which may quote the value.
 fn parse<'v, T: Deserialize<'v>>(value: &'v [u8]) -> Result<T, &'static str> {
     serde_json::from_slice(value).map_err(|_| "has a value that isn't that of its format")
 }
 
-/// What is wrong, without what is quoted.
+/// The problem, without the value that the error quotes.
 fn problem(error: Error) -> &'static str {
     match error {
         Error::Metadata { problem, .. } | Error::PlainCredentials { problem, .. } => problem,
@@ -231,7 +232,8 @@ mod tests {
     #[test]
     fn a_name_that_no_writer_makes_stands_for_nothing() {
         let good = key().name("lab");
-        // The last: the same bytes, written otherwise. A second entry of one key would be revoked apart.
+        // Another encoding of the same bytes: with it, one key could have two entries, and removing one wouldn't revoke
+        // it.
         let other_ending = format!("{}9", &good[..good.len() - 1]);
         for name in ["", "curve", "curve.bGFi", "curve.bGFi.AAAA", "curve.bGFi.!", "server.bGFi.AAAA", "plain.bGFi._w"]
         {

@@ -1,4 +1,4 @@
-//! The way of a follower: it connects, takes a snapshot or what has changed since, and begins anew when something goes wrong.
+//! The loop of a follower: connects, runs until something fails, and connects again.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::run::{FIND, READ, RESUME, Run, USE, look_at, nats};
 use crate::contact::Moment;
 use crate::error::{Error, Result};
 
-/// What a follower is made of.
+/// What a follower needs to connect, and where it reports.
 pub(super) struct Follow {
     pub(super) bucket: NatsBucket,
     pub(super) domain: String,
@@ -25,14 +25,14 @@ pub(super) struct Follow {
     pub(super) shared: Arc<Shared>,
 }
 
-/// So many entries are asked for at once.
+/// How many entries are requested at once.
 const REQUESTED: usize = 10_000;
-/// The pause after a failure; the next are longer, up to five times.
+/// The pause after a failure. It doubles with each failure in a row, up to five times this.
 const PAUSE: Duration = Duration::from_millis(200);
 
 impl Follow {
-    /// For ever: whatever goes wrong is told, and tried again with a new connection. Perhaps it was this one server of the
-    /// cluster that doesn't answer; and the login may have been changed.
+    /// Runs for ever. Every failure is reported and retried with a new connection: another server of the cluster may
+    /// answer, and the login may have changed.
     pub(super) async fn run(self) -> Infallible {
         let (mut position, mut failures) = (None, 0_u32);
         loop {
@@ -43,7 +43,7 @@ impl Follow {
                 position = None;
             }
             failures = if proven(&position) == before { failures + 1 } else { 0 };
-            // Not at the same moment as a thousand others.
+            // Jitter, so that a thousand servers don't reconnect at the same moment.
             let mut random = [128];
             let _ = getrandom::fill(&mut random);
             let pause = PAUSE.saturating_mul(1 << failures.min(10)).min(PAUSE * 5);
@@ -58,7 +58,7 @@ impl Follow {
         self.follow(&client, name, position).await
     }
 
-    /// Follows until something goes wrong.
+    /// Follows until the first failure.
     async fn follow(
         &self,
         client: &Client,
@@ -88,7 +88,7 @@ impl Follow {
             ..Default::default()
         };
         let consumer = stream.create_consumer(config).await.map_err(|error| failed(READ, &error))?;
-        // Between the two looks, the bucket may have been made anew: then the consumer is one of the new bucket.
+        // If the bucket was created again since `state`, the consumer may belong to the new one.
         let again = stream.get_info().await.map_err(|error| failed(FIND, &error))?;
         if look_at(&again)?.created != state.created {
             return Err(nats(FIND, "it was made anew just now"));

@@ -1,4 +1,4 @@
-//! The handle on a follower, and what it tells.
+//! The handle of a follower, and its status.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,13 +21,16 @@ use crate::pushed::{PushedCredentials, PushedStatus};
 use crate::reload::StoreStatus;
 use crate::reload::{ReloadEvent, StoreProblem, lock};
 
-/// Keeps one domain's credentials as a bucket has them, until it is dropped. It has a thread of its own, and needs no tokio
-/// runtime of the program's.
+/// Keeps the credentials of one domain equal to those in a bucket, until it is dropped. It runs on its own thread, and
+/// doesn't need a tokio runtime.
 ///
-/// Contact is proven by its own heartbeat alone: written into the bucket, acknowledged (by a quorum, in a cluster), and seen
-/// again behind all that was written before. Who was revoked before a heartbeat was written is refused when it is seen. It
-/// goes on from where it was only where nothing can have been missed (the same bucket, its last proven heartbeat where it
-/// was, absent for less than 10 minutes); otherwise it reads the whole bucket anew and puts that in force at once.
+/// Only its own heartbeat proves contact: written into the bucket, acknowledged (by a quorum, in a cluster), and
+/// received again after everything that was written before it. Once a heartbeat has come back, everybody who was
+/// revoked before it was written is refused.
+///
+/// After a failure it resumes only if it can't have missed anything: it is the same bucket, its last proven heartbeat
+/// and what it applied since are still there, and it was away for less than 10 minutes. Otherwise it reads the whole
+/// bucket and applies it at once.
 #[must_use]
 pub struct NatsFollower {
     shared: Arc<Shared>,
@@ -35,33 +38,33 @@ pub struct NatsFollower {
 }
 
 enum Stage {
-    /// It knows what to follow, and has no contact yet.
+    /// Not started yet.
     Ready(Box<Follow>),
-    /// The sender is dropped to stop the thread.
+    /// Dropping the sender stops the thread.
     Running(oneshot::Sender<()>, JoinHandle<()>),
     Ended,
 }
 
-/// A follower as it is now.
+/// The status of a follower.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct NatsStatus {
-    /// What is in force.
+    /// The credentials that it keeps.
     pub credentials: PushedStatus,
-    /// The number of the bucket's last entry that had come when contact was proven; `None` before the first time.
+    /// The number of the last entry that had arrived when contact was last proven; `None` before the first proof.
     pub sequence: Option<u64>,
-    /// How often the bucket was read as a whole.
+    /// How often the whole bucket was read.
     pub snapshots: u64,
-    /// What keeps it from following; `None` while it does.
+    /// Why it can't follow; `None` while it does.
     pub problem: Option<String>,
-    /// The entries that aren't understood, each with what is wrong: whom they stand for is refused. At most 1,000 are named.
+    /// The entries that can't be understood, at most 1,000, each with its problem. Their keys and users are refused.
     pub unreadable: Vec<(String, &'static str)>,
 }
 
-/// What the thread and the handle share.
+/// The state that the thread and the handle share.
 pub(super) struct Shared {
     pub(super) credentials: PushedCredentials,
-    /// Only in its turn does it change them.
+    /// Changes to the credentials have an effect only while this is the credentials' current turn.
     turn: AtomicU64,
     state: Mutex<State>,
 }
@@ -71,20 +74,20 @@ struct State {
     sequence: Option<u64>,
     snapshots: u64,
     problem: Option<String>,
-    /// What the server has said since it was last followed.
+    /// The last error that the NATS server sent since contact was last proven.
     heard: Option<String>,
     unreadable: BTreeMap<String, &'static str>,
 }
 
-/// One that nobody has: they are counted from 1.
+/// Never a current turn: those count from 1.
 const NO_TURN: u64 = 0;
-/// So many entries that aren't understood are named.
+/// How many entries that can't be understood the status names.
 const NAMED: usize = 1_000;
 
 impl NatsBucket {
-    /// Follows the credentials of a domain from now on. The server's name tells its heartbeat from those of the others; no
-    /// two servers may have the same. It returns at once: until the bucket has been read, handshakes are told to retry, and
-    /// [`NatsFollower::status`] says what keeps it.
+    /// Follows the credentials of a domain from now on. Heartbeats are stored under the server's name, so each server
+    /// needs a different one. It returns at once: until the bucket has been read, handshakes are told to retry, and
+    /// [`NatsFollower::status`] says why.
     ///
     /// # Errors
     /// [`Error::Domain`]; [`Error::Nats`] for a server name that is empty or longer than 64 bytes; [`Error::Thread`].
@@ -105,8 +108,8 @@ impl NatsBucket {
         Ok(follower)
     }
 
-    /// Without contact until it is started. It may take over credentials that another has followed: what they hold stays in
-    /// force until this one has read its bucket, or they are stale.
+    /// A follower that is idle until it is started. It may take over the credentials of another follower: their content
+    /// decides until this one has read its bucket, or until it is stale.
     pub(crate) fn ready_to_follow(
         &self,
         domain: &str,
@@ -130,7 +133,7 @@ impl NatsBucket {
 }
 
 impl NatsFollower {
-    /// Begins to follow; whoever has followed into the same credentials changes nothing any more.
+    /// Begins to follow. From now on, a previous follower of the same credentials can't change them.
     ///
     /// # Errors
     /// [`Error::Thread`].
@@ -152,11 +155,11 @@ impl NatsFollower {
                 runtime.block_on(async {
                     tokio::select! {
                         never = follow.run() => match never {},
-                        // Nothing is ever sent: the handle is dropped.
+                        // Ends when the sender is dropped; nothing is ever sent.
                         _ = stopped => {}
                     }
                 });
-                // Without waiting for a resolver that doesn't answer.
+                // Doesn't wait for a resolver that doesn't answer.
                 runtime.shutdown_background();
             });
         };
@@ -165,25 +168,25 @@ impl NatsFollower {
         Ok(())
     }
 
-    /// Ends it; from now on it changes nothing. Answers whether it was running.
+    /// Stops it, after which it changes nothing. Returns whether it was running.
     pub(crate) fn stop(&self) -> bool {
         let stage = std::mem::replace(&mut *lock(&self.stage), Stage::Ended);
         let Stage::Running(stop, thread) = stage else { return false };
         self.shared.turn.store(NO_TURN, Ordering::SeqCst);
         drop(stop);
-        // It holds nothing that this thread could have, and its own panics are contained.
+        // The thread takes no lock that the caller could hold, and catches its own panics.
         let _ = thread.join();
         true
     }
 
-    /// What is followed: for [`configure_curve_pushed`](crate::Authenticator::configure_curve_pushed) and
+    /// The credentials that it keeps: for [`configure_curve_pushed`](crate::Authenticator::configure_curve_pushed) and
     /// [`configure_plain_pushed`](crate::Authenticator::configure_plain_pushed), and for
     /// [`limit_age`](PushedCredentials::limit_age).
     pub fn credentials(&self) -> &PushedCredentials {
         &self.shared.credentials
     }
 
-    /// How far it has come, and what keeps it.
+    /// Its progress and its problems.
     pub fn status(&self) -> NatsStatus {
         let state = lock(&self.shared.state);
         NatsStatus {
@@ -198,11 +201,11 @@ impl NatsFollower {
 
 #[cfg(feature = "policy")]
 impl NatsFollower {
-    /// As a store's, with its name in the place of a path.
+    /// Its status as that of a store, with its name as the path.
     pub(crate) fn store_status(&self) -> (std::path::PathBuf, StoreStatus) {
         let NatsStatus { credentials, unreadable, .. } = self.status();
         let now = std::time::SystemTime::now();
-        // Before the first contact, since now: it isn't known for how long.
+        // Before the first contact it isn't known since when: say now.
         let late = credentials.age.map_or(Duration::ZERO, |age| age.saturating_sub(credentials.max_age));
         let name = std::path::PathBuf::from(self.shared.credentials.name());
         let problem = |(entry, problem): (String, &str)| StoreProblem {
@@ -235,7 +238,7 @@ impl Shared {
         self.turn.load(Ordering::SeqCst)
     }
 
-    /// Runs the thread's work. Where that panics, nobody is accepted any more: what is in force may be half of something.
+    /// Runs the thread's work. If that panics, nobody is accepted any more: a change may be half applied.
     fn guarded(&self, work: impl FnOnce()) {
         if catch_unwind(AssertUnwindSafe(work)).is_err() {
             self.credentials.contact().lost();
@@ -245,7 +248,7 @@ impl Shared {
         }
     }
 
-    /// A run has begun, with a snapshot or from where the one before was.
+    /// Records that a run has begun, with a snapshot or resumed.
     pub(super) fn begins(&self, snapshot: bool) {
         let mut state = lock(&self.state);
         if snapshot {
@@ -284,7 +287,7 @@ impl Shared {
         }
     }
 
-    /// Remembers what is wrong with an entry, or that nothing is, and tells what is new.
+    /// Records the problem of an entry, or that it has none, and publishes an event for a new problem.
     pub(super) fn entry(&self, name: &str, problem: Option<&'static str>) {
         let mut state = lock(&self.state);
         let Some(problem) = problem else {

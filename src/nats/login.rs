@@ -1,4 +1,4 @@
-//! How to log in at a NATS server, and the files that say it.
+//! Logins at a NATS server, and the files that contain them.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -13,12 +13,12 @@ use crate::reload::read_file;
 #[derive(Clone)]
 pub(super) enum Login {
     Password(String, Password),
-    /// Read for each connection: what stands in it may be changed at any time.
+    /// Read for each connection, since the file may change at any time.
     File(PathBuf),
 }
 
 impl Login {
-    /// The options with this login.
+    /// Adds this login to the options.
     pub(super) fn give(&self, options: ConnectOptions) -> Result<ConnectOptions> {
         match self {
             Login::Password(user, password) => {
@@ -32,7 +32,7 @@ impl Login {
     }
 
     /// # Errors
-    /// As those of a connection, where the file can't be used.
+    /// [`Error::Io`] or [`Error::PasswordFile`], as for a connection, if the file can't be used.
     pub(super) fn of_file(path: PathBuf) -> Result<Self> {
         read(&path, ConnectOptions::new())?;
         let mode = fs::metadata(&path).map_or(0, |metadata| metadata.permissions().mode()) & 0o777;
@@ -59,7 +59,7 @@ fn read(path: &Path, options: ConnectOptions) -> Result<ConnectOptions> {
         Some((user, password)) if !user.is_empty() && !password.is_empty() => {
             Ok(options.user_and_password(user.to_owned(), password.to_owned()))
         }
-        // A seed of a user: 58 characters of base32. What is wrong inside shows when it signs.
+        // A user's seed: 58 characters of base32. A wrong one fails when it signs.
         None if text.starts_with("SU") && text.len() == 58 => Ok(options.nkey(text.to_owned())),
         _ => Err(refused()),
     }

@@ -1,4 +1,4 @@
-//! What was last written of one key or user, and how far the servers that follow a bucket have come.
+//! Administrators' queries: the last change of a key or user, and the progress of the servers that follow a bucket.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -13,22 +13,22 @@ use crate::authenticator::check_domain;
 use crate::error::Result;
 use crate::keys::PublicKey;
 
-/// What was last written of a key or a user, by [`NatsWriter::last_change_of_key`] and
+/// The last change of a key or a user, from [`NatsWriter::last_change_of_key`] and
 /// [`last_change_of_user`](NatsWriter::last_change_of_user).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LastChange {
-    /// The revision: with it, [`NatsWriter::replace_key`] and [`replace_user`](NatsWriter::replace_user) write only where
-    /// nothing else was written since. For what was never written, it is 0.
+    /// The revision, for [`NatsWriter::replace_key`] and [`replace_user`](NatsWriter::replace_user), which write only
+    /// if nothing else was written since. For a key or user that was never written, pass 0.
     pub revision: u64,
     /// When it was written, by the cluster's clock.
     pub written: SystemTime,
-    /// What it says; `None` where the key or the user was removed.
+    /// The entry; `None` if the key or the user was removed.
     pub entry: Option<BucketEntry>,
 }
 
 impl NatsWriter {
-    /// What was last written of a key; `None` where nothing ever was, or no marker of its removal is left.
+    /// The last change of a key; `None` if it was never written, or if no marker of its removal is left.
     ///
     /// # Errors
     /// [`Error::Domain`](crate::Error::Domain); [`Error::Nats`](crate::Error::Nats).
@@ -53,7 +53,7 @@ impl NatsWriter {
         self.last_change(domain, &Subject::Key(*key))
     }
 
-    /// What was last written of a user, as [`last_change_of_key`](Self::last_change_of_key) of a key.
+    /// The last change of a user, as [`last_change_of_key`](Self::last_change_of_key) for a key.
     ///
     /// # Errors
     /// As [`last_change_of_key`](Self::last_change_of_key).
@@ -61,8 +61,8 @@ impl NatsWriter {
         self.last_change(domain, &Subject::User(name.into()))
     }
 
-    /// Removes the heartbeats of a server that is gone for good; answers whether there were any. One that still follows writes
-    /// the next.
+    /// Removes the heartbeats of a server that is gone for good, and returns whether there were any. A server that
+    /// still follows writes its next one.
     ///
     /// # Errors
     /// As [`last_change_of_key`](Self::last_change_of_key).
@@ -96,7 +96,7 @@ impl NatsWriter {
         }))
     }
 
-    /// A consumer that begins behind a server's last entry knows how many there are.
+    /// Fills in `behind`: a consumer that starts after a server's last entry reports how many are pending.
     pub(super) fn count_behind(&self, domain: &str, mut servers: Vec<FollowingServer>) -> Result<Vec<FollowingServer>> {
         let domain = entry::encode(domain.as_bytes());
         let filters = &["curve", "plain"].map(|kind| self.bucket.subject(&format!("{kind}.{domain}.>")));

@@ -1,4 +1,8 @@
 //! Credentials in a bucket of NATS JetStream's key-value store: servers that follow it, and writers that change it.
+//!
+//! `connect` and `login` describe the bucket, `entry` what is in it. `follower` is the handle of a follower, `follow`
+//! its loop of connections, `run` the work on one connection, with the proof of contact, and `position` what one run
+//! leaves for the next. `writer` and `look` are for administrators, through the `blocking` connection.
 
 mod blocking;
 mod connect;

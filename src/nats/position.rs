@@ -1,26 +1,27 @@
-//! How far a follower has come, and whether it may go on from there.
+//! The position of a follower in its stream, and the check whether it may resume there.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::contact::Moment;
 
-/// How far a follower has come in a stream.
+/// What a run leaves for the next one. The module docs of `run` say how it is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Position {
-    /// When the stream was created, in nanoseconds: one that was made anew has the same name.
+    /// When the stream was created, in nanoseconds: one that was deleted and created again has the same name.
     pub(super) created: i128,
-    /// The last entry that is in force here.
+    /// The number of the last entry that was applied.
     pub(super) sequence: u64,
-    /// The last proof of contact.
+    /// The moment for which contact was last proven.
     pub(super) proven: Moment,
-    /// Under which of its two names its heartbeat is.
+    /// The slot of the proven heartbeat: 0 or 1.
     pub(super) slot: u8,
-    /// And where.
+    /// Its number.
     pub(super) beat_sequence: u64,
-    /// What it says: nobody else knows that.
+    /// Its text, which nobody else writes.
     pub(super) beat: String,
-    /// What was put in force since: where it was, by its name. A bucket that was put back has it no more.
+    /// The entries that were applied after it, by name, each with its number. A bucket restored from a copy may lack
+    /// them.
     pub(super) since: BTreeMap<String, u64>,
 }
 
@@ -32,17 +33,17 @@ pub(super) struct StreamState {
     pub(super) last_sequence: u64,
 }
 
-/// The bucket's configuration may have been another one meanwhile, by which entries could vanish.
+/// A limit because, during the absence, the bucket may have had a configuration under which entries could vanish.
 const LONGEST_ABSENCE: Duration = Duration::from_secs(10 * 60);
-/// So many changes between two heartbeats are remembered; after more, a snapshot is as quick.
+/// How many changes between two heartbeats are remembered. After more, a snapshot is as quick.
 pub(super) const MOST_SINCE: usize = 100_000;
 
 impl Position {
-    /// Whether all that has happened since may still be told by the stream. That its heartbeat comes again, and what was put
-    /// in force since, has to show it; otherwise only a new snapshot shows what is gone.
+    /// Whether the stream may still hold everything that happened since; if not, only a snapshot shows what is gone.
+    /// The run makes sure, by what it receives again.
     pub(super) fn may_resume(&self, stream: &StreamState) -> bool {
         self.created == stream.created
-            // One that was put back from a copy has lost entries that were in force.
+            // Fewer entries: it was restored from a copy.
             && stream.last_sequence >= self.sequence
             && stream.first_sequence <= self.beat_sequence
             && self.since.len() <= MOST_SINCE

@@ -1,4 +1,45 @@
-//! One run of a follower: each entry as it comes, and a heartbeat that proves the contact.
+//! One run of a follower, from the creation of its consumer to the first failure.
+//!
+//! # Proof of contact
+//!
+//! A follower must know that it hasn't missed a revocation. An open connection doesn't prove that: the NATS server at
+//! the other end may be stalled or cut off from its cluster, or the bucket may have been deleted and created again. So
+//! the follower writes heartbeats into the bucket, each with a text that no other write has (a random id and a count),
+//! and waits for two things, in either order:
+//!
+//! ```text
+//!  follower                                     stream of the bucket
+//!                                               41  curve.lab.A
+//!  asked = now()                                42  plain.lab.B  removed
+//!     ├──── write "id.7" ─────────────────────▶ 43  server.lab.me.1 "id.7"
+//!     │◀─── acknowledged: number 43 ──────────┤     stored, by a quorum in a cluster
+//!     │◀─── 41, 42 ───────────────────────────┤     the consumer delivers in order
+//!     │◀─── 43 "id.7", seen at number 43 ─────┤     and nothing before 43 is missing
+//!  proven(asked)
+//! ```
+//!
+//! - *Acknowledged*: the bucket has stored the heartbeat. All that was acknowledged before `asked` has a lower number.
+//! - *Seen*: it came back under the same number. Another number means another bucket. Entries are numbered and arrive
+//!   in order, and a gap ends the run, so all with a lower number have arrived and been applied.
+//!
+//! Contact is then proven for the moment `asked`, before the write: a change made after it may not have arrived.
+//!
+//! # Resuming
+//!
+//! After a failure the next run resumes at the [`Position`] of this one, if nothing can have been missed meanwhile;
+//! otherwise it reads the whole bucket, and applies that snapshot with the first proof. [`Position::may_resume`]
+//! compares the state of the stream, which doesn't show whether the bucket was restored from a copy. So before its
+//! first proof, a resumed run must receive again what a restored bucket may lack:
+//!
+//! ```text
+//!  40  server.lab.me.0 "id.6"   proven: must be the first entry, with this number and text
+//!  41  curve.lab.A          ┐   applied since, `Position::since`: must each come again,
+//!  42  plain.lab.B          ┘   or a later entry of the same name
+//!  43  server.lab.me.1 "id.7"   not proven yet
+//! ```
+//!
+//! A bucket keeps only the last entry of each name. Therefore a server has two names for heartbeats, the slots 0 and 1,
+//! and writes each heartbeat to the slot that doesn't hold the last proven one: 40 stays until 43 is proven.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -20,53 +61,53 @@ use crate::curve::{KeyChange, KeyMap};
 use crate::error::{Error, Result};
 use crate::plain::UserChange;
 
-/// One run of following, from the creation of a consumer to the first thing that goes wrong.
+/// A run and what it has received.
 pub(super) struct Run<'f> {
     follow: &'f Follow,
     context: Context,
     created: i128,
     /// The consumer's name.
     consumer: String,
-    /// The names of the own heartbeats, without the last part.
+    /// The name of this server's heartbeats, without the slot.
     own: String,
-    /// `None` while a snapshot is gathered: it is put in force as a whole.
+    /// `None` while a snapshot is collected, which is applied as a whole.
     position: &'f mut Option<Position>,
     snapshot: KeyMap,
     key_changes: Vec<KeyChange>,
     user_changes: Vec<UserChange>,
-    /// What has to come again where this goes on from a position: the heartbeat, then what was put in force after it.
+    /// What a resumed run must receive again: the proven heartbeat, then what was applied after it.
     awaited_beat: Option<(u64, String)>,
     awaited: BTreeMap<String, u64>,
-    /// What of a snapshot came after the heartbeat.
+    /// Entries that arrived after the heartbeat that will prove the snapshot: the first `since` of its position.
     early: BTreeMap<String, u64>,
-    /// The last entry that came.
+    /// The number of the last entry that arrived.
     sequence: u64,
-    /// The entries of a consumer are counted: one that is missing shows.
+    /// How many messages the consumer has delivered. It numbers them, so a gap shows.
     consumed: u64,
     beat: Option<Beat>,
     beats: u64,
     id: String,
 }
 
-/// A heartbeat under way.
+/// A heartbeat that isn't proven yet.
 struct Beat {
     text: String,
     asked: Moment,
-    /// Until when something has to come.
+    /// When the run fails unless another message has arrived.
     deadline: Instant,
-    /// Where the stream has put it, once that is acknowledged: by a quorum, in a cluster.
+    /// The number that the write was acknowledged with.
     acknowledged: Option<u64>,
-    /// Where it came back.
+    /// The number under which it came back.
     seen: Option<u64>,
-    /// Where another's came under the same name: a bucket has the last of each name alone.
+    /// The number of a heartbeat under one of our names that we didn't write: it may have replaced ours.
     others: Option<u64>,
 }
 
 type Acknowledgement = Pin<Box<dyn Future<Output = Result<u64>> + Send>>;
 
-/// So many entries are put in force at once, at most.
+/// At most this many entries are applied at once.
 const BATCH: usize = 10_000;
-/// The bucket's configuration is looked at again with one heartbeat of so many.
+/// Every tenth heartbeat checks the bucket's configuration again.
 const LOOKS: u64 = 10;
 pub(super) const FIND: &str = "find the bucket";
 pub(super) const USE: &str = "use the bucket";
@@ -111,7 +152,7 @@ impl<'f> Run<'f> {
 
     pub(super) async fn follow(mut self, mut messages: pull::Stream) -> Result<Infallible> {
         if self.awaited_beat.is_some() {
-            // Nothing is written before: it would take the place of what is looked for.
+            // Nothing is written before the bucket has shown that it is the same.
             let first = timeout(PATIENCE, messages.next()).await;
             self.take(first.map_err(|_| nats(RESUME, NOT_AGAIN))?)?;
         }
@@ -123,7 +164,7 @@ impl<'f> Run<'f> {
             tokio::select! {
                 message = messages.next() => {
                     self.take(message)?;
-                    // What has come meanwhile is put in force with it.
+                    // Apply everything that has already arrived in one batch.
                     let mut batch = 1;
                     while batch < BATCH && let Some(message) = messages.next().now_or_never() {
                         self.take(message)?;
@@ -156,7 +197,7 @@ impl<'f> Run<'f> {
         let status = self.follow.shared.credentials.status();
         let sequence = self.position.as_ref().map_or(0, |position| position.sequence);
         let value = ServerValue::new(text.clone(), sequence, status.keys, status.users);
-        // The one that was proven stays where it is.
+        // To the slot that doesn't hold the proven one.
         let subject = format!("{}.{}", self.own, self.position.as_ref().map_or(0, |position| position.slot ^ 1));
         let (asked, deadline) = (Moment::now(), Instant::now() + PATIENCE);
         self.beat = Some(Beat { text, asked, deadline, acknowledged: None, seen: None, others: None });
@@ -193,7 +234,7 @@ impl<'f> Run<'f> {
         let name = message.subject.strip_prefix(prefix.as_str()).unwrap_or(&message.subject);
         let since = match (self.position.as_mut(), &self.beat) {
             (Some(position), _) => Some(&mut position.since),
-            // What comes behind the heartbeat that will be proven.
+            // After the heartbeat that is about to be proven.
             (None, Some(Beat { seen: Some(_), .. })) => Some(&mut self.early),
             _ => None,
         };
@@ -224,7 +265,7 @@ impl<'f> Run<'f> {
         }
     }
 
-    /// Puts in force what has come, if no snapshot is gathered.
+    /// Applies what has arrived, except while a snapshot is collected.
     fn put_in_force(&mut self) {
         let Some(position) = self.position.as_mut() else { return };
         let shared = &self.follow.shared;
@@ -237,7 +278,7 @@ impl<'f> Run<'f> {
         position.sequence = position.sequence.max(self.sequence);
     }
 
-    /// A heartbeat that is acknowledged and has come back proves that all before it has come, and is in force.
+    /// Records contact, and applies the snapshot if there is one, once the heartbeat is both acknowledged and seen.
     fn prove(&mut self) -> Result<()> {
         let Some(Beat { acknowledged: Some(acknowledged), seen, others, asked, .. }) = self.beat else { return Ok(()) };
         let Some(seen) = seen else {
@@ -275,7 +316,7 @@ impl<'f> Run<'f> {
             slot,
             since,
         });
-        // Before anybody is accepted: who sees that sees no old problem.
+        // First, so that nobody sees the previous problem once clients are accepted again.
         shared.follows(self.sequence, is_snapshot);
         shared.credentials.proven(turn, asked);
         Ok(())
@@ -293,7 +334,7 @@ pub(super) fn look_at(info: &Info) -> Result<StreamState> {
     })
 }
 
-/// A marker of the key-value store.
+/// Whether a message is the key-value store's marker of a removed entry.
 pub(super) fn is_removal(message: &Message) -> bool {
     message.headers.as_ref().is_some_and(|headers| {
         let operation = headers.get("KV-Operation").is_some_and(|operation| operation.as_str() != "PUT");
@@ -301,7 +342,7 @@ pub(super) fn is_removal(message: &Message) -> bool {
     })
 }
 
-/// Writes a heartbeat, and looks at the stream once more where its name and the time of its creation are given.
+/// Writes a heartbeat. If the name of the stream and the time of its creation are given, checks the stream again.
 async fn write(context: Context, subject: String, value: Vec<u8>, stream: Option<(String, i128)>) -> Result<u64> {
     let sent = context.publish(subject, value.into()).await.map_err(|error| failed(PROVE, &error))?;
     let sequence = sent.await.map_err(|error| failed(PROVE, &error))?.sequence;
@@ -314,7 +355,7 @@ async fn write(context: Context, subject: String, value: Vec<u8>, stream: Option
     Ok(sequence)
 }
 
-/// Never ends where there is nothing to wait for.
+/// Pending for ever if there is no acknowledgement to wait for.
 async fn wait(acknowledgement: &mut Option<Acknowledgement>) -> Result<u64> {
     match acknowledgement {
         Some(acknowledgement) => acknowledgement.await,

@@ -1,4 +1,4 @@
-//! Changing a bucket: for administrators and programs that manage credentials.
+//! The writer that changes a bucket, for administrators and programs that manage credentials.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -24,12 +24,13 @@ use crate::metadata::Metadata;
 use crate::plain::{Password, UserChange};
 use crate::reload::lock;
 
-/// Changes the credentials in a bucket. Each call waits for the answer of the cluster (in a task of a tokio runtime, use
-/// `spawn_blocking`), and calls of several threads for each other. Nothing is kept to be written later: without a connection,
-/// a call is an [`Error::Nats`], and the next one connects anew. A write whose answer doesn't come may be made or not.
+/// Changes the credentials in a bucket. Each call waits for the cluster's answer (in a tokio task, use
+/// `spawn_blocking`), and calls from several threads wait for each other. Nothing is queued to be written later:
+/// without a connection, a call returns [`Error::Nats`], and the next one connects again. If the answer to a write is
+/// lost, the write may have been made.
 ///
-/// What is there can be changed only by who knows its revision: of two who change one entry, the second gets
-/// [`Error::Conflict`] and looks again. A removal needs none: it always wins.
+/// Changing an existing entry requires its revision: if two administrators change the same entry, the second gets
+/// [`Error::Conflict`] and must look again. A removal doesn't need a revision: it always wins.
 ///
 /// ```no_run
 /// # fn main() -> zmq_auth::Result<()> {
@@ -47,7 +48,7 @@ pub struct NatsWriter {
     connection: Mutex<Option<Connection>>,
 }
 
-/// What a bucket says of a key or a user.
+/// A bucket's entry for a key or a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BucketEntry {
@@ -56,7 +57,7 @@ pub enum BucketEntry {
     Key {
         /// The key.
         key: PublicKey,
-        /// What is known about it.
+        /// Its metadata.
         metadata: Metadata,
         /// The revision, for [`NatsWriter::replace_key`].
         revision: u64,
@@ -66,12 +67,12 @@ pub enum BucketEntry {
     User {
         /// The user's name.
         name: String,
-        /// The hash of the password: whoever has it can try passwords without a server.
+        /// The hash of the password. Keep it secret: whoever has it can guess passwords offline.
         hash: Password,
         /// The revision, for [`NatsWriter::replace_user`].
         revision: u64,
     },
-    /// An entry that isn't understood: it accepts nobody.
+    /// An entry that can't be understood: it accepts nobody.
     #[non_exhaustive]
     Unreadable {
         /// The entry's name.
@@ -81,35 +82,36 @@ pub enum BucketEntry {
     },
 }
 
-/// A server that follows a bucket, by its last heartbeat.
+/// A server that follows a bucket, as of its last heartbeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FollowingServer {
-    /// The name that it was given.
+    /// The server's name.
     pub name: String,
-    /// How long ago its heartbeat was written, by the cluster's clock and this machine's.
+    /// The time since its heartbeat: this machine's clock minus the cluster's timestamp.
     pub age: Duration,
-    /// The number of the last entry that was in force there when it was written.
+    /// The number of the last entry that it had applied then.
     pub sequence: u64,
     /// How many keys it accepts.
     pub keys: usize,
     /// How many users it accepts.
     pub users: usize,
-    /// How many keys and users of the domain were changed since, and not again: what it hadn't got yet.
+    /// How many keys and users of the domain have changed since: what it hadn't received then.
     pub behind: u64,
 }
 
-/// How long a removal is tried.
+/// How long a removal is retried.
 const REMOVING: Duration = Duration::from_secs(10);
 pub(super) const WRITE: &str = "write the entry";
 pub(super) const LIST: &str = "list the bucket";
 
 impl NatsBucket {
-    /// Makes the bucket, with so many replicas of it: 1, 3 or 5. Unlike buckets that NATS's own tools make, it can't be
-    /// emptied: what was removed leaves a marker that stays. There is nothing to do where there is such a bucket already.
+    /// Creates the bucket with this number of replicas: 1, 3 or 5. Unlike buckets that NATS's own tools create, it
+    /// can't be emptied, and a removed entry leaves a marker that stays. If the same bucket exists already, nothing
+    /// changes.
     ///
     /// # Errors
-    /// [`Error::Nats`] where the cluster can't, or has such a bucket with another configuration.
+    /// [`Error::Nats`] if the cluster can't create it, or has a bucket of that name with another configuration.
     ///
     /// ```no_run
     /// # fn main() -> zmq_auth::Result<()> {
@@ -126,10 +128,10 @@ impl NatsBucket {
         })
     }
 
-    /// Connects, to change what is in the bucket.
+    /// Connects, to change the bucket's entries.
     ///
     /// # Errors
-    /// [`Error::Nats`] where no server can be reached, the login is wrong, or there is no such bucket.
+    /// [`Error::Nats`] if no server can be reached, the login is wrong, or there is no such bucket.
     ///
     /// ```no_run
     /// # fn main() -> zmq_auth::Result<()> {
@@ -143,28 +145,28 @@ impl NatsBucket {
 }
 
 impl NatsWriter {
-    /// Adds a key that has no entry; answers its revision.
+    /// Adds a key that has no entry, and returns the entry's revision.
     ///
     /// # Errors
-    /// [`Error::Conflict`] where it has one; [`Error::Metadata`], as
+    /// [`Error::Conflict`] if it has one; [`Error::Metadata`], as
     /// [`PushedCredentials::put_key`](crate::PushedCredentials::put_key); [`Error::Domain`]; [`Error::Nats`].
     pub fn add_key(&self, domain: &str, key: &PublicKey, metadata: &Metadata) -> Result<u64> {
         self.create(domain, &Subject::Key(*key), key_value(metadata)?)
     }
 
-    /// Changes what is known about a key.
+    /// Changes a key's metadata.
     ///
     /// # Errors
-    /// As [`add_key`](Self::add_key); [`Error::Conflict`] where the entry's revision is another.
+    /// As [`add_key`](Self::add_key); [`Error::Conflict`] if the entry has another revision.
     pub fn replace_key(&self, domain: &str, key: &PublicKey, metadata: &Metadata, revision: u64) -> Result<u64> {
         self.update(domain, &Subject::Key(*key), key_value(metadata)?, revision)
     }
 
-    /// Removes a key, whatever its revision is; answers whether it had an entry. When this has returned, the removal can't be
-    /// lost any more. It is tried for 10 s.
+    /// Removes a key, whatever its revision, and returns whether it had an entry. Failures are retried for 10 s. Once
+    /// this has returned `Ok`, the removal can't be lost any more.
     ///
     /// # Errors
-    /// [`Error::Domain`]; [`Error::Nats`]: the key may be removed or not, so try again.
+    /// [`Error::Domain`]; [`Error::Nats`]: the key may or may not be removed, so try again.
     pub fn remove_key(&self, domain: &str, key: &PublicKey) -> Result<bool> {
         self.remove(domain, &Subject::Key(*key))
     }
@@ -172,7 +174,7 @@ impl NatsWriter {
     /// Adds a user who has no entry, with a hashed password: see [`Password::hash`](crate::Password::hash).
     ///
     /// # Errors
-    /// [`Error::Conflict`] where there is one; [`Error::PlainCredentials`], as
+    /// [`Error::Conflict`] if there is one; [`Error::PlainCredentials`], as
     /// [`PushedCredentials::put_user`](crate::PushedCredentials::put_user); [`Error::Domain`]; [`Error::Nats`].
     pub fn add_user(&self, domain: &str, name: &str, hash: &str) -> Result<u64> {
         self.create(domain, &Subject::User(name.into()), user_value(name, hash)?)
@@ -181,12 +183,12 @@ impl NatsWriter {
     /// Changes a user's password.
     ///
     /// # Errors
-    /// As [`add_user`](Self::add_user); [`Error::Conflict`] where the entry's revision is another.
+    /// As [`add_user`](Self::add_user); [`Error::Conflict`] if the entry has another revision.
     pub fn replace_user(&self, domain: &str, name: &str, hash: &str, revision: u64) -> Result<u64> {
         self.update(domain, &Subject::User(name.into()), user_value(name, hash)?, revision)
     }
 
-    /// Removes a user, as [`remove_key`](Self::remove_key) a key.
+    /// Removes a user, as [`remove_key`](Self::remove_key) does a key.
     ///
     /// # Errors
     /// As [`remove_key`](Self::remove_key).
@@ -194,7 +196,7 @@ impl NatsWriter {
         self.remove(domain, &Subject::User(name.into()))
     }
 
-    /// All entries of a domain, in the order in which they were last changed.
+    /// All entries of a domain, in the order of their last change.
     ///
     /// # Errors
     /// [`Error::Domain`]; [`Error::Nats`].
@@ -205,7 +207,7 @@ impl NatsWriter {
         Ok(messages.iter().map(|(name, revision, message)| read_entry(name, *revision, &message.payload)).collect())
     }
 
-    /// The servers that follow a domain, or have done so.
+    /// The servers that follow a domain or did so once.
     ///
     /// # Errors
     /// [`Error::Domain`]; [`Error::Nats`].
@@ -213,7 +215,7 @@ impl NatsWriter {
         check_domain(domain)?;
         let messages = self.read(vec![format!("server.{}.>", entry::encode(domain.as_bytes()))])?;
         let now = SystemTime::now();
-        // Of the two heartbeats that each has, the later: they come in the order in which they were written.
+        // They arrive in the order of writing, so the later of a server's two heartbeats replaces the earlier.
         let mut servers = BTreeMap::new();
         for (name, _, message) in &messages {
             let server = name.split('.').nth(2).and_then(entry::decode).and_then(|name| String::from_utf8(name).ok());
@@ -260,9 +262,9 @@ impl NatsWriter {
             let was_there_before = &mut was_there;
             let removed = self.ask(|store| async move {
                 let entry = store.entry(name).await.map_err(|error| failed(WRITE, &error))?;
-                // An attempt that wasn't answered may have removed it.
+                // `|=`: a previous attempt without an answer may have removed it.
                 *was_there_before |= entry.is_some_and(|entry| entry.operation == Operation::Put);
-                // Even where there is none: one that is being written now is removed, too.
+                // Even if there is no entry: one that is being written right now is removed, too.
                 store.delete(name).await.map_err(|error| failed(WRITE, &error))
             });
             match removed {
@@ -272,7 +274,8 @@ impl NatsWriter {
         }
     }
 
-    /// Where the work isn't answered, its connection goes, and what that may have kept to send it later.
+    /// Runs the work on the connection. If NATS fails, drops the connection, and with it whatever its client has
+    /// queued.
     pub(super) fn ask<T: Send, W: Future<Output = Result<T>> + Send>(
         &self,
         work: impl FnOnce(Store) -> W,
@@ -289,7 +292,7 @@ impl NatsWriter {
         answer
     }
 
-    /// The last entry of each name, with its revision, in the order of their revisions; markers are left out.
+    /// The last entry of each name, with its revision and in that order, without markers.
     fn read(&self, filters: Vec<String>) -> Result<Vec<(String, u64, Message)>> {
         let lost = || Error::Nats { action: LIST, problem: "entries don't come".into() };
         let config = pull::Config {
@@ -308,7 +311,7 @@ impl NatsWriter {
             let messages = consumer.stream().max_messages_per_batch(10_000).expires(Duration::from_secs(30));
             let mut messages = messages.heartbeat(PATIENCE).messages().await.map_err(|error| failed(LIST, &error))?;
             let (mut entries, mut revisions) = (BTreeMap::new(), HashMap::new());
-            // One that is written meanwhile comes again, and behind the others.
+            // An entry that changes meanwhile arrives again, after the others.
             while pending > 0 {
                 let message = timeout(PATIENCE * 2, messages.next()).await.map_err(|_| lost())?.ok_or_else(lost)?;
                 let message = message.map_err(|error| failed(LIST, &error))?;

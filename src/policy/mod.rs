@@ -1,4 +1,4 @@
-//! Policy files: a whole policy in a file that follows the disk.
+//! Policy files: a whole policy in one TOML file, with reloads.
 
 mod format;
 mod read;
@@ -19,8 +19,8 @@ use crate::reload::{
 use read::Tables;
 use stores::Stores;
 
-/// A policy in a TOML file that follows the disk: on [`reload`](Self::reload), or by itself after `watch` (feature `watch`).
-/// Clones are handles on the same file.
+/// A policy in a TOML file. Changes to the file apply on [`reload`](Self::reload), or automatically after `watch`
+/// (feature `watch`). Clones are handles on the same file.
 ///
 /// ```toml
 /// [addresses]
@@ -47,23 +47,23 @@ use stores::Stores;
 /// gssapi = true
 /// ```
 ///
-/// With the feature `nats`, keys and users may be in a NATS bucket: the page `fleet` has the lines for it.
+/// With the feature `nats`, keys and users may be in a NATS bucket: the page `fleet` shows the lines for it.
 ///
-/// Each line does what the corresponding call of [`Authenticator`] does, and a missing table leaves the default of a new
-/// [`Authenticator`]: NULL clients are accepted, all others refused. Relative paths start at the file's directory. Anything
-/// that the format doesn't know is an error with its line and column. So is an empty allow list, which would refuse
+/// Each line does what the corresponding call of [`Authenticator`] does, and a missing table leaves the default of a
+/// new [`Authenticator`]: NULL clients are accepted, all others refused. Relative paths start at the file's directory.
+/// Anything unknown to the format is an error with its line and column. So is an empty allow list, which would refuse
 /// nobody, and a domain without a mechanism, which `"*"` would decide. A file can't contain callbacks: set them on
 /// [`authenticator`](Self::authenticator).
 ///
-/// A reload replaces, atomically, everything that the file named before or names now. Whatever else the program has
-/// configured stays, and so do counted failures. **A bad file changes nothing**: [`status`](Self::status), the log and an
-/// event report what is wrong with it. The key directories and password files that it names are reloaded with it; one with a
+/// A reload atomically replaces everything that the file named before or names now. Whatever else the program has
+/// configured stays, and so do counted failures. **A bad file changes nothing**: [`status`](Self::status), the log and
+/// an event report its problem. The key directories and password files that it names are reloaded with it; one with a
 /// problem keeps its previous content.
 ///
-/// Replace the file by a rename, don't write it in place: a reload reads whatever is there. A file whose last line has no
-/// line feed, or that no longer names something, may be half-written: a reload accepts it only if it was replaced by a
-/// rename or has been unchanged for 2 s. A file that names nothing at all is an error. If it has `clear_passwords` and others
-/// can read it, a warning is logged. Clear passwords are meant for tests: the parser's copies of them aren't wiped from
+/// Replace the file by a rename; don't write it in place, since a reload may read it half-written. If the last line has
+/// no line feed, or something is gone from the file, a reload accepts it only if it was replaced by a rename or has
+/// been unchanged for 2 s. A file that names nothing at all is an error. If it has `clear_passwords` and others can
+/// read it, a warning is logged. Clear passwords are meant for tests: the parser's copies of them aren't wiped from
 /// memory.
 ///
 /// ```
@@ -84,7 +84,7 @@ use stores::Stores;
 #[derive(Clone)]
 pub struct PolicyFile {
     store: Store<PolicySource>,
-    // Publishes the reloads of the file itself.
+    // Publishes reloads of the file itself.
     _observer: Arc<ReloadObserver>,
 }
 
@@ -93,9 +93,9 @@ struct PolicySource {
     authenticator: Authenticator,
     hasher: RandomState,
     in_force: Mutex<InForce>,
-    /// What reloads have replaced, kept until they have ended.
+    /// What the running reload has replaced, dropped at its end.
     replaced: Mutex<Vec<(Stores, Replaced)>>,
-    /// Whether buckets are followed.
+    /// Whether buckets are followed: not by `inspect`.
     follows: bool,
 }
 
@@ -115,8 +115,8 @@ impl PolicyFile {
     /// Reads a file and the stores that it names into a new [`Authenticator`].
     ///
     /// # Errors
-    /// [`Error::Io`] if the file can't be read; [`Error::PolicyFile`], with line and column, for an error in it, and for a
-    /// store that it names and that can't be opened.
+    /// [`Error::Io`] if the file can't be read; [`Error::PolicyFile`], with line and column, for an error in it, and if
+    /// a store that it names can't be opened.
     ///
     /// ```
     /// # use zmq_auth::{Error, PolicyFile};
@@ -130,8 +130,8 @@ impl PolicyFile {
         Self::open_following(path.as_ref(), true)
     }
 
-    /// As [`open`](Self::open), to look at a policy: buckets of NATS that it names aren't followed, so their clients are told
-    /// to retry, and [`stores`](Self::stores) leaves them out.
+    /// As [`open`](Self::open), but only to look at a policy: NATS buckets that it names aren't followed, so their
+    /// clients would be told to retry, and [`stores`](Self::stores) leaves them out.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -163,9 +163,9 @@ impl PolicyFile {
         Ok(PolicyFile { store, _observer: observer })
     }
 
-    /// Every problem of a file and of the stores that it names, in the order of its lines; empty for a good file. The first is
-    /// the error that [`open`](Self::open) returns. If the file isn't TOML, or not a policy by its grammar, only the first
-    /// problem is found. NATS buckets aren't contacted.
+    /// All problems of a file and of the stores that it names, in the order of its lines; empty for a good file. The
+    /// first is the error that [`open`](Self::open) returns. If the file isn't TOML or doesn't have the format of a
+    /// policy, only the first problem is found. NATS buckets aren't contacted.
     ///
     /// ```
     /// # use zmq_auth::PolicyFile;
@@ -188,7 +188,7 @@ impl PolicyFile {
         result.err().into_iter().flatten().map(|problem| problem.into_error(path)).collect()
     }
 
-    /// The policy that the file configures. Start it, and configure callbacks and whatever else the file doesn't say.
+    /// The policy that the file configures. Start it, and configure callbacks and whatever else the file can't.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -205,8 +205,8 @@ impl PolicyFile {
     /// Compares the file and its stores with the disk and applies all changes. The summary counts the file's tables.
     ///
     /// # Errors
-    /// As [`open`](Self::open): then nothing of the file is applied, but its stores are reloaded all the same. Otherwise the
-    /// first error of a store: that store stays as it was, while the file and the other stores are up to date.
+    /// As [`open`](Self::open): nothing of the file is applied then, but its stores are reloaded. Otherwise the first
+    /// error of a store: that store stays as it was, while the file and the other stores are up to date.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -224,7 +224,7 @@ impl PolicyFile {
         stores_reloaded.map(|()| summary)
     }
 
-    /// The state of the file, and what is wrong with it; `entries` counts its tables.
+    /// The state and the problems of the file; `entries` counts its tables.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -237,7 +237,7 @@ impl PolicyFile {
         self.store.status()
     }
 
-    /// The key directories, password files and buckets that it names, each with its status.
+    /// The key directories, password files and buckets that the file names, each with its status.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -285,8 +285,8 @@ impl PolicyFile {
         self.store.path()
     }
 
-    /// Follows the disk from now on, as [`PasswordFile::watch`](crate::PasswordFile::watch) does, including the stores that it
-    /// names now or later. It costs two threads for each of them.
+    /// Reloads automatically from now on, as [`PasswordFile::watch`](crate::PasswordFile::watch) does, including the
+    /// stores that the file names now or later. Each of them costs two threads.
     ///
     /// # Errors
     /// [`Error::Io`] if the system can't watch one of their directories or start a thread.
@@ -336,7 +336,7 @@ impl PolicySource {
         result
     }
 
-    /// Returns `None`, without changing anything, if something has changed that must not.
+    /// Returns `None`, without changing anything, if the file may be half-written.
     fn take(&self, path: &Path, content: &FileContent, unread: &mut Unread) -> Result<Option<ReloadSummary>> {
         let mut in_force = lock(&self.in_force);
         let read = read::read(&content.bytes, parent(path), &in_force.stores, &self.hasher, &self.authenticator);
@@ -374,7 +374,7 @@ impl PolicySource {
         if self.follows {
             stores.follow(&before.stores);
         }
-        // Freed later, when no lock is held: dropping a callback's value may call this file, and dropping a store waits for
+        // Dropped later, without a lock: dropping a callback's value may call this file, and dropping a store waits for
         // its thread.
         lock(&self.replaced).push((before.stores, replaced));
         for store in stores.empty() {

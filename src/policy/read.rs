@@ -37,20 +37,20 @@ pub(super) struct ReadPolicy {
     pub(super) content: PolicyContent,
     /// The largest message, in bytes.
     pub(super) message_size: Option<u64>,
-    /// The stores that it names.
+    /// The stores that the file names.
     pub(super) stores: Stores,
     pub(super) tables: Tables,
     pub(super) has_clear_passwords: bool,
 }
 
-/// A short hash of each of the file's tables, by name, to find out which have changed.
+/// A short hash of each of the file's tables, by name, to detect which have changed.
 pub(super) type Tables = BTreeMap<String, u64>;
 
 /// A problem of a policy file, and its position.
 pub(super) struct Problem {
     place: Option<(usize, usize)>,
     text: String,
-    /// Something could not be read, but may be later.
+    /// Whether something couldn't be read that may become readable later.
     pub(super) unread: Unread,
 }
 
@@ -60,8 +60,8 @@ impl Problem {
     }
 }
 
-/// Reads the file's text. Stores that are in `stores` are reused; the others are opened. An `Err` has at least one problem:
-/// the first of the grammar, or all others in the order of the lines.
+/// Reads the file's text. Stores that are in `stores` are reused, others are opened. An `Err` has at least one problem:
+/// only the first if the syntax is wrong, otherwise all in the order of the lines.
 pub(super) fn read(
     bytes: &[u8],
     directory: &Path,
@@ -159,7 +159,7 @@ impl Reader<'_> {
         value.map_err(|error| self.problem(span, error.to_string())).ok()
     }
 
-    /// Returns the store, or records its problem, which may pass by itself.
+    /// Returns the store, or records its problem, which may be temporary.
     fn take_store<T>(&mut self, span: Range<usize>, store: Result<T>) -> Option<T> {
         let error = match store {
             Ok(store) => return Some(store),

@@ -1,4 +1,4 @@
-//! The key directories and password files that a policy file names.
+//! The key directories, password files and buckets that a policy file names.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::reload::StoreStatus;
 #[cfg(feature = "nats")]
 use crate::{contact::OnStale, escape::Escaped, nats::NatsFollower, pushed::PushedCredentials};
 
-/// Each store once, by its path, however many domains use it.
+/// The stores by their paths: each once, even if several domains use it.
 #[derive(Default, Clone)]
 pub(super) struct Stores {
     directories: BTreeMap<PathBuf, KeyDirectory>,
@@ -25,30 +25,30 @@ pub(super) struct Stores {
 #[cfg(feature = "nats")]
 pub(super) type FollowedFor = (String, String, String);
 
-/// The follower, and what the file says of it.
+/// A follower and its settings in the file.
 #[cfg(feature = "nats")]
 #[derive(Clone)]
 pub(super) struct Followed {
     pub(super) follower: Arc<NatsFollower>,
-    /// Another follower takes over where this is another.
+    /// If this changes, a new follower takes over.
     pub(super) connection: String,
     pub(super) max_age: Duration,
     pub(super) on_stale: OnStale,
 }
 
 impl Stores {
-    /// The directory; if `known` has it, the same store.
+    /// Returns the directory, from `known` if it is there.
     pub(super) fn key_directory(&mut self, path: &Path, known: &Stores) -> Result<KeyDirectory> {
         find_or_open(&mut self.directories, &known.directories, path, KeyDirectory::open)
     }
 
-    /// The password file; if `known` has it, the same store.
+    /// Returns the password file, from `known` if it is there.
     pub(super) fn password_file(&mut self, path: &Path, known: &Stores) -> Result<PasswordFile> {
         find_or_open(&mut self.files, &known.files, path, PasswordFile::open)
     }
 
-    /// The follower; of those that `known` has, the same one, if its connection is the same. A new one has no contact before
-    /// [`follow`](Self::follow), and gets the credentials of the one whose place it takes.
+    /// Returns the follower, from `known` if it is there with the same connection. A new one is idle until
+    /// [`follow`](Self::follow), and takes over the credentials of the one that it replaces.
     #[cfg(feature = "nats")]
     pub(super) fn follower(
         &mut self,
@@ -71,7 +71,7 @@ impl Stores {
         Ok(follower)
     }
 
-    /// In the place of those before: what those alone have followed isn't followed any more, and what is new is from now on.
+    /// Starts these followers, and stops those of `before` that aren't among them.
     #[cfg(feature = "nats")]
     pub(super) fn follow(&self, before: &Stores) {
         for Followed { follower, .. } in before.followers.values() {
@@ -87,7 +87,7 @@ impl Stores {
         }
     }
 
-    /// Reloads all of them, and returns the first error. What could not be read stays as it was.
+    /// Reloads all of them, and returns the first error. A store that can't be read stays as it was.
     pub(super) fn reload(&self) -> Result<()> {
         let directories = self.directories.values().map(|directory| directory.reload().map(drop));
         let files = self.files.values().map(|file| file.reload().map(drop));
@@ -95,7 +95,7 @@ impl Stores {
         reloads.into_iter().collect()
     }
 
-    /// Makes each follow the disk from now on.
+    /// Watches all directories and files from now on.
     #[cfg(feature = "watch")]
     pub(super) fn watch(&self) -> Result<()> {
         self.directories.values().try_for_each(KeyDirectory::watch)?;
@@ -113,7 +113,7 @@ impl Stores {
         stores.collect()
     }
 
-    /// Those that were read when they were opened, and have nothing in them.
+    /// The directories and files without entries. A bucket may not have been read yet, so it doesn't count.
     pub(super) fn empty(&self) -> Vec<PathBuf> {
         self.read_statuses().filter(|(_, status)| status.entries == 0).map(|(path, _)| path).collect()
     }

@@ -1,4 +1,4 @@
-//! What followers of a bucket push: one of them at a time.
+//! The changes of a bucket's followers. Only one of them, the one whose turn it is, can change the credentials.
 
 use std::sync::Arc;
 
@@ -8,14 +8,13 @@ use crate::curve::{KeyChange, KeyMap};
 use crate::plain::UserChange;
 use crate::reload::{ReloadSummary, lock};
 
-/// What a follower pushes, as long as it is its turn.
 impl PushedCredentials {
-    /// Whether a source decides by them.
+    /// Whether a domain uses them.
     pub(crate) fn is_used(&self) -> bool {
         Arc::strong_count(&self.0.keys) > 1 || Arc::strong_count(&self.0.users) > 1
     }
 
-    /// Ends the turn of whoever had it.
+    /// Ends the current turn, and returns the next.
     pub(crate) fn next_turn(&self) -> u64 {
         let mut turn = lock(&self.0.update);
         *turn += 1;

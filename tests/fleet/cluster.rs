@@ -1,4 +1,4 @@
-//! Three NATS servers, of which one or all go away.
+//! A cluster of three NATS servers, one or all of which fail.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use zmq_auth::{BucketEntry, Metadata, OnStale, PublicKey};
 use crate::node::{Cluster, Node};
 use crate::{DOMAIN, Server, bucket, key, wait_until};
 
-/// The keys that the bucket has.
+/// The keys in the bucket.
 fn keys(cluster: &Cluster) -> HashSet<PublicKey> {
     let mut entries = None;
     wait_until("the bucket can be read", || {
@@ -43,7 +43,7 @@ fn no_acknowledged_revocation_is_lost_when_the_leader_is_killed() {
         writer.remove_key(DOMAIN, key).unwrap();
         slowest = slowest.max(start.elapsed());
     }
-    // Each of them was acknowledged, and is refused; the others are accepted as before.
+    // Each acknowledged removal is refused; the other keys are accepted as before.
     let start = Instant::now();
     for key in &all[..40] {
         server.wait_for(key, 400);
@@ -52,7 +52,7 @@ fn no_acknowledged_revocation_is_lost_when_the_leader_is_killed() {
     assert!(all[40..].iter().all(|key| server.curve(key) == 200));
     let left: HashSet<PublicKey> = all[40..].iter().copied().collect();
     assert_eq!(keys(&cluster), left);
-    // The one that was killed comes back, and the others go: what it has must be what was acknowledged.
+    // The killed server comes back, and the others go: it must have everything that was acknowledged.
     cluster.nodes[leader].run();
     wait_until("it has caught up", || keys(&cluster) == left);
     server.wait_for(&all[0], 400);
@@ -72,7 +72,7 @@ fn with_all_servers_down_decisions_go_on_until_max_age_and_come_back_with_the_fi
     assert_eq!(server.curve(&alice), 200, "by what is known");
     server.follower.credentials().limit_age(Duration::from_secs(2), OnStale::Refuse).unwrap();
     server.wait_for(&alice, 300);
-    // One of three is no quorum: it answers, but proves nothing.
+    // One of three isn't a quorum: it answers, but proves nothing.
     cluster.nodes[0].run();
     wait_until("it is connected, and says what is wrong", || !server.problem().is_empty());
     assert_eq!(server.curve(&alice), 300);
@@ -91,7 +91,7 @@ fn a_follower_leaves_a_server_that_stands_still() {
     let cluster = Cluster::start();
     let urls: Vec<String> = cluster.nodes.iter().map(Node::url).collect();
     let server = Server::start(&cluster.urls());
-    // One of them is the follower's, and one the leader.
+    // Each in turn: one is the follower's, and one is the leader.
     for still in 0..urls.len() {
         let alice = key();
         let all = bucket(&cluster.urls(), "admin");

@@ -1,4 +1,4 @@
-//! Entries that aren't understood, that end by themselves, and that two change at once.
+//! Entries that can't be understood, that expire, and that two administrators change at once.
 
 use std::process::Command;
 use std::time::Duration;
@@ -48,7 +48,7 @@ fn an_entry_that_is_not_understood_removes_what_its_name_stands_for_and_is_repor
             listed.iter().any(|entry| matches!(entry, BucketEntry::Unreadable { name: told, .. } if *told == name))
         );
     }
-    // One whose name stands for nothing hurts nobody.
+    // An entry whose name stands for nothing does no harm.
     let nobody = format!("curve.{}.nobody", raw::name(DOMAIN.as_bytes()));
     raw::put(&node.url(), &nobody, r#"{"format":1}"#);
     wait_until("it is reported", || server.follower.status().unreadable.len() == 2);
@@ -74,7 +74,7 @@ fn a_clear_password_is_refused_by_the_writer_and_by_every_server() {
     assert_eq!((server.plain("alice", "correct horse"), status.credentials.users), (400, 0));
 }
 
-/// By `not-after`, which each server enforces. What NATS would take away by itself nobody would notice: it is refused.
+/// By `not-after`, which each server enforces. NATS's own lifetimes are refused, since nobody would notice the end.
 #[test]
 fn a_key_may_end_by_itself() {
     let node = Node::start();
@@ -114,7 +114,7 @@ fn of_two_who_change_one_entry_the_second_is_told() {
             .collect()
     };
     assert_eq!(keys(two.entries(DOMAIN).unwrap()), expected);
-    // Who removes wins, and who has looked before can't bring it back.
+    // A removal wins, and somebody who looked before it can't restore the key.
     assert!(two.remove_key(DOMAIN, &alice).unwrap());
     assert!(matches!(one.replace_key(DOMAIN, &alice, &metadata, second), Err(Error::Conflict { .. })));
     assert_eq!(two.entries(DOMAIN).unwrap(), []);
@@ -149,7 +149,7 @@ fn the_servers_that_follow_are_listed_with_how_far_they_are() {
     drop(server);
 }
 
-/// NATS's own tools make buckets that can be emptied.
+/// Buckets made by NATS's own tools can be emptied.
 #[test]
 fn a_bucket_whose_entries_may_vanish_without_a_word_is_refused() {
     let node = Node::start();
@@ -166,7 +166,7 @@ fn a_bucket_whose_entries_may_vanish_without_a_word_is_refused() {
     assert_eq!(server.curve(&key()), 300);
 }
 
-/// Not even an administrator purges markers by hand, and a configuration under which entries go is noticed.
+/// Not even an administrator can purge markers, and a configuration under which entries can vanish is noticed.
 #[test]
 fn nothing_is_purged_by_hand_and_a_bucket_that_becomes_unsuitable_is_left() {
     let node = Node::start();

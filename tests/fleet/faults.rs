@@ -1,4 +1,4 @@
-//! What a follower and a writer do when what they rely on changes, lies, or is slow.
+//! Followers and writers whose bucket, NATS server or network changes, lies, or is slow.
 
 use std::fs;
 use std::process::Command;
@@ -12,7 +12,7 @@ use crate::{BUCKET, DEADLINE, DOMAIN, PASSWORD, Server, bucket, key, raw, wait_u
 
 const SHORT: Duration = Duration::from_secs(2);
 
-/// Its numbers are higher than what the follower knows, its name and the time of its creation are the same.
+/// Its sequence numbers are higher than the follower's; its name and time of creation are the same.
 #[test]
 fn a_bucket_that_was_put_back_and_has_overtaken_the_follower_is_read_anew() {
     let mut node = Node::start();
@@ -43,7 +43,7 @@ fn a_bucket_that_was_put_back_and_has_overtaken_the_follower_is_read_anew() {
     assert_eq!((server.curve(&alice), server.follower.status().snapshots), (200, 2));
 }
 
-/// What a writer couldn't write is told, and isn't written behind its caller's back when the server is there again.
+/// A failed write is reported, and isn't made behind the caller's back when the server is back.
 #[test]
 fn a_write_that_failed_is_not_made_later() {
     let mut node = Node::start();
@@ -53,7 +53,7 @@ fn a_write_that_failed_is_not_made_later() {
     let error = writer.add_key(DOMAIN, &alice, &Metadata::default()).unwrap_err();
     assert!(matches!(error, Error::Nats { .. }), "{error}");
     node.run();
-    // The same writer: it connects anew, and whatever it had kept to be sent would come first.
+    // The same writer reconnects; anything that it had queued would be written first.
     wait_until("it writes again", || writer.add_key(DOMAIN, &bob, &Metadata::default()).is_ok());
     let server = Server::start(&node.url());
     server.wait_for(&bob, 200);
@@ -124,7 +124,8 @@ fn connected_clients_are_spared_in_an_outage_where_the_program_says_so() {
     assert!(!is_allowed(), "removed is removed");
 }
 
-/// Entries come more slowly than they are written: the follower is behind, isn't in contact for that time, and gets them all.
+/// Entries arrive more slowly than they are written: the follower falls behind, is out of contact meanwhile, and gets
+/// them all.
 #[test]
 fn a_slow_follower_is_late_and_loses_nothing() {
     const KEYS: usize = 2_000;
@@ -158,7 +159,7 @@ fn a_slow_follower_is_late_and_loses_nothing() {
     println!("{} snapshots", server.follower.status().snapshots);
 }
 
-/// Nothing comes, and nobody says that the connection is gone.
+/// Nothing arrives, and nothing reports that the connection is gone.
 #[test]
 fn a_network_that_carries_nothing_is_no_contact() {
     let node = Node::start();

@@ -1,4 +1,4 @@
-//! A fleet of servers that follow one bucket, on NATS servers of the tests' own.
+//! A fleet of servers that follow a bucket, on NATS servers that the tests start.
 
 mod cluster;
 mod entries;
@@ -24,14 +24,14 @@ use std::time::{Duration, Instant};
 
 use zmq_auth::{Authenticator, KeyPair, NatsBucket, NatsFollower, Password, PublicKey};
 
-/// How long to wait for an event that is sure to come: generous, for machines that are busy with other things.
+/// How long to wait for an event that must happen: generous, for busy machines.
 const DEADLINE: Duration = Duration::from_secs(60);
 const DOMAIN: &str = "lab";
 const BUCKET: &str = "clients";
-/// Of both NATS users: no test prints it.
+/// The password of both NATS users. No test prints it.
 const PASSWORD: &str = "zanzibar of the fleet";
 
-/// Polls, a hundred times a second, for a condition that no event announces.
+/// Polls a condition that no event announces, a hundred times a second.
 #[track_caller]
 fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let end = Instant::now() + DEADLINE;

@@ -1,4 +1,4 @@
-//! Following one NATS server: what is written is in force, what can't be heard isn't.
+//! Following one NATS server: changes apply, and without contact nobody is accepted.
 
 use std::fs;
 use std::process::Command;
@@ -110,8 +110,8 @@ fn without_a_bucket_or_the_right_login_a_server_is_closed_and_says_so() {
     }
 }
 
-/// Decisions go on for as long as the program allows, then clients are told to retry. Who is revoked while a server can't
-/// hear of it is refused when it can, and not accepted for a moment before.
+/// Decisions go on for `max_age`, then clients are told to retry. A key that was revoked during the outage isn't
+/// accepted for a moment when contact is back.
 #[test]
 fn while_nats_is_away_decisions_go_on_until_max_age_and_then_nobody_is_accepted_until_all_is_known() {
     let mut node = Node::start();
@@ -159,7 +159,8 @@ fn a_bucket_that_is_made_anew_is_read_anew() {
     let server = Server::start(&node.url());
     server.wait_for(&alice, 200);
     let known = server.follower.status().sequence.unwrap();
-    // While the server can't look, so that it finds more entries than it knows: a number alone would say that it may go on.
+    // While the server can't look, the new bucket gets more entries than it knows: by the number alone, it could
+    // resume.
     node.kill();
     node.configure(Access::AdministratorAlone);
     node.run_as_configured();
@@ -213,14 +214,14 @@ fn a_server_that_stands_still_is_no_contact_and_its_return_is() {
     server.wait_for(&alice, 200);
     server.follower.credentials().limit_age(SHORT, OnStale::Refuse).unwrap();
     node.signal(Signal::SIGSTOP);
-    // Its connection stands, and says nothing.
+    // Its connection is open, but silent.
     server.wait_for(&alice, 300);
     assert!(server.is_stale());
     node.signal(Signal::SIGCONT);
     server.wait_for(&alice, 200);
 }
 
-/// Twice as many changes as are asked for at once, while the server is busy with other things.
+/// Twice as many changes as are requested at once, while the server is busy.
 #[test]
 fn many_changes_at_once_are_all_in_force() {
     let node = Node::start();
@@ -239,7 +240,7 @@ fn many_changes_at_once_are_all_in_force() {
     wait_until("all keys are in force", || server.follower.status().credentials.keys == keys.len());
     assert!(keys.iter().all(|key| server.curve(key) == 200));
     assert_eq!(server.follower.status().snapshots, 1);
-    // And a server that starts now takes them as a snapshot.
+    // A server that starts now gets them as a snapshot.
     let another = Server::named("server-2", &bucket(&node.url(), "admin"));
     another.wait_for(&keys[0], 200);
     assert_eq!(another.follower.status().credentials.keys, keys.len());
@@ -271,7 +272,7 @@ fn two_servers_of_one_name_are_told_and_neither_is_more_than_late() {
     let servers = [0; 4].map(|_| Server::named("server-1", &busy));
     let told = |server: &Server| server.problem().contains("another server has it");
     wait_until("one of them is told", || servers.iter().any(told));
-    // Whoever proves contact in spite of it has what is in the bucket.
+    // Even so, a server that proves contact has the content of the bucket.
     writer.remove_key(DOMAIN, &alice).unwrap();
     for server in &servers {
         wait_until("nobody accepts her", || server.curve(&alice) != 200);

@@ -9,7 +9,7 @@ use zmq_auth::{Authenticator, Metadata, Moment, OnStale, PublicKey, PushedCreden
 use crate::node::{Cluster, Node};
 use crate::{DOMAIN, Server, bucket, key};
 
-/// From the acknowledged removal to the refusal at the last of five servers.
+/// The time from an acknowledged removal to the refusal at the last of five servers.
 #[test]
 #[ignore = "a measurement"]
 fn measure_revocation() {
@@ -48,7 +48,7 @@ fn measure_revocation() {
     }
 }
 
-/// What a million keys without metadata take.
+/// The memory of a million keys without metadata.
 #[test]
 #[ignore = "a measurement"]
 fn measure_a_million_keys() {
@@ -70,7 +70,7 @@ fn measure_a_million_keys() {
     credentials.limit_age(Duration::from_secs(1), OnStale::Refuse).unwrap();
 }
 
-/// Decisions by pushed keys, beside those by a set in memory, in turns.
+/// Decisions by pushed keys and by a set in memory, in turns.
 #[test]
 #[ignore = "a measurement"]
 fn measure_decisions() {
@@ -100,7 +100,7 @@ fn measure_decisions() {
     println!("pushed keys are {:.3} times as fast", of_set / of_pushed);
 }
 
-/// From the call of a removal to the refusal at the last of many followers in this process.
+/// The time from the call of a removal to the refusal at the last of many followers in this process.
 #[test]
 #[ignore = "a measurement"]
 fn measure_fan_out() {
@@ -133,14 +133,14 @@ fn measure_fan_out() {
     );
 }
 
-/// A follower's snapshot (of 1,000,000 keys, or as many as ZMQ_AUTH_FLEET_KEYS says), and changes after it.
+/// A follower's snapshot (of 1,000,000 keys, or the number in ZMQ_AUTH_FLEET_KEYS), and changes after it.
 #[test]
 #[ignore = "a measurement"]
 fn measure_a_snapshot() {
     let number: usize = std::env::var("ZMQ_AUTH_FLEET_KEYS").map_or(1_000_000, |number| number.parse().unwrap());
     let changes = (number / 10).min(50_000);
     let mut node = Node::new(None);
-    // A million writes, each to the disk, would take an hour; it isn't they that are measured.
+    // A million writes, each synced to disk, would take an hour, and aren't what is measured.
     node.sync = "2m";
     node.run();
     bucket(&node.url(), "admin").create(1).unwrap();

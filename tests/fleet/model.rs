@@ -1,5 +1,5 @@
-//! Random changes and faults, held against a naive model: who was revoked longer ago than `max_age` is never accepted, whom
-//! the bucket never had is never accepted, and when all is calm, servers and bucket agree.
+//! Random changes and faults, compared with a naive model: a key that was revoked longer ago than `max_age` is never
+//! accepted, nor one that was never in the bucket, and when all is calm, servers and bucket agree.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -11,25 +11,25 @@ use crate::node::{Access, Cluster, Node};
 use crate::{BUCKET, DEADLINE, DOMAIN, Server, bucket, key, raw, wait_until};
 
 const MAX_AGE: Duration = Duration::from_secs(1);
-/// Between the decision and the look at the clock, on a busy machine.
+/// Allowed between a decision and reading the clock, on a busy machine.
 const SLACK: Duration = Duration::from_millis(250);
-/// How many steps, for longer runs.
+/// The environment variable with the number of steps, for longer runs.
 const STEPS: &str = "ZMQ_AUTH_FLEET_STEPS";
 const SEED: &str = "ZMQ_AUTH_TEST_SEED";
 
-/// What is known of a key.
+/// What the model knows of a key.
 #[derive(Clone, Copy)]
 enum Known {
     Never,
     Allowed,
-    /// Since when the revocation was acknowledged.
+    /// When the revocation was acknowledged.
     Revoked(Instant),
-    /// A write was not answered: it may be there or not.
+    /// A write wasn't answered: the key may be there or not.
     Unknown,
 }
 
 struct World {
-    /// One, or three with as many replicas.
+    /// One node, or three with three replicas.
     nodes: Vec<Node>,
     writer: Option<NatsWriter>,
     servers: Vec<Server>,
@@ -40,7 +40,7 @@ struct World {
 
 impl World {
     fn below(&mut self, bound: usize) -> usize {
-        // Knuth's, for a 64-bit state; the upper half is the good one.
+        // Knuth's MMIX generator, of which the upper bits are good enough.
         self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.seed >> 33) as usize % bound
     }
@@ -95,7 +95,7 @@ impl World {
                 self.nodes[node].signal(Signal::SIGCONT);
             }
             2 => {
-                // The bucket is made anew: all are revoked.
+                // The bucket is deleted and created again: all are revoked.
                 let urls = self.urls();
                 wait_until("the bucket is gone", || {
                     raw::run(async {
@@ -112,7 +112,7 @@ impl World {
                 }
             }
             3 if self.nodes.len() == 1 => {
-                // For a while the servers can't log in, and the administrator can.
+                // For a while, only the administrator can log in.
                 self.nodes[0].kill();
                 self.nodes[0].configure(Access::AdministratorAlone);
                 self.nodes[0].run_as_configured();
@@ -121,7 +121,7 @@ impl World {
                 self.nodes[0].reload();
             }
             3 => {
-                // No quorum for a while.
+                // For a while, there is no quorum.
                 (0..2).for_each(|node| self.nodes[node].kill());
                 self.probe_for(MAX_AGE * 2);
                 (0..2).for_each(|node| self.nodes[node].run());
@@ -143,7 +143,7 @@ impl World {
         }
     }
 
-    /// No server accepts anybody whom it may not.
+    /// Checks that no server accepts a key that it must not.
     fn probe(&mut self) {
         for server in &self.servers {
             for (key, known) in &self.keys {
@@ -164,7 +164,7 @@ impl World {
         }
     }
 
-    /// What the servers say is what the bucket has.
+    /// Checks that servers and bucket agree.
     fn settle(&mut self) {
         let start = Instant::now();
         loop {

@@ -1,4 +1,4 @@
-//! NATS servers in processes of their own, with JetStream, users and rights.
+//! NATS servers as processes, with JetStream, users and rights.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -16,17 +16,17 @@ use tempfile::TempDir;
 
 use crate::{BUCKET, DEADLINE, PASSWORD, bucket, raw, wait_until};
 
-/// One NATS server. It is killed when dropped.
+/// A NATS server. It is killed when dropped.
 pub(crate) struct Node {
     directory: TempDir,
     port: u16,
-    /// For a cluster: its own port, and those of all.
+    /// In a cluster: its own port, and those of all.
     routes: Option<(u16, Vec<u16>)>,
     /// The password of the server's user.
     pub(crate) password: String,
     /// With TLS: the files with its certificate and its key.
     pub(crate) tls: Option<(PathBuf, PathBuf)>,
-    /// When it writes to disk what it has acknowledged.
+    /// When it syncs acknowledged writes to disk.
     pub(crate) sync: &'static str,
     running: Option<Running>,
 }
@@ -36,7 +36,7 @@ struct Running {
     lines: Receiver<String>,
 }
 
-/// Whether the server's user may log in.
+/// Who may log in.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
     Everybody,
@@ -44,7 +44,7 @@ pub(crate) enum Access {
 }
 
 impl Node {
-    /// A server of its own, with an empty bucket.
+    /// Starts a server with an empty bucket.
     pub(crate) fn start() -> Self {
         let mut node = Node::new(None);
         node.run();
@@ -69,7 +69,7 @@ impl Node {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
-    /// Starts it, on the store that it had.
+    /// Starts it again on its store.
     pub(crate) fn run(&mut self) {
         self.configure(Access::Everybody);
         self.run_as_configured();
@@ -91,7 +91,7 @@ impl Node {
         self.port
     }
 
-    /// Writes the configuration, which a server that runs reads with [`reload`](Self::reload).
+    /// Writes the configuration, which a running server reads on [`reload`](Self::reload).
     pub(crate) fn configure(&self, access: Access) {
         let store = self.directory.path().join("store");
         let server = raw::name(b"server-1");
@@ -146,14 +146,14 @@ impl Node {
         kill(Pid::from_raw(child.id().try_into().unwrap()), signal).unwrap();
     }
 
-    /// SIGKILL: nothing is tidied up.
+    /// Kills it by SIGKILL, without any cleanup.
     pub(crate) fn kill(&mut self) {
         let mut running = self.running.take().expect("it runs");
         running.child.kill().unwrap();
         running.child.wait().unwrap();
     }
 
-    /// Its store, to be copied while it doesn't run.
+    /// The directory of its store. Copy it only while the server doesn't run.
     pub(crate) fn store(&self) -> PathBuf {
         assert!(self.running.is_none());
         self.directory.path().join("store")
@@ -189,7 +189,7 @@ impl Drop for Node {
     }
 }
 
-/// Three servers with one store: the bucket has three replicas.
+/// A cluster of three servers, with a bucket of three replicas.
 pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Node>,
 }
@@ -208,7 +208,7 @@ impl Cluster {
         self.nodes.iter().map(Node::url).collect::<Vec<_>>().join(",")
     }
 
-    /// The leader of the bucket's stream.
+    /// The index of the leader of the bucket's stream.
     pub(crate) fn leader(&self) -> usize {
         let mut found = None;
         wait_until("the bucket has a leader", || {
@@ -220,12 +220,12 @@ impl Cluster {
     }
 }
 
-/// One that nobody listens at. Between this and the server's start another process could take it; none here does.
+/// A port on which nobody listens. Another process could take it before the server starts, but none here does.
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// The NATS server that the tests are made for, installed below the target directory on first use.
+/// The NATS server program in the tests' version, installed below the target directory on first use.
 fn nats_server() -> &'static Path {
     const REQUIREMENTS: &str = include_str!("requirements.txt");
     static INSTALLED: OnceLock<PathBuf> = OnceLock::new();

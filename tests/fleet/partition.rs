@@ -1,4 +1,4 @@
-//! A partition of the network, in a network namespace of its own.
+//! A network partition, in a separate network namespace.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -15,7 +15,7 @@ fn interface(state: &str) {
     assert!(status.success(), "ip link set lo {state}: {status}");
 }
 
-/// Everything is cut off from everything: three NATS servers from each other, and the follower from all.
+/// Complete partition: the three NATS servers are cut off from each other, and the follower from all of them.
 #[test]
 fn a_partition_is_no_contact_and_its_end_is() {
     if std::env::var_os(INSIDE).is_none() {

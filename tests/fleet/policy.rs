@@ -38,7 +38,7 @@ fn a_policy_file_names_a_bucket_and_a_reload_keeps_its_follower() {
     let stores = policy.stores();
     assert_eq!((stores.len(), stores[0].1.entries, stores[0].1.behind_since), (1, 2, None), "one for both mechanisms");
 
-    // Another table changes: the follower is the same, and nobody is refused for a moment.
+    // Another table changes: the follower stays, and nobody is refused even for a moment.
     fs::write(&path, format!("{nats}{domain}[domain.shop]\nnull = \"allow\"\n")).unwrap();
     assert_eq!(policy.reload().unwrap().added, 1);
     assert_eq!(curve(auth, &alice), b"200");
@@ -67,7 +67,7 @@ fn a_policy_file_names_a_bucket_and_a_reload_keeps_its_follower() {
     wait_until("she is refused", || curve(auth, &alice) == b"400");
     drop(policy);
 
-    // A tool that looks at the file asks nobody for anything. (The one that follows has long come when this is looked at.)
+    // `problems` and `inspect` don't connect. (A connection of theirs would arrive before that of `open` below.)
     let [asked, unasked] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     let with = |listener: &TcpListener| {
         let url = format!("nats://{}", listener.local_addr().unwrap());
@@ -84,7 +84,7 @@ fn a_policy_file_names_a_bucket_and_a_reload_keeps_its_follower() {
     assert_eq!(unasked.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
 }
 
-/// Nobody is told to retry because a line below `[nats.fleet]` was changed.
+/// Changing a line of `[nats.fleet]` doesn't make anybody retry.
 #[test]
 fn a_cluster_whose_lines_change_goes_on_with_what_is_known() {
     let node = Node::start();
@@ -111,7 +111,7 @@ fn a_cluster_whose_lines_change_goes_on_with_what_is_known() {
     let auth = policy.authenticator();
     wait_until("she is accepted", || curve(auth, &alice) == b"200");
     let servers = || writer.servers("lab").unwrap();
-    // Longer or shorter: the follower is the same one.
+    // With a longer or shorter `max_age`, the follower stays.
     for max_age in ["2m", "10s"] {
         write("server-1", "login", max_age, &url);
         assert_eq!(policy.reload().unwrap().changed, 1);
@@ -120,7 +120,7 @@ fn a_cluster_whose_lines_change_goes_on_with_what_is_known() {
     write("server-1", "login", "2s", &url);
     let error = policy.reload().unwrap_err().to_string();
     assert!(error.contains("three heartbeats"), "{error}");
-    // Another follower takes over, with another name, login and URL.
+    // With another name, login or URL, a new follower takes over.
     for (server, login, urls) in [
         ("server-2", "login", url.clone()),
         ("server-2", "other", url.clone()),
@@ -136,7 +136,7 @@ fn a_cluster_whose_lines_change_goes_on_with_what_is_known() {
     wait_until("she is refused by the one that follows now", || curve(auth, &alice) == b"400");
     assert_eq!(curve(auth, &bob), b"200");
     wait_until("both have been heard of", || servers().len() == 2);
-    // To one that isn't there: what is known stays in force for as long as it may, and then nobody is accepted.
+    // A server that isn't there: decisions go on until `max_age`, then nobody is accepted.
     write("server-2", "other", "3s", "nats://127.0.0.1:1");
     policy.reload().unwrap();
     wait_until("it is stale", || curve(auth, &bob) == b"300");

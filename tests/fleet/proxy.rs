@@ -1,4 +1,4 @@
-//! A network between a follower and its NATS server that is slow, or that carries nothing.
+//! A proxy between a follower and its NATS server: a slow network, or one that carries nothing.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -6,14 +6,14 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Passes on what comes, until it is told otherwise. Its threads end with the connections.
+/// Passes data on at a given rate. Its threads end with the connections.
 pub(crate) struct Proxy {
     port: u16,
     network: Arc<Network>,
 }
 
 struct Network {
-    /// Bytes a second towards the client; `None` for as many as there are.
+    /// Bytes per second towards the client; `None` for unlimited.
     rate: Mutex<Option<usize>>,
     changed: Condvar,
 }
@@ -60,7 +60,7 @@ fn pass(mut from: &TcpStream, mut to: &TcpStream, network: Option<&Arc<Network>>
 }
 
 impl Network {
-    /// As long as so many bytes take.
+    /// Waits for as long as this many bytes take.
     fn wait_for(&self, length: usize) {
         let start = Instant::now();
         let mut rate = self.rate.lock().unwrap();

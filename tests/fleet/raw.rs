@@ -1,4 +1,4 @@
-//! What NATS's own client does with a bucket, past the library.
+//! Access to a bucket with NATS's own client, bypassing the library.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 
 use crate::{BUCKET, PASSWORD};
 
-/// Base64url, as the names of entries have it, written here a second time.
+/// Base64url as in the names of entries, implemented here a second time.
 pub(crate) fn name(text: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let bits = text.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).collect::<Vec<u8>>();
@@ -44,12 +44,12 @@ pub(crate) async fn store(urls: &str) -> Store {
     context(urls, "admin").await.get_key_value(BUCKET).await.unwrap()
 }
 
-/// Writes an entry as it is.
+/// Writes an entry unchecked.
 pub(crate) fn put(url: &str, name: &str, value: &str) {
     run(async { store(url).await.put(name, value.to_owned().into()).await.unwrap() });
 }
 
-/// Whether it was acknowledged.
+/// Writes an entry, and returns whether that was acknowledged.
 pub(crate) fn try_put(urls: &str, name: &str, value: &str) -> bool {
     run(async {
         let context = context(urls, "admin").await;

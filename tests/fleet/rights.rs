@@ -1,4 +1,4 @@
-//! The rights of a server: it follows, and can change nothing but its own heartbeat, and read nothing but the bucket.
+//! The rights of a server: it can follow, change only its own heartbeat, and read only the bucket.
 
 use std::sync::mpsc::{Receiver, channel};
 
@@ -16,7 +16,7 @@ fn stream() -> String {
     format!("KV_{BUCKET}")
 }
 
-/// What somebody has who has taken over a server: its login. And what NATS has against what they do.
+/// A connection with a server's login, as an attacker who has taken it over has, and the errors that NATS sends.
 async fn taken_over(node: &Node) -> (Context, Receiver<String>) {
     let (sender, refused) = channel();
     let options = ConnectOptions::with_user_and_password(SERVER.into(), PASSWORD.into())
@@ -57,12 +57,12 @@ fn a_server_follows_with_its_rights_and_can_change_nothing_with_them() {
         assert!(context.delete_stream(crate::rights::stream()).await.is_err());
         let config = stream.cached_info().config.clone();
         assert!(context.update_stream(jetstream::stream::Config { deny_purge: false, ..config }).await.is_err());
-        // A consumer delivers wherever its maker says: not back into the bucket, under another name.
+        // A consumer delivers to any subject, but not back into the bucket under another name.
         for deliver_subject in [&mallorys, &beat("server-2")] {
             let config = push::Config { deliver_subject: deliver_subject.clone(), ..Default::default() };
             assert!(stream.create_consumer(config).await.is_err(), "{deliver_subject}");
         }
-        // What it may, and not with what would touch other entries, or make it go.
+        // Its heartbeat is allowed, but without headers that affect other entries or delete it.
         context.publish(beat(SERVER), "{}".into()).await.unwrap().await.unwrap();
         for (name, value) in [
             ("Nats-Rollup", "all"),
@@ -82,7 +82,7 @@ fn a_server_follows_with_its_rights_and_can_change_nothing_with_them() {
     assert_eq!((server.curve(&alice), server.curve(&mallory)), (200, 400));
 }
 
-/// A consumer that pushes what it likes to whatever subject it names: NATS asks for no right to write there.
+/// A consumer can push to any subject: NATS doesn't require the right to write there.
 #[test]
 fn what_a_server_has_delivered_elsewhere_is_no_order_and_no_entry() {
     let node = Node::start();
@@ -115,7 +115,7 @@ fn what_a_server_has_delivered_elsewhere_is_no_order_and_no_entry() {
             println!("{order}: delivered {:?}", delivered.unwrap().map(|message| message.payload));
         }
     });
-    // The bucket is the same, and has what it had.
+    // The bucket and its content are unchanged.
     let server = Server::start(&node.url());
     server.wait_for(&alice, 200);
     let entries = writer.entries(DOMAIN).unwrap();

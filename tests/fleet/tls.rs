@@ -1,4 +1,4 @@
-//! NATS over TLS, with a certificate authority of the test's own.
+//! NATS over TLS, with a certificate authority made by the test.
 
 use std::fs;
 

@@ -31,7 +31,7 @@ fn a_certificate_is_added_and_its_undo_is_said() {
     assert_eq!(KeyDirectory::open(dir.path().join("clients")).unwrap().status().entries, 1);
     assert_eq!(names(&dir.path().join("clients")), ["alice.key"]);
 
-    // The undo, as it is typed.
+    // The undo, as the output shows it.
     run(dir.path(), &["revoke", "clients", "alice"]).ok();
     assert_eq!(KeyDirectory::open(dir.path().join("clients")).unwrap().status().entries, 0);
 }
@@ -104,9 +104,9 @@ fn a_name_or_key_that_is_there_needs_force() {
     assert!(outcome.ends_with("Undo: mv clients/revoked/alice.key clients/alice.key\n"), "{outcome}");
     assert_eq!(fs::read_to_string(clients.join("revoked/alice.key")).unwrap(), old);
     assert_eq!(Certificate::load(clients.join("alice.key")).unwrap().public_key().to_string(), PUBLIC);
-    // What is kept isn't read.
+    // The kept copy isn't read.
     assert_eq!(KeyDirectory::open(&clients).unwrap().status().entries, 1);
-    // A second one doesn't take its place.
+    // A second copy doesn't replace it.
     run(dir.path(), &["add", "clients", "alice.key", "--force"]).ok();
     assert_eq!(names(&clients.join("revoked")), ["alice.key", "alice.key.2"]);
     assert_eq!(fs::read_to_string(clients.join("revoked/alice.key")).unwrap(), old);

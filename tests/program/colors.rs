@@ -1,4 +1,4 @@
-//! Colours: on a terminal alone, and not where `NO_COLOR` is set.
+//! Colours: only on a terminal, and not if `NO_COLOR` is set.
 
 use std::process::Command;
 

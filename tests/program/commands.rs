@@ -1,4 +1,4 @@
-//! Each command of `zmq-auth`, by running the built program.
+//! Tests of the commands of `zmq-auth`, which run the built program.
 
 mod add;
 mod colors;

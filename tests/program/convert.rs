@@ -34,7 +34,7 @@ fn pubkey_takes_certificates_and_secret_keys() {
             assert_eq!(run_with_input(dir.path(), arguments, &content).ok(), format!("{PUBLIC}\n"));
         }
     }
-    // Lines end in CRLF, in LF, or not at all; a key in other digits is the same key.
+    // Lines may end in CRLF, LF, or not at all, and the formats all give the same key.
     let hex = hex(SECRET);
     for text in
         [SECRET.to_owned(), format!("{SECRET}\n"), format!("{SECRET}\r\n"), format!("{hex}\n"), hex.to_uppercase()]
@@ -112,7 +112,7 @@ fn the_texts_are_what_the_formats_say() {
     assert_eq!(body(&convert(&["pyzmq"])), body(&file("server.key")));
     assert_eq!(body(&convert(&["pyzmq", "--secret"])), body(&file("server.key_secret")));
 
-    // czmq quotes metadata in both files, and has whole seconds.
+    // czmq quotes metadata in both files, and writes whole seconds.
     let czmq = convert(&["czmq"]);
     let (first, rest) = czmq.split_once('\n').unwrap();
     assert!(first.starts_with("#   ****  Generated on 2") && first.ends_with(" by CZMQ  ****"), "{first}");

@@ -1,4 +1,4 @@
-//! What the tests of several commands do with files.
+//! File helpers for the tests of several commands.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,17 +7,17 @@ use std::path::Path;
 
 use crate::run::{program, run};
 
-/// The key pair of the server in libzmq's own CURVE documentation.
+/// The server's key pair in libzmq's CURVE documentation.
 pub(crate) const PUBLIC: &str = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7";
 pub(crate) const SECRET: &str = "JTKVSB%%)wK0E.X)V>+}o?pNmC{O&4W4b!Ni{Lh6";
-/// The public key of the client there.
+/// The client's public key there.
 pub(crate) const OTHER: &str = "Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID";
 
 pub(crate) fn mode(file: &Path) -> u32 {
     fs::metadata(file).unwrap().permissions().mode() & 0o7777
 }
 
-/// Runs the program with this umask, in a shell.
+/// Runs the program with this umask, by a shell.
 pub(crate) fn run_with_umask(directory: &Path, umask: &str, arguments: &[&str]) {
     let mut command = std::process::Command::new("sh");
     command.args(["-c", "umask \"$0\"; exec \"$@\"", umask]).arg(program()).args(arguments);
@@ -25,7 +25,7 @@ pub(crate) fn run_with_umask(directory: &Path, umask: &str, arguments: &[&str]) 
     assert!(output.status.success(), "{output:?}");
 }
 
-/// Every file below a directory, hidden ones too, with its content and mode.
+/// All files below a directory, including hidden ones, with content and mode.
 pub(crate) fn all(directory: &Path) -> BTreeMap<String, (Vec<u8>, u32)> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(directory).unwrap() {
@@ -44,7 +44,7 @@ pub(crate) fn names(directory: &Path) -> Vec<String> {
     all(directory).into_keys().collect()
 }
 
-/// The names in a directory, hidden ones too, without a look at the files.
+/// The names in a directory, including hidden ones, without reading the files.
 pub(crate) fn listed(directory: &Path) -> Vec<String> {
     fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }

@@ -1,4 +1,4 @@
-//! `zmq-auth gate` and `zmq-auth tunnel`, as processes of their own between services and clients of Python and Rust.
+//! `zmq-auth gate` and `zmq-auth tunnel`, as processes between services and clients in Python and Rust.
 
 mod back;
 mod collect;
@@ -36,7 +36,7 @@ use crate::run::{program, run};
 const DEADLINE: Duration = Duration::from_secs(60);
 const DEADLINE_MS: i32 = 60_000;
 
-/// A directory with certificates of a server and of clients, of which alice and bob are accepted, and a policy.
+/// A directory with a policy, and with certificates of a server and of clients, of which alice and bob are accepted.
 struct Place {
     directory: TempDir,
 }
@@ -74,7 +74,7 @@ impl Place {
         fs::rename(self.path("new"), self.path("clients").join(file)).unwrap();
     }
 
-    /// Takes a client's certificate out of the server's directory, as an operator does.
+    /// Takes a client's certificate out of the server's directory, as an operator would.
     fn revoke(&self, name: &str) -> Instant {
         run(self.directory.path(), &["revoke", "clients", name]).ok();
         Instant::now()
@@ -114,7 +114,7 @@ impl Place {
         KeyPair::load(self.path(&format!("{name}.key_secret"))).unwrap()
     }
 
-    /// A new client of Rust in front of a gate, with this certificate.
+    /// A new Rust client in front of a gate, with this certificate.
     fn client(&self, context: &zmq::Context, socket_type: zmq::SocketType, name: &str) -> zmq::Socket {
         let mut socket = context.socket(socket_type).unwrap();
         let server = PublicKey::load(self.path("server.key")).unwrap();
@@ -151,7 +151,7 @@ impl Place {
         Process::start(command)
     }
 
-    /// A service of Rust at `app.sock`, in this process.
+    /// A Rust service at `app.sock`, in this process.
     fn service(&self, context: &zmq::Context, socket_type: zmq::SocketType) -> zmq::Socket {
         let socket = context.socket(socket_type).unwrap();
         socket.set_rcvtimeo(DEADLINE_MS).unwrap();
@@ -188,7 +188,7 @@ impl Process {
         self.lines.recv_timeout(DEADLINE).expect("a line")
     }
 
-    /// The next line with this event; those before it are let go.
+    /// The next line with this event, skipping others.
     #[track_caller]
     fn event(&self, event: &str) -> Value {
         let end = Instant::now() + DEADLINE;
@@ -224,7 +224,7 @@ impl Process {
         kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until it ends by itself.
     #[track_caller]
     fn ended(&mut self) -> ExitStatus {
         let end = Instant::now() + DEADLINE;
@@ -233,7 +233,7 @@ impl Process {
                 return status;
             }
             assert!(Instant::now() < end, "it doesn't end");
-            // Its output ends with it.
+            // Its output ends when it does.
             let _ = self.lines.recv_timeout(Duration::from_millis(50));
         }
     }
@@ -246,7 +246,7 @@ impl Drop for Process {
     }
 }
 
-/// A gate or a tunnel that runs, with metrics.
+/// A running gate or tunnel, with metrics.
 struct Gate {
     process: Process,
     front: String,
@@ -276,7 +276,7 @@ impl Gate {
         self.metric("zmq_auth_gate_dropped_total", &format!("reason=\"{reason}\""))
     }
 
-    /// Waits for a count: each look at it is an exchange with the gate.
+    /// Waits for a count, by asking the gate for its metrics repeatedly.
     #[track_caller]
     fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
         let end = Instant::now() + DEADLINE;
@@ -286,7 +286,7 @@ impl Gate {
         }
     }
 
-    /// Ends it by a signal, in good order.
+    /// Ends it gracefully by a signal.
     #[track_caller]
     fn stop(mut self) {
         self.process.signal(Signal::SIGTERM);
@@ -294,7 +294,7 @@ impl Gate {
     }
 }
 
-/// A counter or gauge with these labels, 0 where there is none yet.
+/// A counter or gauge with these labels, 0 if there is none yet.
 fn metric(metrics: &str, name: &str, labels: &str) -> u64 {
     let mut stream = TcpStream::connect(metrics).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
@@ -306,7 +306,7 @@ fn metric(metrics: &str, name: &str, labels: &str) -> u64 {
     line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).unwrap_or_default() as u64
 }
 
-/// An address of this machine where nobody listens now.
+/// A free address of this machine.
 fn free_address() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }

@@ -1,4 +1,4 @@
-//! The help of each command, as it stands in `help/`.
+//! The help of each command, compared with the files in `help/`.
 
 use std::env;
 use std::fs;
@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::run::program;
 
-/// Set, it makes the files anew.
+/// If this variable is set, the test rewrites the files.
 const WRITE: &str = "ZMQ_AUTH_WRITE_HELP";
 
 fn help(arguments: &[&str]) -> String {
@@ -16,15 +16,15 @@ fn help(arguments: &[&str]) -> String {
     let output = command.output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{arguments:?}");
     let text = String::from_utf8(output.stdout).unwrap();
-    // An editor would take the blanks at the ends of lines away.
+    // Editors may strip trailing blanks.
     text.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
-/// The commands that a help lists.
+/// The commands listed in a help text.
 fn commands(help: &str) -> Vec<String> {
     let list = help.split_once("\nCommands:\n").map_or("", |(_, list)| list);
     let lines = list.lines().take_while(|line| !line.is_empty());
-    // A command's first line is indented by two; others go on with its text.
+    // A command's first line is indented by two, further lines by more.
     let names = lines.filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' ')));
     names.filter_map(|line| line.split(' ').next()).filter(|name| *name != "help").map(str::to_owned).collect()
 }

@@ -74,7 +74,7 @@ fn what_is_there_stays_without_force() {
         assert!(outcome.stderr.contains("a.key: exists already; nothing was changed"), "{}", outcome.stderr);
         assert!(outcome.stderr.contains("--force"), "{}", outcome.stderr);
     }
-    // One of many is enough, and one half is.
+    // A single existing file among many is enough.
     fs::write(dir.path().join("b-3.key_secret"), "mine").unwrap();
     assert_eq!(run(dir.path(), &["keygen", "b", "--count", "4"]).code, 1);
     fs::remove_file(dir.path().join("b-3.key_secret")).unwrap();
@@ -142,7 +142,7 @@ fn many_have_names_of_one_length() {
     assert_eq!(keygen(dir.path(), &["one", "--count", "1"]).split("  ").next(), Some("one-1"));
 }
 
-/// The program, ended by SIGINT even where that is ignored here, as in the background of a shell.
+/// The program, with SIGINT enabled even if this test ignores it, as in the background of a shell.
 fn interruptible() -> Command {
     let mut command = Command::new("env");
     command.arg("--default-signal=INT").arg(program());
@@ -164,7 +164,7 @@ fn ctrl_c_leaves_whole_pairs_alone() {
             .unwrap();
         let third = dir.path().join(format!("{name}-000003.key"));
         let deadline = Instant::now() + Duration::from_secs(60);
-        // In the middle of a pair: a file has its name for a moment only after it was written under another one.
+        // In the middle of a pair: files are written under another name, and then renamed.
         while !(third.exists() && listed(dir.path()).iter().any(|name| name.starts_with('.'))) {
             assert!(child.try_wait().unwrap().is_none() && Instant::now() < deadline, "it makes no pairs");
             std::thread::yield_now();
@@ -194,7 +194,7 @@ fn a_terminal_has_a_bar_and_ctrl_c_there_leaves_whole_pairs() {
     assert!((2..200_000).contains(&whole_pairs(dir.path())));
 }
 
-/// How many files there are, after a look at each of them.
+/// Checks that there are only whole pairs, and returns their number.
 fn whole_pairs(directory: &Path) -> usize {
     let names = listed(directory);
     for name in &names {
@@ -210,7 +210,7 @@ fn whole_pairs(directory: &Path) -> usize {
     names.len()
 }
 
-/// Runs a script with pyzmq; argv is the directory.
+/// Runs a Python script with pyzmq and the directory as its argument.
 fn pyzmq(script: &str, directory: &Path) -> String {
     let output = Command::new(python::python()).args(["-c", script]).arg(directory).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -233,7 +233,7 @@ for name in ('plain', 'full'):
     print(public.decode())";
     assert_eq!(pyzmq(script, dir.path()), format!("{key}\n{full}\n"));
 
-    // But for the time and the keys, byte for byte.
+    // The same byte for byte, except the time and the keys.
     let neutral = |file: PathBuf| -> String {
         let text = fs::read_to_string(file).unwrap();
         let line = |line: &str| match line {

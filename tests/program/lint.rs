@@ -1,4 +1,4 @@
-//! `zmq-auth lint`: every problem of every file, and nothing of their content.
+//! `zmq-auth lint`: all problems of all files, without their content.
 
 mod certificates;
 mod directories;
@@ -17,7 +17,7 @@ use zmq_auth::Certificate;
 
 use crate::run::run;
 
-/// Files, and what is said about them.
+/// A directory of files to check.
 struct Files(TempDir);
 
 impl Files {
@@ -43,13 +43,13 @@ impl Files {
         fs::set_permissions(self.path().join(name), Permissions::from_mode(mode)).unwrap();
     }
 
-    /// `NAME.key` alone, below a directory.
+    /// Writes only `NAME.key`, into a subdirectory.
     fn public(&self, directory: &str, name: &str, certificate: &Certificate) {
         let directory = self.directory(directory);
         certificate.save_public(directory.join(format!("{name}.key"))).unwrap();
     }
 
-    /// `NAME.key` and `NAME.key_secret`, below a directory.
+    /// Writes `NAME.key` and `NAME.key_secret`, into a subdirectory.
     fn pair(&self, directory: &str, name: &str, certificate: &Certificate) {
         certificate.save_pair(self.directory(directory), name).unwrap();
     }
@@ -61,7 +61,7 @@ impl Files {
         directory
     }
 
-    /// Checks the paths: text and JSON come to the same.
+    /// Checks the paths, and that text and JSON agree.
     #[track_caller]
     fn lint(&self, arguments: &[&str], exit: i32) -> Vec<Found> {
         let outcome = run(self.path(), &[&["--json", "lint"], arguments].concat());
@@ -83,7 +83,7 @@ impl Files {
         found
     }
 
-    /// As file, line and code; warnings have a `?` behind it.
+    /// The problems as file, line and code; warnings end with `?`.
     #[track_caller]
     fn codes(&self, arguments: &[&str], exit: i32) -> Vec<String> {
         self.lint(arguments, exit).iter().map(Found::shown).collect()

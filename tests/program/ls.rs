@@ -23,7 +23,7 @@ fn directory() -> tempfile::TempDir {
     write("secret.key", &format!("curve\n    public-key = \"{PUBLIC}\"\n    secret-key = \"{SECRET}\"\n"));
     write("time.key", &certificate(&key(3), &["not-after = tomorrow"]));
     symlink("nowhere", dir.path().join("link.key")).unwrap();
-    // None of these is read by a server.
+    // Servers read none of these.
     write(".hidden.key", &certificate(&key(4), &[]));
     write("x.key_secret", "no certificate");
     fs::create_dir(dir.path().join("revoked")).unwrap();
@@ -87,7 +87,7 @@ fn a_key_is_found_or_not() {
     assert!(unknown.stderr.contains("no certificate in . has this key"), "{}", unknown.stderr);
     let outcome = run(dir.path(), &["ls", ".", "--key", "short"]);
     assert!(outcome.code == 2 && outcome.stderr.contains("no CURVE key"), "{}", outcome.stderr);
-    // Z85 has dashes too.
+    // Z85 contains dashes.
     let dash = (0..=255).map(|byte| PublicKey::from([byte; 32]).to_string()).find(|key| key.starts_with('-')).unwrap();
     assert_eq!(run(dir.path(), &["ls", ".", "--key", &dash]).code, 1);
 }
@@ -116,7 +116,7 @@ fn many_files_are_listed_in_order_and_in_time() {
     }
     let begin = Instant::now();
     let text = run(dir.path(), &["ls", "."]).ok();
-    // Half a second as it is tested, without optimisation, and seconds where each file costs a buffer of 64 KiB.
+    // Takes half a second in a debug build; it was seconds with a buffer of 64 KiB for each file.
     assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
     assert_eq!(text.lines().count(), usize::from(FILES));
     for (number, line) in (0..FILES).zip(text.lines()) {

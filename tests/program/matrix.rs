@@ -1,4 +1,4 @@
-//! `zmq-auth matrix`, with peers that have no ZeroMQ in them (`peer.py`) and make the mistakes that they are asked for.
+//! `zmq-auth matrix`, with peers without ZeroMQ (`peer.py`) that make mistakes on request.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::run::{Outcome, program, run};
 const REPORTS: &str = r#"reports = ["server-handshake", "client-handshake", "user-id", "address"]"#;
 const CAN: &str = r#"can = ["reload", "address-rules", "certificates", "put-off"]"#;
 
-/// A directory with a directory of peers in it.
+/// A directory that contains a directory of peers.
 struct Place {
     directory: TempDir,
 }
@@ -118,7 +118,7 @@ fn peers_without_mistakes_are_as_expected() {
     assert_eq!(seen, wanted);
     // 4 pairs without rust, each with a case of NULL, 3 of PLAIN and 9 of CURVE.
     assert_eq!(report["left_out"], 52);
-    // Put off: 5 pairs with rust, of PLAIN and CURVE.
+    // Retry: 5 pairs with rust, of PLAIN and CURVE.
     assert_eq!(report["unsupported"], 10);
 
     let accepted = cells(&report, "alpha", "rust")[3];
@@ -220,7 +220,7 @@ fn a_difference_is_listed_or_an_error_and_one_that_is_gone_too() {
     let cell = cells(&report, "alpha", "rust")[0];
     assert!(cell["known"][0] == "other-user" && cell["is_explained"] == true, "{cell}");
 
-    // alpha reports its handshakes: as a client it isn't silent.
+    // alpha reports its handshakes, so it isn't silent as a client.
     place.list(&format!("{other_user}{silent}"));
     let gone = texts(&place.json(&only, 1), "gone");
     assert!(gone.contains(&"silent: not seen with rust server, alpha client, plain, allowed".into()), "{gone:#?}");
@@ -228,7 +228,7 @@ fn a_difference_is_listed_or_an_error_and_one_that_is_gone_too() {
     place.list(&format!("{other_user}{silent}sometimes = true\n"));
     place.json(&only, 0);
 
-    // A server that accepts everybody may be known, but it is seen.
+    // A server that accepts everybody may be a known difference, but the table shows it.
     let open = Place::new(&[("rust", ""), ("alpha", "accepts-all")]);
     open.list(
         "[[difference]]\nname = \"open\"\nsays = [\"server: a request of a refused client\", \"client: a reply in spite of \
@@ -238,7 +238,7 @@ fn a_difference_is_listed_or_an_error_and_one_that_is_gone_too() {
     let text = open.run(&only).ok();
     assert!(text.contains("alpha            accepted  accepted"), "{text}");
 
-    // A list of one's own, in addition.
+    // Another list in addition.
     let own = place.list(silent).with_file_name("own.toml");
     fs::write(&own, other_user).unwrap();
     place.list(&silent.replace("not:rust", "beta"));
@@ -316,7 +316,7 @@ fn a_peer_that_fails_costs_its_cells_alone() {
     let unexpected = texts(&report, "unexpected");
     let dead = "rust server, alpha client, null, allowed: client: it has ended: exit status: 3: it fell over";
     assert!(unexpected.contains(&dead.to_owned()), "{unexpected:#?}");
-    // Without the escape sequence that it printed.
+    // The escape sequence that it printed is gone.
     let garbage = unexpected.iter().find(|text| text.contains("beta client")).unwrap();
     assert!(garbage.contains("it prints what was not expected") && !garbage.contains('\x1b'), "{garbage}");
     assert!(unexpected.iter().all(|text| !text.contains("rust client")), "{unexpected:#?}");

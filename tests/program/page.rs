@@ -1,4 +1,4 @@
-//! The operator's page: its commands, in their order, in an empty directory.
+//! The operator's page: runs its commands, in order, in an empty directory.
 
 pub(crate) use crate::shell::run;
 
@@ -6,7 +6,7 @@ const PAGE: &str = include_str!("../../src/operation.md");
 
 #[test]
 fn every_command_does_what_the_page_says() {
-    // A port of this machine that nobody has now.
+    // A free port of this machine.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let blocks = PAGE.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     let blocks: Vec<String> = blocks.map(|block| block.replace(":5555", &format!(":{port}"))).collect();

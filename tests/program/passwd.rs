@@ -12,7 +12,7 @@ use zmq_auth::PasswordFile;
 use crate::files::{all, mode, names};
 use crate::run::{Outcome, program, run, run_with_input};
 
-/// At a terminal: with one prompt after the other.
+/// Runs the program at a terminal, to answer its prompts.
 fn terminal(directory: &Path, arguments: &[&str]) -> PtySession {
     let mut command = Command::new(program());
     command.args(arguments).current_dir(directory);
@@ -36,7 +36,7 @@ fn a_password_is_set_changed_checked_and_deleted() {
     assert!(fs::read_to_string(&file).unwrap().starts_with("alice=$argon2id$v=19$m=19456,t=2,p=1$"));
     assert_eq!(verify(dir.path(), "alice", "first").ok(), "right\n");
 
-    // Only the first line counts, and a CR before its end doesn't.
+    // Only the first line counts, without a CR at its end.
     assert!(set(dir.path(), "alice", "second\r\nrest").ok().starts_with("alice: changed in users.\n"));
     for wrong in ["first", "second\r\r\n", " second", "second "] {
         let outcome = verify(dir.path(), "alice", wrong);
@@ -82,7 +82,7 @@ fn all_other_lines_stay_byte_for_byte() {
         let start = text.find(&format!("{user}=$argon2id$")).unwrap();
         text[start..].split(['\r', '\n']).next().unwrap().to_owned()
     };
-    // What is there, whose password is set, and what there is then: HERE is the user's line.
+    // The content before, the user, and the content afterwards, where HERE is the user's line.
     let cases = [
         (
             "# first\n\nbob=b = b \n  \nalice=old\n#alice=comment\ncarol=c",
@@ -165,7 +165,7 @@ fn a_link_stays_one_and_a_mode_is_tightened() {
     fs::write(&real, "bob=b\n").unwrap();
     fs::set_permissions(&real, Permissions::from_mode(0o644)).unwrap();
     symlink("real/passwords", dir.path().join("users")).unwrap();
-    // Root changes it for the account that it belongs to.
+    // Root changes a file that belongs to another account.
     let is_root = fs::metadata(&real).unwrap().uid() == 0;
     if is_root {
         chown(&real, Some(12_345), Some(54_321)).unwrap();
@@ -230,7 +230,7 @@ fn without_a_terminal_it_does_not_wait() {
     for arguments in [&[][..], &["--verify"]] {
         let mut command = Command::new(program());
         command.args(["passwd", "users", "alice"]).args(arguments).current_dir(dir.path());
-        // Standard input stays open: who reads it hangs.
+        // Standard input stays open, so that reading it would hang.
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let open = child.stdin.take();
         let output = child.wait_with_output().unwrap();
@@ -266,7 +266,7 @@ fn a_terminal_is_asked_twice_without_echo() {
     assert!(names(dir.path()).is_empty());
     let (status, seen) = typed(&[(first, "hunter2"), (again, "hunter2")], &[]);
     assert!(status.contains(", 0)") && seen.contains("alice: added in users."), "{status} {seen}");
-    // Once, and its answer.
+    // With --verify, there is only one prompt.
     for (password, code, answer) in [("hunter2", 0, "right"), ("hunter2 ", 1, "wrong")] {
         let (status, seen) = typed(&[("Password of alice: ", password)], &["--verify"]);
         assert!(status.contains(&format!(", {code})")) && seen.contains(answer), "{status} {seen}");
@@ -287,7 +287,7 @@ fn ctrl_c_at_the_prompt_changes_nothing() {
     assert!(names(dir.path()).is_empty());
 }
 
-/// In a shell on a terminal, which shows the settings before and after.
+/// Runs in a shell on a terminal, which shows the settings before and after.
 #[test]
 fn a_signal_at_the_prompt_leaves_the_echo_as_it_was() {
     use nix::sys::signal::{Signal, kill};
@@ -302,7 +302,7 @@ fn a_signal_at_the_prompt_leaves_the_echo_as_it_was() {
         let before = session.exp_string("pid ").unwrap();
         let pid: i32 = session.exp_string(".").unwrap().parse().unwrap();
         session.exp_string("New password for alice: ").unwrap();
-        // The prompt is written before the echo is turned off.
+        // The prompt appears before the echo is turned off: wait for that.
         let begin = std::time::Instant::now();
         let is_off = || {
             let terminal = fs::File::open(format!("/proc/{pid}/fd/0")).unwrap();

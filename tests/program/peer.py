@@ -1,4 +1,4 @@
-"""A peer of `zmq-auth matrix` without ZeroMQ: it speaks JSON over TCP, and makes the mistakes that it is asked for.
+"""A peer of `zmq-auth matrix` without ZeroMQ: it speaks JSON over TCP, and makes mistakes on request.
 
 peer.py [MISTAKE] server | client | make-certificate DIRECTORY NAME KEY=VALUE... | read-certificate FILE
 """
@@ -47,7 +47,7 @@ def server(case, lines, mistake):
 
 
 def accept(listener, lines):
-    """Clients come by the same way as lines."""
+    """Puts clients into the same queue as input lines."""
     while True:
         lines.put(listener.accept()[0])
 
@@ -99,7 +99,7 @@ def client(case, _lines, mistake):
         say("no-reply", why=reply or "closed")
 
 
-# Two keys of the right form; no cryptography needs them.
+# Two keys of the right form, never used for cryptography.
 PUBLIC, SECRET = "Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID", "D:)Q[IlAW!ahhC2ac:9*A}h:p?([4%wOTJ%JR%cs"
 
 

@@ -1,4 +1,4 @@
-//! `zmq-auth ping`, against pyzmq servers, Rust servers and what is no server.
+//! `zmq-auth ping`, against pyzmq servers, Rust servers and other endpoints.
 
 mod other_ends;
 mod python_servers;
@@ -19,12 +19,12 @@ use zmq_auth::{Certificate, KeyPair};
 use crate::python;
 use crate::run::{Outcome, run, run_with_input};
 
-/// Long enough for a busy machine; what is silent until the end is asked with less.
+/// Long enough for a busy machine. Tests of silent endpoints use less.
 const TIMEOUT: &str = "20s";
 const SHORT: &str = "1500ms";
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Certificates of a server and of two clients, of which alice alone is among those that are accepted.
+/// Certificates of a server and of two clients, of which only alice is accepted.
 struct Keys {
     directory: TempDir,
     server: KeyPair,
@@ -53,7 +53,7 @@ impl Keys {
     }
 }
 
-/// Runs `ping` and checks that the text and the JSON come to the same.
+/// Runs `ping` and checks that text and JSON agree.
 #[track_caller]
 fn ping(directory: &Path, arguments: &[&str], input: &str, exit: i32) -> Value {
     let arguments = [&["ping"], arguments].concat();
@@ -74,7 +74,7 @@ fn ping(directory: &Path, arguments: &[&str], input: &str, exit: i32) -> Value {
     report
 }
 
-/// As people see it: one line with the outcome, then the causes.
+/// The output for people: one line with the outcome, then the causes.
 #[track_caller]
 fn ping_text(directory: &Path, arguments: &[&str], exit: i32) -> String {
     let arguments = [&["ping"], arguments].concat();
@@ -92,7 +92,7 @@ fn assert_causes(report: &Value, expected: &[&str]) {
     assert!(texts.into_iter().all(|text| text.ends_with(|end: char| end != ',')), "{report}");
 }
 
-/// A pyzmq server in a process of its own.
+/// A pyzmq server in a separate process.
 struct PythonServer {
     process: Child,
     stdin: Option<ChildStdin>,
@@ -116,7 +116,7 @@ impl PythonServer {
         PythonServer { process, stdin, lines, endpoint }
     }
 
-    /// Ends it; no client may have sent it anything.
+    /// Ends it, and checks that no client has sent it anything.
     #[track_caller]
     fn received_nothing(mut self) {
         self.stdin.take();
@@ -133,7 +133,7 @@ impl Drop for PythonServer {
     }
 }
 
-/// A listener that isn't ZeroMQ: it says this to each client, and hangs up if it is told to.
+/// A listener that isn't ZeroMQ: it sends this to each client, and may hang up then.
 fn listener(greeting: &'static [u8], hangs_up: bool) -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("tcp://{}", listener.local_addr().unwrap());

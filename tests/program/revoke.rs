@@ -9,7 +9,7 @@ use zmq_auth::KeyDirectory;
 use crate::files::{OTHER, PUBLIC, all, certificate, keygen, names};
 use crate::run::run;
 
-/// `clients` has alice's key in two files, a hard link to one of them, and another client's.
+/// A directory `clients` with alice's key in two files, a hard link to one of them, and another client's key.
 fn clients() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let clients = dir.path().join("clients");
@@ -29,7 +29,7 @@ fn no_file_has_the_key_any_more_however_it_is_named() {
         let outcome = run(dir.path(), &["revoke", "clients", name]).ok();
         assert!(outcome.starts_with(&format!("revoked: {PUBLIC}\n")), "{outcome}");
         assert!(outcome.contains("is_still_allowed") && outcome.contains("Connection::disconnect"), "{outcome}");
-        // The server sees it.
+        // The server notices.
         assert_eq!((store.status().entries, store.reload().unwrap().removed, store.status().entries), (2, 3, 1));
         let expected = ["bob.key", "revoked/a.key", "revoked/alice laptop.key", "revoked/alice.key"];
         assert_eq!(names(&dir.path().join("clients")), expected);
@@ -59,7 +59,7 @@ fn json_says_what_was_moved() {
         "unreadable": [],
     });
     assert_eq!(outcome.json(), expected);
-    // Another bob, later: the first one stays where it is.
+    // Another bob later doesn't replace the first one in `revoked`.
     fs::write(dir.path().join("clients/bob.key"), certificate(OTHER, &["name = Second"])).unwrap();
     let moved = run(dir.path(), &["revoke", "clients", "bob", "--json"]).json();
     assert_eq!(moved["moved"][0]["to"], "clients/revoked/bob.key.2");
@@ -109,7 +109,7 @@ fn where_it_can_not_be_moved_all_stays() {
 #[test]
 fn where_one_of_several_can_not_be_moved_all_stay() {
     let dir = clients();
-    // Its place is taken, and the next name is too long.
+    // Its name in `revoked` is taken, and the next name would be too long.
     let long = format!("{}.key", "z".repeat(251));
     fs::write(dir.path().join("clients").join(&long), certificate(PUBLIC, &[])).unwrap();
     fs::create_dir(dir.path().join("clients/revoked")).unwrap();
@@ -141,7 +141,7 @@ fn a_name_that_is_no_utf_8_is_moved_and_said() {
     assert!(dir.path().join("clients/revoked").join(name).exists());
 }
 
-/// Another program holds the lock for longer than this one waits.
+/// Another program holds the lock for longer than `revoke` waits.
 #[test]
 fn nobody_holds_up_a_revocation() {
     let dir = tempfile::tempdir().unwrap();

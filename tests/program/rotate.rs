@@ -9,7 +9,7 @@ use zmq_auth::{Authenticator, Certificate, KeyDirectory, UserId};
 use crate::files::{OTHER, PUBLIC, all, certificate, keygen, listed, mode, names};
 use crate::run::run;
 
-/// `clients/alice.key`, and the pair in `alice`.
+/// A directory with `clients/alice.key`, and the pair in `alice`.
 fn alice(metadata: &[&str]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for name in ["clients", "alice"] {
@@ -21,7 +21,7 @@ fn alice(metadata: &[&str]) -> tempfile::TempDir {
     dir
 }
 
-/// Status and user id that a server with this directory answers.
+/// The status and user id with which a server with this directory answers.
 fn decided(directory: &Path, user_id: UserId, certificate: &Certificate) -> (String, String) {
     let auth = Authenticator::new();
     auth.curve_user_id_from(user_id);
@@ -156,7 +156,7 @@ fn in_one_directory_the_old_pair_is_renamed() {
     for old in [&names[2], &names[3]] {
         assert_eq!(run(dir.path(), &["pubkey", old]).ok().trim(), key, "{old}");
     }
-    // A second one on this day is told that there was one.
+    // A second rotation on the same day fails.
     let before = all(dir.path());
     let outcome = run(dir.path(), &["rotate", "alice", "--overlap", "1d"]);
     assert!(outcome.code == 1 && outcome.stderr.contains("rotated today already"), "{}", outcome.stderr);
@@ -224,7 +224,7 @@ fn the_owner_of_the_files_is_kept() {
     for extra in [&["-o", "alice"][..], &["-o", "alice", "--as", "alice-2"], &["-o", "clients"]] {
         let dir = alice(&[]);
         let clients = dir.path().join("clients");
-        // Only root can give files away.
+        // Only root can change the owner.
         if chown(clients.join("alice.key"), Some(12_345), Some(54_321)).is_err() {
             return;
         }

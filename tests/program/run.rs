@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-/// What a run of the program printed, and its exit code.
+/// The output and exit code of a run.
 pub(crate) struct Outcome {
     pub(crate) code: i32,
     pub(crate) stdout: String,
@@ -27,18 +27,18 @@ impl Outcome {
     }
 }
 
-/// Runs `zmq-auth` in a directory, with nothing to read.
+/// Runs `zmq-auth` in a directory, with empty standard input.
 pub(crate) fn run(directory: &Path, arguments: &[&str]) -> Outcome {
     run_with_input(directory, arguments, b"")
 }
 
-/// Runs `zmq-auth` in a directory with this standard input, which is no terminal.
+/// Runs `zmq-auth` in a directory with this standard input, which isn't a terminal.
 pub(crate) fn run_with_input(directory: &Path, arguments: &[&str], input: &[u8]) -> Outcome {
     let mut command = Command::new(program());
     command.args(arguments).current_dir(directory);
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it was built");
-    // A program that doesn't read is no failure of ours.
+    // Fails if the program doesn't read it, which is fine.
     let _ = child.stdin.take().expect("it is piped").write_all(input);
     let output = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).expect("the program writes UTF-8");
@@ -49,7 +49,7 @@ pub(crate) fn run_with_input(directory: &Path, arguments: &[&str], input: &[u8])
     }
 }
 
-/// The program, built as this test was.
+/// The program, built with the same profile as this test.
 pub(crate) fn program() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
@@ -57,7 +57,7 @@ pub(crate) fn program() -> &'static Path {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "--bin", "zmq-auth", "--features", "cli", "--quiet", "--target-dir"]).arg(target);
         cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."));
-        // Those of the test's package: with others than before, `ring` would be built anew each time.
+        // Cargo sets these for the test's package. If they changed, `ring` would be rebuilt each time.
         for name in ["CARGO_MANIFEST_DIR", "CARGO_MANIFEST_LINKS", "CARGO_PKG_NAME"] {
             cargo.env_remove(name);
         }

@@ -51,7 +51,7 @@ def main():
     socket.bind("tcp://127.0.0.1:*")
     print(socket.last_endpoint.decode(), flush=True)
     sys.stdin.read()
-    # What no client may have sent.
+    # Nothing must have been received.
     if a.type in ("REP", "ROUTER", "DEALER", "PULL", "PAIR") and socket.poll(0):
         print("MESSAGE", flush=True)
     socket.close()

@@ -6,15 +6,15 @@ use std::process::{Command, Stdio};
 
 use crate::run::program;
 
-/// Runs commands in a shell that finds the program, and returns what each part of them printed.
+/// Runs commands in a shell with the program in its PATH, and returns the output of each part.
 pub(crate) fn run(directory: &Path, parts: &[String]) -> Vec<String> {
     let search = format!("{}:{}", program().parent().unwrap().display(), std::env::var("PATH").unwrap());
-    // What was started in the background ends with the shell.
+    // Background jobs end with the shell.
     let mut script = "trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n".to_owned();
     for part in parts {
         script += &format!("{part}\nprintf '\\n%s\\n' --end-of-part--\n");
     }
-    // The page waits for what is sure to come.
+    // A limit, since commands of the page wait for events.
     let mut shell = Command::new("timeout");
     shell.args(["300", "bash", "-eu", "-o", "pipefail", "-c", &script]).current_dir(directory).env("PATH", search);
     let mut shell = shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

@@ -1,8 +1,8 @@
 //! The report of all benchmarks: one table, one JSON file, and a plot for each section, under `target/bench`.
 //!
-//! A program hands in its sections; a section of an earlier run with the same key is replaced, the others stay.
-//! Contestants run in turns, so that what disturbs the machine disturbs all of them: a ratio is taken within one
-//! repetition, and the median of the ratios is what counts.
+//! Each program writes its sections. A section replaces that of an earlier run with the same key; the others stay.
+//! Contestants run in turns, so that a disturbance affects all of them: ratios are taken within one repetition, and the
+//! median of the ratios counts.
 
 mod plot;
 mod setting;
@@ -21,11 +21,11 @@ pub struct Section<Text = &'static str> {
     /// The name of its files.
     pub key: Text,
     pub title: String,
-    /// What was measured, how, and what the ratio is to.
+    /// What was measured, how, and what the ratios are relative to.
     pub how: String,
     pub unit: Text,
     pub better: Better,
-    /// The contestant that ratios are to; none: no ratios.
+    /// The contestant that ratios are relative to; `None` for no ratios.
     pub baseline: Option<Text>,
     pub records: Vec<Record>,
 }
@@ -36,14 +36,14 @@ pub enum Better {
     Lower,
 }
 
-/// One cell.
+/// A cell.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Record {
     /// The row.
     pub work: String,
     /// The column.
     pub contestant: String,
-    /// One for each repetition, in turns with the others.
+    /// A value for each repetition.
     pub values: Vec<f64>,
 }
 
@@ -53,7 +53,7 @@ struct Report {
     sections: Vec<Measured>,
 }
 
-/// A section with where and when.
+/// A section, and the setting in which it was measured.
 #[derive(Debug, Serialize, Deserialize)]
 struct Measured {
     setting: setting::Setting,
@@ -62,7 +62,7 @@ struct Measured {
 }
 
 impl Section {
-    /// One more value of a cell, made where it isn't there yet.
+    /// Adds a value to a cell, which is created if needed.
     pub fn add(&mut self, work: &str, contestant: &str, value: f64) {
         let cell = |record: &&mut Record| record.work == work && record.contestant == contestant;
         match self.records.iter_mut().find(cell) {
@@ -80,12 +80,12 @@ impl Section {
     }
 }
 
-/// Whether Cargo runs the program as a benchmark (`cargo bench`) and not just to see that it runs (`cargo test`).
+/// Whether Cargo runs the program as a benchmark (`cargo bench`), and not just to test it (`cargo test`).
 pub fn is_benchmark() -> bool {
     std::env::args().any(|argument| argument == "--bench")
 }
 
-/// Prints the section's table. In a benchmark, merges the section into the report and makes its files anew.
+/// Prints the section's table. In a benchmark, merges the section into the report and rewrites its files.
 pub fn write(section: Section) -> Result<()> {
     let section = section.owned();
     println!("{}", table::section(&section));
@@ -114,7 +114,7 @@ fn directory() -> Result<PathBuf> {
     Ok(target_directory()?.join("bench"))
 }
 
-/// Where Cargo builds: programs run as TARGET/release/deps/NAME.
+/// Cargo's target directory: this program is TARGET/release/deps/NAME.
 pub fn target_directory() -> Result<PathBuf> {
     let program = std::env::current_exe()?;
     Ok(program.ancestors().nth(3).context("not below a target directory")?.to_owned())

@@ -19,12 +19,12 @@ const COLOURS: [RGBColor; 8] = [
     RGBColor(214, 39, 40),
 ];
 
-/// Ratios are shown up to here.
+/// The largest ratio that is drawn.
 const CUT: f64 = 3.0;
-/// Pixels.
+/// The width of a bar in pixels.
 const BAR: u32 = 16;
 
-/// Ratios to the baseline, or values where there is none.
+/// Draws the ratios to the baseline, or the values if there is none.
 pub(super) fn draw(section: &Section<String>, file: &Path) -> Result<()> {
     plot(section, file).map_err(|error| anyhow!("{}: {error}", file.display()))
 }
@@ -37,12 +37,12 @@ fn plot(section: &Section<String>, file: &Path) -> Result<(), Box<dyn std::error
     };
     let bars = works.iter().flat_map(|work| contestants.iter().filter_map(|contestant| height(work, contestant)));
     let tallest = bars.map(|bar| bar.median).fold(f64::MIN_POSITIVE, f64::max) * 1.2;
-    // What is a hundred times the baseline would leave nothing to see of the others; the table has the figure.
+    // A bar a hundred times the baseline would make the others invisible; the table has the figure.
     let top = if section.baseline.is_some() { tallest.min(CUT) } else { tallest };
     let group = contestants.len() as f64 + 1.0;
     let width = works.len() as f64 * group;
 
-    // To the right, room for the legend.
+    // Room for the legend on the right.
     let size = ((width as u32 * BAR + 260).max(720), 480);
     let area = SVGBackend::new(file, size).into_drawing_area();
     area.fill(&WHITE)?;

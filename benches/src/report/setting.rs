@@ -53,7 +53,7 @@ impl Setting {
     }
 }
 
-/// Name and version, without what a distribution adds.
+/// The kernel's name and version, without a distribution's suffix.
 fn kernel() -> String {
     let full = output_of("uname", &["-sr"]);
     full.split('-').next().unwrap_or_default().to_owned()
@@ -66,7 +66,7 @@ fn machine() -> String {
     format!("{}, {count} CPUs", model.unwrap_or(std::env::consts::ARCH))
 }
 
-/// Of the interpreter that the tests and benchmarks use, if one of them has made it.
+/// The pyzmq of the interpreter that tests and benchmarks use, if it is installed.
 fn pyzmq() -> String {
     let chosen = std::env::var_os("ZMQ_AUTH_PYTHON").map(PathBuf::from);
     let made = || Some(super::target_directory().ok()?.join("pyzmq-venv/bin/python"));
@@ -79,12 +79,12 @@ fn pyzmq() -> String {
     }
 }
 
-/// The version of the czmq that is installed, and of the libzmq that it uses.
+/// The version of the installed czmq, and of the libzmq that it uses.
 #[allow(unsafe_code)]
 fn czmq() -> Option<String> {
     type Version = unsafe extern "C" fn(*mut c_int, *mut c_int, *mut c_int);
-    // SAFETY: the library's initialisers do nothing but what loading a C library does; each function is declared as in
-    // czmq.h and zmq.h, and writes three ints.
+    // SAFETY: the library's initialisers are those of an ordinary C library; each function is declared as in czmq.h or
+    // zmq.h, and writes three ints.
     unsafe {
         let library = libloading::Library::new("libczmq.so.4").ok()?;
         let version = |name: &str| -> Option<String> {

@@ -11,7 +11,7 @@ pub(super) struct Summary {
 }
 
 impl Summary {
-    /// `None` of no values.
+    /// `None` if there are no values.
     pub(super) fn of(values: &[f64]) -> Option<Self> {
         let mut sorted = values.to_vec();
         sorted.sort_by(f64::total_cmp);
@@ -41,7 +41,7 @@ impl<Text: AsRef<str>> Section<Text> {
         self.baseline.as_ref().is_some_and(|baseline| baseline.as_ref() == contestant)
     }
 
-    /// The value over the baseline's value of the same repetition. `None` where there is no baseline.
+    /// The value divided by the baseline's value in the same repetition. `None` if there is no baseline.
     pub(super) fn ratio(&self, record: &Record) -> Option<Summary> {
         let baseline = self.cell(&record.work, self.baseline.as_ref()?.as_ref())?;
         let pairs = record.values.iter().zip(&baseline.values);

@@ -64,7 +64,7 @@ fn cell(section: &Section<String>, record: &Record) -> String {
     }
 }
 
-/// Three digits that count, thousands apart.
+/// Formats with three significant digits and thousands separators.
 fn number(value: f64) -> String {
     let size = value.abs();
     let decimals = match size {

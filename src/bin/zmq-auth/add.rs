@@ -61,7 +61,7 @@ struct Added {
     public_key: String,
     /// `valid`, `not-yet-valid` or `expired`.
     state: State,
-    /// Where the certificate is now that had this name, if there was one.
+    /// Where the certificate that had this name before is now, if there was one.
     #[serde(serialize_with = "escape::json_option")]
     replaced: Option<PathBuf>,
     /// Other files of the directory with this key.
@@ -93,7 +93,7 @@ impl Add {
         self.add_to(&directory, &file, &certificate, (validity, now), output)
     }
 
-    /// Fails for what a server must not have, or doesn't accept.
+    /// Fails for a certificate that a server must not have or doesn't accept.
     fn check(&self, certificate: &Certificate, file: &Path) -> Result<(Validity, Timestamp), Failure> {
         let shown = escape::path(file);
         if certificate.key_pair().is_some() {
@@ -115,7 +115,7 @@ impl Add {
         Ok((validity, now))
     }
 
-    /// With a name for people, which a bucket's entry has no file for.
+    /// Adds a name for people to the metadata, since a bucket's entry has no file name.
     fn named(&self, certificate: Certificate, file: &Path) -> Result<Certificate, Failure> {
         if self.key.is_some() && self.name.is_none()
             || self.name.is_none() && certificate.metadata().get("name").is_some()
@@ -176,7 +176,7 @@ impl Add {
         let added = Added { file: path, public_key: key.to_string(), state, replaced, same_key };
         let undo = match &added.replaced {
             Some(old) => format!("mv {} {}", escape::shell(old), escape::shell(&added.file)),
-            // To revoke the key would take it out under its other names, too.
+            // Not `revoke`, which would also remove the key's other files.
             None if !added.same_key.is_empty() => format!("rm {}", escape::shell(&added.file)),
             None => {
                 format!("zmq-auth revoke {} {}", escape::shell(directory), escape::shell(name.as_ref()))
@@ -203,7 +203,7 @@ impl Add {
         Ok(Exit::Done)
     }
 
-    /// That of the file without `.key`; czmq's files have no ending.
+    /// The file's name without `.key`. czmq's files have no extension.
     fn certificate_name(&self, file: &Path) -> Result<String, Failure> {
         let name = match &self.name {
             Some(name) => name.as_str(),

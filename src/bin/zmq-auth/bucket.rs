@@ -1,4 +1,5 @@
-//! A bucket of NATS in the place of a directory or a password file: where it is, how to log in there, and what to type next.
+//! Commands on a NATS bucket instead of a directory or password file: options, connection, and hints on what to type
+//! next.
 
 pub(crate) mod add;
 pub(crate) mod ls;
@@ -51,11 +52,11 @@ pub(crate) struct BucketOptions {
     domain: Option<String>,
 }
 
-/// A domain of a bucket that can be written to.
+/// A domain of a bucket, open for writing.
 pub(crate) struct Bucket {
     pub(crate) writer: NatsWriter,
     pub(crate) domain: String,
-    /// The options that lead here, for commands to type next.
+    /// The options that select this bucket, for commands to type next.
     options: String,
     place: Place,
 }
@@ -100,7 +101,7 @@ impl NatsOptions {
         self.bucket.as_deref().unwrap_or_default()
     }
 
-    /// As they were typed.
+    /// The options as they were typed.
     pub(crate) fn options(&self) -> String {
         let texts = [("nats", self.nats.as_deref()), ("bucket", self.bucket.as_deref())];
         let mut options: Vec<String> = texts.into_iter().filter_map(|(name, value)| option(name, value?)).collect();
@@ -116,7 +117,7 @@ impl BucketOptions {
         self.nats.bucket.is_some()
     }
 
-    /// Fails for options that only a bucket has, beside a directory.
+    /// Fails if an option that is only for buckets was given with a directory.
     pub(crate) fn require_none(&self) -> Result<(), Failure> {
         let NatsOptions { nats, login, ca, .. } = &self.nats;
         if nats.is_none() && login.is_none() && ca.is_none() && self.domain.is_none() {
@@ -142,7 +143,7 @@ impl BucketOptions {
         Ok(Bucket { writer, domain: domain.clone(), options, place })
     }
 
-    /// What was given apart from options: a directory (or a file) and something in it, or that alone with a bucket.
+    /// Splits the positional arguments: a directory or file and something in it, or with a bucket the latter alone.
     pub(crate) fn split<T>(&self, first: T, second: Option<T>, usage: &str) -> Result<(Option<T>, T), Failure> {
         match (self.is_given(), second) {
             (false, Some(second)) => Ok((Some(first), second)),
@@ -165,7 +166,7 @@ impl Bucket {
         format!("bucket {}, domain {}", escape::text(&self.place.bucket), escape::text(&self.domain))
     }
 
-    /// A command on this bucket, to be typed next.
+    /// A command on this bucket to type next.
     pub(crate) fn command(&self, verb: &str, rest: &str) -> String {
         format!("zmq-auth {verb} {} {rest}", self.options).trim_end().to_owned()
     }
@@ -176,7 +177,7 @@ impl Bucket {
         self.command("add", &format!("--force --key={}{}", word(&key.to_string()), pairs.collect::<String>()))
     }
 
-    /// Writes a key where nothing was written since `seen`; answers the revision.
+    /// Writes a key if nothing else was written since `seen`, and returns the revision.
     pub(crate) fn put_key(
         &self,
         key: &PublicKey,
@@ -189,7 +190,7 @@ impl Bucket {
         })
     }
 
-    /// Writes a user, as [`put_key`](Self::put_key).
+    /// Writes a user, as [`put_key`](Self::put_key) does a key.
     pub(crate) fn put_user(&self, name: &str, hash: &str, seen: Option<&LastChange>) -> Result<u64, Failure> {
         let revision = seen.map_or(0, |seen| seen.revision);
         self.written(self.writer.replace_user(&self.domain, name, hash, revision), || {
@@ -216,7 +217,7 @@ impl Bucket {
     }
 }
 
-/// What was done with an entry, and when, for people. No hash is in it.
+/// The last change of an entry for people, without the hash.
 pub(crate) fn told(last: Option<&LastChange>) -> String {
     let Some(last) = last else { return "it isn't there any more".into() };
     let when = format!("at {} (revision {})", time(last.written), last.revision);
@@ -244,7 +245,7 @@ pub(crate) fn time(time: SystemTime) -> String {
     Timestamp::try_from(time).map(validity::rfc_3339).unwrap_or_default()
 }
 
-/// With what to do about it.
+/// Adds a hint on what to do about the error.
 pub(crate) fn failure(error: Error) -> Failure {
     let hint = match &error {
         Error::Nats { action: "connect", problem } if problem.contains("uthorization") => {
@@ -261,7 +262,7 @@ pub(crate) fn failure(error: Error) -> Failure {
     Failure::from(error).hint(hint)
 }
 
-/// From now on, what keeps a follower of a bucket from following is written to standard error.
+/// From now on, writes the problems of followers to standard error.
 pub(crate) fn tell_of_contact() {
     static TOLD: Told = Told;
     if log::set_logger(&TOLD).is_ok() {
@@ -276,7 +277,7 @@ impl log::Log for Told {
         metadata.level() <= log::Level::Warn
     }
 
-    // The rest of what the library logs comes as events, too.
+    // Everything else that the library logs also arrives as events.
     fn log(&self, record: &log::Record<'_>) {
         if record.module_path().is_some_and(|module| module.starts_with("zmq_auth::nats")) {
             note(format_args!("warning: {}", record.args()));
@@ -292,7 +293,7 @@ pub(crate) fn word(text: &str) -> String {
     if !text.is_empty() && text.chars().all(is_plain) {
         return text.to_owned();
     }
-    // What a terminal could act on is in bash's own notation.
+    // Control characters, which could affect the terminal, in bash's notation.
     if text.chars().any(char::is_control) {
         return format!("$'{}'", text.escape_default());
     }

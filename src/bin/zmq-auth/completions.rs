@@ -1,4 +1,4 @@
-//! `zmq-auth completions`: what a shell completes.
+//! `zmq-auth completions`: scripts for shell completion.
 
 use clap::{Args, Command};
 use clap_complete::{Shell, generate};

@@ -1,4 +1,4 @@
-//! `zmq-auth convert`: keys and certificates from one format to another.
+//! `zmq-auth convert`: converts keys and certificates from one format to another.
 
 use std::fs;
 use std::path::PathBuf;
@@ -89,7 +89,7 @@ impl Convert {
         }
         let mode = if self.secret { 0o600 } else { 0o644 };
         if self.force {
-            // By a rename: `/dev/stdout` itself would be replaced.
+            // Writing renames a new file into place, which would replace `/dev/stdout` itself.
             if path.is_symlink() {
                 return Err(Failure::new(format!("{}: is a link; nothing was changed", escape::path(path)))
                     .hint("Give the file that it leads to."));
@@ -111,7 +111,7 @@ impl Convert {
             (format, secret) => {
                 let public = certificate.public_key();
                 let mut text = key_input::encoded(secret.map_or(public.as_bytes(), SecretKey::as_bytes), format);
-                // One byte more: not in place, or the old text would stay behind.
+                // Copied into a larger buffer: growing in place would leave the old text in memory.
                 let mut line = Zeroizing::new(String::with_capacity(text.len() + 1));
                 line.push_str(&text);
                 line.push('\n');
@@ -122,7 +122,7 @@ impl Convert {
     }
 }
 
-/// As czmq writes it: as pyzmq's public file, but for the first lines, with the secret key at the end.
+/// A certificate in czmq's format: pyzmq's public file with other first lines, and the secret key at the end.
 fn czmq(public_text: &str, secret: Option<&SecretKey>) -> Zeroizing<String> {
     let (header, body) = public_text.split_once("\n\n").unwrap_or(("", public_text));
     let rest = header.split_once('\n').map_or("", |(_, rest)| rest);

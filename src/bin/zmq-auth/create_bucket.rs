@@ -1,4 +1,4 @@
-//! `zmq-auth create-bucket`: a bucket of NATS for the credentials of a fleet.
+//! `zmq-auth create-bucket`: creates a NATS bucket for the credentials of a fleet.
 
 use clap::Args;
 use serde::Serialize;

@@ -14,14 +14,14 @@ use crate::output::Failure;
 use crate::validity::Validity;
 use crate::{escape, file};
 
-/// Where certificates go that are taken out of a directory: a server reads no directories below.
+/// The subdirectory for certificates taken out of a directory. Servers don't read subdirectories.
 pub(crate) const REVOKED: &str = "revoked";
 
 /// A `*.key` file of the directory.
 pub(crate) struct Entry {
     pub(crate) file: OsString,
     pub(crate) certificate: Result<Certificate, Error>,
-    /// The mode of the file, if it could be looked at.
+    /// The mode of the file, if it could be read.
     pub(crate) mode: Option<u32>,
 }
 
@@ -36,7 +36,7 @@ impl Entry {
     }
 }
 
-/// Reads the files that a server reads, in the order of their names.
+/// Reads the files that a server reads, sorted by name.
 pub(crate) fn read(directory: &Path) -> Result<Vec<Entry>, Failure> {
     let failed = |error| Failure::new(format!("{}: cannot list: {error}", escape::path(directory)));
     let mut files = Vec::new();
@@ -48,12 +48,12 @@ pub(crate) fn read(directory: &Path) -> Result<Vec<Entry>, Failure> {
     }
     files.sort_unstable();
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
-    // Starting a thread takes as long as reading some files.
+    // At least 100 files for each thread: starting one takes as long as reading several files.
     let part = files.len().div_ceil(threads).max(100);
     let read_part = |files: &[OsString]| files.iter().map(|file| read_file(directory, file)).collect::<Vec<_>>();
     Ok(thread::scope(|scope| {
         let parts: Vec<_> = files.chunks(part).map(|files| (files, scope.spawn(|| read_part(files)))).collect();
-        // A part whose thread failed is read here.
+        // If a thread panicked, its part is read here.
         parts.into_iter().flat_map(|(files, thread)| thread.join().unwrap_or_else(|_| read_part(files))).collect()
     }))
 }
@@ -68,12 +68,12 @@ fn read_file(directory: &Path, file: &OsString) -> Entry {
     Entry { certificate: Certificate::load(&path), mode: mode(&path), file: file.clone() }
 }
 
-/// The permissions alone.
+/// A file's permission bits.
 pub(crate) fn mode(path: &Path) -> Option<u32> {
     fs::metadata(path).ok().map(|metadata| metadata.permissions().mode() & 0o777)
 }
 
-/// What is wrong with a certificate that can be read.
+/// The problems of a certificate that can be read.
 pub(crate) fn problems(certificate: &Certificate, mode: Option<u32>) -> Vec<String> {
     let mut problems = Vec::new();
     let mode = mode.unwrap_or_default();
@@ -105,7 +105,7 @@ pub(crate) fn reason(error: &Error) -> String {
     }
 }
 
-/// Fails for what can't be the name of a certificate file.
+/// Fails if this can't be the name of a certificate file.
 pub(crate) fn check_name(name: &str) -> Result<(), Failure> {
     let problem = if name.is_empty() {
         "is empty"
@@ -121,26 +121,26 @@ pub(crate) fn check_name(name: &str) -> Result<(), Failure> {
     Err(Failure::usage(format!("the name {name:?} {problem}")))
 }
 
-/// Moves a file of the directory to where no server reads it, under a name that is free there.
+/// Moves a file of the directory into `revoked`, under a free name.
 pub(crate) fn move_out(directory: &Path, file: &OsString) -> std::io::Result<PathBuf> {
     let place = free_place(directory, file)?;
     fs::rename(directory.join(file), &place).inspect_err(|_| drop(fs::remove_file(&place)))?;
     Ok(place)
 }
 
-/// Copies a file of the directory, its name stays taken.
+/// Copies a file of the directory into `revoked`, under a free name.
 pub(crate) fn keep_copy(directory: &Path, file: &OsString) -> std::io::Result<PathBuf> {
     let place = free_place(directory, file)?;
     let old = directory.join(file);
     fs::copy(&old, &place).inspect_err(|_| drop(fs::remove_file(&place)))?;
     if let Some((user, group)) = file::owner(&old) {
-        // For whoever puts it back.
+        // So that it has the right owner if it is put back.
         let _ = chown(&place, Some(user), Some(group));
     }
     Ok(place)
 }
 
-/// An empty file, which nobody else takes.
+/// Creates an empty file under a free name, so that nobody else takes the name.
 fn free_place(directory: &Path, file: &OsString) -> std::io::Result<PathBuf> {
     let revoked = directory.join(REVOKED);
     match fs::create_dir(&revoked) {

@@ -8,8 +8,8 @@ pub(crate) enum Transport {
     Ipc,
 }
 
-/// Reads the transport of an endpoint, and the address after it. What libzmq would take as well, but has no handshake, is
-/// an error. `examples` says what to write instead.
+/// Splits an endpoint into its transport and address. Transports of libzmq without a handshake are an error. `examples`
+/// says what to write instead.
 pub(crate) fn parse<'e>(endpoint: &'e str, examples: &str) -> Result<(Transport, &'e str), Failure> {
     let shown = escape::text(endpoint);
     let usage = |problem: &str, hint: &str| Err(Failure::usage(format!("{shown}: {problem}")).hint(hint));
@@ -19,7 +19,7 @@ pub(crate) fn parse<'e>(endpoint: &'e str, examples: &str) -> Result<(Transport,
     match transport {
         "tcp" => Ok((Transport::Tcp, address)),
         "ipc" if address.is_empty() || address.contains('\0') => usage("has no path", examples),
-        // The longest that a socket address holds.
+        // The longest path that fits into a socket address.
         "ipc" if address.len() > 107 => {
             usage("the path has more than 107 bytes, the longest that a socket can have", examples)
         }

@@ -1,10 +1,10 @@
-//! Text from files and arguments, written so that it can't change what a terminal shows or what a shell runs.
+//! Escaping of text from files and arguments, so that it can't affect a terminal or a shell.
 
 use std::path::Path;
 
 use serde::{Serialize, Serializer};
 
-/// Without control characters, without those that turn the direction of writing, and without those that end a line.
+/// Escapes control characters, line ends, and characters that change the direction of writing.
 pub(crate) fn text(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
@@ -22,7 +22,7 @@ pub(crate) fn text(text: &str) -> String {
     shown
 }
 
-/// As [`text`].
+/// Escapes a path, as [`text`] does.
 pub(crate) fn path(path: &Path) -> String {
     text(&path.to_string_lossy())
 }
@@ -34,7 +34,7 @@ pub(crate) fn shell(path: &Path) -> String {
     if !word.is_empty() && !word.starts_with('-') && word.chars().all(is_plain) {
         return word;
     }
-    // What begins with a dash would be read as an option.
+    // A word that begins with a dash would be read as an option.
     let front = if word.starts_with('-') { "./" } else { "" };
     format!("'{front}{}'", word.replace('\'', r"'\''"))
 }

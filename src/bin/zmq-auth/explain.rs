@@ -1,4 +1,4 @@
-//! `zmq-auth explain`: how a policy file decides about a client, rule by rule, without a server.
+//! `zmq-auth explain`: shows how a policy file decides about a client, rule by rule, without a server.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::{Path, PathBuf};
@@ -53,7 +53,7 @@ struct Client {
 struct Explained {
     /// `accepted`, `refused`, `depends on the password`, or `depends on the bucket`.
     outcome: &'static str,
-    /// The ZAP status code; null where it depends on the password.
+    /// The ZAP status code; null if it depends on the password.
     status: Option<u16>,
     /// Why, in words.
     reason: String,
@@ -63,21 +63,21 @@ struct Explained {
     address_rule: Option<String>,
     /// Whether the address rules alone refuse it.
     address_refused: bool,
-    /// The domain whose source decides: that of the request, or `*`. Null where neither has one.
+    /// The domain whose source decides: that of the request, or `*`. Null if neither has one.
     domain: Option<String>,
-    /// What the source is.
+    /// The kind of source.
     source: Option<&'static str>,
     /// The directory or file of the source.
     #[serde(serialize_with = "escape::json_option")]
     store: Option<PathBuf>,
-    /// Whether the source has the key or the user; null where it has no list.
+    /// Whether the source has the key or the user; null if it has no list.
     listed: Option<bool>,
     /// The certificate files with the key.
     #[serde(serialize_with = "escape::json_all")]
     files: Vec<PathBuf>,
-    /// From when on the certificate is valid, where it says so.
+    /// The start of the certificate's validity, if it has one.
     not_before: Option<String>,
-    /// Until when.
+    /// The end of its validity, if it has one.
     not_after: Option<String>,
 }
 
@@ -98,9 +98,9 @@ impl Explain {
         Ok(if explained.outcome == REFUSED { Exit::Denied } else { Exit::Done })
     }
 
-    /// What no server would ask about is a slip, and its answer would mislead.
+    /// Fails for a request that no server would make: it is a mistake, and the answer would mislead.
     fn check_request(&self) -> Result<(), Failure> {
-        // A socket without a domain asks about nobody, and RFC 27 has no longer ones.
+        // Without a domain, libzmq doesn't ask the handler; RFC 27 allows at most 255 bytes.
         if !(1..=255).contains(&self.domain.len()) {
             return Err(
                 Failure::usage("--domain must have 1 to 255 bytes").hint("Write it as the server's socket has it.")
@@ -113,7 +113,7 @@ impl Explain {
         Ok(())
     }
 
-    /// The mechanism, and the frames that go with it; the password is empty where it is left open.
+    /// The mechanism and its credential frames. If no password was given, it is empty.
     fn credentials(&self) -> Result<(&'static str, Vec<Password>), Failure> {
         match &self.client {
             Client { curve: Some(key), .. } => Ok(("CURVE", vec![Password::from(&key_of(key)?.as_bytes()[..])])),
@@ -141,7 +141,7 @@ impl Explain {
         } else if is_open {
             (found.status.or(Some(400)), found.reason, None)
         } else {
-            // A hash is computed for it: `explain` leaves that out.
+            // Computes the hash, which `explain` skips.
             let reply = auth.handle_zap_message(&frames).ok_or_else(unreadable)?;
             let text = |frame: usize| String::from_utf8_lossy(&reply[frame]).into_owned();
             let status = text(2).parse().ok();
@@ -192,7 +192,7 @@ impl Explain {
         };
         lines.push(("address", format!("{}: {address}", self.address.escape_debug())));
         let domain = match explained.domain.as_deref() {
-            // Without a table, NULL clients are accepted: but not from this address.
+            // Without a table, NULL clients are accepted, but not from this address.
             None if explained.address_refused => format!("no table for {mechanism} in {:?} or \"*\"", self.domain),
             None if mechanism == "NULL" => format!("no table for NULL in {:?} or \"*\": accepted", self.domain),
             None => format!("no table for {mechanism} in {:?} or \"*\": refused", self.domain),
@@ -240,10 +240,10 @@ impl Explain {
 
 const REFUSED: &str = "refused";
 const IN_BUCKET: &str = "depends on the bucket";
-/// The library's name for what a bucket has.
+/// The library's name for the credentials of a bucket.
 const PUSHED: &str = "pushed credentials";
 
-/// As libzmq tells it to a handler: an IP address, or who has connected by ipc.
+/// Whether this is an address as libzmq passes it to a handler: an IP address, or the identity of an ipc client.
 fn is_address(text: &str) -> bool {
     if let Some(ids) = text.strip_prefix("localhost:") {
         let ids: Vec<_> = ids.split(':').collect();
@@ -255,7 +255,7 @@ fn is_address(text: &str) -> bool {
     }
 }
 
-/// The library's name for what follows the disk, as operators call it.
+/// The operators' term for a source, given the library's.
 fn source_words(source: &'static str, mechanism: &str) -> &'static str {
     match (source, mechanism) {
         ("a live store", "PLAIN") => "a password file",
@@ -265,7 +265,7 @@ fn source_words(source: &'static str, mechanism: &str) -> &'static str {
     }
 }
 
-/// The key that is meant by a Z85 text or by a certificate file.
+/// The key given as Z85 text or as a certificate file.
 fn key_of(text: &str) -> Result<PublicKey, Failure> {
     let path = Path::new(text);
     let not_a_key = match text.parse() {
@@ -279,7 +279,7 @@ fn key_of(text: &str) -> Result<PublicKey, Failure> {
         .hint("Give a key of 40 characters in quotes, or a file such as alice.key."))
 }
 
-/// The certificates of a directory that have this key, in the order of their names.
+/// The certificates of a directory that have this key, sorted by name.
 fn certificates_with(path: &Path, key: &PublicKey) -> Result<Vec<(PathBuf, Certificate)>, Failure> {
     let entries = directory::read(path)?.into_iter().filter(|entry| entry.has_key(key));
     Ok(entries.filter_map(|entry| Some((path.join(&entry.file), entry.certificate.ok()?))).collect())

@@ -1,4 +1,4 @@
-//! `zmq-auth export`: the keys and users of a bucket of NATS as the files of a server without NATS.
+//! `zmq-auth export`: writes the keys and users of a NATS bucket as files, for a server without NATS.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
@@ -40,15 +40,15 @@ pub(crate) struct Export {
 struct Exported {
     #[serde(flatten)]
     place: Place,
-    /// Files and users.
+    /// The files and users that were added.
     added: Vec<String>,
     changed: Vec<String>,
     unchanged: usize,
     /// With --prune, what was taken out.
     removed: Vec<String>,
-    /// What is there, and not in the bucket.
+    /// The files and users that aren't in the bucket.
     left: Vec<String>,
-    /// Entries that no file can have, in words.
+    /// Entries that can't be written to a file, in words.
     problems: Vec<String>,
 }
 
@@ -204,7 +204,7 @@ impl Exported {
     }
 }
 
-/// The name that its entry has, or one made from the key.
+/// A free file name: from the entry's metadata, or else made from the key.
 fn free_name(key: &PublicKey, metadata: &Metadata, taken: &mut HashSet<OsString>) -> String {
     let hex: String = key.as_bytes()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
     let name = metadata.get("name").filter(|name| directory::check_name(name).is_ok() && name.len() <= 200);

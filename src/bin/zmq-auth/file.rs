@@ -1,4 +1,4 @@
-//! Files: replaced whole, and never half-written, whenever the program is interrupted.
+//! Writing files: replaced as a whole, and never half-written even if the program is interrupted.
 
 use std::fs::{self, Permissions, TryLockError};
 use std::io::{self, Read, Write};
@@ -15,11 +15,11 @@ use zmq_auth::zeroize;
 use crate::escape;
 use crate::output::{Failure, note};
 
-/// How many changes are being made: one within another counts.
+/// The number of running changes, including nested ones.
 static CHANGES: Mutex<usize> = Mutex::new(0);
 static CHANGE_ENDED: Condvar = Condvar::new();
 
-/// Ends the program as soon as no change is being made, and lets none begin.
+/// Ends the program as soon as no change is running. No new one can begin.
 pub(crate) fn exit_after_change(code: i32) -> ! {
     let none = CHANGE_ENDED.wait_while(changes(), |changes| *changes > 0);
     let _none = none.unwrap_or_else(PoisonError::into_inner);
@@ -30,18 +30,17 @@ fn changes() -> MutexGuard<'static, usize> {
     CHANGES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs with the signals that end the program held back, so that what belongs together is done together. One that came
-/// meanwhile ends the program afterwards.
+/// Makes a change without interruption: signals that end the program are blocked, and end it afterwards.
 pub(crate) fn uninterrupted<T>(change: impl FnOnce() -> T) -> T {
     let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
     let before = signals.thread_swap_mask(SigmaskHow::SIG_BLOCK);
-    // After a prompt for a password, signals are taken by a thread, which no mask of this one holds back.
+    // After a password prompt, another thread handles signals, which the mask of this one doesn't block.
     *changes() += 1;
     let result = change();
     *changes() -= 1;
     CHANGE_ENDED.notify_all();
     if let Ok(before) = before {
-        // What was allowed before is allowed again: it can't be refused.
+        // Restoring the previous mask can't fail.
         let _ = before.thread_set_mask();
     }
     result
@@ -50,12 +49,12 @@ pub(crate) fn uninterrupted<T>(change: impl FnOnce() -> T) -> T {
 /// The user and the group that a file belongs to.
 pub(crate) type Owner = (u32, u32);
 
-/// Writes a file whole, by a rename, with this mode whatever the umask is. A regular file that was there is replaced.
+/// Writes a file by a rename, with this mode whatever the umask. An existing regular file is replaced.
 pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), Failure> {
     replace_owned(path, content, mode, None)
 }
 
-/// As [`replace`], and the file belongs to this user and group afterwards, whoever runs this.
+/// As [`replace`], and gives the file to this user and group.
 pub(crate) fn replace_owned(path: &Path, content: &[u8], mode: u32, owner: Option<Owner>) -> Result<(), Failure> {
     if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
         return Err(Failure::new(format!("{}: is not a regular file; nothing was changed", escape::path(path)))
@@ -64,12 +63,12 @@ pub(crate) fn replace_owned(path: &Path, content: &[u8], mode: u32, owner: Optio
     put(path, content, mode, owner, true)
 }
 
-/// As [`replace_owned`], but fails where there is anything of this name, even if it has come only now.
+/// As [`replace_owned`], but fails if the name is taken, even if it was taken only just now.
 pub(crate) fn create(path: &Path, content: &[u8], mode: u32, owner: Option<Owner>) -> Result<(), Failure> {
     put(path, content, mode, owner, false)
 }
 
-/// Of the file that is there, or that a link leads to.
+/// The owner of an existing file; of its target for a symbolic link.
 pub(crate) fn owner(path: &Path) -> Option<Owner> {
     fs::metadata(path).ok().map(|metadata| (metadata.uid(), metadata.gid()))
 }
@@ -84,11 +83,11 @@ fn put(path: &Path, content: &[u8], mode: u32, owner: Option<Owner>, replaces: b
             if new.uid() != user {
                 fchown(file.as_file(), Some(user), Some(group))?;
             } else if new.gid() != group {
-                // Without it, at most the group has less access than before.
+                // If this fails, the group may at worst lose access.
                 let _ = fchown(file.as_file(), None, Some(group));
             }
         }
-        // The umask has taken what a server needs from the mode of its creation. (Last: a change of the owner may, too.)
+        // The umask has removed bits that a server needs. (Done last, because changing the owner may remove some, too.)
         file.as_file().set_permissions(Permissions::from_mode(mode))?;
         file.write_all(content)?;
         file.as_file().sync_all()?;
@@ -104,9 +103,9 @@ fn put(path: &Path, content: &[u8], mode: u32, owner: Option<Owner>, replaces: b
     })
 }
 
-/// Reads a regular file of at most so many bytes. Never waits for a writer, as a FIFO would make it do.
+/// Reads a regular file of at most `most` bytes. Never blocks, as a FIFO would.
 pub(crate) fn read_regular(path: &Path, most: u64) -> io::Result<Zeroizing<Vec<u8>>> {
-    // Before it is opened: opening a device can have effects.
+    // Checked before opening, since opening a device can have side effects.
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
@@ -118,24 +117,24 @@ pub(crate) fn read_regular(path: &Path, most: u64) -> io::Result<Zeroizing<Vec<u
     if metadata.len() > most {
         return Err(io::Error::other(format!("it has more than {most} bytes")));
     }
-    // Of the right size from the start: a buffer that grew would leave secrets behind.
+    // The right size from the start: a growing buffer would leave copies of secrets in memory.
     let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default() + 1));
     file.take(metadata.len()).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// The directory that holds the file.
+/// The directory that contains the file.
 pub(crate) fn directory(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// How long another program may hold the lock. A run of this one holds it for much less.
+/// How long to wait for the lock. A run of this program holds it for much less.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
 
-/// Waits until no other run of this program changes files of the directory, and keeps others waiting while the handle
-/// lives. The lock is on the directory itself: a file is replaced by another one, and a lock on it with it.
+/// Locks the directory against other runs of this program until the handle is dropped. The lock is on the directory
+/// itself: a lock on a file would be lost when the file is replaced.
 ///
-/// Everybody who may read the directory can take the lock, so the wait has an end.
+/// Anybody who may read the directory can take the lock, so the wait is limited.
 pub(crate) fn lock(directory: &Path) -> Result<fs::File, Failure> {
     let shown = escape::path(directory);
     let failed = |error| Failure::new(format!("{shown}: cannot lock: {error}"));
@@ -155,12 +154,12 @@ pub(crate) fn lock(directory: &Path) -> Result<fs::File, Failure> {
             let which = format!("fuser {} shows which", escape::shell(directory));
             return Err(Failure::new(format!("{shown}: is held by another program ({which})")));
         }
-        // A lock with a deadline is nothing that the system has.
+        // The system has no lock with a deadline.
         thread::sleep(Duration::from_millis(20));
     }
 }
 
-/// Fails where there is no such directory.
+/// Fails if there is no such directory.
 pub(crate) fn require_directory(directory: &Path) -> Result<(), Failure> {
     if directory.is_dir() {
         return Ok(());

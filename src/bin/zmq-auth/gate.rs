@@ -101,7 +101,7 @@ impl Process {
         drain.ok_or_else(|| Failure::usage("--drain must be at most 1h").hint("Write --drain 5s."))
     }
 
-    /// Before anything is counted.
+    /// Starts to serve metrics. Call it before anything is counted.
     pub(crate) fn serve_metrics(&self) -> Result<(), Failure> {
         let Some(address) = self.metrics else { return Ok(()) };
         let served = PrometheusBuilder::new().with_http_listener(address).install();
@@ -129,7 +129,7 @@ impl Gate {
         Ok(Exit::Done)
     }
 
-    /// The gate of the command line.
+    /// The gate given on the command line.
     fn table(&self) -> Option<GateTable> {
         Some(GateTable {
             name: None,
@@ -171,7 +171,7 @@ impl Gate {
     }
 }
 
-/// What a table says; its paths are relative to the directory.
+/// The settings from a table, whose paths are relative to the directory.
 fn settings(table: GateTable, directory: &Path, policy: &PolicyFile, drain: Duration) -> Result<Settings, Failure> {
     endpoint::parse(&table.front, "Write tcp://ADDRESS:PORT or ipc://PATH.")?;
     let role = match (&table.key, table.plain, table.null) {

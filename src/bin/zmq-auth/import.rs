@@ -1,4 +1,4 @@
-//! `zmq-auth import`: a directory of certificates and a password file into a bucket of NATS.
+//! `zmq-auth import`: writes a directory of certificates and a password file into a NATS bucket.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -42,7 +42,7 @@ struct Imported {
     added: usize,
     changed: usize,
     unchanged: usize,
-    /// What was left as it is in the bucket.
+    /// Entries of the bucket that were left as they are.
     kept: Vec<Kept>,
 }
 
@@ -65,7 +65,7 @@ enum Outcome {
     Kept(Kept),
 }
 
-/// So many writes are under way at once.
+/// The number of concurrent writes.
 const AT_ONCE: usize = 8;
 
 impl Import {
@@ -148,7 +148,7 @@ impl Item {
     }
 }
 
-/// The certificates that a server would read, all of them good.
+/// The certificates that a server would read. Fails if one of them is bad.
 fn keys(directory: &Path) -> Result<Vec<Item>, Failure> {
     file::require_directory(directory)?;
     let mut files: HashMap<PublicKey, String> = HashMap::new();
@@ -179,7 +179,7 @@ fn keys(directory: &Path) -> Result<Vec<Item>, Failure> {
         .hint(problems.join("\n")))
 }
 
-/// With the file's name in its metadata, where that has none.
+/// Adds the file's name to the metadata if that has no name.
 fn named(certificate: Certificate, file: &str) -> zmq_auth::Result<Certificate> {
     match certificate.metadata().get("name") {
         Some(_) => Ok(certificate),
@@ -187,7 +187,7 @@ fn named(certificate: Certificate, file: &str) -> zmq_auth::Result<Certificate> 
     }
 }
 
-/// The users of a password file, all with hashed passwords.
+/// The users of a password file. Fails if a password isn't hashed.
 fn users(path: &Path) -> Result<Vec<(String, Zeroizing<String>)>, Failure> {
     let users = read_users(path)?;
     let check = PushedCredentials::new("a check");
@@ -202,7 +202,7 @@ fn users(path: &Path) -> Result<Vec<(String, Zeroizing<String>)>, Failure> {
     Ok(users)
 }
 
-/// What a password file says, where the library accepts it.
+/// The users of a password file that the library accepts.
 pub(crate) fn read_users(path: &Path) -> Result<Vec<(String, Zeroizing<String>)>, Failure> {
     const MAX_FILE: u64 = 16 * 1024 * 1024;
     PasswordFile::open(path)?;

@@ -1,4 +1,4 @@
-//! The two certificates of a CURVE client: its server's public one and its own secret one.
+//! The two certificate files of a CURVE client: the server's public one and its own secret one.
 
 use std::path::Path;
 

@@ -13,7 +13,7 @@ use zmq_auth::{Certificate, SecretKey, zeroize};
 use crate::escape;
 use crate::output::Failure;
 
-/// The most that a certificate file may have.
+/// The largest certificate file.
 const MAX_FILE: usize = 64 * 1024;
 
 /// How a key is written.
@@ -34,11 +34,11 @@ pub(crate) enum Format {
 
 pub(crate) enum Input {
     Certificate(Certificate),
-    /// 32 bytes that don't say which kind of key they are.
+    /// 32 bytes: a public or a secret key.
     Raw(Zeroizing<[u8; 32]>),
 }
 
-/// Reads what is in the file, or on standard input if it is `-`. Without a format, it is found out.
+/// Reads the file, or standard input for `-`. Without a format, detects it.
 pub(crate) fn read(file: &Path, from: Option<Format>) -> Result<Input, Failure> {
     let (name, content) = if file == Path::new("-") {
         if io::stdin().is_terminal() {
@@ -64,7 +64,7 @@ pub(crate) fn read(file: &Path, from: Option<Format>) -> Result<Input, Failure> 
     }
 }
 
-/// Into a buffer that never grows: growing would leave parts of a secret behind.
+/// Reads into a buffer that never grows: growing would leave copies of a secret in memory.
 fn content(mut source: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut buffer = Zeroizing::new(vec![0; MAX_FILE + 1]);
     let mut length = 0;
@@ -80,7 +80,7 @@ fn content(mut source: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
     Ok(buffer)
 }
 
-/// No two formats of a key have the same length.
+/// Detects the format. No two formats of a key have the same length.
 fn format(content: &[u8]) -> Option<Format> {
     let is_certificate = content.windows(10).any(|part| part == b"public-key" || part == b"secret-key");
     match trimmed(content).len() {
@@ -100,7 +100,7 @@ fn raw(text: &[u8], format: Format) -> Option<Zeroizing<[u8; 32]>> {
     let mut key = Zeroizing::new([0; 32]);
     match format {
         Format::Z85 => {
-            // By way of the type that is wiped.
+            // Through `SecretKey`, which is wiped when dropped.
             let parsed: SecretKey = std::str::from_utf8(text).ok()?.parse().ok()?;
             key.copy_from_slice(parsed.as_bytes());
         }
@@ -109,7 +109,7 @@ fn raw(text: &[u8], format: Format) -> Option<Zeroizing<[u8; 32]>> {
             (fits && HEXLOWER_PERMISSIVE.decode_mut(text, &mut *key).ok()? == 32).then_some(())?;
         }
         Format::Base64 => {
-            // Without the sign at the end, which some leave out; 43 characters are 32 bytes.
+            // 43 characters are 32 bytes; some leave out the padding.
             let text = text.strip_suffix(b"=").unwrap_or(text);
             let fits = BASE64_NOPAD.decode_len(text.len()).ok()? == 32;
             (fits && BASE64_NOPAD.decode_mut(text, &mut *key).ok()? == 32).then_some(())?;

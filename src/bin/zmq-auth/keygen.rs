@@ -1,4 +1,4 @@
-//! `zmq-auth keygen`: new key pairs.
+//! `zmq-auth keygen`: makes key pairs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -129,12 +129,12 @@ impl Keygen {
         (1..=count).map(|number| format!("{}-{number:0width$}", self.name)).collect()
     }
 
-    /// Without the dot that would stand before every file.
+    /// The directory; empty instead of `.`, which would otherwise precede every file name in the output.
     fn directory(&self) -> &Path {
         if self.output_directory == Path::new(".") { Path::new("") } else { &self.output_directory }
     }
 
-    /// So that nothing is made when not all of it can be.
+    /// Fails if a file is in the way. Checked for all pairs before any is made.
     fn require_free(&self, name: &str) -> Result<(), Failure> {
         let is_there = |path: &Path| fs::symlink_metadata(path).is_ok();
         for ending in ["key", "key_secret"] {
@@ -162,14 +162,14 @@ impl Keygen {
     }
 }
 
-/// A bar on a terminal, once it is clear that it takes long.
+/// A progress bar on a terminal, once the work has taken a while.
 struct Progress {
     bar: ProgressBar,
     begin: Instant,
 }
 
 impl Progress {
-    /// It has no thread of its own: that thread would take the signals that are held back while files are written.
+    /// Draws without a thread: that would receive the signals which are blocked while files are written.
     fn new(count: usize) -> Self {
         let bar = ProgressBar::with_draw_target(Some(count as u64), ProgressDrawTarget::hidden());
         let style = ProgressStyle::with_template("{wide_bar} {human_pos} of {human_len}, {eta} left");

@@ -1,4 +1,4 @@
-//! `zmq-auth lint`: every problem of certificates, directories of them, password files and policy files.
+//! `zmq-auth lint`: lists all problems of certificates, directories of them, password files and policy files.
 
 mod access;
 mod certificate;
@@ -48,17 +48,17 @@ pub(crate) struct Lint {
 /// What `--json` writes.
 #[derive(Serialize)]
 struct Report {
-    /// How many files were read.
+    /// The number of files read.
     files: usize,
-    /// How many problems are errors.
+    /// The number of errors.
     errors: usize,
-    /// How many problems are warnings.
+    /// The number of warnings.
     warnings: usize,
-    /// In the order of the paths that were given, then of file names and lines.
+    /// Sorted by the order of the given paths, then by file name and line.
     problems: Vec<Problem>,
 }
 
-/// The times that certificates are held against.
+/// The times that certificates are compared with.
 #[derive(Clone, Copy)]
 struct Times {
     now: Timestamp,
@@ -74,7 +74,7 @@ impl Lint {
         problems.extend(compare::compare(&files, &checked));
         problems.extend(checked.into_iter().flat_map(|checked| checked.problems));
         problems.sort_by(Problem::compare);
-        // A directory is looked at for each file in it that was given.
+        // Files given one by one may each report their common directory: keep one.
         let mut seen = HashSet::new();
         problems.retain(|problem| seen.insert((problem.file.clone(), problem.line, problem.text.clone())));
 
@@ -85,9 +85,9 @@ impl Lint {
     }
 }
 
-/// Checks the files on several threads; the results are in their order.
+/// Checks the files on several threads, and returns the results in their order.
 fn check_all(files: &[paths::File], times: Times) -> Vec<Checked> {
-    /// So many are worth a thread.
+    /// The number of files that is worth a thread.
     const FILES_PER_THREAD: usize = 500;
     const MAX_THREADS: usize = 8;
     let progress = progress(files.len());
@@ -108,7 +108,7 @@ fn check_all(files: &[paths::File], times: Times) -> Vec<Checked> {
             parts.map(|part| (part, thread::Builder::new().spawn_scoped(scope, move || check(part)))).collect();
         let mut checked = Vec::with_capacity(files.len());
         for (part, thread) in started {
-            // What no thread could be had for is checked here.
+            // If a thread couldn't be started or panicked, its part is checked here.
             checked.extend(thread.ok().and_then(|thread| thread.join().ok()).unwrap_or_else(|| check(part)));
         }
         checked
@@ -126,7 +126,7 @@ fn check_file(file: &paths::File, times: Times) -> Checked {
     }
 }
 
-/// Only where there is something to wait for; indicatif shows it on a terminal alone.
+/// A progress bar, if the check takes long enough. indicatif shows it only on a terminal.
 fn progress(files: usize) -> ProgressBar {
     if files < 2_000 {
         return ProgressBar::hidden();

@@ -61,18 +61,19 @@ enum SocketType {
 /// The first line that `--json` writes.
 #[derive(Serialize)]
 struct Listening {
-    /// The endpoint, with the port that was chosen.
+    /// The endpoint, with the actual port.
     listening: String,
 }
 
-/// The lines after it, one for each event.
+/// A line for an event.
 #[derive(Serialize)]
 pub(crate) struct Line {
     /// When it happened, in RFC 3339.
     time: String,
     /// What happened: the name of an `EventKind` of the library, such as `Allowed`, `Denied` or `Reloaded`.
     event: String,
-    /// The ZAP status code: 200, 300, 400 or 500. Null for what is about no client, as are the fields up to `user_id`.
+    /// The ZAP status code: 200, 300, 400 or 500. This and the fields up to `user_id` are null if the event isn't about
+    /// a client.
     status: Option<u16>,
     /// `NULL`, `PLAIN`, `CURVE` or `GSSAPI`.
     mechanism: Option<String>,
@@ -103,7 +104,7 @@ impl Listen {
         let server = self.bind(&context, &policy)?;
         let listening = server.endpoint()?;
         output.line(&Listening { listening: listening.clone() }, &format!("listening on {listening}"))?;
-        // Messages are taken from libzmq so that it goes on with the connections.
+        // Discards messages, so that libzmq keeps reading from the connections.
         let mut message = zmq::Message::new();
         loop {
             print(&events, output)?;
@@ -140,7 +141,7 @@ impl Listen {
 const HINT: &str = "Is something else listening there? Endpoints are tcp://ADDRESS:PORT or ipc://PATH; tcp://*:PORT is every \
                     address of this machine.";
 
-/// Prints what happens, until nothing does for a moment.
+/// Prints events until there are none for a moment.
 fn print(events: &Events, output: &Output) -> Result<(), Failure> {
     while let Some(event) = events.next_timeout(Duration::from_millis(50)) {
         let (line, text) = line(event);

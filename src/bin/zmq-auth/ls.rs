@@ -1,4 +1,4 @@
-//! `zmq-auth ls`: the certificates of a server's directory.
+//! `zmq-auth ls`: lists the certificates of a server's directory.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -45,14 +45,14 @@ struct Listing {
 pub(crate) struct Listed {
     /// The file's name.
     file: String,
-    /// Z85; null where the file can't be read.
+    /// Z85; null if the file can't be read.
     public_key: Option<String>,
-    /// `valid`, `not-yet-valid` or `expired`; null where it can't be told.
+    /// `valid`, `not-yet-valid` or `expired`; null if that isn't known.
     state: Option<State>,
     not_before: Option<String>,
     not_after: Option<String>,
     metadata: serde_json::Map<String, serde_json::Value>,
-    /// What is wrong with the file, in words.
+    /// The file's problems, in words.
     problems: Vec<String>,
     #[serde(skip)]
     validity: Option<String>,
@@ -86,7 +86,7 @@ impl Ls {
 }
 
 impl Listed {
-    /// `twin` is a file before it with the same key.
+    /// `twin` is an earlier file with the same key.
     fn new(entry: &Entry, twin: Option<&Entry>, now: Timestamp) -> Self {
         let mut listed = Listed {
             file: entry.file.to_string_lossy().into_owned(),

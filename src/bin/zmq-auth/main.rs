@@ -1,4 +1,5 @@
-//! `zmq-auth`: makes keys and passwords, checks policies and files, says why a client is refused, and guards services.
+//! `zmq-auth`: makes keys and passwords, checks policies and files, explains why a client is refused, and guards
+//! services.
 
 mod add;
 mod bucket;

@@ -1,4 +1,4 @@
-//! `zmq-auth matrix`: every ZeroMQ stack against every other, and who is accepted.
+//! `zmq-auth matrix`: runs every ZeroMQ stack against every other, and shows which clients are accepted.
 
 mod cell;
 mod certificates;
@@ -31,7 +31,7 @@ use peer::{Ability, Mechanism, Peer};
 use process::Pool;
 use report::{CellReport, CertificateReport, Known, PeerState, Report};
 
-/// The peer with which the others are compared where not every pair is run.
+/// The peer that the others are compared with in cases that aren't run for every pair.
 const REFERENCE: &str = "rust";
 
 /// Run every ZeroMQ stack against every other, and say who is accepted
@@ -140,7 +140,7 @@ impl Matrix {
         Ok(if report.is_as_expected() { Exit::Done } else { Exit::Found })
     }
 
-    /// Those of the directory, and those of `--peer`.
+    /// The peers of the directory, and those of `--peer`.
     fn all_peers(&self, directory: &Path) -> Result<Vec<Peer>, Failure> {
         let mut peers = peer::read(directory)?;
         for (name, command) in &self.peer {
@@ -165,14 +165,14 @@ impl Matrix {
         differences::read(&files, peers)
     }
 
-    /// The indices of the peers that are to run.
+    /// The indices of the peers to run.
     fn chosen(&self, peers: &[Peer]) -> Result<Vec<usize>, Failure> {
         let is_chosen = |peer: &Peer| self.only.is_empty() || self.only.contains(&peer.name);
         let chosen: Vec<usize> = (0..peers.len()).filter(|index| is_chosen(&peers[*index])).collect();
         if chosen.is_empty() { Err(Failure::usage("there are no peers to run")) } else { Ok(chosen) }
     }
 
-    /// Installs what is to be installed, tries each peer out, and says for each why it is missing.
+    /// Runs the install commands if asked to, tries out each peer, and returns for each why it is missing, if it is.
     fn prepare(&self, peers: &[Peer], chosen: &[usize]) -> Result<Vec<Option<String>>, Failure> {
         let progress = progress(chosen.len());
         progress.set_message("peers");
@@ -235,7 +235,7 @@ impl Matrix {
         Ok(cells.into_iter().zip(outcomes).map(|(cell, (outcome, time))| Ran { cell, outcome, time }).collect())
     }
 
-    /// Does this for each, so many at the same time as `--jobs` says; the results are in the order of the list.
+    /// Runs this for each item, as many at once as `--jobs` says. The results are in the order of the list.
     fn in_parallel<T: Sync, R: Send>(&self, list: &[T], run: impl Fn(usize, &T) -> R + Sync) -> Vec<R> {
         let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let jobs = self.jobs.map_or(2 * cores, NonZeroUsize::get).min(list.len());
@@ -266,7 +266,7 @@ struct Ran {
     time: Duration,
 }
 
-/// Holds what was seen against the list of known differences.
+/// Compares results with the list of known differences.
 struct Comparison<'a> {
     peers: &'a [Peer],
     known: &'a [Difference],
@@ -337,7 +337,7 @@ impl Comparison<'_> {
         }
     }
 
-    /// The known ones among the differences, and whether all is explained.
+    /// Returns the known ones among the differences, and whether all of them are known.
     fn compare(&mut self, place: &Place<'_>, differences: &[String], title: &str) -> (Vec<String>, bool) {
         let Compared { known, unexpected, gone } = differences::compare(self.known, place, differences);
         let is_explained = unexpected.is_empty() && gone.is_empty();
@@ -350,7 +350,7 @@ impl Comparison<'_> {
     }
 }
 
-/// What is said of each peer: those that ran, and those that are missing.
+/// The report on each peer: those that ran, and those that are missing.
 fn states(peers: &[Peer], present: &[usize], missing: &[Option<String>]) -> Vec<PeerState> {
     let listed = peers.iter().enumerate().filter(|(index, _)| present.contains(index) || missing[*index].is_some());
     let state = |(index, peer): (usize, &Peer)| PeerState {
@@ -363,7 +363,7 @@ fn states(peers: &[Peer], present: &[usize], missing: &[Option<String>]) -> Vec<
     listed.map(state).collect()
 }
 
-/// A bar on a terminal, and nothing elsewhere.
+/// A progress bar, shown only on a terminal.
 fn progress(length: usize) -> ProgressBar {
     let progress = ProgressBar::new(length.try_into().unwrap_or(u64::MAX));
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} {msg} {elapsed}") {

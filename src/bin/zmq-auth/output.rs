@@ -1,4 +1,4 @@
-//! What the program writes: results to standard output, errors with the next step to standard error, and exit codes.
+//! The program's output: results on standard output, errors with a hint on standard error, and exit codes.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -27,7 +27,7 @@ pub(crate) struct Output {
     pub(crate) json: bool,
 }
 
-/// How the program ends when it could do what was asked.
+/// The result of a command that could do what was asked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
     Done = 0,
@@ -44,7 +44,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Why the program could not do what was asked, and what to type next.
+/// Why a command couldn't do what was asked, and what to type next.
 #[derive(Debug)]
 pub(crate) struct Failure {
     message: String,
@@ -57,7 +57,7 @@ impl Failure {
         Failure { message: message.into(), hint: None, exit: 1 }
     }
 
-    /// What was asked can't be done as it was asked.
+    /// The command was given wrong arguments.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Failure { message: message.into(), hint: None, exit: 2 }
     }
@@ -67,13 +67,13 @@ impl Failure {
         Failure { message: message.into(), hint: None, exit: Exit::Denied as u8 }
     }
 
-    /// Where in a file it is about.
+    /// Adds the file and line.
     pub(crate) fn at(mut self, file: &Path, line: usize) -> Self {
         self.message = format!("{}:{line}: {}", escape::path(file), self.message);
         self
     }
 
-    /// What to do about it.
+    /// Adds what to do about it.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
@@ -89,7 +89,7 @@ impl Failure {
     }
 }
 
-/// What happened, without the hint.
+/// The message, without the hint.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
@@ -105,7 +105,7 @@ impl From<zmq_auth::Error> for Failure {
 impl Output {
     /// Writes the result: as one JSON document, or as `text` for people.
     ///
-    /// A reader that is gone, such as `head`, is no failure.
+    /// If the reader is gone, as `head` may be, that isn't a failure.
     pub(crate) fn write<T: Serialize + ?Sized>(
         &self,
         result: &T,
@@ -123,9 +123,9 @@ impl Output {
         }
     }
 
-    /// Writes one of many results as a line, for a program that goes on: as JSON, or as `text` for people.
+    /// Writes one of many results as a line, for a command that goes on: as JSON, or as `text` for people.
     ///
-    /// A reader that is gone is a failure: it ends the program.
+    /// If the reader is gone, that is a failure, which ends the program.
     pub(crate) fn line<T: Serialize>(&self, result: &T, text: &str) -> Result<(), Failure> {
         let mut stdout = anstream::stdout().lock();
         let written = if self.json {
@@ -137,7 +137,7 @@ impl Output {
     }
 }
 
-/// Writes a line to standard error. Where it can't be written, nobody reads it, and the exit code still says what came of it.
+/// Writes a line to standard error. If that fails, nobody is reading, and the exit code still tells the result.
 pub(crate) fn note(text: impl fmt::Display) {
     let _ = writeln!(anstream::stderr(), "{text}");
 }

@@ -1,4 +1,4 @@
-//! `zmq-auth passwd`: the users and passwords of a file.
+//! `zmq-auth passwd`: manages the users of a password file.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -17,7 +17,7 @@ use crate::password::PasswordSource;
 use crate::{escape, file};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
-/// What the library reads of such a file.
+/// The largest password file that the library reads.
 const MAX_FILE: u64 = 16 * 1024 * 1024;
 
 /// Set, check or delete the password of a user in a password file, or in a bucket of NATS
@@ -104,14 +104,14 @@ impl InFile {
         if self.verify {
             return self.run_verify(output);
         }
-        // A link stays one: what it leads to is replaced.
+        // A symbolic link stays; its target is replaced.
         let path = if self.file.is_symlink() {
             let failed = |error| Failure::new(format!("{}: cannot open: {error}", escape::path(&self.file)));
             fs::canonicalize(&self.file).map_err(failed)?
         } else {
             self.file.clone()
         };
-        // Before anything is asked for.
+        // Fails before asking for the password.
         Content::read(&path, &self.file, !self.delete)?;
         let line = if self.delete { None } else { Some(self.new_line()?) };
         let _lock = file::lock(file::directory(&path))?;
@@ -140,7 +140,7 @@ impl InFile {
     }
 
     fn new_line(&self) -> Result<Zeroizing<String>, Failure> {
-        // Before a password is asked for in vain.
+        // Checks the name before asking for the password.
         PasswordFile::line(&self.user, &Password::from("any"))?;
         let prompt = format!("New password for {}: ", escape::text(&self.user));
         let password = Password::from(self.password.read_new(&prompt)?);
@@ -171,7 +171,7 @@ impl InFile {
     }
 }
 
-/// As a server would decide it.
+/// Whether a server would accept this password.
 pub(crate) fn is_right(authenticator: &Authenticator, user: &str, password: &Password) -> Result<bool, Failure> {
     let request = [b"1.0", &b"1"[..], b"", b"127.0.0.1", b"", b"PLAIN", user.as_bytes(), password.as_bytes()];
     let reply = authenticator.handle_zap_message(&request).unwrap_or_default();
@@ -190,7 +190,7 @@ struct Content {
 }
 
 impl Content {
-    /// `shown` is what the user calls the file.
+    /// `shown` is the path as the user typed it.
     fn read(path: &Path, shown: &Path, may_be_missing: bool) -> Result<Self, Failure> {
         match PasswordFile::open(path) {
             Ok(_) => {}
@@ -203,7 +203,7 @@ impl Content {
         let failed = |error| Failure::new(format!("{}: cannot read: {error}", escape::path(shown)));
         let file = File::open(path).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
-        // Of the right size from the start: a buffer that grew would leave passwords behind.
+        // The right size from the start: a growing buffer would leave copies of passwords in memory.
         let size = metadata.len().min(MAX_FILE);
         let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1));
         file.take(size).read_to_end(&mut bytes).map_err(failed)?;
@@ -211,7 +211,7 @@ impl Content {
         Ok(Content { bytes, owner, mode: Some(metadata.permissions().mode() & 0o777) })
     }
 
-    /// Where the user's line stands, without what ends it.
+    /// The range of the user's line, without the line end.
     fn place(&self, user: &str) -> Option<std::ops::Range<usize>> {
         let mut start = if self.bytes.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
         for line in self.bytes[start..].split_inclusive(|byte| *byte == b'\n') {
@@ -226,7 +226,7 @@ impl Content {
         None
     }
 
-    /// With the line in this place, or at the end, or without the line.
+    /// The content with the line in this place, or else at the end; without the line at this place for `None`.
     fn with(&self, place: Option<std::ops::Range<usize>>, line: Option<&[u8]>) -> Zeroizing<Vec<u8>> {
         let old = &self.bytes[..];
         let end: &[u8] = if old.windows(2).any(|pair| pair == b"\r\n") { b"\r\n" } else { b"\n" };
@@ -258,7 +258,7 @@ impl Content {
     }
 }
 
-/// With the name that the user typed, which the library makes absolute.
+/// The library's error, with the path as the user typed it instead of the absolute one.
 fn unusable(error: &zmq_auth::Error, shown: &Path) -> Failure {
     let shown = escape::path(shown);
     match error {

@@ -1,4 +1,4 @@
-//! Passwords: typed without echo, from standard input or from a file, never from an argument.
+//! Reading passwords: typed without echo, from standard input or from a file, never from an argument.
 
 use std::io::{self, IsTerminal, Read};
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ pub(crate) struct PasswordSource {
 }
 
 impl PasswordSource {
-    /// Whether it is to come from a file or standard input.
+    /// Whether it comes from a file or standard input.
     pub(crate) fn is_given(&self) -> bool {
         self.stdin || self.password_file.is_some()
     }
@@ -43,7 +43,7 @@ impl PasswordSource {
         typed.map(Zeroizing::new).map_err(|error| Failure::new(format!("cannot read the password: {error}")))
     }
 
-    /// As [`read`](Self::read); one that is typed has to be typed twice.
+    /// As [`read`](Self::read), but a typed password must be typed twice.
     pub(crate) fn read_new(&self, prompt: &str) -> Result<Zeroizing<String>, Failure> {
         let password = self.read(prompt)?;
         if !self.is_given() && self.read("The same again: ")? != password {
@@ -53,8 +53,8 @@ impl PasswordSource {
     }
 }
 
-/// Up to the first line feed, which may be missing, without it and a carriage return before it. A PLAIN password has 255
-/// bytes at most, so the buffer never grows, which would leave a part of the password behind.
+/// Reads the first line, without its end (LF or CRLF, which may be missing). A PLAIN password has at most 255 bytes, so
+/// the buffer never grows, which would leave copies of the password in memory.
 fn first_line(mut source: impl Read) -> io::Result<Zeroizing<String>> {
     let mut buffer = Zeroizing::new([0_u8; 1024]);
     let mut length = 0;

@@ -1,4 +1,4 @@
-//! `zmq-auth ping`: what a handshake with a server comes to, and why.
+//! `zmq-auth ping`: tries a handshake with a server, and explains the outcome.
 
 mod attempts;
 mod causes;
@@ -62,26 +62,26 @@ pub(crate) struct Ping {
 /// What `--json` writes.
 #[derive(Serialize)]
 struct Report {
-    /// As it was given.
+    /// The endpoint as given.
     endpoint: String,
     /// `CURVE`, `PLAIN` or `NULL`.
     mechanism: Mechanism,
     /// `authenticated`, `denied`, `no-handshake` or `unreachable`.
     outcome: Outcome,
-    /// The ZAP status of a client that is denied: 300, 400 or 500. Null for every other outcome.
+    /// The ZAP status if denied: 300, 400 or 500. Null for every other outcome.
     code: Option<u32>,
-    /// libzmq's number of the violation of the protocol (`ZMQ_PROTOCOL_ERROR_*` of zmq.h), where it names one.
+    /// libzmq's number of the protocol violation (`ZMQ_PROTOCOL_ERROR_*` of zmq.h), if it reports one.
     protocol_error: Option<u32>,
-    /// The socket type that was authenticated or denied: `DEALER`, `SUB` or `PUSH`; null where none was.
+    /// The socket type that was authenticated or denied: `DEALER`, `SUB` or `PUSH`; null if none was.
     #[serde(rename = "type")]
     socket_type: Option<SocketType>,
     /// The outcome in a sentence.
     summary: String,
     /// The likely causes, most likely first.
     causes: Vec<Cause>,
-    /// What the outcome doesn't say, where there is something.
+    /// A caveat about the outcome, if there is one.
     note: Option<&'static str>,
-    /// Each socket type that was tried, in order.
+    /// The socket types that were tried, in order.
     attempts: Vec<Attempt>,
     /// How long it took.
     milliseconds: u64,
@@ -103,7 +103,7 @@ impl Ping {
         let (mechanism, role) = self.role()?;
         let start = Instant::now();
         let end = start + timeout;
-        // The last tenth is for finding out why nothing happened.
+        // The last tenth is reserved for finding out why nothing happened.
         let handshakes_end = end - (timeout / 10).min(Duration::from_secs(1));
 
         let found = match target.resolve(handshakes_end) {
@@ -127,7 +127,7 @@ impl Ping {
     }
 
     fn timeout(&self) -> Result<Duration, Failure> {
-        // A day: what is longer is a slip, and overflows libzmq's milliseconds some time.
+        // A day: anything longer is a mistake, and could overflow libzmq's milliseconds.
         let most = Duration::from_secs(24 * 60 * 60);
         match Duration::try_from(self.timeout) {
             Ok(timeout) if !timeout.is_zero() && timeout <= most => Ok(timeout),
@@ -193,7 +193,7 @@ impl Ping {
         }
     }
 
-    /// What is known of a handshake that came to nothing, and its causes.
+    /// The summary and likely causes of a handshake that wasn't decided.
     fn no_handshake(&self, mechanism: Mechanism, attempts: &[Attempt], reach: Option<Reach>) -> (String, Vec<Cause>) {
         if let Some(Reach::Accepts(greeting)) = reach
             && let Some(certain) = causes::greeted(mechanism, &greeting)
@@ -223,11 +223,11 @@ impl Ping {
 
 struct Found {
     attempts: Vec<Attempt>,
-    /// What a plain connection came to, where no handshake was decided.
+    /// The result of a plain connection, if no handshake was decided.
     reach: Option<Reach>,
 }
 
-/// Whether there was no connection. Where nothing happened at all, the network didn't answer either.
+/// Whether there was no connection. If all attempts were silent, the plain connection tells.
 fn is_unreachable(attempts: &[Attempt], reach: &Reach) -> bool {
     let is_silent = attempts.iter().all(|attempt| attempt.outcome == AttemptOutcome::Silent);
     match attempts.first().map(|attempt| attempt.outcome) {

@@ -26,7 +26,7 @@ impl Policy {
         match self.command {
             Command::Schema => {
                 let mut schema = PolicyFile::json_schema();
-                // What this program reads of the file.
+                // The library ignores this table; the program reads it.
                 schema["properties"]["gate"]["items"] = gate_schema();
                 output.write(&schema, |out| writeln!(out, "{schema:#}"))?;
             }
@@ -35,7 +35,7 @@ impl Policy {
     }
 }
 
-/// Without references: those would be to the whole document.
+/// The schema of a gate, without references, which would be relative to the whole document.
 fn gate_schema() -> serde_json::Value {
     let settings = SchemaSettings::default().with(|settings| {
         settings.inline_subschemas = true;

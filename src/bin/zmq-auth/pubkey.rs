@@ -1,4 +1,4 @@
-//! `zmq-auth pubkey`: the public key of a certificate, or the one that belongs to a secret key.
+//! `zmq-auth pubkey`: prints the public key of a certificate or of a secret key.
 
 use std::path::PathBuf;
 

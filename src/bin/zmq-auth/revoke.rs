@@ -1,4 +1,4 @@
-//! `zmq-auth revoke`: a certificate out of a server's directory.
+//! `zmq-auth revoke`: takes a certificate out of a server's directory.
 
 use std::ffi::OsString;
 use std::fs;
@@ -52,10 +52,10 @@ struct FromDirectory {
 
 #[derive(Serialize)]
 struct Revoked {
-    /// Z85; null where the file that was named can't be read.
+    /// Z85; null if the named file can't be read.
     public_key: Option<String>,
     moved: Vec<Moved>,
-    /// Files that can't be read: a server that read them before may still accept the keys that they had.
+    /// Files that can't be read. A server that read them before may still accept their previous keys.
     unreadable: Vec<String>,
 }
 
@@ -81,7 +81,7 @@ impl Revoke {
 impl FromDirectory {
     fn run(self, output: &Output) -> Result<Exit, Failure> {
         file::require_directory(&self.directory)?;
-        // Whoever can read the directory can hold the lock, and must not hold up a revocation.
+        // Go on without the lock: anybody who can read the directory can hold it, and mustn't delay a revocation.
         let _lock = file::lock(&self.directory).inspect_err(|failure| {
             note(format_args!("note: {failure}; the key is revoked without waiting any longer"))
         });
@@ -124,7 +124,7 @@ impl FromDirectory {
         Ok(if revoked.unreadable.is_empty() && revoked.public_key.is_some() { Exit::Done } else { Exit::Found })
     }
 
-    /// The key that is meant, and the files that go.
+    /// The key with this name, and the files to move.
     fn meant<'e>(&self, entries: &'e [Entry]) -> Result<(Option<PublicKey>, Vec<&'e OsString>), Failure> {
         let is_named = |entry: &&Entry| {
             entry.file.to_str().is_some_and(|file| file == self.name || file.strip_suffix(".key") == Some(&self.name))
@@ -135,7 +135,7 @@ impl FromDirectory {
         if let Some(named) = entries.iter().find(is_named) {
             return Ok(match &named.certificate {
                 Ok(certificate) => (Some(certificate.public_key()), with_key(&certificate.public_key())),
-                // What it said before may be in force for as long as the file is there.
+                // While the file is there, a server may still accept its previous key.
                 Err(_) => (None, vec![&named.file]),
             });
         }
@@ -150,7 +150,7 @@ impl FromDirectory {
             .hint(format!("What it has: zmq-auth ls {}", escape::shell(&self.directory))))
     }
 
-    /// All files, or none.
+    /// Moves all files, or none.
     fn move_out(&self, files: &[&OsString]) -> Result<Vec<Moved>, Failure> {
         let mut moved: Vec<Moved> = Vec::with_capacity(files.len());
         for file in files {
@@ -171,7 +171,7 @@ impl FromDirectory {
     }
 }
 
-/// So that a revoked key doesn't come back with a power cut; not every file system can.
+/// Syncs the directory, if the file system can, so that a revoked key doesn't come back after a power cut.
 fn sync(directory: &Path) {
     let _ = fs::File::open(directory).and_then(|directory| directory.sync_all());
 }

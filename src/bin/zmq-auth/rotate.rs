@@ -1,4 +1,4 @@
-//! `zmq-auth rotate`: a new key pair for a user, beside the old key for a while.
+//! `zmq-auth rotate`: makes a new key pair for a user, and lets the old key expire after an overlap.
 
 use std::ffi::OsString;
 use std::fs::{self, Permissions};
@@ -61,10 +61,10 @@ struct Rotated {
     /// Where the old secret file is now, if it was beside the new one and had to be renamed.
     #[serde(serialize_with = "escape::json_option")]
     old_secret_file: Option<PathBuf>,
-    /// The old public file as it was.
+    /// The copy of the old public file.
     #[serde(serialize_with = "escape::json")]
     kept: PathBuf,
-    /// Shell commands that take all of it back.
+    /// Shell commands that undo all of it.
     undo: Vec<String>,
 }
 
@@ -81,19 +81,19 @@ struct Key {
     not_after: Option<String>,
 }
 
-/// What is to be written.
+/// The files to be written.
 struct Plan {
     old_name: String,
     new_name: String,
     old_key: PublicKey,
-    /// The old public file, with its end.
+    /// The content of the old public file, with its new end.
     old_text: String,
-    /// Who owns the old public file, and will own both.
+    /// The owner of the old public file, who will own both.
     owner: Option<Owner>,
     new: Certificate,
 }
 
-/// What was done already, to be taken back if the rest can't be done.
+/// The steps done so far, to be undone if a later one fails.
 #[derive(Default)]
 struct Steps {
     renamed: Vec<(PathBuf, PathBuf)>,
@@ -116,7 +116,7 @@ impl Rotate {
         let old = self.load(&old_path, now)?;
         self.require_alone(&old.public_key())?;
         let end = now.checked_add(self.overlap).map_err(|_| Failure::usage("the overlap ends after the year 9999"))?;
-        // A rotation never makes a key last longer.
+        // A rotation never extends a key's validity.
         let end = Validity::of(old.metadata()).map_err(Failure::new)?.not_after.map_or(end, |until| until.min(end));
         let until = end.strftime("%Y-%m-%d").to_string();
 
@@ -143,7 +143,7 @@ impl Rotate {
             done.map(|secret_file| {
                 let old_secret = steps.renamed.iter().map(|(_, to)| to).find(|to| is_secret(to));
                 if let Some((user, group)) = old_secret.and_then(|old| file::owner(old)) {
-                    // Where that isn't allowed, it stays with who runs this.
+                    // If that isn't allowed, the current user stays the owner.
                     let _ = chown(&secret_file, Some(user), Some(group));
                 }
                 (secret_file, kept)
@@ -153,7 +153,7 @@ impl Rotate {
         let mut undo = vec![shell_move(&kept, &old_path)];
         let Plan { old_name, new_name, new, .. } = &plan;
         let unwanted = if self.new_name.is_some() { new_name } else { old_name };
-        // The new pair goes, too: its secret key is of no use to anybody then.
+        // Undoing also removes the new pair, whose secret key would be useless.
         let mut new_files = vec![self.public(unwanted), secret_file.clone()];
         if !same(&self.directory, &self.output_directory) {
             new_files.push(secret_file.with_extension("key"));
@@ -200,7 +200,7 @@ impl Rotate {
         }
     }
 
-    /// Another file with the old key would keep it in force after the overlap.
+    /// Fails if another file has the old key, which would then be accepted after the overlap.
     fn require_alone(&self, key: &PublicKey) -> Result<(), Failure> {
         let file = format!("{}.key", self.name);
         let others = directory::read(&self.directory)?;
@@ -213,7 +213,7 @@ impl Rotate {
         Err(Failure::new(message).hint("It would not end with the overlap. Remove those files first."))
     }
 
-    /// A new pair that says of its owner what the old certificate says.
+    /// A new pair with the old certificate's metadata.
     fn renewed(&self, old: &Certificate, now: Timestamp) -> Result<Certificate, Failure> {
         if self.not_after.is_some_and(|until| until <= now) {
             return Err(Failure::usage("--not-after is in the past"));
@@ -229,7 +229,7 @@ impl Rotate {
         Ok(new)
     }
 
-    /// The old public file is there in one form or the other at every moment.
+    /// Writes the files. At every moment, the old public file exists in its old or new form.
     fn put_in_place(&self, steps: &mut Steps, plan: &Plan) -> Result<PathBuf, Failure> {
         let Plan { old_name, new_name, old_key, old_text, owner, new } = plan;
         let new_text = new.public_text()?;
@@ -237,7 +237,7 @@ impl Rotate {
         let output = tidy(&self.output_directory);
         if self.new_name.is_none() {
             require_free(&self.public(old_name))?;
-            // The client's own copies of the old pair, if this is where they are.
+            // The client's own copies of the old pair, if they are here.
             let ours = if same_directory { &["key_secret"][..] } else { &["key_secret", "key"] };
             for ending in ours {
                 let from = output.join(format!("{new_name}.{ending}"));
@@ -255,7 +255,7 @@ impl Rotate {
                     .hint("It has another key. Give another directory for the new pair with -o."));
             }
             let (public_file, secret_file) = new.replace_full_pair(output, new_name)?;
-            // The old public file already has this owner: this can't fail now, and must not, for the pair is in place.
+            // Errors are ignored: the pair is already in place, and `old_text` was given the same owner before.
             let _ = fs::set_permissions(&public_file, Permissions::from_mode(0o644));
             if let Some((user, group)) = *owner {
                 let _ = chown(&public_file, Some(user), Some(group));
@@ -315,7 +315,7 @@ impl Steps {
         Ok(())
     }
 
-    /// Never over another file: a hard link fails where there is one.
+    /// Renames a file, but never over another one: by a hard link, which fails if the name is taken.
     fn rename(&mut self, from: PathBuf, to: PathBuf) -> Result<(), Failure> {
         let renamed =
             fs::hard_link(&from, &to).and_then(|()| fs::remove_file(&from).inspect_err(|_| drop(fs::remove_file(&to))));
@@ -363,7 +363,7 @@ fn same(one: &Path, other: &Path) -> bool {
     fs::canonicalize(one).ok().zip(fs::canonicalize(other).ok()).is_some_and(|(one, other)| one == other)
 }
 
-/// Without the dot that would stand before every file.
+/// The directory; empty instead of `.`, which would otherwise precede every file name in the output.
 fn tidy(directory: &Path) -> &Path {
     if directory == Path::new(".") { Path::new("") } else { directory }
 }

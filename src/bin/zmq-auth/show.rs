@@ -1,4 +1,4 @@
-//! `zmq-auth show`: what a certificate file says.
+//! `zmq-auth show`: shows the content of a certificate file.
 
 use std::path::PathBuf;
 
@@ -29,14 +29,14 @@ struct Shown {
     /// Z85.
     public_key: String,
     has_secret_key: bool,
-    /// `valid`, `not-yet-valid` or `expired`; null where the times can't be read.
+    /// `valid`, `not-yet-valid` or `expired`; null if the times can't be read.
     state: Option<State>,
     not_before: Option<String>,
     not_after: Option<String>,
     metadata: serde_json::Map<String, serde_json::Value>,
     /// The file's permissions in octal, such as `600`.
     mode: Option<String>,
-    /// What is wrong with the file, in words.
+    /// The file's problems, in words.
     problems: Vec<String>,
 }
 

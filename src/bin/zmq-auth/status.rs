@@ -1,4 +1,4 @@
-//! `zmq-auth status`: which servers follow a bucket of NATS, and how far behind they are.
+//! `zmq-auth status`: lists the servers that follow a NATS bucket, and how far behind they are.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::bucket::{BucketOptions, Place, failure};
 use crate::output::{Exit, Failure, Output, note};
 use crate::{escape, time};
 
-/// A server that wasn't heard of for so long is taken for one without contact, unless `--stale-after` says otherwise.
+/// A server whose last heartbeat is older than this counts as out of contact, unless `--stale-after` is given.
 pub(crate) const SILENT: Duration = Duration::from_secs(10);
 
 /// Say which servers follow a bucket of NATS, and how far behind they are
@@ -42,7 +42,7 @@ struct Listing {
     #[serde(flatten)]
     place: Place,
     servers: Vec<Server>,
-    /// The servers that were expected, and have never been there.
+    /// The expected servers that have never written a heartbeat.
     missing: Vec<String>,
 }
 
@@ -53,9 +53,9 @@ struct Server {
     age: f64,
     /// Whether that is too long.
     is_stale: bool,
-    /// The last entry that was in force there.
+    /// The revision of the last entry that it had applied.
     revision: u64,
-    /// How many keys and users were changed since.
+    /// How many keys and users have changed since.
     behind: u64,
     keys: usize,
     users: usize,

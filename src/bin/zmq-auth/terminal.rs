@@ -1,4 +1,4 @@
-//! The terminal's echo: as it was, however a prompt for a password ends.
+//! Restoring the terminal's echo, however a password prompt ends.
 
 use std::fs::File;
 use std::io;
@@ -8,20 +8,21 @@ use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
 
 use crate::file;
 
-/// What a shell reports for a program that Ctrl-C has ended.
+/// The exit code that shells report for a program ended by Ctrl-C.
 const INTERRUPTED: i32 = 130;
 
-/// The terminal and its settings before the prompt that is shown now.
+/// The terminal and its settings before the current prompt.
 static BEFORE_PROMPT: Mutex<Option<(File, Termios)>> = Mutex::new(None);
 
-/// Shows a prompt that turns the echo off. A signal that ends the program meanwhile turns it on again.
+/// Shows a prompt that turns the echo off. A signal that ends the program meanwhile restores it.
 pub(crate) fn with_echo_restored<T>(prompt: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-    // Of a second prompt, the handler is there already. Signals that were ignored are taken, too: the echo matters more.
+    // Fails for a second prompt, when the handler is already set. It also handles signals that were ignored before:
+    // restoring the echo matters more.
     let _ = ctrlc::set_handler(|| {
         restore(&mut before_prompt());
         file::exit_after_change(INTERRUPTED)
     });
-    // Where there is no terminal, the prompt fails by itself.
+    // Without a terminal, the prompt fails by itself.
     let terminal = File::open("/dev/tty").ok();
     *before_prompt() = terminal.and_then(|terminal| tcgetattr(&terminal).ok().map(|settings| (terminal, settings)));
     let result = prompt();
@@ -39,7 +40,7 @@ fn before_prompt() -> MutexGuard<'static, Option<(File, Termios)>> {
 
 fn restore(before_prompt: &mut Option<(File, Termios)>) {
     if let Some((terminal, settings)) = before_prompt.take() {
-        // Nothing can be done where the terminal is gone.
+        // If the terminal is gone, nothing can be done.
         let _ = tcsetattr(&terminal, SetArg::TCSANOW, &settings);
     }
 }

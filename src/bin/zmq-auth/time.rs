@@ -1,4 +1,4 @@
-//! Times in arguments: RFC 3339, a date, or so long from now.
+//! Times in arguments: RFC 3339, a date, or a span from now.
 
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 
@@ -16,10 +16,10 @@ pub(crate) fn point(text: &str) -> Result<Timestamp, String> {
     })
 }
 
-/// Reads how long something takes, such as `5s`, `90m` or `30d`. A day has 24 hours.
+/// Reads a span of time, such as `5s`, `90m` or `30d`. A day has 24 hours.
 pub(crate) fn span(text: &str) -> Result<SignedDuration, String> {
     let no_span = || format!("{text:?} is no time span: write 5s, 90m, 12h or 30d");
-    // `SignedDuration` alone knows no days and weeks.
+    // `SignedDuration` itself can't parse days and weeks.
     let span: jiff::Span = text.parse().map_err(|_| no_span())?;
     let day = jiff::SpanRelativeTo::days_are_24_hours();
     let duration = span.to_duration(day).map_err(|_| no_span())?;

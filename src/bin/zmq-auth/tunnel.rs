@@ -1,4 +1,4 @@
-//! `zmq-auth tunnel`: the client's side of a gate, for clients that have no security of their own.
+//! `zmq-auth tunnel`: the client's side of a gate, for clients without security.
 
 use std::path::PathBuf;
 
@@ -57,7 +57,7 @@ impl Tunnel {
             name: self.local.clone(),
             kind: self.kind,
             front: self.local.clone(),
-            // Whoever is asked about has to be able to connect.
+            // With --local-uid, other users must be able to connect, so that the policy can decide about them.
             front_mode: Some(if self.local_uid.is_empty() { 0o600 } else { 0o666 }),
             role: Role::null_server(DOMAIN)?,
             service: Service::Curve { endpoint: self.to.clone(), keys, server },
@@ -70,7 +70,7 @@ impl Tunnel {
         Ok(Exit::Done)
     }
 
-    /// Who may connect at this end.
+    /// The policy for connections to this end.
     fn policy(&self) -> Result<Authenticator, Failure> {
         let policy = Authenticator::new();
         let shown = escape::text(&self.local);
@@ -95,5 +95,5 @@ impl Tunnel {
     }
 }
 
-/// The ZAP domain of this end; libzmq wants one.
+/// The ZAP domain of this end. libzmq requires one.
 const DOMAIN: &str = "tunnel";

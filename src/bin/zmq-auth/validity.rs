@@ -1,4 +1,4 @@
-//! The times between which a certificate is valid, as its metadata says them.
+//! The validity of a certificate, from its metadata.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ pub(crate) struct Validity {
     pub(crate) not_after: Option<Timestamp>,
 }
 
-/// What a server says of a certificate now.
+/// The state of a certificate now, as a server sees it.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum State {
@@ -25,7 +25,7 @@ pub(crate) enum State {
 }
 
 impl Validity {
-    /// The problem is the one for which a server refuses the file.
+    /// Reads the validity. An error is the one for which a server refuses the file.
     pub(crate) fn of(metadata: &Metadata) -> Result<Self, String> {
         let time = |name| match metadata.get(name) {
             None => Ok(None),
@@ -51,7 +51,7 @@ impl Validity {
         }
     }
 
-    /// For people, in a few words.
+    /// The validity in a few words, for people.
     pub(crate) fn words(&self, now: Timestamp) -> String {
         match (self.state(now), self.not_before, self.not_after) {
             (State::NotYetValid, Some(from), Some(until)) => format!("not valid yet: from {from} until {until}"),
@@ -73,7 +73,7 @@ impl fmt::Display for State {
     }
 }
 
-/// In whole seconds, as a certificate has it.
+/// A time in RFC 3339, in whole seconds, as in certificates.
 pub(crate) fn rfc_3339(time: Timestamp) -> String {
     Timestamp::from_second(time.as_second()).unwrap_or(time).to_string()
 }

@@ -1,4 +1,4 @@
-//! Two administrators at once: nobody undoes unseen what another has done.
+//! Two administrators at once: neither undoes the other's changes unnoticed.
 
 use std::process::{Command, Stdio};
 use std::thread;
@@ -64,7 +64,7 @@ fn a_revocation_wins_over_whoever_adds_at_the_same_time() {
     let place = Place::new();
     place.keygen(&["alice"]);
     place.run("add", &["alice.key"]).ok();
-    // Both keep at it for a while; those who add do so without --force.
+    // Both go on for a while; the one who adds does so without --force.
     let admin = place.admin();
     thread::scope(|scope| {
         let adding = scope.spawn(|| {
@@ -86,7 +86,7 @@ fn a_secret_is_on_no_command_line_and_a_loose_file_is_warned_about() {
     std::fs::set_permissions(place.path("admin.login"), std::fs::Permissions::from_mode(0o644)).unwrap();
     let warned = place.run("ls", &[]);
     assert!(warned.code == 0 && warned.stderr.contains("mode 644): chmod 600"), "{}", warned.stderr);
-    // By the environment, as NATS's own program takes it.
+    // Options from the environment, as for NATS's own program.
     let run = |variables: &[(&str, &str)]| {
         let mut command = Command::new(program());
         command.args(["ls", "--bucket", BUCKET, "--domain", DOMAIN]).current_dir(place.directory.path());

@@ -1,4 +1,4 @@
-//! What can't be done: a clear error within a bound, and no secret in it.
+//! Failures: a clear error in limited time, without secrets.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -25,7 +25,7 @@ fn every_failure_has_a_clear_error() {
     let url = place.node.url();
     place.secret_file("wrong.login", "admin=something else\n");
     place.secret_file("no.login", "something else\n");
-    // It takes connections, and never says a word.
+    // It accepts connections, but never sends anything.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent_url = format!("nats://{}", silent.local_addr().unwrap());
     let closed = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -72,7 +72,7 @@ fn a_bucket_is_made_once_and_a_single_server_has_no_replicas() {
     for _ in 0..2 {
         create(&["others", "--replicas", "1"]).ok();
     }
-    // The name of a server is not that of an administrator: it may not make one.
+    // A server's login isn't an administrator's: it may not create a bucket.
     let options = ["create-bucket", "--nats", &url, "--login", "server-1.login", "--bucket", "mine", "--replicas", "1"];
     let outcome = run(place.directory.path(), &options);
     assert!(outcome.code == 1 && outcome.stderr.contains("cannot make the bucket"), "{}", outcome.stderr);

@@ -1,4 +1,4 @@
-//! From files into a bucket, and back.
+//! Importing files into a bucket, and exporting them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,7 +23,7 @@ fn files(place: &Place) {
     }
 }
 
-/// What a server reads in a directory, but for the name of each file.
+/// What a server reads in a directory, without the file names.
 fn certificates(directory: &Path) -> BTreeMap<PublicKey, Metadata> {
     let files = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     let files = files.filter(|path| path.extension().is_some_and(|ending| ending == "key"));
@@ -47,14 +47,14 @@ fn files_go_into_a_bucket_and_come_out_as_they_were() {
     let exported = place.json("export", &export, 0);
     assert_eq!((&exported["unchanged"], strings(&exported["changed"])), (&4.into(), vec![]), "{exported}");
     let mut expected = certificates(&place.path("clients"));
-    // An entry has no file: one without a name has that of its file.
+    // Entries have no file name, so the file's name was added to metadata without one.
     let bob = PublicKey::load(place.path("bob.key")).unwrap();
     expected.get_mut(&bob).unwrap().insert("name", "bob").unwrap();
     assert_eq!(certificates(&place.path("out")), expected);
     assert_eq!(fs::read(place.path("out-passwords")).unwrap(), fs::read(place.path("passwords")).unwrap());
     let mode = |name| fs::metadata(place.path(name)).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode("out-passwords"), mode("out/bob.key")), (0o600, 0o644));
-    // A server takes them.
+    // A server accepts the files.
     let policy =
         "[domain.lab]\ncurve = { directory = \"out\" }\nplain = { file = \"out-passwords\" }\nnull = \"deny\"\n";
     fs::write(place.path("files.toml"), policy).unwrap();
@@ -89,7 +89,7 @@ fn an_old_directory_brings_nobody_back_and_an_export_takes_out_who_is_gone() {
     assert!(!place.path("out/bob.key").exists() && place.path("out/revoked/bob.key").exists());
     assert!(!fs::read_to_string(place.path("out-passwords")).unwrap().contains("dave"));
 
-    // On purpose.
+    // Restoring and overwriting entries needs --force.
     let imported = place.json("import", &[&import[..], &["--force"]].concat(), 0);
     assert_eq!((&imported["added"], &imported["changed"]), (&2.into(), &1.into()), "{imported}");
 }

@@ -60,7 +60,7 @@ impl Place {
         Admin { directory: self.directory.path(), url: self.node.url() }
     }
 
-    /// Runs a verb on the bucket, which has to end so, and reads its document.
+    /// Runs a verb on the bucket, which must end with this exit code, and returns its JSON.
     #[track_caller]
     fn json(&self, verb: &str, arguments: &[&str], exit: i32) -> Value {
         let outcome = self.run(verb, &[arguments, &["--json"]].concat());
@@ -68,7 +68,7 @@ impl Place {
         outcome.json()
     }
 
-    /// Runs a verb on the bucket, which has to fail, and returns what it says.
+    /// Runs a verb on the bucket, which must fail, and returns its error.
     #[track_caller]
     fn refused(&self, verb: &str, arguments: &[&str]) -> String {
         let outcome = self.run(verb, arguments);
@@ -77,7 +77,7 @@ impl Place {
         outcome.stderr
     }
 
-    /// A policy file of the server `server-1`, whose keys and users are in the bucket.
+    /// Writes a policy file for `server-1`, whose keys and users are in the bucket.
     fn policy(&self) {
         let text = format!(
             "[nats.fleet]\nurls = \"{}\"\nserver = \"server-1\"\nlogin = \"server-1.login\"\n\n[domain.{DOMAIN}]\n\
@@ -88,7 +88,7 @@ impl Place {
         fs::write(self.path("policy.toml"), text).unwrap();
     }
 
-    /// Starts `listen` by the policy, with the certificate `server`.
+    /// Starts `listen` with the policy and the certificate `server`.
     fn listen(&self) -> Listening {
         self.policy();
         self.keygen(&["server"]);
@@ -99,7 +99,7 @@ impl Place {
         server
     }
 
-    /// Until a server has told of itself.
+    /// Waits until a server has written a heartbeat.
     fn wait_for_server(&self) {
         crate::wait_until("the server follows", || self.run("status", &["--expect", "server-1"]).code == 0);
     }
@@ -112,7 +112,7 @@ impl Place {
     }
 }
 
-/// Who runs verbs on the bucket, perhaps at the same time as others.
+/// Somebody who runs verbs on the bucket, perhaps concurrently with others.
 struct Admin<'p> {
     directory: &'p Path,
     url: String,

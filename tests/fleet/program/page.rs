@@ -1,4 +1,4 @@
-//! The page about fleets: its commands, in an empty directory.
+//! The page about fleets: runs its commands in an empty directory.
 
 use std::net::TcpListener;
 
@@ -8,7 +8,7 @@ use crate::shell;
 fn the_pages_commands_start_a_fleet_and_a_revoked_client_is_refused_at_both_gates() {
     let blocks = include_str!("../../../src/fleet.md").split("```sh\n").skip(1);
     let blocks = blocks.map(|rest| rest.split("```").next().unwrap());
-    // Ports of this machine that nobody has now, in the place of 4221 to 4223 and so on.
+    // Free ports of this machine, instead of 4221 to 4223 and so on.
     let ports = ["422", "622", "555"].map(|prefix| (prefix, free_prefix(prefix)));
     let with_free_ports = |block: &str| {
         ports.iter().fold(block.to_owned(), |block, (prefix, free)| {
@@ -33,9 +33,9 @@ fn the_pages_commands_start_a_fleet_and_a_revoked_client_is_refused_at_both_gate
     }
 }
 
-/// The first digits of three ports that nobody has now, below those that the system gives out by itself.
+/// The first digits of three free ports, below the system's ephemeral ones.
 fn free_prefix(like: &str) -> u16 {
-    // Another run of this test begins elsewhere.
+    // So that concurrent runs of this test begin elsewhere.
     let first = like.parse::<u16>().unwrap() * 3 + (std::process::id() % 150) as u16;
     let is_free = |prefix: &u16| (1..=3).all(|last| TcpListener::bind(("127.0.0.1", prefix * 10 + last)).is_ok());
     (first..first + 500).find(is_free).expect("three free ports")

@@ -1,4 +1,4 @@
-//! Servers that follow: refused there when it is said that it is, and told of by `status`.
+//! Servers that follow: they refuse a key once `revoke` says so, and `status` lists them.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -20,7 +20,7 @@ fn a_key_that_is_revoked_is_refused_by_a_listening_server_when_the_command_has_r
     assert_eq!(revoked["public_key"], *alice);
     assert_eq!(revoked["servers"][0]["name"], "server-1");
     assert_eq!(revoked["servers"][0]["refuses"], true);
-    // At once: it has said so.
+    // Without waiting: the server has reported it.
     assert_eq!((place.ping(&server, "alice"), place.ping(&server, "bob")), (3, 0));
 }
 
@@ -36,7 +36,7 @@ fn status_tells_who_is_in_contact_who_is_not_and_who_is_missing() {
     let status = place.json("status", &["--expect", "server-1", "--expect", "server-2"], 1);
     assert_eq!(strings(&status["missing"]), ["server-2"]);
     assert_eq!((&status["servers"][0]["behind"], &status["servers"][0]["is_stale"]), (&0.into(), &false.into()));
-    // It is gone, and the key is revoked.
+    // The server is gone when the key is revoked.
     drop(server);
     let revoked = place.json("revoke", &["alice", "--wait", "1s"], 1);
     assert_eq!(revoked["servers"][0]["refuses"], false);
@@ -73,7 +73,7 @@ fn explain_and_lint_take_a_policy_with_a_bucket_and_say_what_they_cannot_tell() 
     let lint = run(directory, &["lint", "policy.toml"]);
     assert!(lint.code == 1 && lint.stdout.contains("server-1.login: error: others than its owner"), "{}", lint.stdout);
     std::fs::set_permissions(place.path("server-1.login"), login).unwrap();
-    // What is wrong is said at its place.
+    // Problems are reported with their position.
     let text = std::fs::read_to_string(place.path("policy.toml")).unwrap();
     std::fs::write(place.path("policy.toml"), text.replacen("nats = \"fleet\"", "nats = \"other\"", 1)).unwrap();
     let lint = run(directory, &["lint", "policy.toml"]);

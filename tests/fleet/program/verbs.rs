@@ -1,4 +1,4 @@
-//! Keys and users by their verbs, and what undoes them.
+//! The verbs for keys and users, and the commands that undo them.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use super::Place;
 use crate::run::{program, run};
 use crate::{DOMAIN, bucket};
 
-/// Runs the command of the line that begins with `Undo: `.
+/// Runs the command in the line that begins with `Undo: `.
 #[track_caller]
 fn undo(place: &Place, printed: &str) {
     let command = printed.lines().find_map(|line| line.strip_prefix("Undo: ")).expect(printed);
@@ -31,18 +31,18 @@ fn a_key_is_added_listed_changed_and_revoked_and_each_of_it_can_be_undone() {
         before["keys"][0]["metadata"],
         serde_json::json!({ "team": "blue green", "not-after": "2999-01-01T00:00:00Z", "name": "alice" })
     );
-    // The same again is no change.
+    // Adding it again changes nothing.
     let again = place.json("add", &["alice.key"], 0);
     assert_eq!((&again["action"], &again["revision"]), (&"unchanged".into(), &1.into()));
 
     undo(&place, &added);
     assert_eq!(place.json("ls", &[], 0)["keys"], serde_json::json!([]));
-    // Somebody revoked it: that isn't undone unseen.
+    // Somebody revoked it: that isn't undone unnoticed.
     let error = place.refused("add", &["alice.key"]);
     assert!(error.contains("revoked or deleted at 20") && error.contains("--force"), "{error}");
     place.run("add", &["--force", "alice.key"]).ok();
 
-    // Another name is a change, which --force alone makes, and which can be undone.
+    // Another name is a change, which needs --force and can be undone.
     let error = place.refused("add", &["alice.key", "--name", "alice o'hara"]);
     assert!(error.contains("team=blue green") && error.contains("nothing was changed"), "{error}");
     let changed = place.run("add", &["alice.key", "--name", "alice o'hara", "--force"]).ok();
@@ -99,7 +99,7 @@ fn a_user_is_set_verified_and_deleted() {
     let verify = |file: &str| place.run("passwd", &["alice", "--verify", "--password-file", file]).code;
     assert_eq!((set("first")["action"].as_str(), verify("first"), verify("second")), (Some("added"), 0, 1));
     assert_eq!((set("second")["action"].as_str(), verify("first"), verify("second")), (Some("changed"), 1, 0));
-    // It is a hash that is in the bucket.
+    // The bucket contains a hash.
     let entries = bucket(&place.node.url(), "admin").writer().unwrap().entries(DOMAIN).unwrap();
     let [BucketEntry::User { name, hash, .. }] = &entries[..] else { panic!("{entries:?}") };
     assert!(name == "alice" && hash.as_bytes().starts_with(b"$argon2id$"));
@@ -125,7 +125,7 @@ fn a_directory_and_a_bucket_exclude_each_other() {
         assert!(outcome.code == 2 && outcome.stdout.is_empty(), "{verb}: {}", outcome.stderr);
         let says = ["only one can be meant", "cannot be used with"];
         assert!(says.iter().any(|says| outcome.stderr.contains(says)), "{verb}: {}", outcome.stderr);
-        // Neither of them.
+        // Neither a directory nor a bucket.
         let outcome = run(place.directory.path(), &[&[verb], &arguments[1..]].concat());
         assert_eq!(outcome.code, 2, "{verb}: {}", outcome.stderr);
         // A bucket's options without a bucket.

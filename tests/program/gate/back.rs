@@ -1,4 +1,4 @@
-//! The service's side: nothing is sent before it is known who listens there.
+//! The service's side: nothing is sent before the gate has checked who listens there.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -23,13 +23,13 @@ fn a_service_of_another_user_gets_nothing_and_ends_the_gate() {
     assert_eq!(service.poll(zmq::POLLIN, 0).unwrap(), 0);
 }
 
-/// The service's user is right at first, and another's socket stands there later.
+/// The service's user is right at first; later another user's socket is there.
 #[test]
 fn a_service_that_is_replaced_by_another_users_gets_nothing() {
     let (place, context) = (Place::new(), zmq::Context::new());
     let uid = nix::unistd::getuid().as_raw();
     if uid != 0 {
-        // Only root can act as two users. What is checked at each connection is what is checked at the first.
+        // Only root can act as two users. (Every connection gets the same check as the first.)
         eprintln!("not run: it takes root");
         return;
     }
@@ -42,7 +42,7 @@ fn a_service_that_is_replaced_by_another_users_gets_nothing() {
     drop(service);
     gate.process.event("ServiceLost");
     alice.send_multipart(["", "for the service alone"], 0).unwrap();
-    // libzmq removes what was left there; the listener's credentials are those at its `listen`.
+    // libzmq has removed the service's socket. A listener's credentials are those at its `listen`.
     let script = format!(
         "import os, socket\ns = socket.socket(socket.AF_UNIX)\nos.path.exists({0:?}) and os.remove({0:?})\ns.bind({0:?})\n\
          os.seteuid(4242)\ns.listen()\nprint('{{\"ready\": true}}', flush=True)\nc, _ = s.accept()\nprint(repr(c.recv(4096)), \
@@ -105,7 +105,7 @@ fn a_service_of_the_wrong_kind_is_said_and_the_right_one_found() {
     let gate = place.gate("reply", &[]);
     let line = gate.process.event("ServiceHandshakeFailed");
     assert!(line["reason"].as_str().unwrap().contains("of the right kind"), "{line}");
-    // The right one is found when it comes.
+    // The right service is found when it starts.
     drop(wrong);
     let service = place.service(&context, zmq::REP);
     let alice = place.connected(&context, zmq::REQ, "alice", &gate);

@@ -24,7 +24,7 @@ fn messages_of_accepted_clients_reach_a_pyzmq_service_with_their_sender_before_t
     gate.stop();
 }
 
-/// Messages of clients that send and leave are passed on, whoever takes their descriptor.
+/// Messages of clients that send and leave are passed on, even if others reuse their descriptors.
 #[test]
 fn what_a_client_has_sent_before_it_left_is_passed_on() {
     let (place, context) = (Place::new(), zmq::Context::new());
@@ -42,7 +42,7 @@ fn what_a_client_has_sent_before_it_left_is_passed_on() {
     gate.until("all have left", |gate| gate.metric("zmq_auth_gate_clients", "") == 0);
 }
 
-/// What a revoked client goes on sending doesn't arrive; what others send does.
+/// Messages of a revoked client don't arrive any more; those of others do.
 #[test]
 fn nothing_of_a_revoked_client_arrives_after_its_revocation() {
     let (place, context) = (Place::new(), zmq::Context::new());
@@ -59,7 +59,7 @@ fn nothing_of_a_revoked_client_arrives_after_its_revocation() {
     gate.process.event("ClientDisconnected");
     assert_eq!(alice.wait_for_handshake(DEADLINE).unwrap(), Some(Handshake::Denied(400)));
     (0..1_000).for_each(|number| bob.send(&number.to_string(), 0).unwrap());
-    // What she sent before the policy was read again may stand before his.
+    // Messages that she sent before the reload may precede his.
     let his: Vec<_> = std::iter::from_fn(|| Some(frames(&service).remove(0)))
         .skip_while(|text| text == "too late")
         .take(1_000)
@@ -67,12 +67,12 @@ fn nothing_of_a_revoked_client_arrives_after_its_revocation() {
     assert_eq!(his, (0..1_000).map(|number| number.to_string()).collect::<Vec<_>>());
 }
 
-/// She has left before the gate looks at her message; he has her descriptor, and is known by a message of his own.
+/// She has left before the gate receives her message. He has her descriptor, and is registered by his own message.
 #[test]
 fn the_connection_of_a_client_that_has_left_is_its_successors_alone() {
     let (place, context) = (Place::new(), zmq::Context::new());
     let gate = place.gate("collect", &[]);
-    // Without a service, no message is looked at.
+    // Without a service, the gate receives no messages.
     let alice = place.monitored(&context, zmq::PUSH, "alice", &gate);
     gate.process.event("Allowed");
     alice.set_linger(super::DEADLINE_MS).unwrap();
@@ -107,7 +107,7 @@ fn what_the_service_does_not_take_yet_arrives_once_and_in_order() {
         let client = place.connected(&context, zmq::PUSH, "alice", &gate);
         let body = "x".repeat(10_000);
         let mut sent = 0;
-        // The client's own queue and the network's hold less than 3,000.
+        // The queues of the client and the network hold fewer than 3,000.
         while client.poll(zmq::POLLOUT, if sent < 3_000 { 60_000 } else { 2_000 }).unwrap() > 0 {
             client.send_multipart([&sent.to_string(), &body], 0).unwrap();
             sent += 1;

@@ -1,4 +1,4 @@
-//! Without a free descriptor: who is known is still disconnected, and nobody's message is lost.
+//! Without a free descriptor, known clients can still be disconnected, and no message is lost.
 
 use std::net::TcpStream;
 use std::process::Command;
@@ -12,7 +12,7 @@ use crate::run::program;
 
 const LIMIT: usize = 100;
 
-/// Takes all descriptors of a gate: by connections that say nothing, for as long as they are kept.
+/// Exhausts a gate's descriptors with silent connections, for as long as they are kept.
 fn exhaust(gate: &Gate) -> Vec<TcpStream> {
     let address = gate.front.trim_start_matches("tcp://");
     let (mut silent, end) = (Vec::new(), Instant::now() + DEADLINE);
@@ -37,7 +37,7 @@ fn a_silent_subscriber_is_disconnected_and_a_first_subscription_is_passed_on() {
     let mut alice = place.monitored(&context, zmq::SUB, "alice", &gate);
     assert_eq!(alice.wait_for_handshake(DEADLINE).unwrap(), Some(Handshake::Authenticated));
 
-    // The policy decides by the time alone: no file is read for it.
+    // An expiry needs only the clock: no file must be opened for it.
     let expires = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(8);
     let certificate = Certificate::generate().unwrap().with_metadata("not-after", expires.to_string()).unwrap();
     certificate.save_full_pair(&place.directory, "carol").unwrap();
@@ -55,7 +55,7 @@ fn a_silent_subscriber_is_disconnected_and_a_first_subscription_is_passed_on() {
     assert_eq!(frames(&service), ["\u{1}late"]);
     assert!(descriptors(gate.process.child.id()) >= LIMIT - 1, "it had no descriptor left");
     assert_eq!(gate.process.event("ClientDisconnected")["user_id"], "carol");
-    // libzmq gives up those that say nothing after 30 s.
+    // libzmq closes silent connections after 30 s, which would free descriptors.
     let late = jiff::Timestamp::now().duration_since(expires);
     assert!(late.unsigned_abs() < Duration::from_secs(15), "{late:?}");
     assert_eq!(frames(&service), ["\u{0}hers"]);

@@ -1,4 +1,4 @@
-//! What a gate writes, when nobody reads it.
+//! A gate whose output nobody reads.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::{DEADLINE, Place, metric};
 use crate::run::program;
 
-/// A gate for NULL clients, none of which is accepted; after its first line, its output isn't read.
+/// A gate for NULL clients, all of which are refused. After its first line, its output isn't read.
 struct Unread {
     child: Child,
     stdout: Option<BufReader<ChildStdout>>,
@@ -41,7 +41,7 @@ impl Unread {
         Unread { child, stdout: Some(stdout), front, metrics }
     }
 
-    /// So many clients are denied: a line each.
+    /// Makes the gate deny this many clients, and write a line for each.
     fn denied(&self, clients: usize) {
         let mut hello = b"\xff\0\0\0\0\0\0\0\x01\x7f\x03\0NULL".to_vec();
         hello.resize(64, 0);
@@ -106,7 +106,7 @@ fn lines_that_are_lost_are_counted_and_told() {
     const LINES: usize = 11_600;
     let place = Place::new();
     let mut gate = Unread::start(&place);
-    // 10,000 wait in the program, and some hundred in the pipe.
+    // 10,000 lines are queued in the program, and a few hundred in the pipe.
     gate.denied(LINES);
     let (mut denied, mut lost) = (0, 0);
     let (sender, lines) = channel();

@@ -20,7 +20,7 @@ pub(super) fn descriptors(pid: u32) -> usize {
     std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
 }
 
-/// Each connects, asks, and goes; nothing of them stays behind.
+/// Each connects, asks, and leaves, and nothing of it remains.
 #[test]
 fn ten_thousand_clients_come_and_go() {
     const CLIENTS: usize = 10_000;
@@ -69,7 +69,7 @@ fn ten_thousand_clients_come_and_go() {
     gate.stop();
 }
 
-/// A client that asks and doesn't read loses its own replies, as at a ROUTER; nobody else waits, and memory stays bounded.
+/// A client that doesn't read its replies loses them, as at a ROUTER. Nobody else waits, and memory stays bounded.
 #[test]
 fn a_slow_client_loses_its_own_replies_and_keeps_nobody_waiting() {
     let (place, context) = (Place::new(), zmq::Context::new());
@@ -107,7 +107,7 @@ fn a_slow_client_loses_its_own_replies_and_keeps_nobody_waiting() {
     service.join().unwrap();
 }
 
-/// A subscriber that doesn't read misses messages; one that does gets all.
+/// A subscriber that doesn't read misses messages; one that reads gets all.
 #[test]
 fn a_slow_subscriber_keeps_nobody_waiting() {
     let (place, context) = (Place::new(), zmq::Context::new());
@@ -138,7 +138,7 @@ fn a_slow_subscriber_keeps_nobody_waiting() {
     assert!((1..5_000).contains(&got), "{got}");
 }
 
-/// Of a client that sends without an end, no more than the queues hold is served before another's request.
+/// At most the content of the queues of a flooding client is served before another's request.
 #[test]
 fn a_client_that_floods_the_gate_keeps_nobody_waiting() {
     let (place, context) = (Place::new(), zmq::Context::new());
@@ -160,7 +160,7 @@ fn a_client_that_floods_the_gate_keeps_nobody_waiting() {
             let requests = std::iter::from_fn(|| service.recv_multipart(0).ok());
             let before = requests.take_while(|request| request[2] == b"bob").count();
             most = most.max(before);
-            // The first finds what he has sent before she was connected.
+            // In the first round, there is also what he sent before she was connected.
             assert!(round == 0 || before < 20_000, "{before} of bob in round {round}");
         }
         stop.store(true, Ordering::Relaxed);
@@ -168,7 +168,8 @@ fn a_client_that_floods_the_gate_keeps_nobody_waiting() {
     });
 }
 
-/// What isn't ZeroMQ, what stops half-way, and what announces too much: nobody else notices, and the service sees nothing.
+/// Connections that aren't ZeroMQ, stop half-way, or announce too much: nobody else notices, and the service sees
+/// nothing.
 #[test]
 fn hostile_clients_reach_nothing_and_stop_nobody() {
     let (place, context) = (Place::new(), zmq::Context::new());
@@ -225,13 +226,13 @@ fn attack(place: &Place, context: &zmq::Context, kind: &str, service: &zmq::Sock
         client
     };
     let _clients: Vec<_> = (0..100).map(|number| pass("alice", &number.to_string())).collect();
-    // An accepted client with a message larger than the policy allows is cut off by libzmq.
+    // libzmq disconnects an accepted client that sends a larger message than the policy allows.
     let large = place.connected(context, socket_type, "bob", &gate);
-    // (libzmq adds topics by recursion, a client's own too.)
+    // (Adding a topic recurses in libzmq, also in the client.)
     let size = if kind == "publish" { 5_000 } else { 100_000 };
     large.send(&format!("{prefix}{}", "x".repeat(size)), 0).unwrap();
     let _last = pass("alice", "last");
-    // Those that speak the wrong protocol are hung up on, and not waited for.
+    // The gate hangs up on the wrong protocol at once.
     let mut silent = 0;
     for mut stream in open {
         stream.set_read_timeout(Some(Duration::from_millis(1))).unwrap();

@@ -1,4 +1,4 @@
-//! What reaches the service and the clients, held against a second, naive account of what the policy allows.
+//! What reaches the service and the clients, compared with a naive model of what the policy allows.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -8,19 +8,19 @@ use zmq_auth::{Handshake, MonitoredSocket, zmq};
 use super::publish::gate_with_rights;
 use super::{DEADLINE, Gate, Place, frames, json};
 
-/// The same numbers in each run.
+/// Reproducible random numbers.
 struct Numbers(u64);
 
 impl Numbers {
     fn below(&mut self, bound: u64) -> u64 {
-        // Knuth's MMIX generator; its upper bits are good enough.
+        // Knuth's MMIX generator, of which the upper bits are good enough.
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % bound
     }
 }
 
-/// Users come, ask, are revoked and are accepted again: nothing arrives that the policy doesn't allow, each message with the
-/// user that sent it, each reply at the client that asked.
+/// Users connect, ask, are revoked and are accepted again. Nothing arrives that the policy doesn't allow, each message
+/// names the user that sent it, and each reply reaches the client that asked.
 #[test]
 fn nothing_reaches_the_service_that_the_policy_does_not_allow() {
     const USERS: [&str; 6] = ["alice", "bob", "carol", "dave", "erin", "frank"];
@@ -30,7 +30,7 @@ fn nothing_reaches_the_service_that_the_policy_does_not_allow() {
     let gate = place.gate("reply", &["--sender-frame"]);
     let mut accepted: BTreeSet<&str> = ["alice", "bob"].into();
     let mut clients: Vec<(&str, MonitoredSocket)> = Vec::new();
-    // They are gone as far as the policy is concerned, and go on sending.
+    // Clients that the gate has disconnected, and that go on sending.
     let mut revoked: Vec<MonitoredSocket> = Vec::new();
     let mut numbers = Numbers(2026);
     let (mut passed, mut refused, mut disconnected) = (0, 0, 0);
@@ -62,7 +62,7 @@ fn nothing_reaches_the_service_that_the_policy_does_not_allow() {
                 match accepted.contains(user) {
                     true => clients.push((user, client)),
                     false => {
-                        // libzmq may take it or not.
+                        // libzmq may or may not take it.
                         let _ = client.send_multipart(["", "never"], zmq::DONTWAIT);
                         refused += 1;
                     }
@@ -73,7 +73,7 @@ fn nothing_reaches_the_service_that_the_policy_does_not_allow() {
         for client in &revoked {
             let _ = client.send_multipart(["", "too late"], zmq::DONTWAIT);
         }
-        // Each client asks; the replies come in another order.
+        // Every client asks; the replies are sent in another order.
         let mut expected = BTreeSet::new();
         for (number, (user, client)) in clients.iter().enumerate() {
             let text = format!("{user} {number} {step}");
@@ -104,7 +104,7 @@ fn nothing_reaches_the_service_that_the_policy_does_not_allow() {
     gate.stop();
 }
 
-/// The users of a gate that come, are revoked and are accepted again; what is sent to or received from them is the test's.
+/// Users of a gate, which connect, are revoked and are accepted again. Messages are up to the test.
 struct Users<'p> {
     place: &'p Place,
     gate: &'p Gate,
@@ -113,7 +113,7 @@ struct Users<'p> {
     numbers: Numbers,
     accepted: BTreeSet<&'static str>,
     connected: Vec<(&'static str, MonitoredSocket)>,
-    /// They are gone as far as the policy is concerned, and go on sending.
+    /// Clients that the gate has disconnected, and that go on sending.
     revoked: Vec<MonitoredSocket>,
     disconnected: usize,
 }
@@ -135,7 +135,7 @@ impl<'p> Users<'p> {
         }
     }
 
-    /// Until the policy that is in force decides so.
+    /// Tries handshakes until the policy decides so.
     fn until_decided(&self, user: &str, expected: Handshake) {
         let end = Instant::now() + DEADLINE;
         loop {
@@ -147,7 +147,7 @@ impl<'p> Users<'p> {
         }
     }
 
-    /// One of them does something; a client that comes says something first, so that the gate knows it.
+    /// Lets one of them do something. A client that connects sends `first`, so that the gate registers it.
     fn step(&mut self, first: impl FnOnce(&str, &MonitoredSocket)) {
         let user = Self::NAMES[self.numbers.below(4) as usize];
         match self.numbers.below(5) {
@@ -234,7 +234,7 @@ fn subscribers_get_what_the_policy_and_their_rights_allow_and_nothing_else() {
     let mut users = Users::new(&place, &gate, &context, zmq::SUB);
     let (mut choices, mut got) = (Numbers(7), 0);
     for step in 0..200 {
-        // Each has the topics that it chose, with or without a right to them.
+        // Each subscribes to topics at random, allowed or not.
         users.step(|_, client| client.set_subscribe(b"c").unwrap());
         for (_, client) in &users.connected {
             let topic = TOPICS[choices.below(4) as usize].as_bytes();
@@ -243,7 +243,7 @@ fn subscribers_get_what_the_policy_and_their_rights_allow_and_nothing_else() {
             }
         }
         for (number, (_, client)) in users.connected.iter().enumerate() {
-            // When a message of this topic arrives, so has all that was subscribed to before it.
+            // When a message of this topic arrives, all earlier subscriptions apply.
             client.set_subscribe(format!("c{step}.{number}").as_bytes()).unwrap();
         }
         let end = Instant::now() + DEADLINE;
@@ -265,7 +265,7 @@ fn subscribers_get_what_the_policy_and_their_rights_allow_and_nothing_else() {
         while service.recv_bytes(zmq::DONTWAIT).is_ok() {}
         for client in &users.revoked {
             while let Ok(text) = client.recv_string(zmq::DONTWAIT) {
-                // What had been sent to it before its revocation.
+                // It may only receive what was sent to it before its revocation.
                 assert!(!text.unwrap().starts_with(&format!("c{step}.")), "in step {step}");
             }
         }

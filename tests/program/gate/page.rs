@@ -1,4 +1,4 @@
-//! The page about gates: its commands, in an empty directory.
+//! The page about gates: runs its commands in an empty directory.
 
 use crate::{page, python};
 

@@ -37,7 +37,7 @@ def service(context, kind, endpoint):
 
 
 def handshake(monitor):
-    """The code of a refusal, or None."""
+    """The status code of a refusal, or None."""
     while True:
         event = recv_monitor_message(monitor)
         if event["event"] == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
@@ -60,7 +60,7 @@ def bare(context, kind, endpoint, *texts):
 def run_client(socket, kind, endpoint, texts):
     socket.linger = 0
     socket.rcvtimeo = socket.sndtimeo = 60_000
-    # What a client says of itself is a property of its messages, too.
+    # Metadata that a client claims is a property of its messages, too.
     socket.set(zmq.METADATA, b"X-Team:root")
     monitor = socket.get_monitor_socket()
     monitor.rcvtimeo = 60_000

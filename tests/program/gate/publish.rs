@@ -38,7 +38,7 @@ fn subscribers_get_what_they_have_a_right_to_from_a_publisher_without_security()
     let service = place.service(&context, zmq::XPUB);
     let rights = "[[gate.allow]]\nuser = \"alice\"\ntopics = [\"prices.\"]\n[[gate.allow]]\ntopics = [\"news\"]\n";
     let gate = gate_with_rights(&place, rights);
-    // An empty topic and a beginning of an allowed one are no rights.
+    // The empty topic and a mere beginning of an allowed prefix aren't allowed.
     let alice = subscriber(&place, &context, "alice", &gate, &["", "price", "prices.apples"]);
     assert_eq!(frames(&service), ["\u{1}prices.apples"]);
     let bob = subscriber(&place, &context, "bob", &gate, &["prices.", "", "newspaper"]);
@@ -53,14 +53,14 @@ fn subscribers_get_what_they_have_a_right_to_from_a_publisher_without_security()
     assert_eq!(frames(&alice), ["prices.apples 3"]);
     assert_eq!(frames(&alice), ["prices.apples 5"]);
     assert_eq!(frames(&bob), ["newspaper today"]);
-    // A second subscriber of a topic, and one that takes its subscription back.
+    // A second subscriber to a topic, and one that unsubscribes.
     alice.set_subscribe(b"newspaper").unwrap();
-    // Subscriptions of one client keep their order: when this one has arrived, so has the one before.
+    // Subscriptions of a client keep their order: when this one has arrived, so has the previous one.
     alice.set_subscribe(b"prices.pears").unwrap();
     assert_eq!(frames(&service), ["\u{1}prices.pears"]);
     bob.set_unsubscribe(b"newspaper").unwrap();
     bob.set_subscribe(b"news!").unwrap();
-    // The first subscription of each topic alone is passed on.
+    // Only the first subscription to each topic is passed on.
     assert_eq!(frames(&service), ["\u{1}news!"]);
     service.send("news! last", 0).unwrap();
     service.send("newspaper tomorrow", 0).unwrap();
@@ -80,7 +80,7 @@ fn a_silent_subscriber_that_is_revoked_is_disconnected_alone() {
     let bob = place.python(&["client", "SUB", &gate.front, "bob", "news"]);
     assert_eq!(bob.line()["denied"], serde_json::Value::Null);
     gate.until("both have subscribed", |gate| gate.metric("zmq_auth_gate_clients", "") == 2);
-    // Until a message comes through, the subscription may be on its way to the service.
+    // Until a message arrives, the subscription may still be on its way to the service.
     let mut first = 0;
     alice.set_rcvtimeo(100).unwrap();
     let arrived = loop {
@@ -121,8 +121,8 @@ fn a_silent_subscriber_that_is_revoked_is_disconnected_alone() {
     println!("a subscriber was disconnected {took:?} after its certificate had been taken out");
 }
 
-/// libzmq grants a subscription that waits behind a message that is none to the next client that waits. While the gate's process
-/// is stopped, all of them wait.
+/// libzmq grants a subscription that is queued behind a message which isn't one to the next client in the queue.
+/// Stopping the gate's process makes all of them queue.
 #[test]
 fn a_message_that_is_no_subscription_gives_nobody_anothers_topics() {
     for _ in 0..5 {
@@ -132,7 +132,7 @@ fn a_message_that_is_no_subscription_gives_nobody_anothers_topics() {
         place.accept("carol");
         let gate = gate_with_rights(&place, rights);
         let service = place.service(&context, zmq::XPUB);
-        // Unlike a SUB socket's, what an XSUB socket receives is not filtered by itself.
+        // XSUB, because a SUB socket would filter what it receives.
         let connect = |name: &str| {
             let mut socket = MonitoredSocket::new(&context, place.client(&context, zmq::XSUB, name)).unwrap();
             socket.connect(&gate.front).unwrap();
@@ -147,10 +147,10 @@ fn a_message_that_is_no_subscription_gives_nobody_anothers_topics() {
         gate.process.signal(Signal::SIGCONT);
         let line = gate.process.event("ClientDisconnected");
         assert!(line["user_id"] == "carol" && line["reason"].as_str().unwrap().contains("no subscription"), "{line}");
-        // She comes again at once, and has to wait, so that she can't go on with it.
+        // She reconnects at once, and is told to wait, so that she can't repeat this.
         let line = gate.process.event("Retry");
         assert_eq!((&line["user_id"], &line["reason"]), (&serde_json::Value::Null, &"paused".into()), "{line}");
-        // Those that are back subscribe again when they look at their sockets.
+        // The other clients have reconnected. They subscribe again when they use their sockets.
         let (mut passed_on, end) = (BTreeSet::new(), Instant::now() + DEADLINE);
         while passed_on.len() < 2 {
             assert!(Instant::now() < end, "{passed_on:?}");
@@ -170,7 +170,7 @@ fn a_message_that_is_no_subscription_gives_nobody_anothers_topics() {
     }
 }
 
-/// More topics than a queue of libzmq holds, of a client that was there before the service.
+/// More topics than a libzmq queue holds, from a client that was there before the service.
 #[test]
 fn all_topics_reach_a_service_that_comes_later() {
     const TOPICS: usize = 3_000;
@@ -189,7 +189,7 @@ fn all_topics_reach_a_service_that_comes_later() {
     assert_eq!(frames(&client), ["topic 2999"]);
 }
 
-/// While the service is away, nothing is kept of subscriptions that come and go.
+/// While the service is away, subscriptions that come and go leave nothing behind.
 #[test]
 fn subscriptions_that_come_and_go_without_a_service_cost_no_memory() {
     let (place, context) = (Place::new(), zmq::Context::new());
@@ -201,7 +201,7 @@ fn subscriptions_that_come_and_go_without_a_service_cost_no_memory() {
     let seen = |gate: &Gate| gate.metric("zmq_auth_gate_messages_total", "to=\"service\"");
     let mut before = 0;
     for round in 1..=20 {
-        // No faster than the gate: libzmq receives subscriptions into memory.
+        // Not faster than the gate: libzmq queues received subscriptions without a bound.
         for _ in 0..1_000 {
             client.send(&format!("\u{1}{topic}"), 0).unwrap();
             client.send(&format!("\u{0}{topic}"), 0).unwrap();
@@ -224,7 +224,7 @@ fn a_client_with_too_many_subscriptions_is_disconnected_and_one_with_too_long_a_
         place.accept(name);
     }
     let gate = gate_with_rights(&place, "[[gate.allow]]\ntopics = [\"news\"]\n");
-    // What is refused counts, too: libzmq keeps it.
+    // Refused topics count, too, since libzmq keeps them.
     for (name, count, prefix) in
         [("carol", 10_001, "n".to_owned()), ("dave", 600, format!("news {}", "x".repeat(2_000)))]
     {
@@ -241,7 +241,7 @@ fn a_client_with_too_many_subscriptions_is_disconnected_and_one_with_too_long_a_
     client.send(&format!("\u{1}news {}", "x".repeat(5_000)), 0).unwrap();
     let bob = subscriber(&place, &context, "bob", &gate, &["news of bob"]);
     let mut passed_on = std::iter::from_fn(|| Some(frames(&service).remove(0)));
-    // Of her others, those up to the bound and their ends.
+    // From dave, only the topics up to the limit were passed on, and their ends.
     let next = passed_on.find(|text| !text.starts_with("\u{1}news x") && !text.starts_with("\u{0}news x"));
     assert_eq!(next.as_deref(), Some("\u{1}news of bob"));
     service.send("news of bob, too", 0).unwrap();

@@ -41,7 +41,7 @@ fn the_sender_frame_says_who_sent_a_request_and_no_client_can_forge_it() {
     let service = place.service(&context, zmq::REP);
     let gate = place.gate("reply", &["--sender-frame", "--sender-metadata", "X-Team"]);
     let forged = r#"{"user_id":"root","address":"127.0.0.1","metadata":{}}"#;
-    // Both claim to be of the team root; only hers is known by her certificate.
+    // Both claim to be in the team root. Only alice has a team, by her certificate.
     let expected = [("alice", serde_json::json!({ "X-Team": "red" })), ("bob", serde_json::json!({}))];
     for (name, metadata) in expected {
         let client = place.python(&["client", "REQ", &gate.front, name, &format!("{forged}|body")]);
@@ -53,11 +53,11 @@ fn the_sender_frame_says_who_sent_a_request_and_no_client_can_forge_it() {
         assert_eq!(client.line()["reply"], serde_json::json!(["done"]));
     }
 
-    // Without an empty frame, there is no place for it.
+    // Without an empty frame, the sender frame has no place.
     let dealer = place.connected(&context, zmq::DEALER, "alice", &gate);
     dealer.send_multipart([forged, "body"], 0).unwrap();
     gate.until("the request is counted", |gate| gate.dropped("no_empty_frame") == 1);
-    // An envelope of its own stays what it was.
+    // The client's own envelope isn't changed.
     dealer.send_multipart(["envelope", "", "", "body"], 0).unwrap();
     let received = frames(&service);
     assert_eq!(
@@ -68,7 +68,7 @@ fn the_sender_frame_says_who_sent_a_request_and_no_client_can_forge_it() {
     assert_eq!(frames(&dealer), ["envelope", "", "done"]);
 }
 
-/// What is under way to a client that is revoked is dropped; others lose nothing.
+/// Pending replies to a revoked client are dropped; others lose nothing.
 #[test]
 fn a_revoked_client_is_disconnected_alone_within_a_second() {
     let (place, context) = (Place::new(), zmq::Context::new());
@@ -80,7 +80,7 @@ fn a_revoked_client_is_disconnected_alone_within_a_second() {
     alice.send_multipart(["", "hers"], 0).unwrap();
     let hers = service.recv_multipart(0).unwrap();
 
-    // Bob's requests are under way all the time.
+    // Bob always has requests pending.
     let mut received = 0;
     let mut exchange = |count: usize| {
         for number in 0..count {
@@ -103,7 +103,7 @@ fn a_revoked_client_is_disconnected_alone_within_a_second() {
     assert_eq!((line["user_id"].as_str(), line["address"].as_str()), (Some("alice"), Some("127.0.0.1")), "{line}");
     assert!(took < Duration::from_secs(1), "{took:?}");
     exchange(100);
-    // She comes again by herself, and is refused.
+    // She reconnects by herself, and is refused.
     assert_eq!(alice.wait_for_handshake(DEADLINE).unwrap(), Some(Handshake::Denied(400)));
     service.send_multipart(hers, 0).unwrap();
     gate.until("the reply to her is dropped", |gate| gate.dropped("unknown_client") == 1);
@@ -113,7 +113,7 @@ fn a_revoked_client_is_disconnected_alone_within_a_second() {
     println!("a client that sent nothing was disconnected {took:?} after its certificate had been taken out");
 }
 
-/// A service that takes nothing doesn't keep anybody in.
+/// A service that takes nothing doesn't prevent a revoked client's disconnection.
 #[test]
 fn a_stalled_service_does_not_stop_a_revocation() {
     let (place, context) = (Place::new(), zmq::Context::new());
@@ -130,7 +130,7 @@ fn a_stalled_service_does_not_stop_a_revocation() {
     let request = std::iter::from_fn(|| service.recv_multipart(0).ok()).find(|request| request[2] == b"bob").unwrap();
     gate.until("both are known", |gate| gate.metric("zmq_auth_gate_clients", "") == 2);
 
-    // Until nothing more goes: the high-water marks of all sockets on the way are reached.
+    // Send until all sockets on the way have reached their high-water marks.
     bob.set_sndtimeo(2_000).unwrap();
     let body = vec![0; 100_000];
     let sent = (0..).take_while(|_| bob.send_multipart([&b""[..], &body], 0).is_ok()).count();
@@ -139,13 +139,13 @@ fn a_stalled_service_does_not_stop_a_revocation() {
     assert_eq!(gate.process.event("ClientDisconnected")["user_id"], "alice");
     let took = revoked.elapsed();
     assert!(took < Duration::from_secs(1), "{took:?}");
-    // Replies go on, too.
+    // Replies are still passed on.
     service.send_multipart(request, 0).unwrap();
     assert_eq!(frames(&bob), ["", "bob"]);
     println!("{sent} requests of 100 kB were taken until the clients had to wait; disconnected after {took:?}");
 }
 
-/// Nothing changes but the time: no message comes, and no file is touched.
+/// Only time passes: no message arrives, and no file changes.
 #[test]
 fn a_client_whose_certificate_expires_is_disconnected() {
     let (place, context) = (Place::new(), zmq::Context::new());
@@ -203,7 +203,7 @@ fn plain_and_null_clients_are_accepted_by_their_policy() {
         }
         gate.stop();
     }
-    // NULL where the policy doesn't say so.
+    // NULL without an entry in the policy.
     let arguments = ["--front", "tcp://127.0.0.1:*", "--back", &back, "--kind", "reply", "--domain", "lab", "--null"];
     let gate = place.gate_with(&arguments);
     let mut client = MonitoredSocket::new(&context, context.socket(zmq::DEALER).unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! Clients choose their routing ids: no reply reaches another client for that.
+//! Clients choose their routing ids, but can't get another client's replies by that.
 
 use zmq_auth::{Handshake, zmq};
 
@@ -18,7 +18,7 @@ fn a_reply_does_not_reach_a_client_that_has_taken_over_a_routing_id() {
     drop(alice);
     gate.until("she has left", |gate| gate.metric("zmq_auth_gate_clients", "") == 0);
 
-    // He has the id, and has sent nothing yet when the reply comes.
+    // He has taken over the id, and hasn't sent anything when the reply arrives.
     let socket = place.client(&context, zmq::DEALER, "bob");
     socket.set_identity(b"R").unwrap();
     let mut bob = zmq_auth::MonitoredSocket::new(&context, socket).unwrap();
@@ -26,7 +26,7 @@ fn a_reply_does_not_reach_a_client_that_has_taken_over_a_routing_id() {
     assert_eq!(bob.wait_for_handshake(DEADLINE).unwrap(), Some(Handshake::Authenticated));
     service.send_multipart(hers.clone(), 0).unwrap();
     gate.until("it is dropped", |gate| gate.dropped("unknown_client") == 1);
-    // And when he has sent something.
+    // The same after he has sent something.
     bob.send_multipart(["", "his"], 0).unwrap();
     let his = service.recv_multipart(0).unwrap();
     assert_ne!(his[0], hers[0]);
@@ -35,7 +35,7 @@ fn a_reply_does_not_reach_a_client_that_has_taken_over_a_routing_id() {
     assert_eq!(frames(&bob), ["", "his"]);
 }
 
-/// The connection is looked at when the reply is there, not only when the gate has noticed that it ended.
+/// The gate checks the connection at the moment of the reply, without having noticed its end before.
 #[test]
 fn a_reply_to_a_client_that_has_just_been_replaced_is_dropped() {
     let (place, context) = (Place::new(), zmq::Context::new());
@@ -45,7 +45,7 @@ fn a_reply_to_a_client_that_has_just_been_replaced_is_dropped() {
     for round in 0..20 {
         let routing_id = format!("R{round}");
         let hers = {
-            // With the end of her context, her connection has ended.
+            // Dropping her context ends her connection.
             let context = zmq::Context::new();
             let alice = place.client(&context, zmq::DEALER, "alice");
             alice.set_identity(routing_id.as_bytes()).unwrap();
@@ -60,7 +60,7 @@ fn a_reply_to_a_client_that_has_just_been_replaced_is_dropped() {
         assert_eq!(bob.wait_for_handshake(DEADLINE).unwrap(), Some(Handshake::Authenticated));
         service.send_multipart(hers, 0).unwrap();
         bob.send_multipart(["", "his"], 0).unwrap();
-        // Where he came before libzmq had given up her routing id, it ignores him.
+        // If he connected before libzmq had released her routing id, it ignores him.
         if service.poll(zmq::POLLIN, 2_000).unwrap() == 0 {
             continue;
         }
@@ -73,7 +73,7 @@ fn a_reply_to_a_client_that_has_just_been_replaced_is_dropped() {
     gate.until("hers are dropped", |gate| dropped(gate) >= taken_over);
 }
 
-/// An envelope that isn't this gate's is nobody's.
+/// An envelope that isn't this gate's belongs to nobody.
 #[test]
 fn a_reply_to_nobody_is_counted() {
     let (place, context) = (Place::new(), zmq::Context::new());

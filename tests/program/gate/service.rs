@@ -1,10 +1,10 @@
-//! The service goes and comes: clients wait, and go on.
+//! A service that goes away and comes back: clients wait, then go on.
 
 use zmq_auth::zmq;
 
 use super::{Place, frames};
 
-/// Killed in the midst of requests, and started again: each client that asks again is served.
+/// It is killed in the middle of requests and restarted: every client that asks again is served.
 #[test]
 fn a_service_that_is_killed_under_load_may_come_back() {
     let (place, context) = (Place::new(), zmq::Context::new());
@@ -24,7 +24,7 @@ fn a_service_that_is_killed_under_load_may_come_back() {
                 client.send_multipart(["", &format!("{round}.{number}")], 0).unwrap();
             }
         }
-        // It has answered some, and is killed with the others under way.
+        // It has answered some requests, and is killed while others are pending.
         assert_eq!(frames(&clients[0])[2], format!("{round}.0"));
         service.child.kill().unwrap();
         service.child.wait().unwrap();
@@ -34,7 +34,7 @@ fn a_service_that_is_killed_under_load_may_come_back() {
         for client in &clients {
             client.send_multipart(["", &format!("{round}.last")], 0).unwrap();
         }
-        // Replies come in order, with gaps for what was lost with the service.
+        // Replies arrive in order, with gaps for those lost with the service.
         for client in &clients {
             let last = format!("{round}.last");
             while frames(client)[2] != last {}
@@ -44,7 +44,7 @@ fn a_service_that_is_killed_under_load_may_come_back() {
     gate.process.event("ServiceLost");
 }
 
-/// What is sent while there is no service waits for it.
+/// Messages sent while there is no service wait for it.
 #[test]
 fn requests_wait_for_a_service_that_is_not_there_yet() {
     let (place, context) = (Place::new(), zmq::Context::new());
@@ -60,7 +60,7 @@ fn requests_wait_for_a_service_that_is_not_there_yet() {
     gate.stop();
 }
 
-/// What has waited is decided by the policy as it is when it is passed on.
+/// The policy decides about waiting messages when they are passed on.
 #[test]
 fn requests_that_wait_are_dropped_when_their_client_is_revoked() {
     let (place, context) = (Place::new(), zmq::Context::new());
@@ -82,7 +82,7 @@ fn requests_that_wait_are_dropped_when_their_client_is_revoked() {
     }
     gate.until("hers are dropped", |gate| gate.dropped("revoked") > 0);
     assert_eq!(service.poll(zmq::POLLIN, 0).unwrap(), 0);
-    // She was disconnected once, whatever of her waited.
+    // She is disconnected once, no matter how many of her messages waited.
     gate.until("all of hers are dropped", |gate| gate.dropped("revoked") >= 10);
     gate.process.signal(nix::sys::signal::Signal::SIGTERM);
     let lines = std::iter::from_fn(|| gate.process.lines.recv_timeout(super::DEADLINE).ok());

@@ -51,7 +51,7 @@ fn several_gates_run_in_one_process_and_end_together() {
     gate.stop();
 }
 
-/// A request that is under way has its reply before the gate ends; one that has none keeps it no longer than it may.
+/// A pending request gets its reply before the gate ends; one without a reply delays the end only for the allowed time.
 #[test]
 fn it_ends_when_what_is_under_way_is_through() {
     let (place, context) = (Place::new(), zmq::Context::new());
@@ -139,7 +139,7 @@ fn the_schema_has_the_tables() {
     assert_eq!(gate["additionalProperties"], false, "{gate}");
 }
 
-/// systemd is told that it serves when it does, and that it ends.
+/// The gate tells systemd when it serves and when it stops.
 #[test]
 fn systemd_is_told_when_it_is_ready_and_when_it_ends() {
     let place = Place::new();
@@ -164,7 +164,7 @@ fn systemd_is_told_when_it_is_ready_and_when_it_ends() {
     assert!(process.ended().success());
 }
 
-/// The options of the unit file are those of the program.
+/// The unit file's options are options of the program.
 #[test]
 fn the_unit_file_starts_the_program_as_it_is() {
     let unit =
@@ -194,7 +194,7 @@ fn an_unread_front_end_is_no_reason_to_stop() {
     let service = place.service(&context, zmq::REP);
     let gate = place.gate("reply", &[]);
     let Gate { mut process, front, metrics } = gate;
-    // Its standard output is read no more.
+    // Its standard output isn't read any more.
     let (_, lines) = std::sync::mpsc::channel();
     process.lines = lines;
     let gate = Gate { process, front, metrics };

@@ -1,4 +1,4 @@
-//! `zmq-auth tunnel`: clients without security at one end, a guarded server at the other.
+//! `zmq-auth tunnel`: clients without security at one end, a CURVE server at the other.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -88,7 +88,7 @@ fn only_the_users_that_are_named_may_use_it() {
     }
 }
 
-/// 500 is a server that can't decide now; only 400 is an answer.
+/// 500 means that the server can't decide now; only 400 is final.
 #[test]
 fn a_server_that_cannot_decide_is_asked_again() {
     let (place, context) = (Place::new(), zmq::Context::new());

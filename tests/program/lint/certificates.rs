@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Files, certificate};
 
-/// RFC 3339, so many days from now.
+/// The time this many days from now, in RFC 3339.
 fn days_from_now(days: i64) -> String {
     (Timestamp::now() + SignedDuration::from_hours(24 * days)).to_string()
 }
@@ -14,7 +14,7 @@ fn good_ones_have_no_problem() {
     let files = Files::new();
     files.pair(".", "alice", &certificate().with_metadata("not-after", days_from_now(100)).unwrap());
     assert!(files.codes(&["alice.key", "alice.key_secret"], 0).is_empty());
-    // CRLF, and no line feed at the end.
+    // With CRLF, and without a line feed at the end.
     let text = std::fs::read_to_string(files.path().join("alice.key")).unwrap();
     files.write("crlf.key", text.trim_end().replace('\n', "\r\n"), 0o644);
     assert!(files.codes(&["crlf.key"], 0).is_empty());
@@ -48,7 +48,7 @@ fn modes_are_checked_by_what_is_in_the_file() {
         check("alice.key", public);
         check("alice.key_secret", secret);
     }
-    // A bad file has a mode too.
+    // The mode of a bad file is checked, too.
     files.write("bad.key_secret", "secret-key = x\n", 0o644);
     let expected = ["bad.key_secret bad-file", "bad.key_secret loose-mode", "bad.key_secret:1 bad-line"];
     assert_eq!(files.codes(&["bad.key_secret"], 1), expected);

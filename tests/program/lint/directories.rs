@@ -1,4 +1,4 @@
-//! Directories of certificates: names, doubles, secrets, modes.
+//! Directories of certificates: names, duplicates, secrets, modes.
 
 use std::os::unix::fs::symlink;
 
@@ -13,7 +13,7 @@ fn names_that_are_not_read_are_warned_about() {
     files.write("clients/carol.pub", read("alice.key"), 0o644);
     files.write("clients/dora", read("alice.key"), 0o644);
     files.write("clients/more/erna.key", read("alice.key"), 0o644);
-    // Where `revoke` puts them.
+    // Where `revoke` puts revoked certificates.
     files.write("clients/revoked/fred.key", read("alice.key"), 0o644);
     let expected = [
         "clients/.bob.key hidden?",
@@ -89,7 +89,7 @@ fn links_and_other_kinds_of_files_are_checked_as_a_server_reads_them() {
 fn another_owner_is_warned_about() {
     let files = Files::new();
     files.public("clients", "alice", &certificate());
-    // Only root can give files away.
+    // Only root can change the owner.
     if std::os::unix::fs::chown(files.path().join("clients/alice.key"), Some(65_533), None).is_ok() {
         let found = files.lint(&["clients"], 0);
         assert_eq!(found.len(), 1);
@@ -108,7 +108,7 @@ fn a_file_name_can_not_forge_a_line() {
     assert_eq!(files.lint(&["clients"], 1)[0].file, "clients/a\nb\x1b[2J.key");
 }
 
-/// What lint has no error for, a server's directory opens; what has one because of its content, it doesn't.
+/// A directory without errors in lint can be opened as a server's; one with an error in its content can't.
 #[test]
 fn it_agrees_with_the_directory_that_a_server_opens() {
     let good = certificate();

@@ -9,7 +9,7 @@ use zmq_auth::{KeyDirectory, PublicKey};
 use crate::python;
 use crate::run::run;
 
-/// Certificates whose keys are numbers, in a directory of their own.
+/// Writes certificates whose keys are numbers into a directory.
 fn write(directory: &Path, count: u32) {
     for number in 0..count {
         let mut key = [7; 32];
@@ -38,7 +38,7 @@ fn two_thousand_files_are_all_checked() {
     assert_eq!(files, ["./client000000.key", "./client000999.key", "./client001999.key"]);
 }
 
-/// Python is what gives it a terminal.
+/// Python provides the terminal.
 #[test]
 fn progress_is_shown_on_a_terminal() {
     let directory = tempfile::tempdir().unwrap();
@@ -52,7 +52,8 @@ fn progress_is_shown_on_a_terminal() {
     assert!(shown.contains("2000 files: 0 errors, 0 warnings"), "{shown}");
 }
 
-/// The figure of the docs: `cargo test -p zmq-auth-program many -- --ignored --nocapture`, in a RAM disk where there is one.
+/// The figure in the docs: `cargo test -p zmq-auth-program many -- --ignored --nocapture`, on a RAM disk if there is
+/// one.
 #[test]
 #[ignore = "it measures"]
 fn a_hundred_thousand_files_take_seconds() {

@@ -25,7 +25,7 @@ fn modes_of_the_file_and_its_directory_are_checked() {
     files.chmod("etc/users", 0o600);
     files.chmod("etc", 0o777);
     assert_eq!(files.codes(&["etc/users"], 1), ["etc loose-mode"]);
-    // As /tmp.
+    // Like /tmp.
     files.chmod("etc", 0o1777);
     assert!(files.codes(&["etc/users"], 0).is_empty());
 }

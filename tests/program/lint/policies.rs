@@ -1,4 +1,4 @@
-//! Policy files, and what they name.
+//! Policy files, and the files that they name.
 
 use zmq_auth::Certificate;
 
@@ -88,7 +88,7 @@ fn null_in_unnamed_domains_is_warned_about() {
     }
 }
 
-/// A FIFO without a writer: opening it to read would wait for ever.
+/// A FIFO without a writer: opening it for reading would block for ever.
 #[test]
 fn a_fifo_is_not_read() {
     let files = Files::new();

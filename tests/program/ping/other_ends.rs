@@ -1,4 +1,4 @@
-//! Endpoints where there is no server, or one of another kind.
+//! Endpoints without a server, or with one of another kind.
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
@@ -12,7 +12,7 @@ fn null(endpoint: &str) -> Vec<&str> {
     [&[endpoint], NULL].concat()
 }
 
-/// A port of this machine where nobody listens.
+/// A free port of this machine.
 fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -33,7 +33,7 @@ fn a_name_that_does_not_resolve_is_named() {
     assert!(report["attempts"].as_array().unwrap().is_empty(), "{report}");
 }
 
-/// The listener's queue is full, so that the system answers nothing more: as a filter that drops packets.
+/// The listener's queue is full, so the system doesn't answer: like a firewall that drops packets.
 #[test]
 fn no_answer_is_no_refusal() {
     use std::io::ErrorKind;
@@ -42,7 +42,7 @@ fn no_answer_is_no_refusal() {
     let full = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = full.local_addr().unwrap();
     let mut waiting = Vec::new();
-    // 128 places by default, and some more until the system stops to answer.
+    // 128 places by default, and some more until the system stops answering.
     let is_full = (0..8192).any(|_| match TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
         Ok(stream) => {
             waiting.push(stream);
@@ -66,7 +66,7 @@ fn what_accepts_and_never_speaks_is_silent() {
     assert!(report["milliseconds"].as_u64().unwrap() < 3_000, "{report}");
 }
 
-/// One byte after the other: the connection was made, so the end can be reached.
+/// One byte after another: the connection was made, so the endpoint is reachable.
 #[test]
 fn a_slow_greeting_is_no_handshake() {
     use std::io::Write;
@@ -81,7 +81,7 @@ fn a_slow_greeting_is_no_handshake() {
                     if client.write_all(&[byte]).is_err() {
                         return;
                     }
-                    // It is slow: that is what is tested.
+                    // Slowness is what is tested here.
                     std::thread::sleep(std::time::Duration::from_millis(100));
                 }
             });
@@ -91,7 +91,7 @@ fn a_slow_greeting_is_no_handshake() {
     assert_causes(&report, &["slow"]);
 }
 
-/// A server of another library than libzmq tells a client that it is put off.
+/// A server of another library than libzmq tells the client to retry.
 #[test]
 fn status_300_is_no_refusal() {
     let mut greeting = vec![0; 64];
@@ -118,7 +118,7 @@ fn another_protocol_is_no_handshake() {
         let report = ping(keys.path(), &arguments, "", 4);
         assert_causes(&report, &["not-zeromq"]);
     };
-    // At the same time: most of them last until the time is over.
+    // In parallel, since most of them last until the deadline.
     std::thread::scope(|scope| {
         for (greeting, hangs_up) in greetings.into_iter().flat_map(|greeting| [(greeting, true), (greeting, false)]) {
             scope.spawn(move || check(greeting, hangs_up));
@@ -131,7 +131,7 @@ fn an_ipc_path_that_leads_nowhere_is_explained() {
     let directory = tempfile::tempdir().unwrap();
     let report = ping(directory.path(), &null("ipc://missing.sock"), "", 5);
     assert_causes(&report, &["no-file"]);
-    // The listener has gone, its file has not.
+    // The listener is gone, but not its file.
     drop(UnixListener::bind(directory.path().join("left.sock")).unwrap());
     let report = ping(directory.path(), &null("ipc://left.sock"), "", 5);
     assert_causes(&report, &["not-listening"]);
@@ -140,7 +140,7 @@ fn an_ipc_path_that_leads_nowhere_is_explained() {
     let _listener = UnixListener::bind(directory.path().join("locked.sock")).unwrap();
     let locked = directory.path().join("locked.sock");
     std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o000)).unwrap();
-    // The administrator may connect to all.
+    // Root may connect to everything.
     if std::os::unix::net::UnixStream::connect(&locked).is_err() {
         assert_causes(&ping(directory.path(), &null("ipc://locked.sock"), "", 5), &["permission"]);
     }

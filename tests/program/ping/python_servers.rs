@@ -73,7 +73,7 @@ fn plain_is_authenticated_or_denied_whatever_the_socket_type() {
         assert_eq!((&report["type"], &report["mechanism"]), (&client_type.into(), &"PLAIN".into()), "{report}");
         for (user, password) in [("alice", "wrong"), ("bob", "correct horse")] {
             let report = with(user, password, 3);
-            // It is denied before the socket types are compared.
+            // The client is denied before the socket types are compared.
             assert_eq!((&report["type"], &report["code"]), (&"DEALER".into(), &400.into()), "{report}");
             assert_causes(&report, &["credentials", "domain", "address"]);
         }

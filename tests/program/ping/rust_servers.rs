@@ -44,7 +44,7 @@ fn an_ipc_server_is_asked_as_one_of_tcp() {
     socket.plain_server("lab").unwrap();
     let endpoint = format!("ipc://{}/server.sock", keys.path().display());
     socket.bind(&endpoint).unwrap();
-    // It is denied before the socket types are compared.
+    // The client is denied before the socket types are compared.
     for (password, exit, client_type) in [("correct horse", 0, "PUSH"), ("wrong", 3, "DEALER")] {
         let arguments = [&endpoint, "--plain", "alice", "--stdin", "--timeout", TIMEOUT];
         let report = ping(keys.path(), &arguments, password, exit);
@@ -86,7 +86,7 @@ fn a_client_that_is_put_off_is_told_that_it_may_be_so() {
     let (_curve, endpoint) = server(&context, |socket| socket.curve_server(&keys.server, "lab").unwrap());
     let arguments = [&endpoint, "--server", "server.key", "--key", "alice.key_secret", "--timeout", SHORT];
     let report = ping(keys.path(), &arguments, "", 4);
-    // libzmq hangs up or keeps silent, as its threads happen to run.
+    // libzmq either hangs up or stays silent, depending on the timing of its threads.
     let has_silent = |report: &serde_json::Value| {
         report["attempts"].as_array().unwrap().iter().any(|attempt| attempt["outcome"] == "silent")
     };
@@ -156,7 +156,7 @@ fn a_null_client_of_the_wrong_type_is_told_of_the_type_first() {
     match report["attempts"][0]["outcome"].as_str() {
         Some("silent") => {
             assert_causes(&report, &["socket-type", "no-handler", "put-off", "slow"]);
-            // Most of the time is for the handshake.
+            // Most of the time is used for the handshake.
             assert!(report["milliseconds"].as_u64().unwrap() >= 1_350, "{report}");
         }
         _ => assert_causes(&report, &["socket-type", "put-off", "lost"]),
@@ -165,7 +165,7 @@ fn a_null_client_of_the_wrong_type_is_told_of_the_type_first() {
 
 #[test]
 fn an_ipv6_server_is_reached() {
-    // Not every machine has it.
+    // Not every machine has IPv6.
     if std::net::TcpListener::bind("[::1]:0").is_err() {
         return;
     }
@@ -190,7 +190,7 @@ fn a_password_comes_from_a_file_too() {
     }
 }
 
-/// While the first handshake is decided, no other one begins: a wrong password counts once.
+/// No second handshake begins while the first is being decided, so a wrong password counts once.
 #[test]
 fn a_slow_decision_is_waited_for() {
     let context = zmq::Context::new();

@@ -1,4 +1,4 @@
-//! Wrong arguments and files: what is said, and that nothing is tried.
+//! Wrong arguments and files: the error, and that no handshake is tried.
 
 use std::path::Path;
 
@@ -72,7 +72,7 @@ fn a_file_of_the_wrong_kind_is_named() {
     std::fs::write(keys.path().join("bad.key"), "curve\n    public-key = \"short\"\n").unwrap();
     assert_refused(keys.path(), &with("bad.key", "alice.key_secret"), 1, &["bad.key:2:"]);
 
-    // One half of each.
+    // One half of each pair.
     let line = |name: &str, key: &str| {
         let content = std::fs::read_to_string(keys.path().join(name)).unwrap();
         content.lines().find(|line| line.trim().starts_with(key)).unwrap().to_owned()

@@ -1,4 +1,4 @@
-//! `zmq-auth add --bucket`: a client's key into a bucket of NATS.
+//! `zmq-auth add --bucket`: adds a client's key to a NATS bucket.
 
 use serde::Serialize;
 use zmq_auth::{BucketEntry, LastChange, Metadata, PublicKey};
@@ -15,17 +15,17 @@ struct Added {
     public_key: String,
     /// `valid`, `not-yet-valid` or `expired`.
     state: State,
-    /// `added`, `changed`, or `unchanged`, where it was there with the same metadata.
+    /// `added`, `changed`, or `unchanged` if it was there with the same metadata.
     action: &'static str,
-    /// Of the entry.
+    /// The entry's revision.
     revision: u64,
-    /// The shell command that takes it back; null where nothing was changed.
+    /// The shell command that undoes the change; null if nothing was changed.
     undo: Option<String>,
 }
 
 impl Bucket {
-    /// Adds a key where there is none. With `force`, it replaces what is known about one that is there, and brings one
-    /// back that was revoked. `validity` is what to say of it.
+    /// Adds a key that isn't there. With `force`, it also replaces the metadata of one that is, and restores a revoked
+    /// one. `validity` is only for the output.
     pub(crate) fn add(
         &self,
         key: &PublicKey,

@@ -38,7 +38,7 @@ struct User {
     revision: u64,
 }
 
-/// It accepts nobody.
+/// An entry that accepts nobody.
 #[derive(Serialize)]
 struct Unreadable {
     entry: String,
@@ -86,7 +86,7 @@ impl Bucket {
 impl Key {
     fn new(key: &PublicKey, metadata: &Metadata, revision: u64) -> Result<Self, Failure> {
         let now = Timestamp::now();
-        // An entry whose times can't be read is none that is understood.
+        // An entry with unreadable times was already reported as unreadable.
         let validity = Validity::of(metadata).map_err(Failure::new)?;
         let rest = metadata.iter().filter(|(name, _)| ![NOT_BEFORE, NOT_AFTER, "name"].contains(name));
         let rest: String = rest.map(|(name, value)| escape::text(&format!("  {name}={value}"))).collect();

@@ -16,7 +16,7 @@ struct Changed {
     user: String,
     /// `added`, `changed` or `deleted`.
     action: &'static str,
-    /// Of the entry; null for one that was deleted.
+    /// The entry's revision; null if it was deleted.
     revision: Option<u64>,
 }
 
@@ -33,11 +33,11 @@ struct Verified {
 
 impl Bucket {
     pub(crate) fn set_password(&self, user: &str, source: &PasswordSource, output: &Output) -> Result<Exit, Failure> {
-        // Before a password is asked for: what somebody else does while it is typed is not undone.
+        // Before asking for the password, so that a change that somebody makes meanwhile isn't overwritten.
         PasswordFile::line(user, &Password::from("any"))?;
         let seen = self.writer.last_change_of_user(&self.domain, user).map_err(failure)?;
         let password = Password::from(source.read_new(&format!("New password for {}: ", escape::text(user)))?);
-        // As into a file, which refuses what no client can send.
+        // As for a file: fails for anything that no client can send.
         let line = PasswordFile::line(user, &password)?;
         let revision = self.put_user(user, &line[user.len() + 1..], seen.as_ref())?;
         let is_there = seen.as_ref().is_some_and(|seen| seen.entry.is_some());

@@ -1,4 +1,4 @@
-//! `zmq-auth revoke --bucket`: a key out of a bucket of NATS, and at which servers that is in force.
+//! `zmq-auth revoke --bucket`: removes a key from a NATS bucket, and waits for the servers to apply it.
 
 use std::path::Path;
 use std::thread;
@@ -13,7 +13,7 @@ use crate::escape;
 use crate::output::{Exit, Failure, Output, note};
 use crate::status::{SILENT, ago};
 
-/// How long servers are waited for, without `--wait`.
+/// How long to wait for servers without `--wait`.
 const WAIT: Duration = Duration::from_secs(5);
 
 #[derive(Serialize)]
@@ -22,12 +22,12 @@ struct Revoked {
     place: Place,
     /// Z85.
     public_key: String,
-    /// `revoked`, or `unchanged` where it was revoked before.
+    /// `revoked`, or `unchanged` if it was revoked before.
     action: &'static str,
-    /// Of the removal.
+    /// The removal's revision.
     revision: u64,
     servers: Vec<Told>,
-    /// The shell command that takes it back; null where nothing was changed, or the entry wasn't understood.
+    /// The shell command that undoes it; null if nothing was changed, or the entry wasn't understood.
     undo: Option<String>,
 }
 
@@ -35,7 +35,7 @@ struct Revoked {
 #[derive(Serialize)]
 struct Told {
     name: String,
-    /// Whether it has said that it refuses the key.
+    /// Whether its heartbeat shows that it refuses the key.
     refuses: bool,
     /// Seconds since its last heartbeat.
     age: f64,
@@ -46,7 +46,7 @@ impl Bucket {
         let wait = wait.map_or(WAIT, |wait| Duration::try_from(wait).unwrap_or_default());
         let (key, seen) = self.meant(name)?;
         let is_there = seen.entry.is_some();
-        // Even a key that is being written at this moment goes.
+        // Also removes a key that is being written at this moment.
         let revision = if is_there {
             self.writer.remove_key(&self.domain, &key).map_err(|error| {
                 failure(error)
@@ -100,7 +100,7 @@ impl Bucket {
         Ok(if open.count() == 0 { Exit::Done } else { Exit::Found })
     }
 
-    /// The key that is meant, and what was last written of it.
+    /// The key with this name, and its last change.
     fn meant(&self, name: &str) -> Result<(PublicKey, LastChange), Failure> {
         let shown = escape::text(name);
         let key = match name.parse::<PublicKey>() {
@@ -145,7 +145,7 @@ impl Bucket {
             .hint("Do it again, and talk to each other.")
     }
 
-    /// Until the servers that are in contact are as far as this revision.
+    /// Waits until all servers that are in contact have reached this revision.
     fn wait_for(&self, revision: u64, wait: Duration) -> Result<Vec<Told>, Failure> {
         let end = Instant::now() + wait;
         loop {

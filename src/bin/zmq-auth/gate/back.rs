@@ -1,4 +1,5 @@
-//! The side of a gate that faces the service: who listens there is checked at each connection, before anything is sent.
+//! The side of a gate that faces the service. Each connection is checked for who listens at its other end before
+//! anything is sent.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -18,14 +19,14 @@ use crate::escape;
 use crate::file;
 use crate::output::Failure;
 
-/// Where the service is, and by what it is known.
+/// The endpoint of a service, and what identifies the service there.
 #[derive(Clone)]
 pub(crate) enum Service {
-    /// An ipc socket that one of these users listens at.
+    /// An ipc socket on which one of these users listens.
     Ipc { endpoint: String, owners: Vec<u32> },
-    /// A port of this machine, where every local user could listen.
+    /// A port of this machine, on which any local user could listen.
     Local { endpoint: String },
-    /// A guarded server elsewhere, known by its key.
+    /// A CURVE server, identified by its key.
     Curve { endpoint: String, keys: KeyPair, server: PublicKey },
 }
 
@@ -71,8 +72,8 @@ impl Service {
     }
 }
 
-/// Fails where somebody else than the owners, root and this program's user could put another socket in this one's place, and
-/// so receive what is sent to the service.
+/// Fails if anybody but the owners, root and this program's user could replace the socket, and so receive what is sent
+/// to the service.
 fn check_directory(path: &Path, owners: &[u32]) -> Result<(), Failure> {
     const OTHERS_MAY_WRITE: u32 = 0o022;
     const STICKY: u32 = 0o1000;
@@ -83,7 +84,7 @@ fn check_directory(path: &Path, owners: &[u32]) -> Result<(), Failure> {
         let metadata = fs::metadata(directory).map_err(failed)?;
         let (owner, mode) = (metadata.uid(), metadata.mode());
         let is_ours = owner == 0 || owner == getuid().as_raw() || owners.contains(&owner);
-        // In a sticky directory nobody can replace what another owns, but anybody can make what isn't there.
+        // In a sticky directory nobody can replace the files of others, but everybody can create one that is missing.
         let is_open = mode & OTHERS_MAY_WRITE != 0 && (place == 0 || mode & STICKY == 0);
         if !is_ours || is_open {
             let problem = if is_open { "others may write to it" } else { "it belongs to another user" };
@@ -103,21 +104,21 @@ pub(super) struct Back {
     connection: Stage,
     /// Counts connections and their ends.
     events: u64,
-    /// A connection has come and gone that nobody has looked at: its messages may wait.
+    /// A connection was ready and ended before it was checked; its messages may still be queued.
     is_doubtful: bool,
-    /// libzmq connects anew by itself: the handshake that has failed did so with the connection.
+    /// The handshake failed because the connection ended: libzmq reconnects by itself.
     is_retried: bool,
-    /// When to connect anew after a handshake that has failed. libzmq doesn't where the other end speaks another protocol or
-    /// is a socket of another kind, though another service may come.
+    /// When to reconnect after a failed handshake. libzmq doesn't if the other end speaks another protocol or has the
+    /// wrong socket type, although the right service may start later.
     again: Option<Instant>,
-    /// Whether it was said already that none succeeds.
+    /// Whether failing handshakes have been reported already.
     was_told: bool,
 }
 
-/// How far the connection to the service has come.
+/// The progress of the connection to the service.
 #[derive(Clone, Copy, Default)]
 struct Stage {
-    /// The descriptor of a connection, as long as it isn't known who is at its other end.
+    /// The connection's descriptor, until it is known who is at the other end.
     unchecked: Option<RawFd>,
     is_checked: bool,
     is_ready: bool,
@@ -127,11 +128,11 @@ struct Stage {
 enum Seen {
     Owner,
     Other(Connection, u32),
-    /// It can't be looked at now.
+    /// Not known now.
     Unknown,
 }
 
-/// How long a handshake that has failed is left alone.
+/// The pause after a failed handshake.
 const AGAIN: Duration = Duration::from_secs(1);
 
 const WATCHED: i32 = SocketEvent::CONNECTED as i32
@@ -149,12 +150,12 @@ impl Back {
         let failed = |error: zmq::Error| Failure::from(Error::from(error));
         let mut socket = context.socket(socket_type).map_err(failed)?;
         socket.set_linger(0).map_err(failed)?;
-        // One I/O thread for all that happens to a connection: its events come in their order.
+        // One I/O thread for everything about a connection, so that its events arrive in order.
         socket.set_affinity(1).map_err(failed)?;
         if socket_type == zmq::XSUB {
-            // A service that comes back is sent all subscriptions at once: libzmq drops those beyond the mark.
+            // A service that comes back is sent all subscriptions at once, and libzmq would drop those beyond the mark.
             socket.set_sndhwm(0).map_err(failed)?;
-            // Without a connection there is no queue, which would have no bound.
+            // No queue while there is no connection, since it would be unbounded.
             socket.set_immediate(true).map_err(failed)?;
         }
         if let Service::Curve { keys, server, .. } = &service {
@@ -162,7 +163,7 @@ impl Back {
         }
         socket.set_ipv6(is_ipv6(service.endpoint())).map_err(failed)?;
         let monitor = context.socket(zmq::PAIR).map_err(failed)?;
-        // libzmq's end would wait when the queue is full, and hold up the I/O thread with it.
+        // With a full queue, libzmq's end would block its I/O thread.
         monitor.set_rcvhwm(0).map_err(failed)?;
         monitor.set_linger(0).map_err(failed)?;
         static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -184,52 +185,51 @@ impl Back {
         })
     }
 
-    /// Whether the service is connected, is who it should be, and takes messages.
+    /// Whether the service is connected, checked, and takes messages.
     pub(super) fn is_ready(&self) -> bool {
         self.connection.is_checked && self.connection.is_ready
     }
 
-    /// Whether there is a connection of which isn't known who is at its other end.
+    /// Whether there is a connection whose other end isn't known yet.
     pub(super) fn is_unchecked(&self) -> bool {
         self.connection.unchecked.is_some()
     }
 
-    /// Whether messages may wait of a connection that nobody has looked at.
+    /// Whether messages from a connection that ended unchecked may be queued.
     pub(super) fn is_doubtful(&self) -> bool {
         self.is_doubtful
     }
 
-    /// Whether messages that were received before the last look at the events are the service's; `true` for `drained` where
-    /// none is left.
+    /// Whether messages that were received before the last `take_events` are the service's. `drained`: none is left.
     pub(super) fn is_trusted(&mut self, drained: bool) -> bool {
         let is_trusted = !self.is_unchecked() && !self.is_doubtful;
         self.is_doubtful &= !drained;
         is_trusted
     }
 
-    /// Connects anew where libzmq doesn't by itself. It has dropped what it had taken for the service.
+    /// Reconnects if libzmq doesn't by itself. Messages that it had accepted for the service are lost.
     pub(super) fn connect_again(&mut self) -> zmq::Result<()> {
         if self.again.is_none_or(|again| Instant::now() < again) {
             return Ok(());
         }
         self.again = None;
         self.connection = Stage::default();
-        // It may have given up the endpoint already.
+        // Fails if libzmq has already given up the endpoint.
         let _ = self.socket.disconnect(self.service.endpoint());
         self.socket.connect(self.service.endpoint())
     }
 
-    /// Takes all that has happened; tells whether a connection was lost. It has to be called before each batch that is sent:
-    /// a new connection is told of before it takes messages.
+    /// Processes all events, checks a new connection, and returns whether one was lost. Must be called before each
+    /// batch is sent: the event of a new connection comes before the connection takes messages.
     ///
-    /// An `Err` ends the gate: somebody else listens there.
+    /// An `Err` ends the gate: another user listens there, or the server refuses the tunnel's key.
     pub(super) fn take_events(&mut self, journal: &Journal) -> Result<bool, Failure> {
         let mut is_lost = self.take_all(journal)?;
         while let Some(descriptor) = self.connection.unchecked {
             let (events, seen) = (self.events, self.look(descriptor));
             is_lost |= self.take_all(journal)?;
             if events != self.events {
-                // The number may have been another connection's when it was looked at.
+                // Meanwhile the descriptor may have been another connection's: check again.
                 continue;
             }
             match seen {
@@ -304,14 +304,15 @@ impl Back {
         Ok(())
     }
 
-    /// Looks at the other end of the connection with this number, or of another's that has it now.
+    /// Checks the other end of the connection that has this descriptor now, perhaps another than the one meant.
     fn look(&self, descriptor: RawFd) -> Seen {
         let Service::Ipc { owners, .. } = &self.service else { return Seen::Owner };
         let connection = Connection::of_descriptor(descriptor);
         match connection.and_then(|connection| Ok((connection, connection.ipc_peer()?))) {
             Ok((_, Some(peer))) if owners.contains(&peer.uid) => Seen::Owner,
             Ok((connection, Some(peer))) => Seen::Other(connection, peer.uid),
-            // It has ended, which libzmq tells in a moment, or is another's.
+            // The connection has ended, which an event will report, or the descriptor isn't an ipc connection's any
+            // more.
             Ok((_, None)) | Err(_) => Seen::Unknown,
         }
     }
@@ -324,11 +325,11 @@ impl Back {
     }
 }
 
-/// The ZAP status of a client that isn't accepted; 500 is one that the server could not decide about.
+/// The ZAP status of a refused client; other codes are worth retrying.
 const DENIED: i32 = 400;
 
-/// Whether to look for an IPv6 address: libzmq would take it for every name that has one, though many have an IPv4 address as
-/// well, where servers are.
+/// Whether to enable IPv6. If it is enabled, libzmq uses the IPv6 address of every name that has one, even if the
+/// server listens only on its IPv4 address.
 fn is_ipv6(endpoint: &str) -> bool {
     let Some(address) = endpoint.strip_prefix("tcp://") else { return false };
     let addresses = address.to_socket_addrs().map(Vec::from_iter).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The clients of a gate: known from their first message on, and disconnected when the policy doesn't accept them any more.
+//! The clients of a gate: registered at their first message, and disconnected once the policy stops accepting them.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,28 +10,28 @@ use zmq_auth::{AcceptedClient, Authenticator, Connection, Error, Sender, zmq};
 use super::counts::{Counts, Dropped};
 use super::journal::{GateLine, Journal};
 
-/// How many clients are checked before messages are looked at again.
+/// How many clients are checked between two rounds of messages.
 const CHECKED_AT_ONCE: usize = 256;
 
-/// How long a client stays out that has done harm.
+/// How long a misbehaving client is kept out.
 const BAN: Duration = Duration::from_secs(60);
 
-/// All clients that have sent something, until they have left and nothing of them waits to be received; `T` is what a kind
-/// of gate keeps for each.
+/// All clients that have sent something, until they have disconnected and all their messages have been received. `T` is
+/// what a kind of gate keeps for each.
 pub(super) struct Clients<T> {
     policy: Authenticator,
-    /// By the marks of their connections, which no two share.
+    /// By the marks of their connections, which are unique.
     numbers: HashMap<Box<str>, u64, RandomState>,
     by_connection: HashMap<Connection, u64, RandomState>,
     clients: HashMap<u64, Client<T>, RandomState>,
     next: u64,
-    /// Those that are still to be checked.
+    /// Clients that the current check hasn't reached yet.
     unchecked: Vec<u64>,
-    /// Whether all are to be checked once more after these.
+    /// Whether another check of all clients follows the current one.
     again: bool,
-    /// Those whose connection has ended, of which messages may wait still.
+    /// Clients whose connection has ended, but whose messages may still be queued.
     closed: Vec<u64>,
-    /// What was kept for clients that have left.
+    /// The values kept for clients that have left.
     left: Vec<T>,
     pub(super) counts: Counts,
     pub(super) journal: Journal,
@@ -40,11 +40,11 @@ pub(super) struct Clients<T> {
 struct Client<T> {
     mark: Box<str>,
     accepted: AcceptedClient,
-    /// None where the client had left before its first message was looked at.
+    /// `None` if the client had left before its first message was received.
     connection: Option<Connection>,
-    /// Whether it is one of `closed`.
+    /// Whether it is in `closed`.
     is_closed: bool,
-    /// None where it was disconnected: what waits of it is passed on no more.
+    /// `None` if it was disconnected: its queued messages aren't passed on.
     kept: Option<T>,
 }
 
@@ -65,8 +65,8 @@ impl<T> Clients<T> {
         }
     }
 
-    /// The number of the client that a message is from, if the policy accepts it now. A client that isn't accepted any more
-    /// is disconnected. Every frame of a message says whom it is from, but for a ROUTER's routing id.
+    /// The number of a message's sender, if the policy accepts it now; otherwise the sender is disconnected. Every
+    /// frame of a message identifies its sender, except a ROUTER's routing id.
     pub(super) fn sender(&mut self, message: &zmq::Message, keep: impl FnOnce(&AcceptedClient) -> T) -> Option<u64> {
         let number = self.find(message).or_else(|| self.admit(message, keep));
         let client = number.and_then(|number| self.clients.get(&number));
@@ -87,7 +87,7 @@ impl<T> Clients<T> {
         let connection = match Connection::of(message) {
             Ok(connection) => Some(connection),
             Err(Error::NoConnection(_)) => None,
-            // It could not be disconnected later.
+            // Such a client couldn't be disconnected later.
             Err(_) => return None,
         };
         let accepted = self.policy.accepted_client(message);
@@ -105,8 +105,8 @@ impl<T> Clients<T> {
         Some(number)
     }
 
-    /// Whether the connection is this client's. Its address and its descriptor are all that a message says of it: of two
-    /// clients that they fit, the one with the earlier handshake had left before they were looked at.
+    /// Whether the connection is this client's. A message tells only the address and the descriptor of its connection,
+    /// which may have been reused: if they match two clients, the one with the earlier handshake has left.
     fn take_over(&mut self, connection: Connection, number: u64, accepted: &AcceptedClient) -> bool {
         let other = self.by_connection.get(&connection).and_then(|other| self.clients.get_mut(other));
         if let Some(other) = other {
@@ -119,10 +119,8 @@ impl<T> Clients<T> {
         true
     }
 
-    /// What is kept for a client that is connected and accepted: for what is sent to it and to nobody else.
-    ///
-    /// A client chooses its routing id, and another may take that one as soon as it has left: so its connection is looked at
-    /// just before something is sent.
+    /// The value kept for a client that is connected and accepted. Call it just before each message that is sent to
+    /// that client alone: clients choose their routing ids, and another may take this one's as soon as it has left.
     pub(super) fn receiver(&mut self, number: u64) -> Result<&T, Dropped> {
         let client = self.clients.get(&number).filter(|client| client.kept.is_some()).ok_or(Dropped::UnknownClient)?;
         if !self.policy.still_accepts(&client.accepted) {
@@ -151,18 +149,18 @@ impl<T> Clients<T> {
         self.clients.get(&number).map(|client| &client.accepted)
     }
 
-    /// The number of a client by a message, whether or not it is accepted.
+    /// The number of a message's sender, whether or not it is accepted.
     pub(super) fn find(&self, message: &zmq::Message) -> Option<u64> {
         self.numbers.get(Sender::of(message).mark()?).copied()
     }
 
-    /// What was kept for clients that have left since the last call.
+    /// The values kept for clients that have left since the last call.
     pub(super) fn take_left(&mut self) -> Vec<T> {
         std::mem::take(&mut self.left)
     }
 
-    /// Has all clients checked against the policy; those that a check under way has still to look at, by this one. It is
-    /// not begun anew: a policy that changes all the time would keep it from coming to its end.
+    /// Begins to check all clients against the policy. If a check is running, another one follows it; restarting it
+    /// would mean that a policy which changes all the time keeps it from ever finishing.
     pub(super) fn begin_check(&mut self) {
         if self.unchecked.is_empty() {
             self.unchecked.extend(self.clients.keys());
@@ -171,7 +169,7 @@ impl<T> Clients<T> {
         }
     }
 
-    /// Checks some; tells whether there are more.
+    /// Checks some clients, and returns whether there are more.
     pub(super) fn check_some(&mut self) -> bool {
         for _ in 0..CHECKED_AT_ONCE {
             let Some(number) = self.unchecked.pop() else { break };
@@ -190,8 +188,8 @@ impl<T> Clients<T> {
         !self.unchecked.is_empty()
     }
 
-    /// Forgets those that have left, when there is nothing more to receive: nothing of them waits then. Known before that,
-    /// they would be taken for new clients again.
+    /// Forgets the clients that have left. Called when nothing is left to receive: a message received later would
+    /// register its sender as a new client.
     pub(super) fn drained(&mut self) {
         for number in std::mem::take(&mut self.closed) {
             let Some(client) = self.clients.remove(&number) else { continue };
@@ -209,15 +207,15 @@ impl<T> Clients<T> {
         self.disconnect(number, "ClientDisconnected", "the policy doesn't accept it any more");
     }
 
-    /// Ends a client's connection, and no other; once.
+    /// Ends a client's connection, once, and no other's.
     pub(super) fn disconnect(&mut self, number: u64, event: &'static str, reason: &str) {
         let Some(client) = self.clients.get_mut(&number).filter(|client| client.kept.is_some()) else { return };
-        // Where it can't be disconnected, the next check tries again, and its messages are refused meanwhile.
+        // If that fails, the next check tries again; until then its messages are refused.
         if client.connection.is_some_and(|connection| connection.disconnect().is_err()) {
             return;
         }
         self.left.extend(client.kept.take());
-        // One that had left before has been told of by nobody, and there was nothing to end.
+        // It had left already: there was nothing to end, so nothing to report.
         if client.connection.is_none() {
             return;
         }
@@ -227,7 +225,7 @@ impl<T> Clients<T> {
         self.counts.disconnected();
     }
 
-    /// Ends the connection of a client that misuses it, and keeps the client out for a while: it would come again at once.
+    /// Disconnects a misbehaving client, and keeps it out for a while, since it would reconnect at once.
     pub(super) fn ban(&mut self, number: u64, reason: &str) {
         if let Some(client) = self.clients.get(&number) {
             self.policy.pause_client(&client.accepted, BAN);
@@ -240,19 +238,19 @@ impl<T> Clients<T> {
     }
 }
 
-/// A connection that can't be looked at isn't sent to.
+/// A connection whose state can't be read counts as closed.
 fn is_open(connection: Option<&Connection>) -> bool {
     connection.is_some_and(|connection| connection.is_open().unwrap_or(false))
 }
 
-/// The frame that tells the service who sent a message.
+/// The content of a sender frame, which tells the service who sent a message.
 #[derive(Serialize)]
 struct SenderFrame<'a> {
     /// The user id that the policy gave the client, or null.
     user_id: Option<&'a str>,
     /// Its address: an IP, or `localhost:UID:GID:PID`.
     address: &'a str,
-    /// The metadata that was asked for, as far as the policy has it.
+    /// The requested metadata, as far as the policy has it.
     metadata: serde_json::Map<String, serde_json::Value>,
 }
 
@@ -261,6 +259,6 @@ pub(super) fn sender_frame(client: &AcceptedClient, keys: &[String]) -> Vec<u8> 
     let value = |key: &String| Some((key.clone(), client.metadata(key)?.into()));
     let metadata = keys.iter().filter_map(value).collect();
     let frame = SenderFrame { user_id: client.user_id(), address: client.address(), metadata };
-    // Strings alone: it can't fail.
+    // Can't fail: there are only strings in it.
     serde_json::to_vec(&frame).unwrap_or_default()
 }

@@ -11,11 +11,11 @@ use super::journal::Journal;
 use super::traffic::{Progress, Traffic, forward, is_writable, send_frame, send_rest, unmark_commands};
 
 pub(super) struct Collect {
-    /// With the sender frame of each.
+    /// Each with its sender frame.
     clients: Clients<Vec<u8>>,
-    /// The keys of the metadata in sender frames, where the service gets these.
+    /// The metadata keys in sender frames, if the service gets such frames.
     sender_frames: Option<Vec<String>>,
-    /// The message that the service's side didn't take yet.
+    /// A message that the service's socket hasn't taken yet.
     message: Vec<zmq::Message>,
 }
 
@@ -29,7 +29,7 @@ impl Collect {
         Collect { clients: Clients::new(policy, counts, journal), sender_frames, message: Vec::new() }
     }
 
-    /// Passes a message on, or drops it; `false` where the service's side takes nothing now.
+    /// Passes a message on, or drops it. Returns `false` if the service's socket takes nothing now.
     fn pass(&mut self, frames: &mut Vec<zmq::Message>, back: &zmq::Socket) -> zmq::Result<bool> {
         let Some(first) = frames.first() else { return Ok(true) };
         let keys = self.sender_frames.as_deref();

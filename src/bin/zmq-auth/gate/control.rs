@@ -1,4 +1,4 @@
-//! What a gate's loop is told from outside, and the pipe that wakes it for that.
+//! Control of a gate's loop from outside: flags, and a pipe that wakes the loop.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The end that tells.
+/// The controlling end.
 #[derive(Clone)]
 pub(crate) struct Control(Arc<Told>);
 
@@ -16,7 +16,7 @@ struct Told {
     wake: UnixStream,
 }
 
-/// The end that a loop waits at.
+/// The end that the loop waits on.
 pub(crate) struct Woken {
     told: Control,
     wake: UnixStream,
@@ -32,20 +32,20 @@ impl Control {
         Ok((control.clone(), Woken { told: control, wake: theirs }))
     }
 
-    /// Has it pass on what is under way, and end.
+    /// Makes the loop pass on pending messages, and end.
     pub(crate) fn stop(&self) {
         self.0.stop.store(true, Ordering::Release);
         self.wake();
     }
 
-    /// Has it check all clients against the policy.
+    /// Makes the loop check all clients against the policy.
     pub(crate) fn check(&self) {
         self.0.check.store(true, Ordering::Release);
         self.wake();
     }
 
     fn wake(&self) {
-        // Where it is full, the loop is awake already.
+        // If the pipe is full, the loop is awake already.
         let _ = (&self.0.wake).write(&[0]);
     }
 }
@@ -55,7 +55,7 @@ impl Woken {
         self.wake.as_raw_fd()
     }
 
-    /// Takes the wake-ups, before what was told is looked at.
+    /// Empties the pipe. Call it before reading the flags.
     pub(crate) fn drain(&mut self) {
         let mut buffer = [0; 64];
         while matches!(self.wake.read(&mut buffer), Ok(count) if count > 0) {}

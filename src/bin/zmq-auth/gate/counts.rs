@@ -1,4 +1,4 @@
-//! What a gate counts, through the `metrics` facade.
+//! The metrics of a gate, through the `metrics` facade.
 
 use metrics::{Counter, Gauge, counter, gauge};
 
@@ -7,21 +7,21 @@ use metrics::{Counter, Gauge, counter, gauge};
 pub(crate) enum Dropped {
     /// The policy doesn't accept its sender any more, or can't say.
     Revoked = 0,
-    /// A request without an empty frame, after which the sender frame would stand.
+    /// A request without the empty frame that the sender frame follows.
     NoEmptyFrame = 1,
     /// A reply to a client that is gone.
     Gone = 2,
     /// A reply to a client that doesn't read fast enough.
     SlowClient = 3,
-    /// A reply to nobody that this gate knows.
+    /// A reply to a client that this gate doesn't know.
     UnknownClient = 4,
-    /// A message of a subscriber that is no subscription.
+    /// A subscriber's message that isn't a subscription.
     NoSubscription = 5,
-    /// A subscription to a topic that the user has no right to.
+    /// A subscription to a topic that the user isn't allowed.
     Topic = 6,
     /// A message that the service's connection didn't take although it was ready.
     ServiceGone = 7,
-    /// Of a service that has left before it was known who it was.
+    /// A message from a service that left before it was checked.
     UncheckedService = 8,
 }
 

@@ -1,4 +1,4 @@
-//! The lines that a gate writes: the decisions of its policy, and what it did itself.
+//! The output of gates: a line for each decision of the policy and for each action of a gate.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,10 +15,10 @@ use crate::escape;
 use crate::listen;
 use crate::output::{Output, note};
 
-/// How many lines wait at most, for whoever reads them.
+/// The most lines that are queued for a slow reader.
 pub(crate) const QUEUE: usize = 10_000;
 
-/// A line about a gate. Decisions have the lines of `zmq-auth listen`.
+/// A line about a gate. Decisions are written as `zmq-auth listen` does.
 #[derive(Serialize, Default)]
 pub(crate) struct GateLine {
     /// When it happened, in RFC 3339.
@@ -26,11 +26,11 @@ pub(crate) struct GateLine {
     /// `Listening`, `ServiceConnected`, `ServiceLost`, `ServiceHandshakeFailed`, `ClientDisconnected`, `TopicRefused`,
     /// `LinesLost` or `Stopping`.
     pub(crate) event: &'static str,
-    /// The gate's name; null with `LinesLost`, which is about all.
+    /// The gate's name; null with `LinesLost`, which is about all gates.
     pub(crate) gate: Option<String>,
-    /// Where clients connect to, with the port that was chosen; with `Listening`.
+    /// The endpoint for clients, with the actual port; with `Listening`.
     pub(crate) front: Option<String>,
-    /// Where the service is; with `Listening`.
+    /// The service's endpoint; with `Listening`.
     pub(crate) back: Option<String>,
     /// The client's user id.
     pub(crate) user_id: Option<String>,
@@ -61,7 +61,8 @@ impl GateLine {
     }
 }
 
-/// Takes the lines of one gate. What doesn't fit is left out and counted: no gate waits for whoever reads them.
+/// The queue for the lines of one gate. Lines that don't fit are dropped and counted, so that no gate waits for a
+/// reader.
 #[derive(Clone)]
 pub(crate) struct Journal {
     gate: String,
@@ -82,15 +83,15 @@ fn now() -> String {
     format!("{:.3}", Timestamp::now())
 }
 
-/// Writes all lines, and has the gates check their clients when the policy has changed.
+/// Writes all lines, and makes the gates check their clients when the policy has changed.
 pub(crate) struct Writer {
     sender: SyncSender<GateLine>,
     lines: Receiver<GateLine>,
     events: Events,
     ended: Arc<AtomicBool>,
-    /// Lines of gates that didn't fit.
+    /// The number of dropped lines of gates.
     lost: Arc<AtomicU64>,
-    /// How many of all that didn't fit have been told.
+    /// How many of all lost lines have been reported.
     told: u64,
     lost_lines: Counter,
 }
@@ -106,22 +107,22 @@ impl Writer {
         Journal { gate: gate.to_owned(), lines: self.sender.clone(), lost: self.lost.clone() }
     }
 
-    /// Set, it ends when it has written what is there.
+    /// Once this is set, the writer writes what is queued, and ends.
     pub(crate) fn ended(&self) -> Arc<AtomicBool> {
         self.ended.clone()
     }
 
-    /// Until it is ended. A reader that is gone is noted, and the gates go on.
+    /// Runs until it is ended. If the reader is gone, it says so once, and the gates go on.
     pub(crate) fn run(mut self, output: Output, gates: &[Control]) {
         let mut is_read = true;
         loop {
-            // Before the last look.
+            // Read before the queue, so that nothing queued before the end is missed.
             let ended = self.ended.load(Ordering::Acquire);
             while let Ok(line) = self.lines.try_recv() {
                 write(&output, &line, &line.text(), &mut is_read);
             }
             self.tell_lost(&output, &mut is_read);
-            // Lines of the gates wait no longer than this.
+            // At most this long do the gates' lines wait.
             let mut next = self.events.next_timeout(Duration::from_millis(if ended { 0 } else { 50 }));
             if ended && next.is_none() {
                 return;
@@ -137,7 +138,7 @@ impl Writer {
         }
     }
 
-    /// Says how many lines weren't written, since a reader has been slow.
+    /// Reports how many lines were lost because of a slow reader.
     fn tell_lost(&mut self, output: &Output, is_read: &mut bool) {
         let lost = self.lost.load(Ordering::Relaxed) + self.events.dropped();
         if lost > self.told {

@@ -10,22 +10,22 @@ use super::counts::{Counts, Dropped};
 use super::journal::{GateLine, Journal};
 use super::traffic::{BATCH, Progress, Traffic, send_frame};
 
-/// Who may subscribe to what: by prefixes.
+/// The topics that each user may subscribe to, as prefixes.
 #[derive(Clone, Default)]
 pub(crate) struct TopicRights {
-    /// Without a rule, everybody has a right to all.
+    /// Without rules, everybody may subscribe to everything.
     has_rules: bool,
     everybody: Vec<String>,
     users: HashMap<String, Vec<String>>,
 }
 
 impl TopicRights {
-    /// From here on, there are only the rights that are added.
+    /// From now on, only the rights that are added count.
     pub(crate) fn limit(&mut self) {
         self.has_rules = true;
     }
 
-    /// Adds a right of this user, or of everybody.
+    /// Adds rights for this user, or for everybody.
     pub(crate) fn allow(&mut self, user: Option<&str>, topics: &[String]) {
         match user {
             None => self.everybody.extend_from_slice(topics),
@@ -33,7 +33,7 @@ impl TopicRights {
         }
     }
 
-    /// Whether everything that begins with this topic begins with one that is allowed, too.
+    /// Whether an allowed prefix covers everything that begins with this topic.
     fn covers(&self, user: Option<&str>, topic: &[u8]) -> bool {
         let own = user.and_then(|user| self.users.get(user)).into_iter().flatten();
         !self.has_rules || self.everybody.iter().chain(own).any(|allowed| topic.starts_with(allowed.as_bytes()))
@@ -43,24 +43,25 @@ impl TopicRights {
 pub(super) struct Publish {
     clients: Clients<Subscriber>,
     rights: TopicRights,
-    /// How many clients have subscribed to each topic.
+    /// The number of subscribers to each topic.
     topics: HashMap<Vec<u8>, usize>,
-    /// libzmq grants a subscription to the wrong client: from a message that is none until all that waited is received.
+    /// Set by a message that isn't a subscription, until everything queued has been received: meanwhile libzmq would
+    /// grant subscriptions to the wrong client.
     misaligned: bool,
 }
 
-/// What one client may have libzmq keep: subscriptions, and bytes of their topics. Those that are refused count, and do so
-/// until it leaves: libzmq keeps these, too.
+/// The most that one client can make libzmq store: subscriptions, and bytes of their topics. Refused ones count until
+/// the client leaves, since libzmq keeps these, too.
 const SUBSCRIPTIONS: usize = 10_000;
 const TOPIC_BYTES: usize = 1024 * 1024;
 
 #[derive(Default)]
 struct Subscriber {
     topics: HashSet<Vec<u8>>,
-    /// Of its topics and of those that were refused.
+    /// The bytes of its topics and of refused ones.
     bytes: usize,
     refused: usize,
-    /// Whether it was said already that it has asked for what it has no right to.
+    /// Whether a refused topic of this client has been reported already.
     was_told: bool,
 }
 
@@ -71,14 +72,14 @@ impl Subscriber {
         fits || self.topics.contains(topic)
     }
 
-    /// Whether it is new.
+    /// Adds a topic, and returns whether it is new.
     fn add(&mut self, topic: &[u8]) -> bool {
         let is_new = self.topics.insert(topic.to_vec());
         self.bytes += if is_new { topic.len() } else { 0 };
         is_new
     }
 
-    /// Whether it was there.
+    /// Removes a topic, and returns whether it was there.
     fn remove(&mut self, topic: &[u8]) -> bool {
         let was_there = self.topics.remove(topic);
         self.bytes -= if was_there { topic.len() } else { 0 };
@@ -109,7 +110,8 @@ impl Publish {
             self.refuse(number, topic);
             return Ok(());
         }
-        // libzmq grants the topic to the connection that it takes for this client's: with the client gone, that may be another's.
+        // libzmq grants the topic to the connection that it believes to be the sender's. If this client is gone, that
+        // may be another client's.
         if !self.clients.is_connected(number) {
             return Ok(());
         }
@@ -145,7 +147,8 @@ impl Publish {
         });
     }
 
-    /// Those that libzmq makes for clients that have left have no sender: what was kept for these is given up by a check.
+    /// libzmq also generates unsubscriptions for clients that have left. They have no sender and are ignored here; a
+    /// check removes the topics of such clients.
     fn unsubscribe(&mut self, frame: &zmq::Message, front: &zmq::Socket, back: &zmq::Socket) -> zmq::Result<()> {
         let Some(number) = self.clients.find(frame) else { return Ok(()) };
         if self.misaligned {
@@ -160,13 +163,13 @@ impl Publish {
         Ok(())
     }
 
-    /// A client that connects again subscribes again.
+    /// Disconnects a client, which will reconnect and send its subscriptions again.
     fn reconnect(&mut self, number: u64) {
         let reason = "its subscription came behind a message that is none; it may connect again";
         self.clients.disconnect(number, "ClientDisconnected", reason);
     }
 
-    /// One subscriber less.
+    /// Removes one subscriber of a topic.
     fn give_up(&mut self, topic: &[u8], back: &zmq::Socket) -> zmq::Result<()> {
         let Some(subscribers) = self.topics.get_mut(topic) else { return Ok(()) };
         *subscribers -= 1;
@@ -188,7 +191,7 @@ impl Publish {
 impl Traffic for Publish {
     fn to_service(&mut self, front: &zmq::Socket, back: &zmq::Socket) -> zmq::Result<Progress> {
         for _ in 0..BATCH {
-            // Frame by frame: each subscription is one, whatever stands around it.
+            // Frame by frame: each frame is a subscription of its own, even within a multipart message.
             let frame = match front.recv_msg(zmq::DONTWAIT) {
                 Ok(frame) => frame,
                 Err(zmq::Error::EAGAIN) => {
@@ -217,8 +220,8 @@ impl Traffic for Publish {
         Ok(Progress::More)
     }
 
-    /// libzmq would keep those that come while the service is away without a bound; the socket at the back keeps each topic
-    /// once, and subscribes to all of them when the service is there.
+    /// Subscriptions don't wait: libzmq would queue them without a bound. The socket to the service keeps each topic
+    /// once, and subscribes to all of them when the service is back.
     fn waits_for_service(&self) -> bool {
         false
     }
@@ -226,7 +229,7 @@ impl Traffic for Publish {
     fn to_clients(&mut self, front: &zmq::Socket, frames: Drain<'_, zmq::Message>) -> zmq::Result<()> {
         for frame in frames {
             let more = frame.get_more();
-            // A subscriber that doesn't read fast enough misses it, as from a publisher without a gate.
+            // A slow subscriber misses messages, as it would without a gate.
             send_frame(front, frame, more)?;
             if !more {
                 self.clients.counts.to_clients();

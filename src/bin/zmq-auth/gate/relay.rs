@@ -1,4 +1,4 @@
-//! The loop of one gate: one thread, which waits for nothing but the poll.
+//! The loop of one gate: a single thread that blocks only in the poll.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -29,37 +29,37 @@ pub(crate) enum Kind {
     Collect,
 }
 
-/// All that one gate is.
+/// The settings of one gate.
 #[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) name: String,
     pub(crate) kind: Kind,
-    /// Where clients connect to, and what they have to be.
+    /// The endpoint for clients.
     pub(crate) front: String,
-    /// The mode of the front's file, for ipc; without it, as the umask has it.
+    /// The mode of the front's file, for ipc; `None` leaves it to the umask.
     pub(crate) front_mode: Option<u32>,
     pub(crate) role: Role,
     pub(crate) service: Service,
-    /// The keys of the metadata in sender frames, where the service gets these.
+    /// The metadata keys in sender frames, if the service gets such frames.
     pub(crate) sender_frames: Option<Vec<String>>,
     pub(crate) rights: TopicRights,
     /// The largest message of a client, in bytes.
     pub(crate) message_size: Option<u64>,
-    /// How long the end may take.
+    /// How long pending messages are passed on after the gate was stopped.
     pub(crate) drain: Duration,
 }
 
-/// The largest subscription, in bytes: its topic, and one more.
+/// The largest subscription: its topic and one byte.
 const TOPIC: u64 = 4_096;
 
-/// How often all clients are checked, for what the policy decides by the time alone: certificates that expire.
+/// How often all clients are checked even if the policy doesn't change, for certificates that expire.
 const CHECK: Duration = Duration::from_millis(500);
 
 pub(crate) struct Relay {
     front: zmq::Socket,
     back: Back,
     traffic: Box<dyn Traffic + Send>,
-    /// Of the service, under way to clients.
+    /// Received from the service, to be sent to clients.
     frames: Vec<zmq::Message>,
     woken: Woken,
     journal: Journal,
@@ -67,7 +67,7 @@ pub(crate) struct Relay {
     drain: Duration,
 }
 
-/// What the poll has found, beside the front: each look at what has nothing is a system call.
+/// What the poll has found readable besides the front. Trying the others anyway would cost a system call each.
 struct Ready {
     back: bool,
     monitor: bool,
@@ -75,7 +75,7 @@ struct Ready {
 }
 
 impl Relay {
-    /// Binds the front and begins to connect the back. The policy's handler has to run.
+    /// Binds the front and begins to connect the back. The policy's handler must be running.
     pub(crate) fn open(
         context: &zmq::Context,
         policy: &Authenticator,
@@ -100,14 +100,14 @@ impl Relay {
         let counts = Counts::new(&settings.name);
         let traffic: Box<dyn Traffic + Send> = match settings.kind {
             Kind::Reply => {
-                // A reply that can't be delivered is counted.
+                // So that undeliverable replies are counted.
                 front.set_router_mandatory(true).map_err(failed)?;
                 let keys = settings.sender_frames.clone();
                 Box::new(Reply::new(policy, keys, Counts::new(&settings.name), journal.clone())?)
             }
             Kind::Publish => {
                 front.set_xpub_manual(true)?;
-                // libzmq keeps some 30 bytes for each byte of a topic, also of one that is refused.
+                // libzmq stores some 30 bytes for each byte of a topic, even of a refused one.
                 let bytes = settings.message_size.map_or(TOPIC, |bytes| bytes.min(TOPIC));
                 front.set_maxmsgsize(i64::try_from(bytes).unwrap_or(i64::MAX)).map_err(failed)?;
                 Box::new(Publish::new(policy, settings.rights.clone(), Counts::new(&settings.name), journal.clone()))
@@ -134,7 +134,7 @@ impl Relay {
         Ok(Relay { front, back, traffic, frames: Vec::new(), woken, journal, counts, drain: settings.drain })
     }
 
-    /// Until it is stopped; then what is under way is passed on, within the time that is given for it.
+    /// Runs until it is stopped, then passes on pending messages for at most the time in the settings.
     pub(crate) fn run(mut self) -> Result<(), Failure> {
         let failed = |error: zmq::Error| Failure::from(Error::from(error));
         let (mut to_service, mut to_clients) = (Progress::Drained, Progress::Drained);
@@ -195,7 +195,8 @@ impl Relay {
         Ok(())
     }
 
-    /// Events come before the messages of their connection: when a batch has been received, it is known who sent it.
+    /// Receives a batch, then the events: those of a connection come before its messages, so now it is known who sent
+    /// them.
     fn pass_to_clients(&mut self) -> Result<Progress, Failure> {
         let failed = |error: zmq::Error| Failure::from(Error::from(error));
         if !self.traffic.has_answers() {
@@ -215,12 +216,12 @@ impl Relay {
         Ok(progress)
     }
 
-    /// Waits for what there is to do, at most until then.
+    /// Waits until there is something to do, at most until this instant; `None` only looks.
     fn wait(&self, reads_front: bool, is_blocked: bool, until: Option<Instant>) -> zmq::Result<Ready> {
         let timeout = until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
-        // Rounded up: it would come too early, again and again.
+        // Rounded up: a poll that returns too early would be repeated.
         let timeout = i64::try_from(timeout.as_micros().div_ceil(1_000)).unwrap_or(i64::MAX);
-        // What the other side doesn't take isn't read: the high-water marks of both hold.
+        // Don't read what the other side doesn't take, so that the high-water marks of both sides hold.
         let front = if reads_front && !is_blocked { zmq::POLLIN } else { zmq::PollEvents::empty() };
         let back = if reads_front && is_blocked { zmq::POLLIN | zmq::POLLOUT } else { zmq::POLLIN };
         let mut items = [
@@ -240,7 +241,7 @@ impl Relay {
         }
     }
 
-    /// What is on its way may take until then.
+    /// Closes the sockets, which may go on sending until `end`.
     fn close(self, end: Instant) -> Result<(), Failure> {
         let left = end.saturating_duration_since(Instant::now()).as_millis();
         let left = i32::try_from(left).unwrap_or(i32::MAX);

@@ -11,19 +11,20 @@ use super::journal::Journal;
 use super::traffic::{Progress, Traffic, forward, send_frame, send_rest, unmark_commands};
 use crate::output::Failure;
 
-/// The envelope that the service sees doesn't hold the client's routing id, which the client chooses, but the number of its
-/// connection, behind a random part that is this gate's own: a reply can't reach another connection than the one that asked.
+/// The length of the envelope that the service sees: a random part of this gate, and the number of the client's
+/// connection. It doesn't contain the routing id, which clients choose, so a reply can only reach the connection that
+/// asked.
 const ENVELOPE: usize = 16;
 const OWN: usize = 8;
 
 pub(super) struct Reply {
     clients: Clients<Requester>,
     own: [u8; OWN],
-    /// The keys of the metadata in sender frames, where the service gets these.
+    /// The metadata keys in sender frames, if the service gets such frames.
     sender_frames: Option<Vec<String>>,
-    /// The request that the service's side didn't take yet.
+    /// A request that the service's socket hasn't taken yet.
     request: Vec<zmq::Message>,
-    /// Requests that have no reply yet, as far as that can be known: a DEALER service may answer once, twice or never.
+    /// The number of requests without a reply. An estimate: a DEALER service may answer once, twice or never.
     waiting: usize,
 }
 
@@ -45,7 +46,7 @@ impl Reply {
         Ok(Reply { clients, own, sender_frames, request: Vec::new(), waiting: 0 })
     }
 
-    /// Passes a request on, or drops it; `false` where the service's side takes nothing now.
+    /// Passes a request on, or drops it. Returns `false` if the service's socket takes nothing now.
     fn request(&mut self, frames: &mut Vec<zmq::Message>, back: &zmq::Socket) -> zmq::Result<bool> {
         let [routing_id, first, ..] = &frames[..] else { return Ok(true) };
         let keys = self.sender_frames.as_deref();
@@ -54,7 +55,7 @@ impl Reply {
             sender_frame: keys.map(|keys| sender_frame(client, keys)).unwrap_or_default(),
         };
         let Some(number) = self.clients.sender(first, keep) else { return Ok(true) };
-        // A client can't forge the sender frame: it stands after the first empty one, whatever the client sends behind it.
+        // Always right after the first empty frame, so a client can't forge it, whatever it sends after that.
         let place = match keys {
             None => None,
             Some(_) => match frames[1..].iter().position(|frame| frame.is_empty()) {
@@ -84,14 +85,14 @@ impl Reply {
         Ok(true)
     }
 
-    /// The number in an envelope of this gate.
+    /// The number in an envelope; `None` if it isn't one of this gate.
     fn number(&self, envelope: &[u8]) -> Option<u64> {
         let (own, number) = envelope.split_first_chunk::<OWN>()?;
         (*own == self.own).then_some(())?;
         Some(u64::from_be_bytes(number.try_into().ok()?))
     }
 
-    /// Whether the reply with this envelope may go to a client; then the routing id was sent, and the rest is to follow.
+    /// Sends the client's routing id if the reply with this envelope may go to a client. On `Ok`, the rest must follow.
     fn begin_reply(&mut self, envelope: &zmq::Message, front: &zmq::Socket) -> zmq::Result<Result<(), Dropped>> {
         let number = self.number(envelope).filter(|_| envelope.get_more());
         let receiver = number.ok_or(Dropped::UnknownClient).and_then(|number| self.clients.receiver(number));
@@ -102,7 +103,7 @@ impl Reply {
         match send_frame(front, &client.routing_id[..], true) {
             Ok(true) => Ok(Ok(())),
             Ok(false) => Ok(Err(Dropped::SlowClient)),
-            // Its routing id is nobody's any more.
+            // No client has this routing id any more.
             Err(zmq::Error::EHOSTUNREACH) => Ok(Err(Dropped::Gone)),
             Err(error) => Err(error),
         }

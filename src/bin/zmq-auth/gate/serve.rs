@@ -1,4 +1,4 @@
-//! Several gates in one process: their threads, the signals, and what they are told.
+//! The process that runs gates: their threads, signals, and control.
 
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::channel;
@@ -16,7 +16,7 @@ use super::journal::{QUEUE, Writer};
 use super::relay::{Relay, Settings};
 use crate::output::{Failure, Output, note};
 
-/// Serves until a signal ends it, or one of the gates can't go on. `reload` is for SIGHUP.
+/// Serves until a signal ends it or one of the gates fails. `reload` runs on SIGHUP.
 pub(crate) fn serve(
     policy: &Authenticator,
     gates: &[Settings],
@@ -25,11 +25,11 @@ pub(crate) fn serve(
 ) -> Result<(), Failure> {
     let no_start = |error| Failure::new(format!("cannot start: {error}"));
     raise_descriptors();
-    // Clients have to be cut off when all descriptors are taken, too.
+    // Now, so that clients can be disconnected even when no descriptor is left.
     Connection::prepare()?;
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(no_start)?;
     let handle = signals.handle();
-    // Before the first client: a client without a mark is refused.
+    // Before the first client, since clients without a mark are refused.
     policy.mark_clients()?;
     let writer = Writer::new(policy.events(QUEUE));
     let context = zmq::Context::new();
@@ -43,13 +43,13 @@ pub(crate) fn serve(
         relays.push(Relay::open(&context, policy, settings, woken, journal)?);
         controls.push(control);
     }
-    // Nobody may be there to be told.
+    // Fails if no service manager listens.
     let _ = sd_notify::notify(&[NotifyState::Ready]);
 
     let written = writer.ended();
     let (running, ended) = channel::<()>();
     let (output, told) = (*output, controls.clone());
-    // Out of the scope: it may hang for ever in writing to a reader that has stalled.
+    // Not in the scope below, which would wait for it: writing to a stalled reader may block for ever.
     thread::spawn(move || {
         let _running = running;
         writer.run(output, &told);
@@ -93,10 +93,10 @@ pub(crate) fn serve(
     result
 }
 
-/// How long the last lines may take, when the gates have ended.
+/// How long to wait for the last lines after the gates have ended.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
-/// With the thread of one gate, in whichever way it ends, all end.
+/// Ends all gates when the thread of one ends, whatever the reason.
 struct EndAll(Handle);
 
 impl Drop for EndAll {
@@ -105,7 +105,7 @@ impl Drop for EndAll {
     }
 }
 
-/// Each client takes a descriptor, and the usual limit is 1,024 for history's sake: as many as the system allows.
+/// Raises the limit on descriptors to what the system allows. Each client takes one, and the usual 1,024 is historical.
 fn raise_descriptors() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)

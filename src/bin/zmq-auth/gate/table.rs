@@ -56,20 +56,20 @@ pub(crate) struct AllowTable {
     pub(super) topics: Vec<String>,
 }
 
-/// The tables of a file, and all else unread: that is the policy.
+/// The `[[gate]]` tables of a file. The rest of the file is the policy, and isn't read here.
 #[derive(Deserialize)]
 struct Tables {
     #[serde(default)]
     gate: Vec<Spanned<toml::Table>>,
 }
 
-/// What is wrong with a table, and the line where it stands.
+/// The problem of a table, and the table's line.
 pub(crate) struct TableProblem {
     pub(crate) line: usize,
     pub(crate) text: String,
 }
 
-/// The tables of a policy file, each with its line. What is no policy file has none: reading it as one says why.
+/// The tables of a policy file, each with its line. An invalid policy file has none: reading the policy reports why.
 pub(crate) fn read(path: &Path) -> Result<Vec<(usize, GateTable)>, TableProblem> {
     const MAX_FILE: u64 = 16 * 1024 * 1024;
     let Ok(bytes) = file::read_regular(path, MAX_FILE) else { return Ok(Vec::new()) };

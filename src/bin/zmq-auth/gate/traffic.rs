@@ -1,20 +1,20 @@
-//! What the kinds of gates have in common: messages that are moved between two sockets, frame by frame and uncopied.
+//! Moving messages between two sockets, frame by frame and without copying: what all kinds of gates share.
 
 use std::vec::Drain;
 
 use zmq_auth::zmq;
 
-/// How many messages are moved in one direction before the other has its turn.
+/// How many messages are moved in one direction before the other's turn.
 pub(super) const BATCH: usize = 256;
 
-/// How far a direction has come.
+/// Why moving messages in one direction stopped.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Progress {
     /// There was nothing more to receive.
     Drained,
     /// There may be more.
     More,
-    /// The other side takes nothing now.
+    /// The receiving socket takes nothing now.
     Blocked,
 }
 
@@ -23,23 +23,23 @@ pub(super) trait Traffic {
     /// Moves messages of clients to the service.
     fn to_service(&mut self, front: &zmq::Socket, back: &zmq::Socket) -> zmq::Result<Progress>;
 
-    /// Whether that has to wait while the service is away.
+    /// Whether `to_service` must wait while the service is away.
     fn waits_for_service(&self) -> bool {
         true
     }
 
-    /// Whether anything comes from the service.
+    /// Whether the service sends anything.
     fn has_answers(&self) -> bool {
         true
     }
 
-    /// Sends whole messages of the service to clients, all their frames one behind the other.
+    /// Sends messages of the service to clients: whole ones, as a sequence of frames.
     fn to_clients(&mut self, front: &zmq::Socket, frames: Drain<'_, zmq::Message>) -> zmq::Result<()>;
 
-    /// Has all clients checked against the policy.
+    /// Begins to check all clients against the policy.
     fn begin_check(&mut self);
 
-    /// Checks some of them; tells whether there are more.
+    /// Checks some of them, and returns whether there are more.
     fn check_some(&mut self, back: &zmq::Socket) -> zmq::Result<bool>;
 
     /// Whether no client waits for anything.
@@ -47,12 +47,12 @@ pub(super) trait Traffic {
         true
     }
 
-    /// What the service had is lost.
+    /// The service's connection was lost, and whatever it had received.
     fn service_lost(&mut self) {}
 }
 
-/// Moves messages of clients as long as the service takes them: `pass` sends one, or drops it. Where the service's side takes
-/// nothing now, `pass` says `false`, and the message stays in `frames` as it was received, for the next time.
+/// Moves messages of clients as long as the service takes them. `pass` sends a message or drops it, or returns `false`
+/// if the service's socket takes nothing now; then the message stays in `frames` unchanged for the next call.
 pub(super) fn forward(
     front: &zmq::Socket,
     frames: &mut Vec<zmq::Message>,
@@ -70,7 +70,8 @@ pub(super) fn forward(
     Ok(Progress::More)
 }
 
-/// Whether the socket takes a message. It is a system call: where the first frame can be made again, sending it tells as much.
+/// Whether the socket takes a message. This costs a system call; if the first frame can be made again, just try to send
+/// it.
 pub(super) fn is_writable(socket: &zmq::Socket) -> zmq::Result<bool> {
     Ok(socket.get_events()?.contains(zmq::POLLOUT))
 }
@@ -85,11 +86,11 @@ pub(super) fn receive_batch(socket: &zmq::Socket, frames: &mut Vec<zmq::Message>
     Ok(Progress::More)
 }
 
-/// Receives a whole message; `false` where there is none.
+/// Receives a whole message; `false` if there is none.
 fn receive(socket: &zmq::Socket, frames: &mut Vec<zmq::Message>) -> zmq::Result<bool> {
     let mut is_first = true;
     loop {
-        // The frames of a message arrive together: none of the rest is waited for.
+        // The frames of a message arrive together, so this never blocks.
         match socket.recv_msg(if is_first { zmq::DONTWAIT } else { 0 }) {
             Ok(frame) => {
                 let more = frame.get_more();
@@ -106,9 +107,9 @@ fn receive(socket: &zmq::Socket, frames: &mut Vec<zmq::Message>) -> zmq::Result<
     }
 }
 
-/// Takes the mark of a command from a client's frames. libzmq hands a SUBSCRIBE or CANCEL command (RFC 37) of any client out
-/// as a frame, and would send it on as a command: a service may drop that, and put what follows into one message with the
-/// next client's.
+/// Clears the command flag of a client's frames. libzmq delivers a SUBSCRIBE or CANCEL command (RFC 37) of any client
+/// as a frame, and would send it on as a command. A service may drop that, and join the rest with the next client's
+/// message.
 pub(super) fn unmark_commands(frames: &mut [zmq::Message]) {
     for frame in frames {
         if frame.starts_with(b"\x09SUBSCRIBE") || frame.starts_with(b"\x06CANCEL") {
@@ -117,8 +118,8 @@ pub(super) fn unmark_commands(frames: &mut [zmq::Message]) {
     }
 }
 
-/// Sends the rest of a message whose first frame the socket took; `false` where the message is lost, as when the service goes.
-/// libzmq wants the frames up to the last one then, and drops them: the next message would be taken for its rest.
+/// Sends the rest of a message whose first frame the socket took; `false` if the message is lost, as when the service
+/// goes away. Even then libzmq needs all frames, which it drops: otherwise it would take the next message for the rest.
 pub(super) fn send_rest(
     socket: &zmq::Socket,
     frames: impl ExactSizeIterator<Item = zmq::Message>,
@@ -131,7 +132,7 @@ pub(super) fn send_rest(
     Ok(is_sent)
 }
 
-/// Sends one frame without waiting; `false` where the socket doesn't take it. (Signals don't reach a gate's thread.)
+/// Sends one frame without blocking; `false` if the socket doesn't take it. (Signals don't reach a gate's thread.)
 pub(super) fn send_frame(socket: &zmq::Socket, frame: impl Into<zmq::Message>, more: bool) -> zmq::Result<bool> {
     match socket.send(frame, zmq::DONTWAIT | if more { zmq::SNDMORE } else { 0 }) {
         Ok(()) => Ok(true),

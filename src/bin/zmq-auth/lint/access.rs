@@ -1,4 +1,4 @@
-//! Modes and owners: who else may read a secret, or change what a server trusts.
+//! The check of modes and owners: who else may read a secret, or change what a server trusts.
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -14,7 +14,7 @@ const OTHERS_WRITE: u32 = 0o022;
 const OTHERS_ACCESS: u32 = 0o077;
 const STICKY: u32 = 0o1000;
 
-/// Of a file; one that `is_secret` is for its owner alone.
+/// Checks a file. If it `is_secret`, only its owner may have access.
 pub(super) fn of_file(file: &File, metadata: &Metadata, is_secret: bool) -> Vec<Problem> {
     let mode = metadata.permissions().mode() & 0o777;
     let mut problems = Vec::new();
@@ -29,16 +29,16 @@ pub(super) fn of_file(file: &File, metadata: &Metadata, is_secret: bool) -> Vec<
     problems
 }
 
-/// Of the directory that a file is in, which was given by itself. A sticky one (`/tmp`) is good enough, for nobody else can
+/// Checks the directory of a file that was given by itself. A sticky one (`/tmp`) is good enough: nobody else can
 /// replace the file there.
 pub(super) fn of_parent(file: &File) -> Vec<Problem> {
     let directory = file.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Where there is none, the file itself can't be opened.
+    // If this fails, the file itself can't be opened, which is reported anyway.
     let metadata = fs::metadata(directory);
     metadata.map(|metadata| of_directory((directory, file.order), &metadata, true)).unwrap_or_default()
 }
 
-/// Of a directory.
+/// Checks a directory.
 pub(super) fn of_directory(place: (&Path, usize), metadata: &Metadata, sticky_is_enough: bool) -> Vec<Problem> {
     let mode = metadata.permissions().mode() & 0o7777;
     let mut problems = Vec::new();
@@ -52,12 +52,12 @@ pub(super) fn of_directory(place: (&Path, usize), metadata: &Metadata, sticky_is
     problems
 }
 
-/// An owner may change a file and its mode. Expected are root, the user who asks, and who owns the directory.
+/// Checks the owner, who can change a file and its mode: root, the current user, or the directory's owner is expected.
 fn of_owner(place: (&Path, usize), owner: u32, directory_owner: Option<u32>) -> Option<Problem> {
     if owner == 0 || owner == geteuid().as_raw() || Some(owner) == directory_owner {
         return None;
     }
-    // Root looks at the files of every service: their owner alone says nothing.
+    // Root may be checking any service's files, so the owner alone isn't suspicious.
     if geteuid().is_root() && directory_owner.is_none() {
         return None;
     }

@@ -9,7 +9,7 @@ use super::paths::{File, Kind};
 use super::problem::Problem;
 use super::{Times, access};
 
-/// What came of checking a file.
+/// The result of checking a file.
 pub(super) struct Checked {
     pub(super) problems: Vec<Problem>,
     /// Its public key, if it is a certificate that can be read.
@@ -48,7 +48,7 @@ pub(super) fn check_unknown(file: &File, times: Times) -> Option<Checked> {
     Some(checked)
 }
 
-/// Every problem of a file that can't be loaded. (It may have changed since, so that there is none.)
+/// All problems of a file that couldn't be loaded; just the first if it has changed since and has none now.
 fn all(file: &File, first: &Error) -> Vec<Problem> {
     let problems = Certificate::problems(&file.path);
     if problems.is_empty() {
@@ -96,7 +96,7 @@ fn check_loaded(file: &File, certificate: &Certificate, times: Times) -> Checked
     Checked { problems, key: Some(certificate.public_key()) }
 }
 
-/// Of the file, and of its directory if that isn't checked by itself.
+/// Problems of access to the file, and to its directory if that isn't checked by itself.
 fn of_access(file: &File, metadata: &Metadata, is_secret: bool) -> Vec<Problem> {
     let mut problems = access::of_file(file, metadata, is_secret);
     if file.directory_owner.is_none() {
@@ -105,7 +105,7 @@ fn of_access(file: &File, metadata: &Metadata, is_secret: bool) -> Vec<Problem> 
     problems
 }
 
-/// What the two times come to. A server refuses to load a file with one that can't be read.
+/// Problems of the certificate's validity. A server refuses to load a file with an unreadable time.
 fn validity(file: &File, certificate: &Certificate, Times { now, soon }: Times) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut time = |name: &str| {

@@ -1,4 +1,4 @@
-//! What shows only when files are compared: one key in two files, and halves that are no pair.
+//! Problems between files: one key in two files, and a public and a secret file that don't belong together.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -11,7 +11,7 @@ use super::paths::{File, Kind};
 use super::problem::Problem;
 use crate::escape;
 
-/// The certificates that can be read are compared: within a directory, each key with those before it; over all paths,
+/// Compares the readable certificates: within a directory, each key with those before it; over all paths,
 /// NAME.key_secret with each NAME.key.
 pub(super) fn compare(files: &[File], checked: &[Checked]) -> Vec<Problem> {
     let certificates = || files.iter().zip(checked).filter_map(|(file, checked)| Some((file, checked.key?)));

@@ -1,4 +1,4 @@
-//! What the given paths are: directories, certificates, password files, policy files.
+//! Listing the files of the given paths: directories, certificates, password files, policy files.
 
 use std::collections::HashSet;
 use std::fs::{self, DirEntry};
@@ -14,9 +14,9 @@ use crate::directory::REVOKED;
 pub(super) struct File {
     pub(super) path: PathBuf,
     pub(super) kind: Kind,
-    /// The place of the path that was given.
+    /// The position of the given path among the arguments.
     pub(super) order: usize,
-    /// It was found in a directory, the owner of which may own it.
+    /// The owner of the directory in which it was found, who may own it, too.
     pub(super) directory_owner: Option<u32>,
 }
 
@@ -29,13 +29,13 @@ pub(super) enum Kind {
     Passwords,
     /// `*.toml`.
     Policy,
-    /// To be seen by its content.
+    /// To be detected by its content.
     Unknown,
 }
 
 pub(super) struct Listed {
     pub(super) files: Vec<File>,
-    /// Of directories, and of names that aren't read.
+    /// Problems of directories, and of file names that servers don't read.
     pub(super) problems: Vec<Problem>,
 }
 
@@ -114,12 +114,12 @@ impl Listed {
     }
 }
 
-/// The same for all ways to write a path, where there is something.
+/// The canonical path of a file, or the path as it is if the file doesn't exist.
 fn canonical(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// By the name alone.
+/// The kind of file by its name.
 fn kind(path: &Path) -> Option<Kind> {
     let name = path.file_name()?.as_bytes();
     if name.ends_with(b".key") {
@@ -133,12 +133,12 @@ fn kind(path: &Path) -> Option<Kind> {
     }
 }
 
-/// Where `revoke` and `rotate` put certificates: no server is meant to read it.
+/// Whether this is the subdirectory for revoked certificates, which servers aren't meant to read.
 fn is_for_revoked(entry: &DirEntry) -> bool {
     entry.file_name() == REVOKED && entry.file_type().is_ok_and(|kind| kind.is_dir())
 }
 
-/// A file that is checked, or the code and text of a name that a server doesn't read.
+/// The kind of a file to check, or the code and text of the problem that a server doesn't read this name.
 fn kind_in_directory(entry: &DirEntry) -> Result<Kind, (&'static str, &'static str)> {
     let name = entry.file_name();
     let name = name.as_bytes();

@@ -10,10 +10,10 @@ use super::paths::{File, Kind};
 use super::problem::Problem;
 use crate::{file, gate};
 
-/// What the library reads of such a file.
+/// The largest policy file that the library reads.
 const MAX_FILE: u64 = 16 * 1024 * 1024;
 
-/// All that is wrong with the file itself. What it names is checked apart where the file is good.
+/// All problems of the file itself. The files that a good one names are checked separately.
 pub(super) fn check(file: &File) -> Vec<Problem> {
     let mut problems: Vec<_> = PolicyFile::problems(&file.path).iter().map(|error| problem(file, error)).collect();
     if let Err(gate::TableProblem { line, text }) = gate::read_tables(&file.path) {
@@ -23,7 +23,7 @@ pub(super) fn check(file: &File) -> Vec<Problem> {
     if !metadata.is_file() {
         return problems;
     }
-    // Good enough for a warning: the word stands in a comment at worst.
+    // Good enough for a warning: at worst, the word is in a comment.
     let has_passwords = file::read_regular(&file.path, MAX_FILE)
         .is_ok_and(|text| text.windows(15).any(|word| word == b"clear_passwords"));
     problems.extend(access::of_file(file, &metadata, has_passwords));
@@ -39,15 +39,15 @@ pub(super) fn check(file: &File) -> Vec<Problem> {
 
 /// Whether a NULL client is accepted in a domain that the file doesn't name.
 fn accepts_null_elsewhere(policy: &PolicyFile) -> bool {
-    // TOML has no such name: it isn't UTF-8.
+    // Not UTF-8, so no TOML file can name it.
     const NOT_NAMED: &[u8] = b"\xFF";
     let request = [b"1.0", &b"1"[..], NOT_NAMED, b"127.0.0.1", b"", b"NULL"];
-    // Address rules that refuse this address accept another one.
+    // If address rules refuse this address, they accept others.
     let explanation = policy.authenticator().explain(&request);
     explanation.is_some_and(|why| why.domain.is_none() && (why.status == Some(200) || why.address_refused))
 }
 
-/// Of the files with which servers log in at NATS.
+/// Problems of the files with NATS logins.
 fn logins(file: &File) -> Vec<Problem> {
     let text = file::read_regular(&file.path, MAX_FILE).ok().and_then(|text| String::from_utf8(text.to_vec()).ok());
     let tables = text.and_then(|text| text.parse::<toml::Table>().ok()).unwrap_or_default();
@@ -71,7 +71,7 @@ fn problem(file: &File, error: &Error) -> Problem {
     }
 }
 
-/// The directories and files that a good policy names; those beside it as its own path was given.
+/// The directories and files that a good policy names. Paths below its own directory start as its path was given.
 pub(super) fn stores(file: &File) -> Vec<PathBuf> {
     let Ok(policy) = PolicyFile::inspect(&file.path) else { return Vec::new() };
     let (given, whole) = (file.path.parent(), policy.path().parent());

@@ -1,4 +1,4 @@
-//! One problem of one file.
+//! A problem of a file.
 
 use std::cmp::Ordering;
 use std::io::{self, Write};
@@ -15,15 +15,15 @@ pub(super) struct Problem {
     /// The file or directory. Bytes that are not valid UTF-8 are U+FFFD.
     #[serde(serialize_with = "as_text")]
     pub(super) file: PathBuf,
-    /// The line, counted from 1; null where none is to blame.
+    /// The line, counted from 1; null if the problem isn't in a line.
     pub(super) line: Option<usize>,
     /// `error` or `warning`.
     pub(super) level: Level,
     /// A stable name: `bad-line`, `expired`, …
     pub(super) code: &'static str,
-    /// What is wrong, and what to do next.
+    /// What is wrong, and what to do about it.
     pub(super) text: String,
-    /// The place of the path that was given.
+    /// The position of the given path among the arguments.
     #[serde(skip)]
     pub(super) order: usize,
 }
@@ -44,7 +44,7 @@ impl Problem {
         Problem { level: Level::Warning, ..Problem::error(place, code, text) }
     }
 
-    /// What the library says of a file that it doesn't load.
+    /// The problem for the library's error about a file that it doesn't load.
     pub(super) fn of(place: (&Path, usize), error: &Error) -> Self {
         match error {
             Error::Certificate { line: Some(line), problem, .. }
@@ -63,7 +63,7 @@ impl Problem {
         }
     }
 
-    /// By the path that was given, the file and the line.
+    /// Compares by the given path, the file and the line.
     pub(super) fn compare(&self, other: &Self) -> Ordering {
         (self.order, &self.file, self.line, self.code).cmp(&(other.order, &other.file, other.line, other.code))
     }

@@ -12,13 +12,13 @@ pub(crate) enum Case {
     WrongServerKey,
     /// The client's key is added while the server runs.
     Added,
-    /// It is removed while the server runs.
+    /// The client's key is removed while the server runs.
     Revoked,
     /// The server answers 300.
     PutOff,
     Ipc,
     IpcWrongCredential,
-    /// The server has a list of addresses that it accepts, and no ipc client can be in it.
+    /// The server has a list of addresses that it accepts, which can't contain ipc clients.
     IpcNotAllowed,
     /// All certificates were made by this peer.
     KeysBy(usize),
@@ -50,7 +50,7 @@ impl Cell {
         }
     }
 
-    /// Whether the client is to be accepted, in the end.
+    /// Whether the client should be accepted in the end.
     pub(crate) fn is_accepted(&self) -> bool {
         matches!(self.case, Case::Allowed | Case::AllowedAddress | Case::Added | Case::Ipc | Case::KeysBy(_))
     }
@@ -59,17 +59,17 @@ impl Cell {
         matches!(self.case, Case::Ipc | Case::IpcWrongCredential | Case::IpcNotAllowed)
     }
 
-    /// Whether it is run for every pair of a server and a client.
+    /// Whether the case is run for every pair of a server and a client.
     fn is_for_every_pair(&self) -> bool {
         match self.case {
             Case::Allowed | Case::WrongCredential => true,
-            // A NULL client has no credential that could be wrong.
+            // NULL clients have no credential that could be wrong, so their refusal is tested by address.
             Case::DeniedAddress => self.mechanism == Mechanism::Null,
             _ => false,
         }
     }
 
-    /// Whether both ends can do it.
+    /// Whether both ends support the cell.
     fn is_possible(&self, peers: &[Peer]) -> bool {
         let (server, client) = (&peers[self.server], &peers[self.client]);
         let both = |ability| server.can(ability) && client.can(ability);
@@ -93,8 +93,7 @@ impl Cell {
     }
 }
 
-/// The cells of these peers, of which `present` can run; and how many are left out because one of the ends has to be the
-/// peer with the index `reference`.
+/// The cells of the peers in `present`, and the number of cells left out because neither end is the peer `reference`.
 pub(crate) fn list(
     peers: &[Peer],
     present: &[usize],

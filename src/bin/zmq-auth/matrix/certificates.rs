@@ -1,4 +1,4 @@
-//! Certificates: each maker × each reader.
+//! The certificate cells of the matrix: each maker × each reader.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use super::credentials::{PATIENCE, make_by};
 use super::peer::Peer;
 use super::process::Process;
 
-/// A certificate that each maker is to make.
+/// A certificate that each maker must make.
 pub(crate) struct Sample {
     pub(crate) name: &'static str,
     file: &'static str,
@@ -32,14 +32,14 @@ pub(crate) const SAMPLES: &[Sample] = &[
     Sample { name: "certificate with an odd name", file: "al ice.2", metadata: &[] },
 ];
 
-/// What came of a maker's certificate, or of reading it.
+/// The result of making a certificate, or of reading it.
 pub(crate) struct Outcome {
-    /// Null for what the maker alone is to blame for.
+    /// `None` for a difference in making it.
     pub(crate) reader: Option<usize>,
     pub(crate) differences: Vec<String>,
 }
 
-/// Has a peer make the certificate, and others read it.
+/// Lets a peer make the certificate, and others read it.
 pub(crate) fn run(peers: &[Peer], maker: usize, readers: &[usize], sample: &Sample, directory: &Path) -> Vec<Outcome> {
     let alone = |differences| Outcome { reader: None, differences };
     let metadata: Vec<String> = sample.metadata.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -90,7 +90,7 @@ pub(crate) fn run(peers: &[Peer], maker: usize, readers: &[usize], sample: &Samp
     outcomes
 }
 
-/// The public or the secret one of a pair of files: `NAME.key` and `NAME.key_secret`, or `NAME` and `NAME_secret`.
+/// Finds the public or the secret file of a pair: `NAME.key` and `NAME.key_secret`, or `NAME` and `NAME_secret`.
 fn find(directory: &Path, is_secret: bool) -> Option<PathBuf> {
     let entries = fs::read_dir(directory).ok()?;
     let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
@@ -103,7 +103,7 @@ fn read_by(peer: &Peer, file: &Path) -> Result<Value, String> {
     found.ok_or_else(|| "it can't be read".to_owned())
 }
 
-/// A stack that reads no metadata says null.
+/// The difference in metadata, if any. A stack that doesn't read metadata returns null.
 fn metadata_difference(sample: &Sample, read: &Value) -> Option<String> {
     let read = read.as_object()?;
     let read: BTreeMap<&str, &str> =

@@ -1,4 +1,4 @@
-//! The credentials of a run: certificates, made for it and gone after it, and random passwords.
+//! The credentials of a run: temporary certificates and random passwords.
 
 use std::fs;
 use std::io;
@@ -13,10 +13,10 @@ use zmq_auth::{Certificate, KeyPair, load_certificate};
 use super::peer::Peer;
 use super::process::Process;
 
-/// How long a peer has to make or read a certificate.
+/// The time limit for a peer to make or read a certificate.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The names of the certificates: the server's, those of a client that is accepted and one that isn't, and another server's.
+/// The names of the certificates: the server's, an accepted client's, a refused client's, and another server's.
 const NAMES: [&str; 4] = ["server", "alice", "mallory", "another"];
 
 pub(crate) struct Credentials {
@@ -26,7 +26,7 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
-    /// Made by this program.
+    /// Certificates made by this program.
     pub(crate) fn make(directory: PathBuf) -> Result<Self, String> {
         fs::create_dir_all(&directory).map_err(|error| error.to_string())?;
         for name in NAMES {
@@ -36,7 +36,7 @@ impl Credentials {
         Self::ready(directory)
     }
 
-    /// Made by a peer.
+    /// Certificates made by a peer.
     pub(crate) fn made_by(peer: &Peer, directory: PathBuf) -> Result<Self, String> {
         fs::create_dir_all(&directory).map_err(|error| error.to_string())?;
         for name in NAMES {
@@ -68,24 +68,24 @@ impl Credentials {
         self.directory.join(format!("{name}.key_secret"))
     }
 
-    /// The directory with alice's public certificate alone.
+    /// The directory that contains only alice's public certificate.
     pub(crate) fn clients(&self) -> PathBuf {
         self.directory.join("clients")
     }
 
-    /// A directory like that of the accepted clients, for a cell that changes it.
+    /// Copies the directory of accepted clients, for a cell that changes it.
     pub(crate) fn copy_clients(&self, directory: &Path) -> io::Result<()> {
         fs::create_dir(directory)?;
         fs::copy(self.public("alice"), directory.join("alice.key")).map(drop)
     }
 }
 
-/// Has a peer make a certificate; an error says why it doesn't.
+/// Lets a peer make a certificate; an error says why it doesn't.
 pub(crate) fn make_by(peer: &Peer, directory: &Path, name: &str, metadata: &[String]) -> Result<(), String> {
     let directory = directory.to_string_lossy();
     let mut arguments = vec!["make-certificate", &*directory, name];
     arguments.extend(metadata.iter().map(String::as_str));
-    // The mode of the secret file is to be the peer's doing, and not that of whoever runs this.
+    // A fixed umask, so that the mode of the secret file is the peer's doing.
     let command = peer.command(&arguments);
     let mut shell = Command::new("sh");
     shell.args(["-c", "umask 022; exec \"$@\"", "sh"]).arg(command.get_program()).args(command.get_args());
@@ -96,7 +96,7 @@ pub(crate) fn make_by(peer: &Peer, directory: &Path, name: &str, metadata: &[Str
     }
 }
 
-/// A password that nobody has used before.
+/// A random password.
 pub(crate) fn password() -> Result<Zeroizing<String>, String> {
     let random = KeyPair::generate().map_err(|error| error.to_string())?;
     Ok(Zeroizing::new(HEXLOWER.encode(&random.secret.as_bytes()[..16])))

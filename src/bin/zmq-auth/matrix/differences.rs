@@ -1,4 +1,4 @@
-//! The list of known differences between stacks: each with its reason, and each still there.
+//! The list of known differences between stacks, each with its reason. An entry that no longer occurs is an error.
 
 use std::fs;
 use std::path::Path;
@@ -16,15 +16,15 @@ struct File {
     difference: Vec<Difference>,
 }
 
-/// One known difference. It holds in each cell that all its lists cover; a list that is missing covers everything.
+/// A known difference. It applies to each cell that all its lists cover; a missing list covers everything.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Difference {
     pub(crate) name: String,
-    /// What the report says of such a cell, word for word, all of it in each.
+    /// The texts of the differences, word for word. Each such cell must have all of them.
     pub(crate) says: Vec<String>,
     pub(crate) reason: String,
-    /// Names of peers, or `stack:NAME` for all peers of a stack, or `not:NAME` for all but one.
+    /// Names of peers, `stack:NAME` for all peers of a stack, or `not:NAME` for all but one.
     servers: Option<Vec<String>>,
     clients: Option<Vec<String>>,
     /// For certificates.
@@ -32,12 +32,12 @@ pub(crate) struct Difference {
     readers: Option<Vec<String>>,
     mechanisms: Option<Vec<Mechanism>>,
     cases: Option<Vec<String>>,
-    /// It depends on timing: a cell without it is as expected too.
+    /// Whether it depends on timing: then a cell without it is fine, too.
     #[serde(default)]
     sometimes: bool,
 }
 
-/// Where a difference can be: a cell, or a certificate.
+/// The place of a difference: a cell, or a certificate.
 pub(crate) struct Place<'a> {
     pub(crate) server: Option<&'a Peer>,
     pub(crate) client: Option<&'a Peer>,
@@ -47,7 +47,7 @@ pub(crate) struct Place<'a> {
     pub(crate) case: &'a str,
 }
 
-/// Reads lists of known differences; each has to name peers that there are.
+/// Reads lists of known differences. They may only name existing peers.
 pub(crate) fn read(files: &[&Path], peers: &[Peer]) -> Result<Vec<Difference>, Failure> {
     let mut all: Vec<Difference> = Vec::new();
     for path in files {
@@ -78,9 +78,9 @@ impl Difference {
         lists.into_iter().flatten().flatten().map(|pattern| pattern.strip_prefix("not:").unwrap_or(pattern))
     }
 
-    /// Whether it is to be seen in this place.
+    /// Whether it should occur in this place.
     fn covers(&self, place: &Place<'_>) -> bool {
-        // A difference in making a certificate has makers alone.
+        // A difference in making a certificate has only makers.
         let is_about_this = match (place.maker, place.reader) {
             (None, _) => self.makers.is_none() && self.readers.is_none(),
             (Some(_), None) => self.makers.is_some() && self.readers.is_none(),
@@ -113,7 +113,7 @@ fn is_about(pattern: &str, peer: &Peer) -> bool {
     }
 }
 
-/// What of a place's differences is known and what isn't, and which known ones are gone.
+/// The known and unknown differences of a place, and the known ones that are gone.
 #[derive(Default)]
 pub(crate) struct Compared {
     /// Names of known differences.

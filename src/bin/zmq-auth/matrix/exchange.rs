@@ -1,4 +1,4 @@
-//! Runs one cell: a case for the server, one or two for the client, and what both print.
+//! Running one cell: a case for the server, one or two for the client, and what both print.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -13,27 +13,27 @@ use super::peer::{Mechanism, Peer, Report, Role};
 use super::process::{Pool, Process};
 use crate::escape;
 
-/// How long a client waits for a reply that is to come, and for a refusal that its stack reports.
+/// How long a client waits for an expected reply, or for a refusal if its stack reports refusals.
 const TIMEOUT_MS: u64 = 10_000;
-/// How long a client waits whose stack reports no refusal.
+/// How long a client waits if its stack doesn't report refusals.
 const SILENT_TIMEOUT_MS: u64 = 2_000;
-/// How long a refused client still listens.
+/// How long a refused client goes on listening.
 const QUIET_MS: u64 = 300;
-/// How much longer a peer has for a case: for its start, and to close everything.
+/// The extra time of a peer for a case, to start and to close everything.
 const MARGIN: Duration = Duration::from_secs(30);
 
 const DOMAIN: &str = "lab";
 const USER: &str = "alice";
 const LOOPBACK: &str = "127.0.0.1";
 
-/// What all cells share.
+/// The setting that all cells share.
 pub(crate) struct Setting<'a> {
     pub(crate) peers: &'a [Peer],
     pub(crate) pool: &'a Pool,
     pub(crate) own: &'a Credentials,
-    /// The credentials that a peer made, or why it made none.
+    /// The credentials made by each peer, or why it couldn't make them.
     pub(crate) made_by: &'a [Option<Result<Credentials, String>>],
-    /// Where sockets and directories of single cells are.
+    /// The directory for the sockets and directories of single cells.
     pub(crate) directory: PathBuf,
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct Setting<'a> {
 pub(crate) struct Handshake {
     /// `succeeded`, `denied` or `failed`.
     pub(crate) outcome: String,
-    /// The ZAP status code, where the stack tells it.
+    /// The ZAP status code, if the stack reports it.
     pub(crate) code: Option<u64>,
 }
 
@@ -50,11 +50,11 @@ pub(crate) struct Handshake {
 pub(crate) struct ServerSaid {
     /// The handshakes that its stack reported, each outcome once.
     pub(crate) handshakes: Vec<Handshake>,
-    /// How many requests reached it.
+    /// The number of requests that reached it.
     pub(crate) requests: usize,
-    /// The user id that it told of the first request.
+    /// The user id that it reported for the first request.
     pub(crate) user_id: Option<String>,
-    /// The client's address that it told of the first request.
+    /// The client's address that it reported for the first request.
     pub(crate) address: Option<String>,
 }
 
@@ -69,25 +69,25 @@ pub(crate) struct ClientSaid {
     pub(crate) no_reply: Option<String>,
 }
 
-/// What the server is to know of an accepted client.
+/// What the server should know of an accepted client.
 #[derive(Default)]
 pub(crate) struct Identity {
-    /// Empty for NULL: such a client has shown nothing that would name it.
+    /// Empty for NULL clients, which have shown no identity.
     pub(crate) user_id: String,
     pub(crate) address: String,
 }
 
-/// What came of a cell.
+/// The result of a cell.
 #[derive(Default)]
 pub(crate) struct Seen {
     pub(crate) server: ServerSaid,
     pub(crate) client: ClientSaid,
-    /// What both said before the keys were changed, in the cases `added` and `revoked`.
+    /// What both printed before the keys were changed, in the cases `added` and `revoked`.
     pub(crate) before: Option<(ServerSaid, ClientSaid)>,
     pub(crate) identity: Identity,
 }
 
-/// Why a cell has no outcome.
+/// Why a cell has no result.
 pub(crate) enum Stopped {
     /// A peer can't do it, and says why.
     Unsupported(String),
@@ -101,7 +101,7 @@ pub(crate) fn run(setting: &Setting<'_>, cell: &Cell, number: usize) -> Result<S
     let mut server = setting.pool.take(server_peer, Role::Server).map_err(failed("server"))?;
     let mut client = setting.pool.take(client_peer, Role::Client).map_err(failed("client"))?;
     let seen = exchange(setting, cell, number, &mut server, &mut client);
-    // After a failure nobody knows what the processes will print next.
+    // After a failure, it is unknown what the processes will print next: don't reuse them.
     if !matches!(seen, Err(Stopped::Failed(_))) {
         setting.pool.put_back(server_peer, Role::Server, server);
         setting.pool.put_back(client_peer, Role::Client, client);
@@ -224,7 +224,7 @@ fn exchange(
     case.until("done")?;
     seen.server = case.said;
     if let Some((before, _)) = &mut seen.before {
-        // A stack may tell of a handshake after the request that came by it.
+        // A stack may report a handshake only after the request that followed it.
         let outcome = if cell.is_accepted() { "denied" } else { "succeeded" };
         let late = |handshake: &Handshake| handshake.outcome == outcome && before.handshakes.is_empty();
         if let Some(at) = seen.server.handshakes.iter().position(late) {
@@ -234,14 +234,14 @@ fn exchange(
     Ok(seen)
 }
 
-/// A server that runs a case, and what it has printed.
+/// A server that runs a case, and the events it has printed.
 struct ServerCase<'a> {
     process: &'a mut Process,
     said: ServerSaid,
 }
 
 impl ServerCase<'_> {
-    /// Tells it the case; returns the endpoint that it is bound to.
+    /// Starts the case, and returns the endpoint that the server is bound to.
     fn start(&mut self, line: &Value) -> Result<String, Stopped> {
         self.process.tell(line).map_err(failed("server"))?;
         let ready = self.until("ready")?;
@@ -249,7 +249,7 @@ impl ServerCase<'_> {
         ready["endpoint"].as_str().map(str::to_owned).ok_or_else(no_endpoint)
     }
 
-    /// Has it read the clients' keys again.
+    /// Makes it read the clients' keys again.
     fn reload(&mut self, line: &Value) -> Result<(), Stopped> {
         self.process.tell(line).map_err(failed("server"))?;
         self.until("reloaded").map(drop)
@@ -262,7 +262,7 @@ impl ServerCase<'_> {
         }
     }
 
-    /// Takes what it prints up to this event.
+    /// Collects what it prints up to this event.
     fn until(&mut self, last: &str) -> Result<Value, Stopped> {
         let deadline = Instant::now() + Duration::from_millis(TIMEOUT_MS) + MARGIN;
         loop {
@@ -314,7 +314,7 @@ fn add_handshake(handshakes: &mut Vec<Handshake>, event: &Value) {
     }
 }
 
-/// What an event means that isn't part of a case that goes well. A peer prints `done` after it.
+/// The meaning of an event that isn't part of a successful case. A peer prints `done` after it.
 fn other(process: &mut Process, end: &str, name: &str, event: &Value, deadline: Instant) -> Stopped {
     let done = |process: &mut Process| process.event(deadline).is_ok_and(|event| event["event"] == "done");
     match name {
@@ -327,7 +327,7 @@ fn other(process: &mut Process, end: &str, name: &str, event: &Value, deadline: 
     }
 }
 
-/// For an error of one end's process.
+/// Turns an error of one end's process into a failure of the cell.
 fn failed(end: &str) -> impl Fn(String) -> Stopped + '_ {
     move |error| Stopped::Failed(format!("{end}: {}", escape::text(&error)))
 }

@@ -1,11 +1,11 @@
-//! What is expected of a cell, and in what it differs from that.
+//! The expected result of a cell, and the differences from it.
 
 use super::cell::{Case, Cell};
 use super::exchange::{ClientSaid, Handshake, Identity, Seen, ServerSaid};
 use super::peer::{Peer, Report};
 
-/// The differences between what both ends said and what is expected. The texts have no ports and keys in them: they stand
-/// in the list of known differences.
+/// The differences between what both ends printed and what is expected. Their texts contain no ports or keys, so that
+/// the list of known differences can quote them.
 pub(crate) fn differences(cell: &Cell, peers: &[Peer], seen: &Seen) -> Vec<String> {
     let (server, client) = (&peers[cell.server], &peers[cell.client]);
     let compare = |is_accepted, server_said, client_said| match is_accepted {
@@ -76,12 +76,12 @@ fn refused(
     let failed = |handshake: &Handshake| handshake.outcome == "failed";
     match cell.case {
         Case::WrongServerKey => {
-            // The server can't read what the client sends, and need not know that it was a handshake.
+            // The server can't read what the client sends, and may not recognise it as a handshake.
             differences.extend(handshakes("server", false, &server_said.handshakes, failed));
             differences.extend(handshakes("client", false, &client_said.handshakes, failed));
         }
         Case::PutOff => {
-            // The client isn't told: it is to try again by itself.
+            // The client isn't told; it should try again by itself.
             differences.extend(handshakes("server", server_reports, &server_said.handshakes, denied(300)));
             differences.extend(handshakes("client", false, &client_said.handshakes, failed));
         }
@@ -100,7 +100,7 @@ fn is(code: Option<u64>, expected: u64) -> bool {
     code.is_none_or(|code| code == expected)
 }
 
-/// Libraries leave out a property that is empty.
+/// The difference in a property, if any. Libraries omit empty properties.
 fn property(name: &str, expected: &str, told: &str) -> Option<String> {
     match (expected, told) {
         _ if expected == told => None,

@@ -1,4 +1,4 @@
-//! Peers: programs in any language that speak the matrix's protocol, each described by a `peer.toml`.
+//! The peers: programs in any language that speak the matrix's protocol, each described by a `peer.toml`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use super::process::Process;
 use crate::escape;
 use crate::output::Failure;
 
-/// How long a peer has to start and to end again, when it is tried out; a Java machine needs some seconds.
+/// The time limit for a peer to start and end when it is tried out. A Java machine needs some seconds.
 const START: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Deserialize, Serialize, ValueEnum)]
@@ -61,7 +61,7 @@ pub(crate) enum Report {
     Address,
 }
 
-/// What a peer can do beside accepting and refusing clients by their credentials over TCP.
+/// What a peer can do besides accepting and refusing clients by their credentials over TCP.
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Ability {
@@ -72,14 +72,14 @@ pub(crate) enum Ability {
     PutOff,
 }
 
-/// One peer, as its `peer.toml` describes it.
+/// A peer, as its `peer.toml` describes it.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Peer {
     pub(crate) name: String,
     /// The implementation of ZMTP.
     pub(crate) stack: String,
-    /// The versions that were tried.
+    /// The versions that were tested.
     pub(crate) version: String,
     pub(crate) roles: Vec<Role>,
     pub(crate) mechanisms: Vec<Mechanism>,
@@ -87,11 +87,11 @@ pub(crate) struct Peer {
     pub(crate) reports: Vec<Report>,
     #[serde(default)]
     pub(crate) can: Vec<Ability>,
-    /// The program and its first arguments; the role follows.
+    /// The program and its first arguments; the role is added.
     command: Vec<String>,
-    /// A shell command, run in the peer's directory, that makes the peer ready to run; it may be repeated.
+    /// A shell command that installs what the peer needs, run in the peer's directory. It can be run again.
     install: Option<String>,
-    /// What a person types where that isn't enough.
+    /// What a person must type if that isn't enough.
     hint: Option<String>,
     #[serde(default)]
     pub(crate) needs_root: bool,
@@ -102,7 +102,7 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// A peer of which the command line alone is known: it says itself what it can't do.
+    /// A peer given by its command only: it reports itself what it can't do.
     pub(crate) fn from_command(name: &str, command: &str) -> Self {
         let words = ["sh", "-c", &format!("exec {command} \"$@\""), "peer"];
         Peer {
@@ -138,7 +138,7 @@ impl Peer {
         command
     }
 
-    /// What a person types to have it.
+    /// What to type to install it.
     pub(crate) fn hint(&self) -> String {
         match (&self.hint, &self.install) {
             (Some(hint), _) => hint.clone(),
@@ -147,7 +147,7 @@ impl Peer {
         }
     }
 
-    /// Runs its install command; an error is the last line that it printed.
+    /// Runs its install command. An error is the last line that this printed.
     pub(crate) fn install(&self) -> Result<(), String> {
         let Some(install) = &self.install else { return Ok(()) };
         let mut command = Command::new("sh");
@@ -162,7 +162,7 @@ impl Peer {
         Err(last.map_or_else(|| output.status.to_string(), |line| line.trim().to_owned()))
     }
 
-    /// Starts and ends it in each of its roles: an error says why it can't run.
+    /// Starts and ends it in each of its roles. An error says why it can't run.
     pub(crate) fn try_out(&self) -> Result<(), String> {
         for role in &self.roles {
             Process::start(self.command(&[role.name()]))?.end(START)?;
@@ -179,7 +179,7 @@ impl Peer {
     }
 }
 
-/// The directory with the peers, looked for from the current directory upward.
+/// Finds the directory of the peers, from the current directory upward.
 pub(crate) fn find_directory() -> Result<PathBuf, Failure> {
     let here = std::env::current_dir().map_err(|error| Failure::new(format!("no current directory: {error}")))?;
     let found = here.ancestors().map(|directory| directory.join("tests/interop/peers")).find(|path| path.is_dir());
@@ -189,7 +189,7 @@ pub(crate) fn find_directory() -> Result<PathBuf, Failure> {
     })
 }
 
-/// Reads `*/peer.toml` of a directory, in the order of the names; `rust`, which others are compared with, is the first.
+/// Reads `*/peer.toml` of a directory, sorted by name, but `rust`, which others are compared with, comes first.
 pub(crate) fn read(directory: &Path) -> Result<Vec<Peer>, Failure> {
     let cannot = |path: &Path, error: &dyn std::fmt::Display| Failure::new(format!("{}: {error}", escape::path(path)));
     let directory = directory.canonicalize().map_err(|error| cannot(directory, &error))?;

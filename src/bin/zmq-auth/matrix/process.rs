@@ -1,4 +1,4 @@
-//! A peer's process: it is told JSON lines and prints JSON lines.
+//! The process of a peer, which reads and prints JSON lines.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -12,13 +12,13 @@ use serde_json::Value;
 
 use super::peer::{Peer, Role};
 
-/// As much of a peer's log is kept, its end.
+/// How much of the end of a peer's log is kept, in bytes.
 const LOG: usize = 2_000;
 
-/// So many events can wait to be read; a peer that prints more of them has to wait itself.
+/// The most events that are queued; a peer that prints more is blocked.
 const EVENTS: usize = 1_000;
 
-/// A line longer than this is no event.
+/// The longest line that can be an event.
 const LINE: u64 = 1 << 20;
 
 pub(crate) struct Process {
@@ -85,7 +85,7 @@ impl Process {
         }
     }
 
-    /// Closes its standard input, upon which it has to end with 0.
+    /// Closes its standard input, after which it must exit with 0.
     pub(crate) fn end(mut self, timeout: Duration) -> Result<Vec<Value>, String> {
         self.stdin.take();
         let deadline = Instant::now() + timeout;
@@ -99,7 +99,7 @@ impl Process {
                 }
             }
         }
-        // It has closed its standard output, by its end or shortly before it.
+        // It has closed its standard output, so it has ended or is about to.
         let status = loop {
             match self.child.try_wait() {
                 Ok(Some(status)) => break status,
@@ -110,7 +110,7 @@ impl Process {
         if status.success() { Ok(events) } else { Err(self.gone()) }
     }
 
-    /// What to say of a process that has ended: the last line of its log.
+    /// The error for a process that has ended: the last line of its log.
     fn gone(&mut self) -> String {
         let _ = self.child.kill();
         let status = self.child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
@@ -131,14 +131,14 @@ impl Drop for Process {
     }
 }
 
-/// Processes that wait for their next case, by peer and role.
+/// Idle processes, by peer and role.
 #[derive(Default)]
 pub(crate) struct Pool {
     waiting: Mutex<HashMap<(String, Role), Vec<Process>>>,
 }
 
 impl Pool {
-    /// One that waits, or a new one.
+    /// An idle process, or a new one.
     pub(crate) fn take(&self, peer: &Peer, role: Role) -> Result<Process, String> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let process = waiting.get_mut(&(peer.name.clone(), role)).and_then(Vec::pop);
@@ -146,7 +146,7 @@ impl Pool {
         process.map_or_else(|| Process::start(peer.command(&[role.name()])), Ok)
     }
 
-    /// Keeps one for the next case. One that failed is dropped instead, which ends it.
+    /// Keeps a process for the next case. Don't put back one that failed: dropping it ends it.
     pub(crate) fn put_back(&self, peer: &Peer, role: Role, process: Process) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.entry((peer.name.clone(), role)).or_default().push(process);

@@ -1,4 +1,4 @@
-//! What the matrix reports: for people, as Markdown, and as JSON.
+//! The matrix's report: for people, as Markdown, and as JSON.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -14,17 +14,17 @@ use crate::escape;
 /// What `--json` writes.
 #[derive(Serialize)]
 pub(crate) struct Report {
-    /// The peers, the one that others are compared with first.
+    /// The peers. The one that others are compared with comes first.
     pub(crate) peers: Vec<PeerState>,
     /// The cells that were run.
     pub(crate) cells: Vec<CellReport>,
     /// Certificates: each maker × each reader.
     pub(crate) certificates: Vec<CertificateReport>,
-    /// How many cells are left out: cases that are run against one peer alone.
+    /// The number of cells left out: most cases are run only against one peer.
     pub(crate) left_out: usize,
-    /// How many cells a peer couldn't do.
+    /// The number of cells that a peer doesn't support.
     pub(crate) unsupported: usize,
-    /// Cells and certificates that aren't as expected and in no list of known differences.
+    /// Cells and certificates with differences that aren't in a list of known ones.
     pub(crate) unexpected: Vec<String>,
     /// Known differences that should be there and aren't.
     pub(crate) gone: Vec<String>,
@@ -39,11 +39,11 @@ pub(crate) struct PeerState {
     pub(crate) name: String,
     /// The implementation of ZMTP.
     pub(crate) stack: String,
-    /// The versions that were tried.
+    /// The versions that were tested.
     pub(crate) version: String,
-    /// Why it can't run; null for one that ran.
+    /// Why it can't run; null if it ran.
     pub(crate) missing: Option<String>,
-    /// What to type to have it; null for one that ran.
+    /// What to type to install it; null if it ran.
     pub(crate) hint: Option<String>,
 }
 
@@ -60,11 +60,11 @@ pub(crate) struct CellReport {
     pub(crate) outcome: &'static str,
     /// Why it is unsupported, or what failed.
     pub(crate) why: Option<String>,
-    /// What the server said; null where the cell has no outcome.
+    /// What the server printed; null if the cell has no result.
     pub(crate) server_said: Option<ServerSaid>,
-    /// What the client said; null where the cell has no outcome.
+    /// What the client printed; null if the cell has no result.
     pub(crate) client_said: Option<ClientSaid>,
-    /// In what it differs from what is expected.
+    /// The differences from what is expected.
     pub(crate) differences: Vec<String>,
     /// The names of the known differences among them.
     pub(crate) known: Vec<String>,
@@ -77,11 +77,11 @@ pub(crate) struct CellReport {
 #[derive(Serialize)]
 pub(crate) struct CertificateReport {
     pub(crate) maker: String,
-    /// Null for what is about the maker alone.
+    /// Null if it is about making the certificate.
     pub(crate) reader: Option<String>,
     /// Which certificate.
     pub(crate) case: String,
-    /// In what it differs from what is expected.
+    /// The differences from what is expected.
     pub(crate) differences: Vec<String>,
     /// The names of the known differences among them.
     pub(crate) known: Vec<String>,
@@ -93,15 +93,15 @@ pub(crate) struct CertificateReport {
 pub(crate) struct Known {
     /// Its name in the list.
     pub(crate) name: String,
-    /// In what the cells differ.
+    /// The texts of its differences.
     pub(crate) says: Vec<String>,
-    /// Why it is so.
+    /// Why there is this difference.
     pub(crate) reason: String,
-    /// In how many cells and certificates it was seen.
+    /// The number of cells and certificates in which it was seen.
     pub(crate) seen: usize,
 }
 
-/// One table: its title, and rows of which the first is the head.
+/// A table: its title, and its rows, the first of which is the head.
 struct Table {
     title: String,
     rows: Vec<Vec<String>>,
@@ -122,7 +122,7 @@ impl Report {
         self.unexpected.is_empty() && self.gone.is_empty()
     }
 
-    /// For people.
+    /// Writes it for people.
     pub(crate) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         for table in self.tables() {
             let bold = Style::new().bold();
@@ -140,7 +140,7 @@ impl Report {
                         WRONG => AnsiColor::Red.on_default().bold(),
                         _ => Style::new(),
                     };
-                    // Blanks outside of the colour, so that they can be cut off at the end.
+                    // Blanks outside of the colour, so that trailing ones can be removed.
                     let blanks = " ".repeat(width - cell.chars().count());
                     let _ = write!(line, "  {color}{cell}{color:#}{blanks}");
                 }
@@ -153,7 +153,7 @@ impl Report {
         writeln!(out, "{}", self.summary())
     }
 
-    /// As [`write`](Self::write), for a page of the docs.
+    /// Writes it as [`write`](Self::write) does, in Markdown for the docs.
     pub(crate) fn write_markdown(&self, out: &mut dyn Write) -> io::Result<()> {
         for table in self.tables() {
             writeln!(out, "**{}**\n", table.title)?;
@@ -267,7 +267,7 @@ impl Report {
         (!cells.is_empty()).then(|| Table { title, rows: [head].into_iter().chain(rows).collect() })
     }
 
-    /// The cases of a mechanism that are run against one peer alone: a row for each peer as server, and as client.
+    /// The cases of a mechanism that are run only against one peer: a row for each peer as server, and one as client.
     fn other_cases(&self, mechanism: Mechanism) -> Option<Table> {
         let is_pair = |case: &str| match case {
             "allowed" | "wrong credential" => true,
@@ -289,7 +289,7 @@ impl Report {
                 cell.map_or(NOT_RUN, |cell| cell.word()).to_owned()
             });
             let row: Vec<String> = [format!("{name} {role}")].into_iter().chain(words).collect();
-            // As a client of itself it has been a row already.
+            // The reference peer as its own client already has a row.
             let is_again = role == "client" && name == super::REFERENCE;
             if !is_again && row[1..].iter().any(|word| word != NOT_RUN) {
                 rows.push(row);
@@ -329,7 +329,7 @@ impl Report {
         (!makers.is_empty()).then(|| Table { title, rows: [head].into_iter().chain(rows).collect() })
     }
 
-    /// What each stack says of a refusal: its own end, against the peer that others are compared with.
+    /// What each stack reports about a refusal at its own end, with the reference peer at the other.
     fn words_for_a_refusal(&self) -> Option<Table> {
         let cases = [
             (Mechanism::Null, "denied address"),
@@ -373,7 +373,7 @@ impl CellReport {
             _ if !self.is_explained => WRONG,
             "unsupported" => UNSUPPORTED,
             _ if self.differences.is_empty() => OK,
-            // A stack that fails open is to be seen in the table.
+            // Show a stack that fails open.
             outcome if outcome != self.expected => outcome,
             _ => KNOWN,
         }

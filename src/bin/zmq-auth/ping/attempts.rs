@@ -1,4 +1,4 @@
-//! Handshakes with one socket type after the other.
+//! The handshakes of `ping`, with one socket type after the other.
 
 use std::time::{Duration, Instant};
 
@@ -20,14 +20,14 @@ pub(super) enum SocketType {
     Push,
 }
 
-/// What came of one socket type.
+/// The result for a socket type.
 #[derive(Serialize)]
 pub(super) struct Attempt {
     /// `DEALER`, `SUB` or `PUSH`.
     #[serde(rename = "type")]
     pub(super) socket_type: SocketType,
-    /// `authenticated`, `denied`, `closed` (by the server, before the handshake was over), `violation` (of the protocol, as
-    /// libzmq says), `silent` (nothing until the time was over) or `unreachable`.
+    /// `authenticated`, `denied`, `closed` (by the server, during the handshake), `violation` (of the protocol, says
+    /// libzmq), `silent` (nothing until the deadline) or `unreachable`.
     pub(super) outcome: AttemptOutcome,
     /// How long it took.
     pub(super) milliseconds: u64,
@@ -43,13 +43,13 @@ pub(super) enum AttemptOutcome {
     Unreachable,
 }
 
-/// How long a NULL client waits before it tries the next type beside it. libzmq's client tells nothing of a server's socket
-/// type that doesn't fit: it has been silent by then.
+/// How long a NULL client waits before it tries the next type in parallel. A libzmq client reports nothing if the
+/// server's socket type doesn't fit.
 const NULL_SILENCE: Duration = Duration::from_millis(400);
-/// A server that hangs up this late has waited for something itself: to the client it was silent.
+/// A server that hangs up this late has itself waited in vain, so it counts as silent.
 const LATE: Duration = Duration::from_secs(1);
 
-/// Tries the types until one is authenticated or denied, or can't be.
+/// Tries the types until one is authenticated or denied, or no other can be.
 pub(super) fn run(
     endpoint: &str,
     target: &Target,
@@ -76,7 +76,7 @@ pub(super) fn run(
             ended.extend(running.into_iter().map(|attempt| attempt.ended(AttemptOutcome::Silent)));
             return Ok(ended);
         }
-        // Several are looked at in turn.
+        // If several are running, check them in turn.
         let turn = if running.len() == 1 { patience } else { Duration::from_millis(5) };
         for index in (0..running.len()).rev() {
             let Some(event) = running[index].socket.wait_for_event(left.min(turn))? else { continue };
@@ -98,7 +98,7 @@ pub(super) fn run(
     }
 }
 
-/// Since then, rounded down.
+/// The milliseconds since `start`, rounded down.
 pub(super) fn milliseconds(start: Instant) -> u64 {
     start.elapsed().as_millis().try_into().unwrap_or(u64::MAX)
 }
@@ -121,7 +121,7 @@ impl Running {
         let socket = context.socket(socket_type.number()).map_err(failed)?;
         socket.set_linger(0).map_err(failed)?;
         socket.set_ipv6(target.needs_ipv6()).map_err(failed)?;
-        // The whole time is for the handshake: whether the server hangs up or keeps silent is then known.
+        // No handshake timeout of libzmq's own, to tell a server that hangs up from a silent one.
         socket.set_handshake_ivl(0).map_err(failed)?;
         let mut socket = MonitoredSocket::new(context, socket)?;
         let start = Instant::now();
@@ -161,7 +161,7 @@ impl AttemptOutcome {
         matches!(self, AttemptOutcome::Authenticated | AttemptOutcome::Denied(_))
     }
 
-    /// Another socket type would come to the same.
+    /// Whether every other socket type would have the same outcome.
     fn ends_all(self) -> bool {
         match self {
             AttemptOutcome::Violation(error) => error.code() == OTHER_MECHANISM,

@@ -20,7 +20,7 @@ pub(super) enum Mechanism {
     Null,
 }
 
-/// What may be the cause, and what to check.
+/// A possible cause, and what to check.
 #[derive(Serialize)]
 pub(super) struct Cause {
     /// A stable name: `server-key`, `socket-type`, …
@@ -39,7 +39,7 @@ impl Mechanism {
     }
 }
 
-/// What "authenticated" doesn't say.
+/// The caveat about "authenticated".
 pub(super) fn what_authenticated_means(mechanism: Mechanism) -> &'static str {
     match mechanism {
         Mechanism::Curve => {
@@ -95,7 +95,7 @@ pub(super) fn denied(mechanism: Mechanism, status: u32) -> Vec<Cause> {
     causes
 }
 
-/// What the other end's greeting says for certain: that it is no server of this mechanism.
+/// The cause that the other end's greeting proves: it isn't a server of this mechanism.
 pub(super) fn greeted(mechanism: Mechanism, greeting: &Greeting) -> Option<Cause> {
     match greeting {
         Greeting::Mechanism(name) if name == mechanism.name() => None,
@@ -154,7 +154,7 @@ pub(super) fn silent(mechanism: Mechanism, tried: &str) -> Vec<Cause> {
     }
 }
 
-/// libzmq names a violation of the protocol.
+/// libzmq reported a violation of the protocol.
 pub(super) fn violation(mechanism: Mechanism, error: ProtocolError, tried: &str) -> Vec<Cause> {
     if error.code() == OTHER_MECHANISM {
         return vec![other_mechanism(mechanism, None)];
@@ -236,7 +236,7 @@ pub(super) fn unreachable(target: &Target, reach: &Reach) -> Vec<Cause> {
     }
 }
 
-/// libzmq either hangs up then, or waits until `ZMQ_HANDSHAKE_IVL` has passed.
+/// The server answered 300: libzmq then either hangs up, or waits until `ZMQ_HANDSHAKE_IVL` has passed.
 fn put_off() -> Cause {
     cause(
         "put-off",

@@ -1,4 +1,4 @@
-//! The endpoint of a server, and the addresses that its name stands for.
+//! The endpoint of a server, and its addresses.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use crate::endpoint::{self, Transport};
 use crate::escape;
 use crate::output::Failure;
 
-/// What an endpoint names.
+/// The target of an endpoint.
 #[derive(Clone)]
 pub(super) enum Target {
     Tcp { host: String, port: u16, addresses: Vec<SocketAddr> },
@@ -26,7 +26,7 @@ pub(super) fn parse(endpoint: &str) -> Result<Target, Failure> {
         (Transport::Ipc, path) => return Ok(Target::Ipc(path.into())),
         (Transport::Tcp, address) => address,
     };
-    // Before a semicolon stands the address to connect from.
+    // The part before a semicolon is the address to connect from.
     let address = address.rsplit(';').next().unwrap_or_default();
     let Some((host, port)) = address.rsplit_once(':') else { return usage("has no port", EXAMPLES) };
     let port = match port.parse::<u16>() {
@@ -42,8 +42,7 @@ pub(super) fn parse(endpoint: &str) -> Result<Target, Failure> {
 }
 
 impl Target {
-    /// With the addresses of the host. As libzmq does unless it is told otherwise, IPv6 is used only where there is nothing
-    /// else.
+    /// Resolves the host. Like libzmq by default, uses IPv6 only if there is no IPv4 address.
     pub(super) fn resolve(&self, end: Instant) -> Result<Target, Reach> {
         let Target::Tcp { host, port, .. } = self else { return Ok(self.clone()) };
         let name = (host.clone(), *port);

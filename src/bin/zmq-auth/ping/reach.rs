@@ -1,5 +1,5 @@
-//! What libzmq doesn't say: why an endpoint can't be reached, and how the other end greets a ZeroMQ client. Found out by a
-//! plain connection.
+//! A plain connection to an endpoint, to find out what libzmq doesn't report: why it can't be reached, and how the
+//! other end greets a ZeroMQ client.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use super::endpoint::Target;
 use crate::escape;
 
-/// What the system says of an endpoint.
+/// Whether an endpoint can be reached.
 #[derive(Debug)]
 pub(super) enum Reach {
-    /// Somebody accepts connections, and greets a client so.
+    /// Something accepts connections, and sends this greeting.
     Accepts(Greeting),
     /// The host's name can't be resolved, and why.
     NoName(String),
@@ -30,7 +30,7 @@ pub(super) enum Reach {
     Other(String),
 }
 
-/// What comes after a client's first bytes of ZMTP 3 (RFC 23).
+/// The answer to a client's first bytes of ZMTP 3 (RFC 23).
 #[derive(Debug)]
 pub(super) enum Greeting {
     /// ZMTP, with the name of a mechanism.
@@ -39,7 +39,7 @@ pub(super) enum Greeting {
     OtherProtocol,
     /// Nothing, or the connection was closed.
     Nothing,
-    /// The time was over before all of it had come.
+    /// The deadline passed before all of it had arrived.
     Unfinished,
 }
 
@@ -68,7 +68,7 @@ impl Reach {
     }
 }
 
-/// Connects, reads the greeting, and closes the connection. The server sees a client that leaves during the handshake.
+/// Connects, reads the greeting, and closes the connection. To the server, the client left during the handshake.
 pub(super) fn probe(target: &Target, end: Instant) -> Reach {
     let target = target.clone();
     let left = move || end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
@@ -90,7 +90,7 @@ pub(super) fn probe(target: &Target, end: Instant) -> Reach {
         }
     };
     match within(end + Duration::from_millis(50), connect) {
-        // Whoever accepts a connection can be reached, however long the rest takes.
+        // It accepted the connection, so it can be reached, however long the rest takes.
         None if is_connected.load(Ordering::Relaxed) => Reach::Accepts(Greeting::Unfinished),
         None => Reach::NoAnswer,
         Some(Ok(greeting)) => Reach::Accepts(greeting),
@@ -104,11 +104,11 @@ pub(super) fn probe(target: &Target, end: Instant) -> Reach {
     }
 }
 
-/// The first bytes alone: a whole greeting with another mechanism would make the server hang up, perhaps before its own
-/// mechanism is written. `limit` gives a read the time that is left.
+/// Sends only the first bytes of a greeting: a whole one with another mechanism would make the server hang up, perhaps
+/// before it has sent its own mechanism. `limit` sets the timeout of each read to the time left.
 fn greeting<S: Read + Write>(mut stream: S, limit: impl Fn(&S) -> io::Result<()>) -> Greeting {
     const SIGNATURE_AND_VERSION: [u8; 11] = [0xFF, 0, 0, 0, 0, 0, 0, 0, 1, 0x7F, 3];
-    /// Signature, version, and the mechanism in 20 bytes.
+    /// Signature, version, and mechanism.
     const LENGTH: usize = 10 + 2 + 20;
     let mut bytes = [0; LENGTH];
     let mut length = 0;
@@ -139,7 +139,7 @@ fn greeting<S: Read + Write>(mut stream: S, limit: impl Fn(&S) -> io::Result<()>
 }
 
 fn connect_ipc(path: &Path) -> io::Result<UnixStream> {
-    // A name in Linux's abstract namespace begins with an @ in libzmq.
+    // libzmq writes a name in Linux's abstract namespace with an @.
     #[cfg(target_os = "linux")]
     if let Some(name) = path.to_str().and_then(|path| path.strip_prefix('@')) {
         use std::os::linux::net::SocketAddrExt;
@@ -149,11 +149,11 @@ fn connect_ipc(path: &Path) -> io::Result<UnixStream> {
     UnixStream::connect(path)
 }
 
-/// Runs what the system gives no deadline for. `None` when the time is over; then it is left to itself until the program
-/// ends.
+/// Runs a call that has no timeout of its own. Returns `None` at the deadline; the call's thread then goes on until the
+/// program ends.
 pub(super) fn within<T: Send + 'static>(end: Instant, call: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (sender, receiver) = mpsc::channel();
-    // Without a thread there is no answer, as if it had come too late.
+    // If no thread can be started, there is no answer, as after the deadline.
     let started = thread::Builder::new().spawn(move || sender.send(call()));
     started.ok()?;
     receiver.recv_timeout(end.saturating_duration_since(Instant::now()) + Duration::from_millis(5)).ok()
