@@ -172,7 +172,7 @@ impl PasswordFile {
     /// std::fs::write(&path, "alice\nbob=secret\nbob=another\n")?;
     /// let problems = PasswordFile::problems(&path);
     /// assert!(problems[0].to_string().contains("passwords:1: has no ="));
-    /// assert!(problems[1].to_string().contains("passwords:3: has a user name that an earlier line has too"));
+    /// assert!(problems[1].to_string().contains("passwords:3: has the same user name as an earlier line"));
     /// assert_eq!(problems.len(), 2);
     /// # Ok::<(), anyhow::Error>(())
     /// ```
