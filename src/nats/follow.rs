@@ -13,7 +13,7 @@ use super::connect::{NatsBucket, PATIENCE, failed};
 use super::entry;
 use super::follower::Shared;
 use super::position::Position;
-use super::run::{FIND, READ, RESUME, Run, USE, look_at, nats};
+use super::run::{FIND, NOT_AGAIN, READ, RESUME, Run, USE, look_at, nats};
 use crate::contact::Moment;
 use crate::error::{Error, Result};
 
@@ -37,7 +37,11 @@ impl Follow {
         let (mut position, mut failures) = (None, 0_u32);
         loop {
             let before = proven(&position);
-            let Err(error) = self.connect_and_follow(&mut position).await;
+            let Err(error) = self.connect_and_follow(&mut position).await else {
+                // The whole bucket is read again.
+                position = None;
+                continue;
+            };
             self.shared.failed(&error);
             if matches!(error, Error::Nats { action: USE | RESUME, .. }) {
                 position = None;
@@ -51,20 +55,14 @@ impl Follow {
         }
     }
 
-    async fn connect_and_follow(&self, position: &mut Option<Position>) -> Result<Infallible> {
+    async fn connect_and_follow(&self, position: &mut Option<Position>) -> Result<()> {
         let server = entry::encode(self.server.as_bytes());
         let (name, inbox) = (format!("zmq-auth {server}"), format!("_INBOX_{server}"));
         let client = self.bucket.connect(&name, &inbox, self.shared.clone()).await?;
         self.follow(&client, name, position).await
     }
 
-    /// Follows until the first failure.
-    async fn follow(
-        &self,
-        client: &Client,
-        description: String,
-        position: &mut Option<Position>,
-    ) -> Result<Infallible> {
+    async fn follow(&self, client: &Client, description: String, position: &mut Option<Position>) -> Result<()> {
         let mut context = jetstream::new(client.clone());
         context.set_timeout(PATIENCE);
         let stream = context.get_stream(self.bucket.stream()).await.map_err(|error| failed(FIND, &error))?;
@@ -91,7 +89,10 @@ impl Follow {
         // If the bucket was created again since `state`, the consumer may belong to the new one.
         let again = stream.get_info().await.map_err(|error| failed(FIND, &error))?;
         if look_at(&again)?.created != state.created {
-            return Err(nats(FIND, "it was made anew just now"));
+            return Err(nats(FIND, "it was recreated just now"));
+        }
+        if position.is_some() && consumer.cached_info().num_pending == 0 {
+            return Err(nats(RESUME, NOT_AGAIN));
         }
         let messages = consumer.stream().max_messages_per_batch(REQUESTED).expires(Duration::from_secs(30));
         let messages = messages.heartbeat(PATIENCE).messages().await.map_err(|error| failed(READ, &error))?;

@@ -128,7 +128,7 @@ fn connected_clients_are_spared_in_an_outage_where_the_program_says_so() {
 /// them all.
 #[test]
 fn a_slow_follower_is_late_and_loses_nothing() {
-    const KEYS: usize = 2_000;
+    const KEYS: usize = 4_000;
     let node = Node::start();
     let proxy = Proxy::to(node.port());
     let (alice, writer) = (key(), bucket(&node.url(), "admin").writer().unwrap());
@@ -136,7 +136,7 @@ fn a_slow_follower_is_late_and_loses_nothing() {
     let server = Server::start(&proxy.url());
     server.wait_for(&alice, 200);
     server.follower.credentials().limit_age(SHORT, OnStale::Refuse).unwrap();
-    proxy.set_rate(Some(100_000));
+    proxy.set_rate(Some(20_000));
     let keys: Vec<_> = (0..KEYS).map(|_| key()).collect();
     raw::run(async {
         let context = raw::context(&node.url(), "admin").await;

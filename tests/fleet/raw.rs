@@ -59,6 +59,16 @@ pub(crate) fn try_put(urls: &str, name: &str, value: &str) -> bool {
     })
 }
 
+/// Asks the leader of the bucket's stream to hand over to the server of this name.
+pub(crate) fn hand_over(urls: &str, to: &str) {
+    run(async {
+        let order = format!(r#"{{"placement":{{"preferred":"{to}"}}}}"#);
+        let subject = format!("$JS.API.STREAM.LEADER.STEPDOWN.KV_{BUCKET}");
+        let answer = client(urls, "admin").await.request(subject, order.into()).await;
+        println!("{to} is to lead: {:?}", answer.map(|answer| answer.payload));
+    });
+}
+
 /// The name of the server that leads the bucket's stream.
 pub(crate) fn leader(urls: &str) -> Option<String> {
     run(async {
