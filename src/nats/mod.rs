@@ -2,7 +2,8 @@
 //!
 //! `connect` and `login` describe the bucket, `entry` what is in it. `follower` is the handle of a follower, `follow`
 //! its loop of connections, `run` the work on one connection, with the proof of contact, and `position` what one run
-//! leaves for the next. `writer`, `look`, `list` and `servers` are for administrators, through the `blocking` connection.
+//! leaves for the next. `writer`, `removal`, `look`, `list` and `servers` are for administrators, through the `blocking`
+//! connection.
 
 mod blocking;
 mod connect;
@@ -13,6 +14,7 @@ mod list;
 mod login;
 mod look;
 mod position;
+mod removal;
 mod run;
 mod servers;
 mod writer;

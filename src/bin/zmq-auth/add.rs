@@ -13,12 +13,12 @@ use crate::output::{Exit, Failure, Output};
 use crate::validity::{State, Validity};
 use crate::{directory, escape, file, keygen, ls};
 
-/// Add a client's public certificate to a server's directory, or to a bucket of NATS
+/// Add a client's public certificate to a server's directory, or its key to a NATS bucket
 ///
 /// The file is read first, and put in place by a rename. One with a secret key is refused: that key belongs on the
 /// client's machine alone. A certificate that --force replaces is kept in the directory's `revoked`, which no server reads.
-/// A bucket gets the key with the certificate's metadata, and the name as the field `name` where the certificate has none.
-/// What somebody else has done with that key, such as revoking it, is undone with --force alone.
+/// A bucket gets the key with the certificate's metadata; if that has no field `name`, the file's name is added. A key that
+/// has another entry in the bucket, or was revoked, is changed only with --force.
 #[derive(Args)]
 #[command(
     override_usage = "zmq-auth add [OPTIONS] DIR FILE\n       \
@@ -36,16 +36,19 @@ pub(crate) struct Add {
     /// The name in the directory: NAME.key; without it, that of FILE
     #[arg(long)]
     name: Option<String>,
-    /// Replace a certificate of that name; add a key that is there already under another name, or one that has expired; in a
-    /// bucket, change the entry of a key, or bring back one that was revoked
+    /// Replace a certificate of that name; add a key that the directory has under another name, or one that has expired; in
+    /// a bucket, change the entry of a key, or restore one that was revoked
     #[arg(long)]
     force: bool,
     /// With --bucket, this key (Z85) instead of a certificate
     #[arg(long, requires = "bucket", conflicts_with = "first", value_parser = ls::key, allow_hyphen_values = true)]
     key: Option<PublicKey>,
-    /// With --key, what is known about it, such as name=Alice; may be repeated
+    /// With --key, its metadata, such as name=Alice; may be repeated
     #[arg(short, long, value_name = "KEY=VALUE", requires = "key", value_parser = keygen::entry)]
     metadata: Vec<(String, String)>,
+    /// With --bucket, write the entry only if its last change has this revision
+    #[arg(long, value_name = "N", requires = "bucket")]
+    revision: Option<u64>,
     #[command(flatten)]
     bucket: BucketOptions,
 }
@@ -87,8 +90,8 @@ impl Add {
         let Some(directory) = directory else {
             let certificate = self.named(certificate, &file)?;
             let validity = (validity.state(now), validity.words(now));
-            let bucket = self.bucket.open()?;
-            return bucket.add(&certificate.public_key(), certificate.metadata(), validity, self.force, output);
+            let (key, metadata, bucket) = (certificate.public_key(), certificate.metadata(), self.bucket.open()?);
+            return bucket.add(&key, metadata, validity, self.force, self.revision, output);
         };
         self.add_to(&directory, &file, &certificate, (validity, now), output)
     }

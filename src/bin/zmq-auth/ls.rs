@@ -15,10 +15,10 @@ use crate::output::{Exit, Failure, Output, note};
 use crate::validity::{NOT_AFTER, NOT_BEFORE, State, Validity};
 use crate::{escape, file};
 
-/// List the certificates of a directory or a bucket of NATS, or find whose a key is
+/// List the certificates of a directory, or the keys and users of a NATS bucket, or look for a key
 ///
 /// One line for each file that a server reads: its name, its public key, whether it is valid now, its metadata, and what
-/// is wrong with it. Of a bucket, a line for each key and user of the domain.
+/// is wrong with it. For a bucket, one line for each key and user of the domain.
 #[derive(Args)]
 #[command(
     override_usage = "zmq-auth ls [OPTIONS] DIR\n       zmq-auth ls [OPTIONS] --nats URL --bucket NAME --domain DOMAIN",

@@ -14,29 +14,32 @@ use crate::directory::{self, Entry, REVOKED};
 use crate::output::{Exit, Failure, Output, note};
 use crate::{escape, file, time};
 
-/// Take a client's certificate out of a server's directory, or its key out of a bucket of NATS
+/// Remove a client's certificate from a server's directory, or its key from a NATS bucket
 ///
-/// Every file with the same key goes, into the directory's `revoked`, which no server reads. From a bucket, the key is
-/// removed whatever somebody else does to it at that moment; then this waits until the servers that follow say that they
-/// refuse it.
+/// Every file with the same key is moved to the directory's `revoked`, which no server reads. From a bucket, the key is
+/// removed even if somebody else changes it at the same time; then this waits until the servers in contact have confirmed
+/// that they refuse it.
 #[derive(Args)]
 #[command(
     override_usage = "zmq-auth revoke [OPTIONS] DIR NAME\n       \
                       zmq-auth revoke [OPTIONS] --nats URL --bucket NAME --domain DOMAIN NAME",
     after_help = "Examples:\n  zmq-auth revoke clients mallory\n  \
                   zmq-auth revoke --nats nats://10.0.0.1 --bucket clients --domain lab --login admin.login mallory\n\n\
-                  Exit codes with --bucket: 0 refused by every server that is known; 1 not by every one, or it failed."
+                  Exit codes with --bucket: 0 every known server refuses the key; 1 some server has not confirmed it, or it failed."
 )]
 pub(crate) struct Revoke {
     /// The server's directory of clients; with --bucket, the NAME
     #[arg(value_name = "DIR", allow_hyphen_values = true)]
     first: OsString,
-    /// The certificate's file, with or without .key; or its public key in Z85; in a bucket also the field `name`
+    /// The certificate's file, with or without .key; or its public key in Z85; in a bucket also its metadata field `name`
     #[arg(value_name = "NAME", allow_hyphen_values = true)]
     second: Option<OsString>,
-    /// With --bucket, how long to wait for the servers that follow: 5s otherwise
+    /// With --bucket, how long to wait for the servers; default: 5s
     #[arg(long, value_name = "TIME", requires = "bucket", value_parser = time::span)]
     wait: Option<SignedDuration>,
+    /// With --bucket, remove the key only if its last change has this revision
+    #[arg(long, value_name = "N", requires = "bucket")]
+    revision: Option<u64>,
     #[command(flatten)]
     bucket: BucketOptions,
 }
@@ -73,7 +76,7 @@ impl Revoke {
         let name = name.into_string().map_err(|_| Failure::usage("the name is not valid UTF-8"))?;
         match directory {
             Some(directory) => FromDirectory { directory: directory.into(), name }.run(output),
-            None => self.bucket.open()?.revoke(&name, self.wait, output),
+            None => self.bucket.open()?.revoke(&name, self.revision, self.wait, output),
         }
     }
 }
