@@ -89,7 +89,7 @@ fn the_connection_of_a_client_that_has_left_is_its_successors_alone() {
     assert_eq!(received, ["hers", "his"]);
     gate.until("she has left", |gate| gate.metric("zmq_auth_gate_clients", "") == 1);
     place.revoke("alice");
-    gate.process.event("Reloaded");
+    place.until_decided(&context, zmq::PUSH, "alice", &gate, Handshake::Denied(400));
     bob.send("still there", 0).unwrap();
     assert_eq!(frames(&service), ["still there"]);
     gate.process.signal(nix::sys::signal::Signal::SIGTERM);
