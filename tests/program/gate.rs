@@ -299,7 +299,7 @@ impl Gate {
 
     /// Waits for a count, by asking the gate for its metrics repeatedly.
     #[track_caller]
-    fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+    fn until(&self, what: &str, mut is_so: impl FnMut(&Self) -> bool) {
         let end = Instant::now() + DEADLINE;
         while !is_so(self) {
             assert!(Instant::now() < end, "{what}");
