@@ -52,7 +52,7 @@ pub(crate) struct Gate {
     /// The service: ipc://PATH, or a TCP port of this machine
     #[arg(long, value_name = "ENDPOINT", requires = "front")]
     back: Option<String>,
-    /// Which sockets it stands between
+    /// The kinds of sockets that it connects
     #[arg(long, value_enum, requires = "front")]
     kind: Option<Kind>,
     /// The ZAP domain, whose tables decide
@@ -70,10 +70,10 @@ pub(crate) struct Gate {
     /// Tell the service in a frame who sent each message
     #[arg(long, requires = "front")]
     sender_frame: bool,
-    /// Metadata of clients that stands in that frame
+    /// Metadata of clients to put into that frame
     #[arg(long, value_name = "KEY", requires = "sender_frame")]
     sender_metadata: Vec<String>,
-    /// The number of the user that the service runs as; this program's and root are expected without it
+    /// The number of the user that the service runs as [default: this program's user or root]
     #[arg(long, value_name = "UID", requires = "front")]
     back_uid: Option<u32>,
     /// For a service at a TCP port, which no check of its owner protects
@@ -195,7 +195,7 @@ fn settings(table: GateTable, directory: &Path, policy: &PolicyFile, drain: Dura
         return Err(Failure::usage("only a gate of the kind publish has topics").hint("Leave [[gate.allow]] out."));
     }
     if !table.sender_metadata.is_empty() && !table.sender_frame {
-        return Err(Failure::usage("sender_metadata stands in sender frames").hint("Add sender_frame = true."));
+        return Err(Failure::usage("sender_metadata is for sender frames only").hint("Add sender_frame = true."));
     }
     let mut rights = TopicRights::default();
     if let Some(rules) = &table.allow {

@@ -41,7 +41,8 @@ fn nothing_reaches_the_service_that_the_policy_does_not_allow() {
                 place.revoke(user);
                 accepted.remove(user);
                 let (mut theirs, others) = clients.into_iter().partition::<Vec<_>, _>(|(name, _)| *name == user);
-                gate.process.all_events(theirs.iter().map(|_| ("ClientDisconnected", user)), true);
+                gate.process.all_events(theirs.iter().map(|_| ("ClientDisconnected", user)));
+                place.until_decided(&context, zmq::DEALER, user, &gate, Handshake::Denied(400));
                 for (_, client) in &mut theirs {
                     assert_eq!(client.wait_for_handshake(DEADLINE).unwrap(), Some(Handshake::Denied(400)));
                 }
@@ -51,7 +52,7 @@ fn nothing_reaches_the_service_that_the_policy_does_not_allow() {
             }
             1 if !accepted.contains(user) => {
                 place.accept(user);
-                gate.process.all_events([].into_iter(), true);
+                place.until_decided(&context, zmq::DEALER, user, &gate, Handshake::Authenticated);
                 accepted.insert(user);
             }
             2 | 3 => {
@@ -135,16 +136,8 @@ impl<'p> Users<'p> {
         }
     }
 
-    /// Tries handshakes until the policy decides so.
     fn until_decided(&self, user: &str, expected: Handshake) {
-        let end = Instant::now() + DEADLINE;
-        loop {
-            let mut client = self.place.monitored(self.context, self.socket_type, user, self.gate);
-            if client.wait_for_handshake(DEADLINE).unwrap() == Some(expected) {
-                return;
-            }
-            assert!(Instant::now() < end, "{user}: not {expected:?}");
-        }
+        self.place.until_decided(self.context, self.socket_type, user, self.gate, expected);
     }
 
     /// Lets one of them do something. A client that connects sends `first`, so that the gate registers it.
@@ -155,7 +148,7 @@ impl<'p> Users<'p> {
                 self.place.revoke(user);
                 let connected = std::mem::take(&mut self.connected);
                 let (theirs, others) = connected.into_iter().partition::<Vec<_>, _>(|(name, _)| *name == user);
-                self.gate.process.all_events(theirs.iter().map(|_| ("ClientDisconnected", user)), false);
+                self.gate.process.all_events(theirs.iter().map(|_| ("ClientDisconnected", user)));
                 self.until_decided(user, Handshake::Denied(400));
                 self.disconnected += theirs.len();
                 for (_, mut client) in theirs {

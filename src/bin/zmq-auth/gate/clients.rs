@@ -1,7 +1,7 @@
 //! The clients of a gate: registered at their first message, and disconnected once the policy stops accepting them.
 
-use std::collections::HashMap;
-use std::time::Duration;
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
 use serde::Serialize;
@@ -16,12 +16,17 @@ const CHECKED_AT_ONCE: usize = 256;
 /// How long a misbehaving client is kept out.
 const BAN: Duration = Duration::from_secs(60);
 
+/// How long a client that has left is remembered while the front is never empty, because a message of it may be queued.
+const QUEUED: Duration = Duration::from_secs(60);
+
 /// All clients that have sent something, until they have disconnected and all their messages have been received. `T` is
 /// what a kind of gate keeps for each.
 pub(super) struct Clients<T> {
     policy: Authenticator,
     /// By the marks of their connections, which are unique.
     numbers: HashMap<Box<str>, u64, RandomState>,
+    /// By the routing ids that the policy has assigned, which are unique, too, and quicker to look up.
+    by_routing_id: HashMap<Box<[u8]>, u64, RandomState>,
     by_connection: HashMap<Connection, u64, RandomState>,
     clients: HashMap<u64, Client<T>, RandomState>,
     next: u64,
@@ -29,16 +34,18 @@ pub(super) struct Clients<T> {
     unchecked: Vec<u64>,
     /// Whether another check of all clients follows the current one.
     again: bool,
-    /// Clients whose connection has ended, but whose messages may still be queued.
-    closed: Vec<u64>,
-    /// The values kept for clients that have left.
-    left: Vec<T>,
+    /// Clients whose connection has ended, but whose messages may still be queued; since when.
+    closed: VecDeque<(u64, Instant)>,
+    /// The values kept for clients that have left, if anybody asks for them.
+    left: Option<Vec<T>>,
     pub(super) counts: Counts,
     pub(super) journal: Journal,
 }
 
 struct Client<T> {
     mark: Box<str>,
+    /// The one that the policy has assigned, if libzmq uses it.
+    routing_id: Option<Box<[u8]>>,
     accepted: AcceptedClient,
     /// `None` if the client had left before its first message was received.
     connection: Option<Connection>,
@@ -53,22 +60,45 @@ impl<T> Clients<T> {
         Clients {
             policy: policy.clone(),
             numbers: HashMap::default(),
+            by_routing_id: HashMap::default(),
             by_connection: HashMap::default(),
             clients: HashMap::default(),
             next: 0,
             unchecked: Vec::new(),
             again: false,
-            closed: Vec::new(),
-            left: Vec::new(),
+            closed: VecDeque::new(),
+            left: None,
             counts,
             journal,
         }
     }
 
+    /// Keeps the values of clients that have left for `take_left`.
+    pub(super) fn keeping_left(self) -> Self {
+        Clients { left: Some(Vec::new()), ..self }
+    }
+
     /// The number of a message's sender, if the policy accepts it now; otherwise the sender is disconnected. Every
     /// frame of a message identifies its sender, except a ROUTER's routing id.
     pub(super) fn sender(&mut self, message: &zmq::Message, keep: impl FnOnce(&AcceptedClient) -> T) -> Option<u64> {
-        let number = self.find(message).or_else(|| self.admit(message, keep));
+        let number = self.find(message).or_else(|| self.admit(message, None, keep));
+        self.accept(number)
+    }
+
+    /// As `sender`, for a ROUTER's message: its routing id, and another frame.
+    pub(super) fn sender_of_request(
+        &mut self,
+        routing_id: &[u8],
+        message: &zmq::Message,
+        keep: impl FnOnce(&AcceptedClient) -> T,
+    ) -> Option<u64> {
+        let known = self.by_routing_id.get(routing_id).copied().or_else(|| self.find(message));
+        let number = known.or_else(|| self.admit(message, Some(routing_id), keep));
+        self.accept(number)
+    }
+
+    /// The number, if the policy accepts this client now.
+    fn accept(&mut self, number: Option<u64>) -> Option<u64> {
         let client = number.and_then(|number| self.clients.get(&number));
         if let Some(client) = client
             && client.kept.is_some()
@@ -83,7 +113,12 @@ impl<T> Clients<T> {
         None
     }
 
-    fn admit(&mut self, message: &zmq::Message, keep: impl FnOnce(&AcceptedClient) -> T) -> Option<u64> {
+    fn admit(
+        &mut self,
+        message: &zmq::Message,
+        routing_id: Option<&[u8]>,
+        keep: impl FnOnce(&AcceptedClient) -> T,
+    ) -> Option<u64> {
         let connection = match Connection::of(message) {
             Ok(connection) => Some(connection),
             Err(Error::NoConnection(_)) => None,
@@ -99,8 +134,14 @@ impl<T> Clients<T> {
         self.next += 1;
         let connection = connection.filter(|connection| self.take_over(*connection, number, &accepted));
         self.numbers.insert(mark.clone(), number);
+        // The policy's, whatever the client has sent.
+        let assigned = Sender::of(message).property("Identity").map(str::as_bytes);
+        let routing_id: Option<Box<[u8]>> = routing_id.filter(|id| Some(*id) == assigned).map(Into::into);
+        if let Some(routing_id) = &routing_id {
+            self.by_routing_id.insert(routing_id.clone(), number);
+        }
         let kept = Some(keep(&accepted));
-        self.clients.insert(number, Client { mark, accepted, connection, is_closed: false, kept });
+        self.clients.insert(number, Client { mark, routing_id, accepted, connection, is_closed: false, kept });
         self.count();
         Some(number)
     }
@@ -119,15 +160,16 @@ impl<T> Clients<T> {
         true
     }
 
-    /// The value kept for a client that is connected and accepted. Call it just before each message that is sent to
-    /// that client alone: clients choose their routing ids, and another may take this one's as soon as it has left.
+    /// The value kept for a client to which a message may be sent. Call it just before each message that is sent to that
+    /// client alone: clients may choose their routing ids, and another may take this one's as soon as it has left.
     pub(super) fn receiver(&mut self, number: u64) -> Result<&T, Dropped> {
         let client = self.clients.get(&number).filter(|client| client.kept.is_some()).ok_or(Dropped::UnknownClient)?;
         if !self.policy.still_accepts(&client.accepted) {
             self.revoke(number);
             return Err(Dropped::Revoked);
         }
-        if !is_open(client.connection.as_ref()) {
+        // Nobody can take a routing id that the policy has assigned, which saves a system call.
+        if client.routing_id.is_none() && !is_open(client.connection.as_ref()) {
             return Err(Dropped::Gone);
         }
         self.kept(number).ok_or(Dropped::UnknownClient)
@@ -156,50 +198,42 @@ impl<T> Clients<T> {
 
     /// The values kept for clients that have left since the last call.
     pub(super) fn take_left(&mut self) -> Vec<T> {
-        std::mem::take(&mut self.left)
-    }
-
-    /// Begins to check all clients against the policy. If a check is running, another one follows it; restarting it
-    /// would mean that a policy which changes all the time keeps it from ever finishing.
-    pub(super) fn begin_check(&mut self) {
-        if self.unchecked.is_empty() {
-            self.unchecked.extend(self.clients.keys());
-        } else {
-            self.again = true;
-        }
-    }
-
-    /// Checks some clients, and returns whether there are more.
-    pub(super) fn check_some(&mut self) -> bool {
-        for _ in 0..CHECKED_AT_ONCE {
-            let Some(number) = self.unchecked.pop() else { break };
-            let Some(client) = self.clients.get_mut(&number) else { continue };
-            if client.kept.is_some() && !self.policy.still_accepts(&client.accepted) {
-                self.revoke(number);
-            } else if !client.is_closed && !is_open(client.connection.as_ref()) {
-                client.is_closed = true;
-                self.closed.push(number);
-                self.count();
-            }
-        }
-        if self.unchecked.is_empty() && std::mem::take(&mut self.again) {
-            self.begin_check();
-        }
-        !self.unchecked.is_empty()
+        self.left.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Forgets the clients that have left. Called when nothing is left to receive: a message received later would
     /// register its sender as a new client.
     pub(super) fn drained(&mut self) {
-        for number in std::mem::take(&mut self.closed) {
+        self.forget(self.closed.len());
+    }
+
+    /// Forgets this many of the clients that have left, beginning with the first.
+    fn forget(&mut self, count: usize) {
+        for (number, _) in self.closed.drain(..count) {
             let Some(client) = self.clients.remove(&number) else { continue };
             self.numbers.remove(&client.mark);
+            if let Some(routing_id) = &client.routing_id {
+                self.by_routing_id.remove(routing_id);
+            }
             if let Some(connection) = client.connection
                 && self.by_connection.get(&connection) == Some(&number)
             {
                 self.by_connection.remove(&connection);
             }
-            self.left.extend(client.kept);
+            if let Some(left) = &mut self.left {
+                left.extend(client.kept);
+            }
+        }
+    }
+
+    fn begin_check_at(&mut self, now: Instant) {
+        let is_old = |(_, since): &&(u64, Instant)| now.saturating_duration_since(*since) > QUEUED;
+        self.forget(self.closed.iter().take_while(is_old).count());
+        if self.unchecked.is_empty() {
+            let open = self.clients.iter().filter(|(_, client)| !client.is_closed);
+            self.unchecked.extend(open.map(|(number, _)| number));
+        } else {
+            self.again = true;
         }
     }
 
@@ -214,7 +248,10 @@ impl<T> Clients<T> {
         if client.connection.is_some_and(|connection| connection.disconnect().is_err()) {
             return;
         }
-        self.left.extend(client.kept.take());
+        let kept = client.kept.take();
+        if let Some(left) = &mut self.left {
+            left.extend(kept);
+        }
         // It had left already: there was nothing to end, so nothing to report.
         if client.connection.is_none() {
             return;
@@ -230,11 +267,45 @@ impl<T> Clients<T> {
         if let Some(client) = self.clients.get(&number) {
             self.policy.pause_client(&client.accepted, BAN);
         }
-        self.disconnect(number, "ClientDisconnected", &format!("{reason}; it may come again in a minute"));
+        self.disconnect(number, "ClientDisconnected", &format!("{reason}; it can connect again in a minute"));
     }
 
     fn count(&self) {
         self.counts.clients(self.clients.len() - self.closed.len());
+    }
+}
+
+/// What all kinds of gates do with their clients.
+pub(super) trait Checked {
+    /// Begins to check all clients against the policy. If a check is running, another one follows it; restarting it
+    /// would mean that a policy which changes all the time keeps it from ever finishing.
+    fn begin_check(&mut self);
+
+    /// Checks some clients, and returns whether there are more.
+    fn check_some(&mut self) -> bool;
+}
+
+impl<T> Checked for Clients<T> {
+    fn begin_check(&mut self) {
+        self.begin_check_at(Instant::now());
+    }
+
+    fn check_some(&mut self) -> bool {
+        for _ in 0..CHECKED_AT_ONCE {
+            let Some(number) = self.unchecked.pop() else { break };
+            let Some(client) = self.clients.get_mut(&number) else { continue };
+            if client.kept.is_some() && !self.policy.still_accepts(&client.accepted) {
+                self.revoke(number);
+            } else if !client.is_closed && !is_open(client.connection.as_ref()) {
+                client.is_closed = true;
+                self.closed.push_back((number, Instant::now()));
+                self.count();
+            }
+        }
+        if self.unchecked.is_empty() && std::mem::take(&mut self.again) {
+            self.begin_check();
+        }
+        !self.unchecked.is_empty()
     }
 }
 
@@ -261,4 +332,46 @@ pub(super) fn sender_frame(client: &AcceptedClient, keys: &[String]) -> Vec<u8> 
     let frame = SenderFrame { user_id: client.user_id(), address: client.address(), metadata };
     // Can't fail: there are only strings in it.
     serde_json::to_vec(&frame).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use zmq_auth::SocketExt;
+
+    use super::super::journal::Writer;
+    use super::*;
+
+    /// The front is never drained here.
+    #[test]
+    fn a_client_that_has_left_is_forgotten_after_a_minute_of_messages() {
+        let (context, policy) = (zmq::Context::new(), Authenticator::new());
+        policy.mark_clients().unwrap();
+        let _running = policy.start(&context).unwrap();
+        let (mut server, client) = (context.socket(zmq::PULL).unwrap(), context.socket(zmq::PUSH).unwrap());
+        server.null_server("lab").unwrap();
+        server.bind("tcp://127.0.0.1:*").unwrap();
+        client.connect(&server.endpoint().unwrap()).unwrap();
+        client.send("hello", 0).unwrap();
+        let message = server.recv_msg(0).unwrap();
+        let journal = Writer::new(policy.events(1)).journal("lab");
+        let mut clients = Clients::new(&policy, Counts::new("lab"), journal).keeping_left();
+        let number = clients.sender(&message, |_| "kept").unwrap();
+        drop(client);
+        let end = Instant::now() + Duration::from_secs(60);
+        while clients.closed.is_empty() {
+            assert!(Instant::now() < end, "its end isn't noticed");
+            clients.begin_check();
+            while clients.check_some() {}
+            thread::yield_now();
+        }
+        clients.begin_check_at(Instant::now());
+        assert_eq!((clients.find(&message), clients.take_left().len()), (Some(number), 0));
+        clients.begin_check_at(Instant::now() + QUEUED + Duration::from_secs(1));
+        assert_eq!((clients.find(&message), clients.take_left()), (None, vec!["kept"]));
+        assert!(clients.clients.is_empty() && clients.by_connection.is_empty());
+        // A message of it that was queued registers it as a new client.
+        assert_eq!(clients.sender(&message, |_| "again"), Some(number + 1));
+    }
 }

@@ -5,7 +5,7 @@ use std::vec::Drain;
 
 use zmq_auth::{AcceptedClient, Authenticator, zmq};
 
-use super::clients::Clients;
+use super::clients::{Checked, Clients};
 use super::counts::{Counts, Dropped};
 use super::journal::{GateLine, Journal};
 use super::traffic::{BATCH, Progress, Traffic, send_frame};
@@ -89,7 +89,7 @@ impl Subscriber {
 
 impl Publish {
     pub(super) fn new(policy: &Authenticator, rights: TopicRights, counts: Counts, journal: Journal) -> Self {
-        let clients = Clients::new(policy, counts, journal);
+        let clients = Clients::new(policy, counts, journal).keeping_left();
         Publish { clients, rights, topics: HashMap::new(), misaligned: false }
     }
 
@@ -238,8 +238,8 @@ impl Traffic for Publish {
         Ok(())
     }
 
-    fn begin_check(&mut self) {
-        self.clients.begin_check();
+    fn clients(&mut self) -> &mut dyn Checked {
+        &mut self.clients
     }
 
     fn check_some(&mut self, back: &zmq::Socket) -> zmq::Result<bool> {

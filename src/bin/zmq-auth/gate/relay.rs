@@ -17,7 +17,7 @@ use super::traffic::{Progress, Traffic, receive_batch};
 use crate::escape;
 use crate::output::Failure;
 
-/// Which sockets a gate stands between.
+/// The kinds of sockets that a gate connects.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Kind {
@@ -103,18 +103,18 @@ impl Relay {
                 // So that undeliverable replies are counted.
                 front.set_router_mandatory(true).map_err(failed)?;
                 let keys = settings.sender_frames.clone();
-                Box::new(Reply::new(policy, keys, Counts::new(&settings.name), journal.clone())?)
+                Box::new(Reply::new(policy, keys, counts.clone(), journal.clone())?)
             }
             Kind::Publish => {
                 front.set_xpub_manual(true)?;
                 // libzmq stores some 30 bytes for each byte of a topic, even of a refused one.
                 let bytes = settings.message_size.map_or(TOPIC, |bytes| bytes.min(TOPIC));
                 front.set_maxmsgsize(i64::try_from(bytes).unwrap_or(i64::MAX)).map_err(failed)?;
-                Box::new(Publish::new(policy, settings.rights.clone(), Counts::new(&settings.name), journal.clone()))
+                Box::new(Publish::new(policy, settings.rights.clone(), counts.clone(), journal.clone()))
             }
             Kind::Collect => {
                 let keys = settings.sender_frames.clone();
-                Box::new(Collect::new(policy, keys, Counts::new(&settings.name), journal.clone()))
+                Box::new(Collect::new(policy, keys, counts.clone(), journal.clone()))
             }
         };
         let shown = escape::text(&settings.front);

@@ -5,7 +5,7 @@ use std::vec::Drain;
 
 use zmq_auth::{AcceptedClient, Authenticator, zmq};
 
-use super::clients::{Clients, sender_frame};
+use super::clients::{Checked, Clients, sender_frame};
 use super::counts::{Counts, Dropped};
 use super::journal::Journal;
 use super::traffic::{Progress, Traffic, forward, send_frame, send_rest, unmark_commands};
@@ -42,6 +42,8 @@ impl Reply {
     ) -> Result<Self, Failure> {
         let mut own = [0; OWN];
         getrandom::fill(&mut own).map_err(|error| Failure::new(format!("the system has no randomness: {error}")))?;
+        // Otherwise clients could choose those of others, or those that libzmq would make for others later.
+        policy.assign_routing_ids()?;
         let clients = Clients::new(policy, counts, journal);
         Ok(Reply { clients, own, sender_frames, request: Vec::new(), waiting: 0 })
     }
@@ -54,7 +56,7 @@ impl Reply {
             routing_id: routing_id.to_vec(),
             sender_frame: keys.map(|keys| sender_frame(client, keys)).unwrap_or_default(),
         };
-        let Some(number) = self.clients.sender(first, keep) else { return Ok(true) };
+        let Some(number) = self.clients.sender_of_request(routing_id, first, keep) else { return Ok(true) };
         // Always right after the first empty frame, so a client can't forge it, whatever it sends after that.
         let place = match keys {
             None => None,
@@ -118,7 +120,6 @@ impl Traffic for Reply {
         if progress == Progress::Drained {
             self.clients.drained();
         }
-        self.clients.take_left();
         Ok(progress)
     }
 
@@ -141,14 +142,8 @@ impl Traffic for Reply {
         Ok(())
     }
 
-    fn begin_check(&mut self) {
-        self.clients.begin_check();
-    }
-
-    fn check_some(&mut self, _: &zmq::Socket) -> zmq::Result<bool> {
-        let more = self.clients.check_some();
-        self.clients.take_left();
-        Ok(more)
+    fn clients(&mut self) -> &mut dyn Checked {
+        &mut self.clients
     }
 
     fn is_idle(&self) -> bool {

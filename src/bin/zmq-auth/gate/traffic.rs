@@ -2,7 +2,9 @@
 
 use std::vec::Drain;
 
-use zmq_auth::zmq;
+use zmq_auth::{SocketExt, zmq};
+
+use super::clients::Checked;
 
 /// How many messages are moved in one direction before the other's turn.
 pub(super) const BATCH: usize = 256;
@@ -36,11 +38,18 @@ pub(super) trait Traffic {
     /// Sends messages of the service to clients: whole ones, as a sequence of frames.
     fn to_clients(&mut self, front: &zmq::Socket, frames: Drain<'_, zmq::Message>) -> zmq::Result<()>;
 
+    /// The clients that have sent something.
+    fn clients(&mut self) -> &mut dyn Checked;
+
     /// Begins to check all clients against the policy.
-    fn begin_check(&mut self);
+    fn begin_check(&mut self) {
+        self.clients().begin_check();
+    }
 
     /// Checks some of them, and returns whether there are more.
-    fn check_some(&mut self, back: &zmq::Socket) -> zmq::Result<bool>;
+    fn check_some(&mut self, _back: &zmq::Socket) -> zmq::Result<bool> {
+        Ok(self.clients().check_some())
+    }
 
     /// Whether no client waits for anything.
     fn is_idle(&self) -> bool {
@@ -68,12 +77,6 @@ pub(super) fn forward(
         frames.clear();
     }
     Ok(Progress::More)
-}
-
-/// Whether the socket takes a message. This costs a system call; if the first frame can be made again, just try to send
-/// it.
-pub(super) fn is_writable(socket: &zmq::Socket) -> zmq::Result<bool> {
-    Ok(socket.get_events()?.contains(zmq::POLLOUT))
 }
 
 /// Receives a batch of whole messages.
@@ -114,6 +117,19 @@ pub(super) fn unmark_commands(frames: &mut [zmq::Message]) {
     for frame in frames {
         if frame.starts_with(b"\x09SUBSCRIBE") || frame.starts_with(b"\x06CANCEL") {
             *frame = zmq::Message::from(&frame[..]);
+        }
+    }
+}
+
+/// Sends the first frame of a message without blocking, or gives it back if the socket takes nothing now.
+pub(super) fn try_send_first(socket: &zmq::Socket, frames: &mut [zmq::Message]) -> zmq::Result<bool> {
+    let more = frames.len() > 1;
+    let Some(first) = frames.first_mut() else { return Ok(true) };
+    match socket.try_send(std::mem::replace(first, zmq::Message::new()), more)? {
+        None => Ok(true),
+        Some(returned) => {
+            *first = returned;
+            Ok(false)
         }
     }
 }
