@@ -157,7 +157,7 @@ mod system {
         let descriptor = sender.property(DESCRIPTOR).and_then(|number| number.parse().ok());
         let (Some(descriptor), Some(address)) = (descriptor, sender.address()) else {
             return Err(Error::NoConnection(
-                "libzmq names no sender: the message didn't come over a network, or from a client",
+                "libzmq gives no descriptor for the sender: the message didn't come over the network, or not from a client",
             ));
         };
         let seen = with_copy(descriptor, |socket| Some((ffi::cookie(socket.as_raw_fd()).ok()?, peer(socket))))?;
@@ -222,7 +222,7 @@ mod system {
     }
 
     fn unseen(source: IoError) -> Error {
-        Error::Connection { action: "look at the connection", source }
+        Error::Connection { action: "examine the connection", source }
     }
 
     /// The other end, as libzmq would name it.

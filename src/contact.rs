@@ -270,7 +270,7 @@ impl Watcher {
             Ok(thread) => Some(Watcher { wake, thread }),
             Err(error) => {
                 let name = Escaped(contact.name.as_bytes());
-                log_error!("{name}: cannot start a thread: {error}; nobody is told when contact is lost");
+                log_error!("{name}: cannot start a thread: {error}; the loss of contact won't be reported");
                 None
             }
         }

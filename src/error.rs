@@ -50,7 +50,7 @@ pub enum Error {
         patch: i32,
     },
     /// Text or bytes that aren't a CURVE key: 32 bytes, or the 40 characters of Z85 (RFC 32) for them.
-    #[error("no CURVE key: {0}")]
+    #[error("not a CURVE key: {0}")]
     Key(KeyProblem),
     /// The public key is not the one that belongs to the secret key.
     #[error(
@@ -146,7 +146,9 @@ pub enum Error {
         problem: &'static str,
     },
     /// A key can't be added to or removed from a domain that doesn't use a set of keys.
-    #[error("domain {domain:?} decides CURVE by {source_kind}, not by a set of keys: configure_curve_keys replaces it")]
+    #[error(
+        "CURVE in domain {domain:?} is decided by {source_kind}, not by a set of keys: configure_curve_keys replaces it"
+    )]
     NoKeySet {
         /// The domain.
         domain: String,
@@ -203,13 +205,13 @@ pub enum Error {
     #[error("cannot start the handler thread: {0}")]
     Thread(#[source] io::Error),
     /// The pipe that wakes the handler thread could not be created.
-    #[error("cannot make the pipe that wakes the handler: {0}")]
+    #[error("cannot create the pipe that wakes the handler: {0}")]
     Pipe(#[source] io::Error),
     /// The system provided no random bytes.
     #[error("the system provides no random bytes: {0}")]
     Random(String),
     /// There is no current tokio runtime with I/O and time drivers.
-    #[error("cannot serve from here: {0}; call it in a tokio runtime built with enable_all()")]
+    #[error("no usable tokio runtime: {0}; call this in a runtime built with enable_all()")]
     Runtime(String),
     /// NATS can't be reached, or rejects a request. The error contains no password.
     #[cfg(feature = "nats")]
@@ -252,7 +254,7 @@ pub enum Error {
 /// ```
 impl From<zmq::Error> for Error {
     fn from(error: zmq::Error) -> Self {
-        Error::Zmq { action: "do what the program asked of it", source: error.into() }
+        Error::Zmq { action: "perform the call", source: error.into() }
     }
 }
 

@@ -61,7 +61,7 @@ impl Metadata {
     pub fn insert(&mut self, name: impl Into<String>, value: impl Into<String>) -> Result<()> {
         let name = name.into();
         if is_reserved(&name) {
-            return Err(refused(&name, "this name has a meaning for libzmq: choose another"));
+            return Err(refused(&name, "libzmq reserves this name: choose another"));
         }
         self.insert_unreserved(name, value.into())
     }
@@ -76,7 +76,7 @@ impl Metadata {
         let entry = (name, value);
         let others: usize = self.0.iter().map(encoded_len).sum::<usize>() - replaced;
         if others + encoded_len(&entry) > MAX_ENCODED {
-            return Err(refused(&entry.0, "with it, the metadata would take more than 65,535 bytes"));
+            return Err(refused(&entry.0, "would make the metadata larger than 65,535 bytes"));
         }
         match place {
             Some(place) => self.0[place] = entry,
@@ -246,7 +246,7 @@ mod tests {
             ("a\n", "x", "control characters"),
             ("a", "x\0", "NUL"),
             (&"n".repeat(256), "x", "at most 255 bytes"),
-            ("Identity", "x", "a meaning for libzmq"),
+            ("Identity", "x", "libzmq reserves this name"),
         ] {
             let problem = problem_of(Metadata::default().insert(name, value));
             assert!(problem.contains(why), "{name:?} = {value:?}: {problem}");

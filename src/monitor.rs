@@ -47,13 +47,13 @@ impl fmt::Display for Handshake {
             Handshake::Authenticated => f.write_str("authenticated"),
             Handshake::Denied(code) => write!(f, "denied ({code})"),
             Handshake::Failed(None) => f.write_str(
-                "no handshake: the server put the client off (300) or has no ZAP handler, the server's key, the mechanism \
-                 or the socket type doesn't fit, or the connection was lost",
+                "no handshake: the server told the client to retry (300) or has no ZAP handler; or the server's key, the \
+                 mechanism or the socket type doesn't match; or the connection was lost",
             ),
             Handshake::Failed(Some(error)) => {
-                write!(f, "no handshake: {error}; the mechanisms may differ, or the server isn't libzmq and refused")
+                write!(f, "no handshake: {error}; the mechanisms may differ, or the server isn't libzmq and refused the client")
             }
-            Handshake::Unreachable => f.write_str("nobody listens there"),
+            Handshake::Unreachable => f.write_str("nothing listens at the endpoint"),
         }
     }
 }

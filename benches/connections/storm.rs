@@ -20,9 +20,9 @@ pub(crate) const CLIENTS: &str = "storm-clients";
 const SOCKETS: usize = 1_000;
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const HOW: &str = "So many CURVE clients are connected when their server is killed; when all have lost it, another one is started at the same port. Measured is \
-     the time from its bind until each client has an answer from it. The server has one processor, the clients \
-     (another process, a context for each 1,000) another. Ratios are to pyzmq.";
+const HOW: &str = "This many CURVE clients are connected when their server is killed. When all have lost it, a new one is \
+     started at the same port. The time is from its bind until each client has an answer from it. The server \
+     has one processor, the clients (another process, a context for each 1,000) another. Ratios are to pyzmq.";
 
 pub(crate) fn measure(
     contestants: &[Available],

@@ -8,10 +8,11 @@ use super::Extent;
 use super::client::Timings;
 use super::contestants::Contestant;
 
-const HOW: &str = "Connect, one message each way, close, over TCP on one machine, with CURVE. Each server is a process of its own \
-     (one ROUTER socket that echoes, one I/O thread unless it says otherwise) with a handler that has a directory of 100 keys; `no ZAP` has none, \
-     `floor` answers 200 to all through raw calls of libzmq, omq-tokio has a callback with a set of keys. The clients are threads of another process with two I/O \
-     threads. Processor time is that of all threads of the server's process. Ratios are to the floor.";
+const HOW: &str = "Connect, one message each way, close, over TCP on one machine, with CURVE. Each server is its own process \
+     (one ROUTER socket that echoes, one I/O thread unless its name says otherwise) with a handler that has a directory of \
+     100 keys. `no ZAP` has no handler, `floor` answers 200 to everybody through raw calls of libzmq, and omq-tokio has a \
+     callback with a set of keys. The clients are threads of another process with two I/O threads. Processor time \
+     is that of all threads of the server's process. Ratios are to the floor.";
 
 pub(crate) struct Tables {
     per_second: Section,

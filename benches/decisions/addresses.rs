@@ -9,9 +9,9 @@ use super::stores::{Figures, grouped};
 use super::{Bench, czmq, floor, ours, pyzmq};
 
 const KEYS: [&str; 2] = ["decisions-addresses", "decisions-addresses-cpu"];
-const HOW: &str = "NULL mechanism, 1 socket; an allow list of so many rules, half of the requests from an address that one of them covers. \
-     Subnets have 20 to 32 bits (IPv4) or 52 to 64 (IPv6). The floor looks the address's text up in a hash set of as many \
-     addresses; czmq and pyzmq compare texts too, and know no subnets.";
+const HOW: &str = "NULL mechanism, 1 socket, and an allow list of this many rules, which covers half of the requests' \
+     addresses. Subnets have 20 to 32 bits (IPv4) or 52 to 64 (IPv6). The floor looks the address's text up in \
+     a hash set of as many addresses; czmq and pyzmq compare text too, and have no subnets.";
 
 pub(crate) fn run(bench: &Bench) -> Result<()> {
     let mut figures = Figures::new(KEYS, "Decisions by address rules", HOW);

@@ -22,10 +22,11 @@ const ELSEWHERE: &str = "changes elsewhere";
 const CHANGING: &str = "changes";
 const EVERY: Duration = Duration::from_millis(1);
 
-const HOW: &str = "1 socket, 64 requests under way; the time from before a request is sent until its answer has been received. One key is \
-     added or removed, one rule added, every ms; all are replaced, and the directory is reloaded after a change of one file, \
-     again and again without a pause. Elsewhere: the same changes of another policy of the same size, which nobody \
-     asks; they show what a busy thread costs that does not touch the policy.";
+const HOW: &str = "1 socket, 64 requests outstanding; the time from before a request is sent until its answer has been \
+     received. One key is added or removed, or one rule added, every ms; replacing all of them, and reloading \
+     the directory after a change of one file, is repeated without a pause. Elsewhere: the same changes to \
+     another, unused policy of the same size, which show what a busy thread costs that doesn't touch the \
+     policy.";
 
 /// A kind of change, and the policy that it changes.
 struct Case<'a> {
@@ -54,8 +55,8 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         records: Vec::new(),
     };
     let rate = "The same runs: answers per second.";
-    let cost =
-        "The same runs: how long one change took the thread that made it (for the directory: writing the file too).";
+    let cost = "The same runs: how long one change occupied the thread that made it (for the directory, including writing \
+     the file).";
     let mut figures = Figures {
         latency: section(
             "decisions-changes",

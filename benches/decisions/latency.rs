@@ -14,8 +14,8 @@ use super::{Bench, floor, ours, pyzmq};
 const SIZE: u32 = 1_000;
 
 pub(crate) fn run(bench: &Bench) -> Result<()> {
-    let how = "One socket, one request under way: from before the request is sent until its answer has been received, half of them \
-         let in. Asker and handler share one core, or have one each.";
+    let how = "One socket, one request at a time: from before the request is sent until its answer has been received; \
+     half of them are accepted. Client and handler share one core, or have one each.";
     let mut section = Section {
         key: "decisions-latency",
         title: "Latency of one request at a time".into(),

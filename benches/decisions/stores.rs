@@ -11,9 +11,10 @@ use super::requests::Requests;
 use super::rotation::run_in_rotation;
 use super::{Bench, czmq, floor, ours, pyzmq};
 
-const HOW: &str = "Requests from DEALER sockets over inproc, 64 outstanding on each socket, all of one thread, on a core of its own; members and strangers are drawn \
-     evenly from the whole store, half of the requests are let in (counted, and checked).";
-const CPU: &str = "The same runs: CPU time of all threads of the process but the one that asks, for each decision.";
+const HOW: &str = "Requests over inproc, 64 outstanding on each DEALER socket; one thread, on its own core, has all sockets. \
+     Members and strangers are drawn evenly from the whole store, so half of the requests are accepted, which \
+     is checked.";
+const CPU: &str = "The same runs: CPU time per decision, of all threads of the process except the clients'.";
 
 /// Answers per second, and the handler's CPU time for each.
 pub(crate) struct Figures {

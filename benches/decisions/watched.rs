@@ -13,8 +13,8 @@ use super::stores::{Figures, grouped};
 use super::{Bench, DOMAIN, floor, ours};
 
 const KEYS: [&str; 2] = ["decisions-watched", "decisions-watched-cpu"];
-const HOW: &str = "zmq-auth with the store in memory, and with one that follows the disk by itself (a directory of so many `.key` files, a \
-     file of users and clear passwords), which doesn't change meanwhile.";
+const HOW: &str = "zmq-auth with the store in memory, and with one that follows the disk (a directory of this many `.key` \
+     files, or a file of users and clear passwords), which doesn't change meanwhile.";
 
 pub(crate) fn run(bench: &Bench) -> Result<()> {
     let mut figures = Figures::new(KEYS, "Decisions from watched stores", HOW);

@@ -8,12 +8,13 @@ use super::Kind;
 use super::clients::Load;
 use super::contestants::{Contestant, Measured};
 
-const HOW: &str = "`zmq-auth gate` and a bare `zmq_proxy`, whose front has the same security by a handler of this crate, are processes of \
-     their own, each with an I/O thread for each processor, four at most; clients and service are threads of another one. Clients reach the front over TCP, the front \
-     reaches the service over ipc; with no proxy, the service itself is the server. The policy has a directory of 100 keys. \
-     At most 256 messages and some 4 MiB are under way at a time.";
-const REPLY: &str = "DEALER clients, and a service that sends back what comes; an empty frame and a body.";
-const ROUND_TRIP: &str = "DEALER clients, each of which has one message under way, and a service that sends it back.";
+const HOW: &str = "`zmq-auth gate` and a bare `zmq_proxy`, whose front is secured by a handler of this crate, each run in \
+     their own process, with an I/O thread per processor, at most four; clients and service are threads of \
+     another process. Clients reach the front over TCP, the front reaches the service over ipc; with no proxy, \
+     the service itself is the server. The policy has a directory of 100 keys. \
+     At most 256 messages and some 4 MiB are outstanding.";
+const REPLY: &str = "DEALER clients that send an empty frame and a body, and a service that echoes them.";
+const ROUND_TRIP: &str = "DEALER clients with one outstanding message each, and a service that echoes it.";
 
 pub(crate) struct Tables {
     reply: Section,
@@ -43,7 +44,7 @@ impl Tables {
             publish: section(
                 "gate-publish",
                 "Publishing through a gate",
-                "A publisher, and clients that receive everything: what comes to all of them.",
+                "A publisher, and clients that subscribe to everything: the messages received by all of them.",
                 "messages received/s",
                 more,
             ),
@@ -51,7 +52,8 @@ impl Tables {
             cpu: section(
                 "gate-cpu",
                 "Processor time of a gate for a message",
-                "Of all threads of its process; for a request, with its reply. Published messages are counted at the clients.",
+                "All threads of the gate's process; a request includes its reply. Published messages are counted at the \
+     clients.",
                 "µs",
                 less,
             ),

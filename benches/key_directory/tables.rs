@@ -28,25 +28,25 @@ impl Default for Tables {
                 "key-directory-load",
                 "Loading a directory of `.key` files",
                 "`KeyDirectory::open` and pyzmq's `load_certificates` of a directory that is in the page cache, each in a \
-                 new process. `C loop` lists the directory, and opens, stats, reads and closes each file; it, pyzmq and \
-                 `one thread` may use one processor. Ratios are to the loop in C.",
+     new process. `C loop` lists the directory, and opens, stats, reads and closes each file; `C loop`, pyzmq \
+     and `one thread` may use one processor. Ratios are to the loop in C.",
                 "ms",
                 Some("C loop"),
             ),
             reload: section(
                 "key-directory-reload",
                 "Reloading a directory of `.key` files",
-                "`KeyDirectory::reload` of a directory in the page cache. That exactly one file is read after one has \
-                 changed, and none otherwise, is checked in each run.",
+                "`KeyDirectory::reload` of a directory in the page cache. Each run checks that it reads exactly one file \
+     after one has changed, and none otherwise.",
                 "ms",
                 None,
             ),
             memory: section(
                 "key-memory",
                 "Memory for each key",
-                "By how much the resident memory of a new process grew, for each key: with `configure_curve_keys`; with \
-                 `KeyDirectory::open` (it keeps the names and the stamps of the files too); with pyzmq's \
-                 `load_certificates`.",
+                "Growth of a new process's resident memory per key: with `configure_curve_keys`; with \
+     `KeyDirectory::open`, which also keeps the names and stamps of the files; with pyzmq's \
+     `load_certificates`.",
                 "bytes a key",
                 None,
             ),

@@ -55,16 +55,15 @@ fn main() -> Result<()> {
     let mut memory = section(
         "memory",
         "Resident memory",
-        "By how much a process grew, for each of what it holds: a handler that has started, a callback that is under way \
-         (200 in threads, 10,000 in tasks, with the request that waits for it), a domain with one password, a rule for one \
-         address or one subnet (100,000 of them).",
+        "Growth of a process for each item: a started handler, a running callback (200 in threads, 10,000 in \
+     tasks, with the request that waits for it), a domain with one password, a rule for one address or one \
+     subnet (100,000 of them).",
         "bytes each",
     );
     let mut threads = section(
         "memory-threads",
         "Threads",
-        "How many threads came: with a handler that has started, in a runtime that was there before; and for each callback \
-         that is under way.",
+        "Additional threads for a started handler (in an existing runtime), and for each running callback.",
         "threads each",
     );
     for _ in 0..if bench { 5 } else { 1 } {

@@ -7,9 +7,9 @@ use zmq_auth_benches::report::{Better, Section};
 
 use super::{HANDLERS, Handler, Measured};
 
-const HOW: &str = "A client asks the handler at its endpoint every 2 ms about a user in a table of passwords, while so many others \
-     each wait for a CURVE callback that takes 50 ms. The handler and those who ask it are in one process, which is \
-     Python's for pyzmq: each is to be compared with itself without slow callbacks.";
+const HOW: &str = "A client asks the handler at its endpoint every 2 ms about a user in a table of passwords, while this \
+     many others each wait for a CURVE callback that takes 50 ms. The handler and its clients are in one \
+     process, for pyzmq a Python process: compare each handler with itself without slow callbacks.";
 
 /// All runs of one handler with one load.
 struct Cell {
@@ -71,7 +71,7 @@ impl Tables {
             let samples: u64 = cell.runs.iter().map(Histogram::len).sum();
             format!("{} with {}: {} at once, {samples} answers", cell.handler.name(), cell.load, cell.under_way)
         });
-        let how = format!("{HOW} Slow callbacks that were under way: {}.", under_way.collect::<Vec<_>>().join("; "));
+        let how = format!("{HOW} Slow callbacks that ran: {}.", under_way.collect::<Vec<_>>().join("; "));
         let mut section =
             Section { key, title, how, unit: "µs", better: Better::Lower, baseline: None, records: Vec::new() };
         for cell in &self.cells {

@@ -19,7 +19,7 @@ fn addresses_as_libzmq_writes_them() {
 }
 
 #[test]
-fn everything_else_is_no_address() {
+fn anything_else_is_not_an_address() {
     for text in [
         "",
         "localhost",
@@ -105,7 +105,7 @@ fn a_mapped_rule_is_its_ipv4_rule() {
 }
 
 #[test]
-fn bits_behind_the_prefix_do_not_count() {
+fn bits_after_the_prefix_are_ignored() {
     assert_eq!(parse_rule("10.1.2.3/8").unwrap(), "10.0.0.0/8".parse().unwrap());
 }
 

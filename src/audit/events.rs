@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_is_gone_costs_nothing() {
+    fn a_dropped_stream_costs_nothing() {
         let streams = Subscribers::default();
         drop(streams.open(10));
         streams.send(|| panic!("nobody listens"));
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_waits_is_woken() {
+    fn a_waiting_reader_is_woken() {
         let streams = Subscribers::default();
         let stream = streams.open(1);
         std::thread::scope(|scope| {
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_stream_keeps_room_for_what_matters_more() {
+    fn a_full_stream_keeps_room_for_important_events() {
         use EventKind::{Allowed, Denied, ReloadFailed, Stopped};
         let subscribers = Subscribers::default();
         let stream = subscribers.open(3);
@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_as_it_came_and_escaped_where_it_is_written() {
+    fn text_is_kept_as_it_came_and_escaped_when_printed() {
         let event =
             Event { client: Some("O'Brien".into()), user_id: Some("CORP\\al\nice".into()), ..of(EventKind::Allowed) };
         let line = event.to_string();

@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_is_reported_once() {
+    fn suppressed_lines_are_reported_once() {
         let (mut limiter, start) = (LogLimiter::default(), Instant::now());
         for n in 0..ORIGINS as u32 {
             limiter.admit(Origin::Ip(IpAddr::V4(n.into())), start);

@@ -70,7 +70,7 @@ impl Audit {
         let allowed = lock(&self.allowed_limiter).take_left_out();
         let refused = lock(&self.refused_limiter).take_left_out();
         if allowed + refused > 0 {
-            log_warn!("{allowed} more allowed clients and {refused} more refused ones were not logged");
+            log_warn!("suppressed {allowed} log lines about accepted clients and {refused} about refused ones");
         }
     }
 
@@ -83,11 +83,11 @@ impl Audit {
             return;
         }
         let what = match replaced {
-            true => "others take their place",
-            false => "no more can be replaced: they keep their places",
+            true => "its place was given to another callback",
+            false => "no more places can be given away, so it keeps its own",
         };
         let domain = Escaped(domain);
-        let text = format!("{hung} callbacks have not returned by their deadline, one of domain \"{domain}\": {what}");
+        let text = format!("callbacks past their deadline: {hung}, the latest in domain \"{domain}\"; {what}");
         log_error!("{text}");
         self.publish(EventKind::CallbackHung, &text);
     }
@@ -96,7 +96,7 @@ impl Audit {
     pub(crate) fn abandoned(&self, threads: usize) {
         if threads > 0 {
             self.counters.abandoned(threads);
-            log_error!("stopped with {threads} callbacks that did not return: their threads are left behind");
+            log_error!("stopped with callbacks still running; threads left behind: {threads}");
         }
     }
 
@@ -126,9 +126,9 @@ impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.here, self.elsewhere) {
             (0, 0) => Ok(()),
-            (here, 0) => write!(f, " ({here} more of this address were not logged)"),
-            (0, elsewhere) => write!(f, " ({elsewhere} more of other addresses were not logged)"),
-            (here, elsewhere) => write!(f, " ({here} more of this address and {elsewhere} of others were not logged)"),
+            (here, 0) => write!(f, " ({here} more from this address suppressed)"),
+            (0, elsewhere) => write!(f, " ({elsewhere} more from other addresses suppressed)"),
+            (here, elsewhere) => write!(f, " ({here} more from this address and {elsewhere} from others suppressed)"),
         }
     }
 }

@@ -75,7 +75,7 @@ impl Authenticator {
         let mut reply = Reply::new();
         let (status, reason) = match self.decide_with(&parsed.request, Limit::Check, &mut reply) {
             Outcome::Decided(..) => (Some(reply.status().number()), reply.text().to_owned()),
-            Outcome::Ask(..) => (None, "a callback or the hash of a password would decide, which isn't run".to_owned()),
+            Outcome::Ask(..) => (None, "a callback or a password hash would decide; neither is run here".to_owned()),
         };
         let mut explanation = Explanation {
             status,

@@ -40,7 +40,7 @@ pub(super) const ASYNC_AT_ONCE: usize = 1024;
 pub(crate) fn check_async_at_once(at_once: usize) -> Result<usize> {
     match at_once {
         1..=1_000_000 => Ok(at_once),
-        _ => Err(Error::Limit { what: "async callbacks at once", problem: "must be 1 to 1,000,000" }),
+        _ => Err(Error::Limit { what: "concurrent async callbacks", problem: "must be 1 to 1,000,000" }),
     }
 }
 
@@ -56,7 +56,7 @@ impl CallbackLimit {
 
     pub(crate) fn new(at_once: usize, deadline: Duration) -> Result<Self> {
         if !(1..=4096).contains(&at_once) {
-            return Err(Error::Limit { what: "callbacks at once", problem: "must be 1 to 4,096" });
+            return Err(Error::Limit { what: "concurrent callbacks", problem: "must be 1 to 4,096" });
         }
         if !(Duration::from_millis(1)..=Duration::from_secs(3600)).contains(&deadline) {
             return Err(Error::Limit { what: "callback deadline", problem: "must be 1 ms to 1 h" });

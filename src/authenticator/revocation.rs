@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mechanism_that_is_not_configured_lets_nobody_stay() {
+    fn nobody_stays_by_a_mechanism_that_is_not_configured() {
         let auth = Authenticator::new();
         assert!(has(&auth, "NULL", b"", Evidence::None));
         for mechanism in ["PLAIN", "CURVE", "GSSAPI", "BOGUS", "null", ""] {
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_stays_as_long_as_it_is_the_one() {
+    fn a_plain_client_stays_while_its_password_is_unchanged() {
         let auth = Authenticator::new();
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(&file, "alice=correct horse\n").unwrap();
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_stays_as_long_as_it_is_listed() {
+    fn a_curve_client_stays_while_its_key_is_listed() {
         let auth = Authenticator::new();
         auth.configure_curve_keys("d", [[7; 32].into()]).unwrap();
         assert!(has(&auth, "CURVE", &[7; 32], Evidence::None) && !has(&auth, "CURVE", &[8; 32], Evidence::None));
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn whom_a_callback_let_in_stays_as_long_as_a_callback_decides() {
+    fn a_client_accepted_by_a_callback_stays_while_a_callback_decides() {
         let auth = Authenticator::new();
         auth.configure_plain_callback("d", |_, _, _| false).unwrap();
         auth.configure_curve_callback("d", |_, _| false).unwrap();

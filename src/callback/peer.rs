@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_callback_is_told() {
+    fn a_callback_gets_the_domain_and_the_address() {
         let peer = peer_of(b"lab", b"::ffff:10.0.0.7").unwrap();
         assert_eq!((peer.domain(), peer.address()), ("lab", "::ffff:10.0.0.7"));
         assert_eq!((peer.ip(), peer.ipc()), (Some(IpAddr::from([10, 0, 0, 7])), None));

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_metadata_is_taken_reads_back_equal_from_both_files() {
+    fn accepted_metadata_reads_back_equal_from_both_files() {
         let pieces =
             ["a", "é", " ", "\t", "\n", "\"", "'", "#", "=", "-", "\u{a0}", "public-key", "secret-key", "metadata"];
         let mut state = 88_172_645_463_325_252_u64;

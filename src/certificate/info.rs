@@ -36,7 +36,7 @@ impl KeyInfo {
             if equals_known(name.as_bytes()).is_some_and(|known| known != name) {
                 return Err((
                     name,
-                    "nearly not-before, not-after or the name of a key: correct it, or choose another name",
+                    "too similar to not-before, not-after or the name of a key: correct it, or choose another name",
                 ));
             }
         }

@@ -57,7 +57,7 @@ pub(crate) enum Ending {
     Changing,
 }
 
-const TOO_LARGE: &str = "is larger than 64 KiB: no certificate is";
+const TOO_LARGE: &str = "is larger than 64 KiB, the limit for a certificate";
 
 /// Problems of a certificate that can still be used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -101,20 +101,20 @@ impl Concerns {
         let mode = self.mode;
         if has(Self::SECRET) {
             log_warn!(
-                "{path:?} holds a secret key: a directory of clients needs public ones alone. Take it away, and give its \
-                 owner a new pair"
+                "{path:?} contains a secret key: a directory of clients must have public keys only. Move it away, and give \
+                 its owner a new key pair"
             );
         }
         if has(Self::READABLE) {
             log_warn!(
-                "{path:?} holds a secret key, and others than its owner have access (mode {mode:03o}): chmod 600"
+                "{path:?} contains a secret key, and users other than its owner have access (mode {mode:03o}): chmod 600"
             );
         }
         if has(Self::WRITABLE) {
-            log_warn!("{path:?}: others than its owner may change it (mode {mode:03o}): chmod go-w");
+            log_warn!("{path:?}: users other than its owner can change it (mode {mode:03o}): chmod go-w");
         }
         if has(Self::MISMATCH) {
-            log_warn!("{path:?}: the public and the secret key are not a pair; no handshake will succeed with them");
+            log_warn!("{path:?}: the public and the secret key are not a pair; no handshake can succeed with them");
         }
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn check(name: &str, value: &str, quotes: [&'static str; 3]) -> Resul
     quotes
         .into_iter()
         .find(|quote| reads_elsewhere(value, quote) && reads_back(name, value, quote))
-        .ok_or_else(|| refused(name, "a value with quotes of both kinds can't have a # or start with a quote"))
+        .ok_or_else(|| refused(name, "a value with both kinds of quotes can't contain a # or start with a quote"))
 }
 
 /// Whether czmq and JeroMQ read the value back: they end an unquoted value at a `#`, a quoted one at the next such quote.
@@ -43,7 +43,7 @@ fn reads_elsewhere(value: &str, quote: &str) -> bool {
 pub(super) fn check_size(name: &str, metadata: &Metadata) -> Result<()> {
     let lines: usize = metadata.iter().map(|(name, value)| LINE + name.len() + value.len()).sum();
     if lines > MAX_FILE - OTHER_LINES {
-        return Err(refused(name, "with it, the file would be larger than 64 KiB, the maximum"));
+        return Err(refused(name, "would make the file larger than 64 KiB, the maximum"));
     }
     Ok(())
 }
@@ -58,11 +58,11 @@ fn check_name(name: &str) -> Result<()> {
     let is_part = |character: char| character.is_ascii_alphanumeric() || "$-_@.&+/".contains(character);
     let known = equals_known(name.as_bytes());
     let problem = if name.starts_with(PUBLIC_KEY) || name.starts_with(SECRET_KEY) {
-        "a name can't start with public-key or secret-key: every reader would take it as a key line"
+        "a name can't start with public-key or secret-key: every reader would read it as a key line"
     } else if known.is_some() && known != Some(name) {
-        "a name can't be nearly not-before, not-after, public-key or secret-key: correct it, or choose another"
+        "too similar to not-before, not-after, public-key or secret-key: correct it, or choose another name"
     } else if name.starts_with(COMMENT) {
-        "a name can't start with #: every reader would take it as a comment"
+        "a name can't start with #: every reader would read it as a comment"
     } else if name.is_empty() || !name.chars().all(is_part) {
         "a name has only ASCII letters, digits and $-_@.&+/: czmq and JeroMQ can't load a file with others"
     } else if name.starts_with(|first: char| first.is_ascii_digit()) {
@@ -104,7 +104,7 @@ mod tests {
     use crate::error::Error;
 
     #[test]
-    fn what_a_reader_would_take_for_something_else_is_refused() {
+    fn metadata_that_a_reader_would_misread_is_refused() {
         for name in [
             "",
             "public-key",
@@ -139,7 +139,7 @@ mod tests {
             ("a ", "x", "ASCII letters"),
             ("1a", "x", "a digit"),
             ("/a", "x", "a /"),
-            ("Not-After", "x", "nearly"),
+            ("Not-After", "x", "too similar"),
             ("a", &"x".repeat(1_100), "1,024"),
             ("a", "x\n", "line breaks"),
             ("a", " x", "at either end"),

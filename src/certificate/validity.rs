@@ -23,8 +23,8 @@ impl Validity {
             None => Ok(None),
             Some(text) => text.parse::<Timestamp>().map(Some).map_err(|_| problem),
         };
-        let not_before = time(NOT_BEFORE, "not-before is no RFC 3339 time, such as 2026-01-31T00:00:00Z")?;
-        let not_after = time(NOT_AFTER, "not-after is no RFC 3339 time, such as 2026-01-31T00:00:00Z")?;
+        let not_before = time(NOT_BEFORE, "not-before is not an RFC 3339 time, such as 2026-01-31T00:00:00Z")?;
+        let not_after = time(NOT_AFTER, "not-after is not an RFC 3339 time, such as 2026-01-31T00:00:00Z")?;
         if not_before.zip(not_after).is_some_and(|(from, until)| from > until) {
             return Err("not-after is before not-before");
         }
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_never_taken_for_always() {
+    fn an_invalid_time_never_means_always() {
         for text in ["", "tomorrow", "2026-01-31", "2026-01-31T00:00:00", "2026-13-01T00:00:00Z", "1760000000"] {
             assert!(of(&[("not-after", text)]).is_err(), "{text:?}");
             assert!(of(&[("not-before", text)]).is_err(), "{text:?}");

@@ -53,7 +53,7 @@ fn problem(name: &str) -> Option<&'static str> {
     } else if name.starts_with('.') {
         Some("starts with a dot: loading a directory ignores hidden files")
     } else if name.contains(['/', '\\']) {
-        Some("has a separator: give the directory apart from the name")
+        Some("contains a path separator: give the directory separately")
     } else if name.contains(char::is_control) {
         Some("has a control character")
     } else {
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_comes_between_is_not_overwritten_and_takes_nothing_else_along() {
+    fn a_file_created_meanwhile_is_not_overwritten_and_nothing_else_is_written() {
         let dir = tempfile::tempdir().unwrap();
         let (secret, public) = targets(dir.path());
         for target in [&secret, &public] {

@@ -233,7 +233,7 @@ impl CurveSource {
             CurveSource::Any => "allow-any",
             CurveSource::Keys(_) => "a set of keys",
             CurveSource::Directory(..) => "a directory",
-            CurveSource::Store { .. } => "a live store",
+            CurveSource::Store { .. } => "a key directory",
             CurveSource::Pushed { .. } => "pushed credentials",
             CurveSource::Callback(..) => "a callback",
             #[cfg(feature = "tokio")]

@@ -126,7 +126,7 @@ impl Files {
         }
         pass.summary.problems = self.problems.len();
         if pass.warnings > WARNINGS {
-            log_warn!("{}: {} more such files", EscapedPath(directory), pass.warnings - WARNINGS);
+            log_warn!("{}: {} more files with such problems", EscapedPath(directory), pass.warnings - WARNINGS);
         }
         (self.names, self.files) = (names, files);
         Ok(Refreshed { changes: self.changes(&pass), summary: pass.summary, error: pass.error })
@@ -243,7 +243,7 @@ impl Files {
             ReadResult::Loaded { key, info, may_be_half: true, .. }
                 if self.are_known && (file.key, &file.info) != (Some(key), &info) =>
             {
-                let problem = "has no line feed at its end, and was changed less than 2 s ago: half of it?";
+                let problem = "has no line feed at its end, and was changed less than 2 s ago: it may be half-written";
                 let path = directory.join(OsStr::from_bytes(name));
                 let error = Error::Certificate { path, line: None, problem };
                 let outcome = ReadResult::Failed { stamp: Stamp::NONE, error, unread: Unread::Something };
@@ -347,7 +347,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn after_a_pass_that_did_not_come_into_force_all_keys_are_set_anew() {
+    fn after_a_scan_that_was_not_applied_all_keys_are_set_again() {
         let directory = tempfile::tempdir().unwrap();
         for number in 0..20 {
             let key = PublicKey::from([number; 32]);

@@ -47,7 +47,7 @@ fn calls_of_one_address_come_in_their_order() {
 }
 
 #[test]
-fn whoever_comes_to_a_long_queue_is_served_next_at_each_level() {
+fn a_newcomer_to_a_long_queue_is_served_next_at_each_level() {
     for (policy, domain, host) in [(2, "a", 1), (1, "b", 1), (1, "a", 2)] {
         let mut scene = Scene::new();
         (0..50).for_each(|item| assert_eq!(scene.push(1, "a", 1, item), Ok(None)));

@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_takes_too_long_is_retry_and_its_late_decision_is_discarded() {
+    fn a_slow_call_gets_retry_and_its_late_decision_is_discarded() {
         let (mut engine, now) = (engine(), Instant::now());
         let NewCall { id, call, claim } = ask(&mut engine, "slow", now);
         let deadline = engine.next_deadline().unwrap();
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_that_wait_when_the_handler_stops_are_retry() {
+    fn requests_waiting_when_the_handler_stops_get_retry() {
         let (mut engine, now) = (engine(), Instant::now());
         let NewCall { id, call, claim } = ask(&mut engine, "waiting", now);
         assert_eq!(engine.cancel_next().unwrap().reply.status(), Status::Retry);

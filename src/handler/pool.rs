@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn workers_without_work_are_let_go_and_none_is_lost() {
+    fn idle_workers_end_and_later_calls_get_new_ones() {
         let (mut engine, mut pool) = set_up(|| true);
         pool.submit(call(&mut engine), 1).unwrap();
         wait_for_decision(&mut pool);

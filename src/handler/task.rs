@@ -257,7 +257,7 @@ impl HandlerTask {
             }
             Err(Errno::TERMINATED) => {
                 self.context.forget();
-                log_debug!("handler stopped: its context has ended");
+                log_debug!("handler stopped: its context was terminated");
             }
             Err(error) => log_error!("handler stopped: libzmq failed: {error}"),
         }

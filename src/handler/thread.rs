@@ -231,7 +231,7 @@ impl HandlerThread {
                 let _ = contain(|| self.socket.reject_pending());
                 log_debug!("handler stopped");
             }
-            Ok(Err(Errno::TERMINATED)) => log_debug!("handler stopped: its context has ended"),
+            Ok(Err(Errno::TERMINATED)) => log_debug!("handler stopped: its context was terminated"),
             Ok(Err(error)) => log_error!("handler stopped: libzmq failed: {error}"),
             Err(Panicked) => log_error!("handler stopped: it panicked"),
         }

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_length_looks_like_is_said_and_never_the_text() {
+    fn the_error_says_what_a_wrong_length_looks_like_and_never_quotes_the_text() {
         let hex = "86d2".repeat(16);
         let base64 = format!("{}=", "q8Z/+".repeat(9).split_at(43).0);
         for (text, wanted) in [

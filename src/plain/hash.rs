@@ -61,7 +61,7 @@ impl Phc {
 
     /// The text after `name=` in a file, with argon2's default cost and a salt from the system.
     pub(super) fn make(password: &Password) -> Result<String, &'static str> {
-        let salt = try_generate_salt().map_err(|_| "can't be hashed: the system gives no random numbers")?;
+        let salt = try_generate_salt().map_err(|_| "can't be hashed: the system provides no random bytes")?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::DEFAULT);
         let phc = argon2.hash_password_with_salt(password.as_bytes(), &salt);
         let text = phc.map_err(|_| "can't be hashed: not enough memory")?.to_string();

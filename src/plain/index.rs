@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_not_there_leads_to_anybody_as_often() {
+    fn an_unknown_name_leads_to_every_user_equally_often() {
         let names: Vec<String> = (0..100).map(|number| format!("user-{number}")).collect();
         let (index, _) = NameIndex::new(names.iter().map(|name| name.as_bytes()));
         let mut visits = [0; 100];
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_could_be_taken_for_each_other_are_hashed_anew() {
+    fn names_that_collide_are_hashed_again() {
         let hasher = RandomState::default();
         // Two names with one hash, here the same name twice: no seed can separate them.
         let (twice, _) = NameIndex::try_new(hasher.clone(), [b"one".as_slice(), b"two", b"one"].into_iter());

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn each_matches_itself_alone_in_narrow_and_in_wide_blocks() {
+    fn a_password_matches_only_itself_in_narrow_and_wide_blocks() {
         let mut passwords: Vec<Password> =
             [b"".as_slice(), b"\0", b"\0\0", b"a", b"a\0", b"b", &[b'a'; 62], &[b'a'; 63]]
                 .into_iter()
@@ -159,19 +159,19 @@ mod tests {
     }
 
     #[test]
-    fn a_block_stands_in_lines_of_its_own() {
+    fn a_block_has_its_own_cache_lines() {
         assert_eq!((size_of::<Line>(), align_of::<Line>()), (LINE, LINE));
     }
 
     #[test]
-    fn what_is_wiped_holds_nothing() {
+    fn wiped_blocks_are_zeros() {
         let mut blocks = blocks(&[Password::from(vec![b'a'; 255]), Password::from("b")]);
         blocks.lines.zeroize();
         assert!(blocks.lines.iter().all(|line| line.0 == [0; LINE]));
     }
 
     #[test]
-    fn one_that_is_cut_is_not_equal_to_what_is_left() {
+    fn a_password_that_was_cut_does_not_equal_its_beginning() {
         assert!(are_equal(&[1; 255], &[1; 255]));
         assert!(
             !are_equal(&[1; 255], &[1; 256]) && !are_equal(&[1; 256], &[1; 255]) && !are_equal(&[1; 256], &[1; 256])

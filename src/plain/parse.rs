@@ -76,12 +76,12 @@ fn user(line: &[u8]) -> Result<(&[u8], StoredPassword), &'static str> {
     }
     if hash_like::is_marked(value) {
         return Err(
-            "has a password that looks like a hash: one that is to be checked begins with $argon2id$ right behind \
-                    the =, and a clear password can't look like that",
+            "has a password that looks like a hash: a hash must begin with $argon2id$ right after the =, and a clear \
+                    password can't look like one",
         );
     }
     if hash_like::is_digest(value) {
-        return Err("has a password that is as many hexadecimal digits as MD5 or SHA makes: if it is no hash, let \
+        return Err("has a password with as many hexadecimal digits as an MD5 or SHA hash: if it isn't one, let \
                     PasswordFile::line hash it");
     }
     match value.len() {
@@ -108,7 +108,7 @@ fn begins_hashed(value: &[u8]) -> bool {
 }
 
 const HASH_IN_NAME: &str =
-    "has a user name with what looks like a hash in it: is there a sign other than = after the name?";
+    "has a user name that contains what looks like a hash: is there another character in place of the =?";
 
 /// Whether a line can contain the name.
 #[cfg(feature = "argon2")]

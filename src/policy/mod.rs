@@ -2,21 +2,18 @@
 
 mod format;
 mod read;
+mod source;
 mod stores;
 
 use std::fmt;
 use std::hash::RandomState;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use crate::authenticator::{Authenticator, Names, Replaced};
+use crate::authenticator::Authenticator;
 use crate::error::{Error, Result};
-use crate::escape::EscapedPath;
-use crate::reload::{
-    FileContent, Reading, ReloadObserver, ReloadSummary, SingleFile, Source, Store, StoreProblem, StoreStatus, Unread,
-    lock, read_file,
-};
-use read::Tables;
+use crate::reload::{ReloadObserver, ReloadSummary, SingleFile, Store, StoreStatus, lock, read_file};
+use source::{PolicySource, fault, parent};
 use stores::Stores;
 
 /// A policy in a TOML file. Changes to the file apply on [`reload`](Self::reload), or automatically after `watch`
@@ -88,29 +85,6 @@ pub struct PolicyFile {
     _observer: Arc<ReloadObserver>,
 }
 
-/// The policy that the file configures.
-struct PolicySource {
-    authenticator: Authenticator,
-    hasher: RandomState,
-    in_force: Mutex<InForce>,
-    /// What the running reload has replaced, dropped at its end.
-    replaced: Mutex<Vec<(Stores, Replaced)>>,
-    /// Whether buckets are followed: not by `inspect`.
-    follows: bool,
-}
-
-/// The content of the file when it was last applied.
-#[derive(Default)]
-struct InForce {
-    names: Names,
-    tables: Tables,
-    stores: Stores,
-    message_size: Option<u64>,
-    has_clear_passwords: bool,
-    #[cfg(feature = "watch")]
-    watched: bool,
-}
-
 impl PolicyFile {
     /// Reads a file and the stores that it names into a new [`Authenticator`].
     ///
@@ -151,14 +125,7 @@ impl PolicyFile {
     fn open_following(path: &Path, follows: bool) -> Result<Self> {
         let authenticator = Authenticator::new();
         let observer = authenticator.reload_observer();
-        let source = PolicySource {
-            authenticator,
-            hasher: RandomState::new(),
-            in_force: Mutex::default(),
-            replaced: Mutex::default(),
-            follows,
-        };
-        let store = Store::open(path, source, SingleFile::new())?;
+        let store = Store::open(path, PolicySource::new(authenticator, follows), SingleFile::new())?;
         store.observe(Arc::downgrade(&observer));
         Ok(PolicyFile { store, _observer: observer })
     }
@@ -218,7 +185,7 @@ impl PolicyFile {
     /// # Ok::<(), anyhow::Error>(())
     /// ```
     pub fn reload(&self) -> Result<ReloadSummary> {
-        let before = lock(&self.store.source().in_force).stores.clone();
+        let before = lock(&self.store.source().applied).stores.clone();
         let stores_reloaded = before.reload();
         let summary = self.store.reload()?;
         stores_reloaded.map(|()| summary)
@@ -250,7 +217,7 @@ impl PolicyFile {
     /// # Ok::<(), anyhow::Error>(())
     /// ```
     pub fn stores(&self) -> Vec<(PathBuf, StoreStatus)> {
-        let stores = lock(&self.store.source().in_force).stores.clone();
+        let stores = lock(&self.store.source().applied).stores.clone();
         stores.statuses(self.store.source().follows)
     }
 
@@ -269,7 +236,7 @@ impl PolicyFile {
     /// # Ok::<(), anyhow::Error>(())
     /// ```
     pub fn message_size(&self) -> Option<u64> {
-        lock(&self.store.source().in_force).message_size
+        lock(&self.store.source().applied).message_size
     }
 
     /// The file's path.
@@ -303,9 +270,9 @@ impl PolicyFile {
     #[cfg(feature = "watch")]
     pub fn watch(&self) -> Result<()> {
         {
-            let mut in_force = lock(&self.store.source().in_force);
-            in_force.stores.watch()?;
-            in_force.watched = true;
+            let mut applied = lock(&self.store.source().applied);
+            applied.stores.watch()?;
+            applied.watched = true;
         }
         self.store.watch()
     }
@@ -319,134 +286,6 @@ impl PolicyFile {
     pub fn json_schema() -> serde_json::Value {
         schemars::schema_for!(format::PolicyText).to_value()
     }
-}
-
-impl PolicySource {
-    fn read(&self, path: &Path, seen: &mut SingleFile, reading: Reading) -> Result<ReloadSummary> {
-        let mut mode = None;
-        let result = seen.compare(path, reading, fault, |content, unread| {
-            mode = Some(content.mode);
-            self.take(path, content, unread)
-        });
-        if lock(&self.in_force).has_clear_passwords {
-            seen.warn_of_mode(path);
-        } else if let Some(mode) = mode {
-            seen.warn_of_writable(path, mode);
-        }
-        result
-    }
-
-    /// Returns `None`, without changing anything, if the file may be half-written.
-    fn take(&self, path: &Path, content: &FileContent, unread: &mut Unread) -> Result<Option<ReloadSummary>> {
-        let mut in_force = lock(&self.in_force);
-        let read = read::read(&content.bytes, parent(path), &in_force.stores, &self.hasher, &self.authenticator);
-        let read = read.map_err(|problems| {
-            *unread = problems.iter().map(|problem| problem.unread).max().unwrap_or_default();
-            let first = problems.into_iter().next();
-            first.map_or_else(|| fault(path, None, "can't be read"), |problem| problem.into_error(path))
-        })?;
-        let summary = compare(&in_force.tables, &read.tables);
-        if summary.is_nothing() {
-            return Ok(Some(summary));
-        }
-        if !content.may_change || (content.is_fresh_in_place && summary.removed > 0) {
-            return Ok(None);
-        }
-        #[cfg(feature = "watch")]
-        if in_force.watched {
-            read.stores.watch()?;
-        }
-        let names = read.content.names();
-        let replaced = self.authenticator.replace(&in_force.names, read.content)?;
-        let now = InForce {
-            names,
-            tables: read.tables,
-            stores: read.stores,
-            message_size: read.message_size,
-            has_clear_passwords: read.has_clear_passwords,
-            #[cfg(feature = "watch")]
-            watched: in_force.watched,
-        };
-        let before = std::mem::replace(&mut *in_force, now);
-        let stores = in_force.stores.clone();
-        drop(in_force);
-        #[cfg(feature = "nats")]
-        if self.follows {
-            stores.follow(&before.stores);
-        }
-        // Dropped later, without a lock: dropping a callback's value may call this file, and dropping a store waits for
-        // its thread.
-        lock(&self.replaced).push((before.stores, replaced));
-        for store in stores.empty() {
-            log_warn!("{}: {} is empty: it accepts nobody", EscapedPath(path), EscapedPath(&store));
-        }
-        Ok(Some(summary))
-    }
-}
-
-impl Source for PolicySource {
-    type Seen = SingleFile;
-    const ENTRIES: &'static str = "tables";
-
-    fn reload(&self, path: &Path, seen: &mut SingleFile) -> Result<ReloadSummary> {
-        self.read(path, seen, Reading::Again)
-    }
-
-    fn open(&self, path: &Path, seen: &mut SingleFile) -> Result<ReloadSummary> {
-        self.read(path, seen, Reading::First)
-    }
-
-    fn reload_ended(&self) {
-        let replaced = std::mem::take(&mut *lock(&self.replaced));
-        drop(replaced);
-    }
-
-    fn entries(&self) -> usize {
-        lock(&self.in_force).tables.len()
-    }
-
-    fn files(&self, _: &SingleFile) -> usize {
-        1
-    }
-
-    // One problem rejects the whole file.
-    fn problems(&self, _: &SingleFile) -> Vec<StoreProblem> {
-        Vec::new()
-    }
-
-    fn unread(&self, seen: &SingleFile) -> Unread {
-        seen.unread
-    }
-
-    #[cfg(feature = "watch")]
-    fn directory<'p>(&self, path: &'p Path) -> &'p Path {
-        parent(path)
-    }
-
-    #[cfg(feature = "watch")]
-    fn has_changed_unseen(&self, path: &Path, seen: &mut SingleFile) -> bool {
-        seen.has_changed(path)
-    }
-}
-
-fn compare(before: &Tables, now: &Tables) -> ReloadSummary {
-    let mut summary = ReloadSummary { read: 1, ..ReloadSummary::default() };
-    for (name, hash) in now {
-        match before.get(name) {
-            None => summary.added += 1,
-            Some(known) => summary.changed += usize::from(known != hash),
-        }
-    }
-    summary.removed = before.keys().filter(|name| !now.contains_key(*name)).count();
-    summary
-}
-
-fn parent(path: &Path) -> &Path {
-    path.parent().unwrap_or(path)
-}
-
-fn fault(path: &Path, line: Option<usize>, problem: &'static str) -> Error {
-    Error::PolicyFile { path: path.to_owned(), place: line.map(|line| (line, 1)), problem: problem.into() }
 }
 
 impl fmt::Debug for PolicyFile {

@@ -78,7 +78,9 @@ pub(super) fn read(
     })?;
     let tables = tables(&parsed, hasher);
     if tables.is_empty() {
-        return Err(vec![nowhere("names nothing, so only NULL clients would be accepted: is the rest of it missing?")]);
+        return Err(vec![nowhere(
+            "configures nothing, so only NULL clients would be accepted: is the rest of it missing?",
+        )]);
     }
     let mut reader = Reader {
         text,

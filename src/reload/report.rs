@@ -41,10 +41,10 @@ pub(crate) struct Standing {
 
 const BEHIND: Standing = Standing {
     is_behind: true,
-    words: "behind the disk, which could not be read completely",
-    meanwhile: "; what was in force before stays so until it can be",
+    words: "out of date, because the disk could not be read completely",
+    meanwhile: "; until it can be, the previous content is used",
 };
-const CAUGHT_UP: Standing = Standing { is_behind: false, words: "caught up with the disk", meanwhile: "" };
+const CAUGHT_UP: Standing = Standing { is_behind: false, words: "up to date again", meanwhile: "" };
 
 impl ReloadEvent {
     /// What changed, in words; `None` if nothing did.
@@ -73,7 +73,7 @@ impl ReloadEvent {
     /// An entry of pushed credentials can't be parsed.
     #[cfg(feature = "nats")]
     pub(crate) fn unreadable(name: &str, problem: StoreProblem) -> Self {
-        let meanwhile = "; whom it stands for is refused";
+        let meanwhile = "; its client is refused";
         ReloadEvent { problems: vec![problem], meanwhile, ..Self::nothing(name) }
     }
 
@@ -152,7 +152,7 @@ impl Report {
         standing.iter().for_each(|standing| metrics::store_behind(standing.is_behind));
         let nothing = outcome.as_ref().map_or(true, ReloadSummary::is_nothing);
         let name = EscapedPath(path).to_string();
-        let meanwhile = "; what was in force before stays so";
+        let meanwhile = "; the previous content is still used";
         let event = ReloadEvent { name, what, outcome, problems: new, solved, meanwhile, standing };
         let is_told = !nothing || !event.problems.is_empty() || !event.solved.is_empty() || standing.is_some();
         is_told.then_some(event)
@@ -178,7 +178,7 @@ impl Observers {
         }
         let still = |file: &Path| event.problems.iter().any(|problem| problem.file == file);
         for problem in event.solved.iter().take(LOGGED).filter(|problem| !still(&problem.file)) {
-            log_info!("no longer so: {problem}");
+            log_info!("resolved: {problem}");
         }
         if let Some(summary) = event.summary() {
             log_info!("{summary}");

@@ -118,8 +118,11 @@ impl SingleFile {
             (self.stamp, self.unread) = (Stamp::NONE, Unread::Something);
             let line = content.bytes.split(|byte| *byte == b'\n').count();
             let problem = match may_be_half {
-                true => "has no line feed at its end, and the file was changed less than 2 s ago: half of it?",
-                false => "ends here, without all that it named before, and was written in place less than 2 s ago: half of it?",
+                true => "has no line feed at its end, and the file was changed less than 2 s ago: it may be half-written",
+                false => {
+                    "ends here without something that it had before, and was written in place less than 2 s ago: it may be \
+                     half-written"
+                }
             };
             fault(path, Some(line), problem)
         })
@@ -139,7 +142,7 @@ impl SingleFile {
     #[cfg(feature = "policy")]
     pub(crate) fn warn_of_writable(&mut self, path: &Path, mode: u32) {
         if mode & 0o022 != 0 && self.warned_of != mode {
-            log_warn!("{path:?}: others than its owner may change it (mode {mode:03o}): chmod go-w");
+            log_warn!("{path:?}: users other than its owner can change it (mode {mode:03o}): chmod go-w");
         }
         self.warned_of = mode;
     }
@@ -150,7 +153,7 @@ impl SingleFile {
         let mode = metadata.permissions().mode() & 0o777;
         if mode & 0o077 != 0 && self.warned_of != mode {
             log_warn!(
-                "{path:?} contains passwords, and others than its owner have access (mode {mode:03o}): chmod 600"
+                "{path:?} contains passwords, and users other than its owner have access (mode {mode:03o}): chmod 600"
             );
         }
         self.warned_of = mode;

@@ -14,7 +14,7 @@ pub(crate) fn warn_of_directory(directory: &Path, sticky_is_enough: bool, warned
     let mode = metadata.permissions().mode() & 0o7777;
     let is_bad = mode & WRITABLE != 0 && !(sticky_is_enough && mode & STICKY != 0);
     if is_bad && *warned_of != mode {
-        log_warn!("{directory:?}: others than its owner may add and remove files (mode {mode:03o}): chmod go-w");
+        log_warn!("{directory:?}: users other than its owner can add and remove files (mode {mode:03o}): chmod go-w");
     }
     *warned_of = mode;
 }

@@ -180,7 +180,7 @@ impl<W: Watched> WatchThread<W> {
     /// Runs until it is stopped. After a panic, everything is read again.
     fn run(mut self) {
         while contain(|| self.follow()) == Err(Panicked) {
-            log_error!("{:?}: a panic while it was read; it is read again", self.directory);
+            log_error!("{:?}: a panic while reading it; reading it again", self.directory);
             self.reloaded_in = LONGEST_PAUSE;
             self.signal.notify(true);
         }
@@ -261,7 +261,7 @@ impl<W: Watched> WatchThread<W> {
                 self.seen = now;
                 let failure = error.to_string();
                 if self.failure.as_ref() != Some(&failure) {
-                    log_error!("{:?}: cannot watch: {failure}; it is checked twice a second", self.directory);
+                    log_error!("{:?}: cannot watch: {failure}; checking it twice a second instead", self.directory);
                 }
                 self.failure = Some(failure);
             }
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_costs_a_reload_which_is_made_again() {
+    fn a_reload_that_panics_is_repeated() {
         let store = Fragile::new(1);
         let watch = Watch::start(&store).unwrap();
         fs::write(store.directory().join("a.key"), "").unwrap();
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_ends_unasked_says_so() {
+    fn a_thread_that_ends_unexpectedly_is_reported() {
         for (stopped, told) in [(false, true), (true, false)] {
             let store = Fragile::new(0);
             drop(EndOfWatch { store: Arc::downgrade(&store), stopping: Arc::new(AtomicBool::new(stopped)) });

@@ -100,9 +100,9 @@ fn with_role<T>(socket: &mut zmq::Socket, role: &Role, act: impl FnOnce(&mut zmq
         None => Role::plain_server(NO_DOMAIN)?,
     };
     // Server roles disable reconnecting; what the program has set is for its client roles.
-    let reconnect = socket.get_reconnect_ivl().map_err(|error| failed("read its reconnect interval", error))?;
+    let reconnect = socket.get_reconnect_ivl().map_err(|error| failed("read the reconnect interval", error))?;
     let restore = |socket: &mut zmq::Socket| {
-        socket.set_reconnect_ivl(reconnect).map_err(|error| failed("set its reconnect interval", error))
+        socket.set_reconnect_ivl(reconnect).map_err(|error| failed("set the reconnect interval", error))
     };
     role.set(socket)?;
     let client = if role.is_client() { restore(socket) } else { Ok(()) };

@@ -307,7 +307,7 @@ impl SocketExt for zmq::Socket {
     }
 
     fn set_xpub_manual(&mut self, manual: bool) -> Result<()> {
-        ffi::set_xpub_manual(self, manual).map_err(|error| failed("have subscriptions granted by hand", error))
+        ffi::set_xpub_manual(self, manual).map_err(|error| failed("set XPUB_MANUAL", error))
     }
 
     fn endpoint(&self) -> Result<String> {
@@ -336,16 +336,16 @@ impl SocketExt for zmq::Socket {
 
 /// Gives a new socket one role for all its endpoints.
 fn set_role(socket: &mut zmq::Socket, role: &Role) -> Result<()> {
-    match socket.get_last_endpoint().map_err(|error| failed("tell the socket's last endpoint", error))? {
+    match socket.get_last_endpoint().map_err(|error| failed("read the socket's last endpoint", error))? {
         Ok(endpoint) if endpoint.is_empty() => role.set(socket),
         _ => Err(Error::AlreadyBound),
     }
 }
 
 fn last_endpoint(socket: &zmq::Socket) -> Result<String> {
-    match socket.get_last_endpoint().map_err(|error| failed("tell the socket's last endpoint", error))? {
+    match socket.get_last_endpoint().map_err(|error| failed("read the socket's last endpoint", error))? {
         Ok(endpoint) if !endpoint.is_empty() => Ok(endpoint),
-        _ => Err(failed("tell the endpoint of a socket that has none", Errno::INVALID)),
+        _ => Err(failed("read the endpoint of a socket that has none", Errno::INVALID)),
     }
 }
 

@@ -113,24 +113,24 @@ impl Role {
             Kind::CurveServer { keys, domain } => {
                 guard(socket, domain)?;
                 set_keys(socket, keys)?;
-                socket.set_curve_server(true).map_err(|error| failed("become a CURVE server", error))
+                socket.set_curve_server(true).map_err(|error| failed("make the socket a CURVE server", error))
             }
             Kind::CurveClient { keys, server } => {
                 unguard(socket)?;
-                socket.set_curve_server(false).map_err(|error| failed("become a CURVE client", error))?;
+                socket.set_curve_server(false).map_err(|error| failed("make the socket a CURVE client", error))?;
                 socket.set_curve_serverkey(server.as_bytes()).map_err(|error| failed("set the server's key", error))?;
                 set_keys(socket, keys)
             }
             Kind::PlainServer { domain } => {
                 guard(socket, domain)?;
-                socket.set_plain_server(true).map_err(|error| failed("become a PLAIN server", error))
+                socket.set_plain_server(true).map_err(|error| failed("make the socket a PLAIN server", error))
             }
             Kind::PlainClient { username, password } => {
                 unguard(socket)?;
                 let password = str::from_utf8(password.as_bytes());
-                let problem = "the password is no UTF-8";
+                let problem = "is not UTF-8";
                 let password = password.map_err(|_| Error::PlainCredentials { what: "password", problem })?;
-                socket.set_plain_server(false).map_err(|error| failed("become a PLAIN client", error))?;
+                socket.set_plain_server(false).map_err(|error| failed("make the socket a PLAIN client", error))?;
                 socket
                     .set_plain_username(Some(username.as_str()))
                     .map_err(|error| failed("set the user name", error))?;
@@ -139,11 +139,11 @@ impl Role {
             // Off means NULL, whatever mechanism was set before.
             Kind::NullServer { domain } => {
                 guard(socket, domain)?;
-                socket.set_plain_server(false).map_err(|error| failed("become a NULL server", error))
+                socket.set_plain_server(false).map_err(|error| failed("make the socket a NULL server", error))
             }
             Kind::NullClient => {
                 unguard(socket)?;
-                socket.set_plain_server(false).map_err(|error| failed("become a NULL client", error))
+                socket.set_plain_server(false).map_err(|error| failed("make the socket a NULL client", error))
             }
         }
     }
@@ -187,23 +187,23 @@ fn check_type(socket: &mut zmq::Socket) -> Result<()> {
 fn guard(socket: &mut zmq::Socket, domain: &str) -> Result<()> {
     socket.set_zap_domain(domain).map_err(|error| failed("set the ZAP domain", error))?;
     ffi::set_zap_enforce_domain(socket, true).map_err(|error| failed("enforce the ZAP domain", error))?;
-    if socket.get_maxmsgsize().map_err(|error| failed("tell the largest message", error))? == UNLIMITED {
-        socket.set_maxmsgsize(LARGEST_MESSAGE).map_err(|error| failed("limit the size of messages", error))?;
+    if socket.get_maxmsgsize().map_err(|error| failed("read the message size limit", error))? == UNLIMITED {
+        socket.set_maxmsgsize(LARGEST_MESSAGE).map_err(|error| failed("set the message size limit", error))?;
     }
     // A libzmq session keeps one pipe to the ZAP handler across reconnects, and all its requests have the same id: the
     // answer about a peer that has gone would be taken for the next one's. Without reconnects, the session and its pipe
     // end with the connection.
-    socket.set_reconnect_ivl(NO_RECONNECT).map_err(|error| failed("switch reconnecting off", error))
+    socket.set_reconnect_ivl(NO_RECONNECT).map_err(|error| failed("disable reconnecting", error))
 }
 
 /// Undoes a server role that was set before: a socket has one role, the last.
 fn unguard(socket: &mut zmq::Socket) -> Result<()> {
-    if ffi::zap_enforce_domain(socket).map_err(|error| failed("read whether it is a server", error))? {
-        ffi::set_zap_enforce_domain(socket, false).map_err(|error| failed("release the ZAP domain", error))?;
+    if ffi::zap_enforce_domain(socket).map_err(|error| failed("read whether the socket is a server", error))? {
+        ffi::set_zap_enforce_domain(socket, false).map_err(|error| failed("stop enforcing the ZAP domain", error))?;
         if socket.get_maxmsgsize() == Ok(LARGEST_MESSAGE) {
-            socket.set_maxmsgsize(UNLIMITED).map_err(|error| failed("free the size of messages", error))?;
+            socket.set_maxmsgsize(UNLIMITED).map_err(|error| failed("remove the message size limit", error))?;
         }
-        socket.set_reconnect_ivl(RECONNECT).map_err(|error| failed("switch reconnecting on", error))?;
+        socket.set_reconnect_ivl(RECONNECT).map_err(|error| failed("enable reconnecting", error))?;
     }
     Ok(())
 }

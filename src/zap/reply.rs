@@ -175,7 +175,7 @@ mod tests {
         assert_eq!(reply.user_id(), b"");
     }
     #[test]
-    fn what_is_told_of_a_reply_is_what_its_frames_say() {
+    fn what_is_recorded_about_a_reply_agrees_with_its_frames() {
         let mut reply = Reply::new();
         reply.allow(b"alice");
         assert_eq!((reply.status(), reply.text(), reply.user_id()), (Status::Success, "OK", &b"alice"[..]));
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_is_only_for_who_is_let_in() {
+    fn a_refused_client_gets_no_metadata() {
         let mut metadata = Metadata::default();
         metadata.insert("a", "b").unwrap();
         let mut reply = Reply::new();

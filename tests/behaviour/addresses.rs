@@ -193,7 +193,7 @@ fn an_invalid_address_is_denied_as_soon_as_there_is_a_rule() {
 }
 
 #[test]
-fn ipc_peers_have_rules_of_their_own() {
+fn ipc_peers_have_their_own_rules() {
     let peer = "localhost:1000:27:4711";
     let decide = |set: &dyn Fn(&Authenticator)| {
         let auth = Authenticator::new();
@@ -229,7 +229,7 @@ fn ipc_peers_have_rules_of_their_own() {
 }
 
 #[test]
-fn a_rule_with_bits_behind_its_prefix_is_warned_about() {
+fn a_rule_with_bits_after_its_prefix_causes_a_warning() {
     install();
     let auth = Authenticator::new();
     auth.deny(["203.0.113.77/28", "198.51.100.16/28", "2001:db8::77/124", "203.0.113.99"]).unwrap();

@@ -71,7 +71,7 @@ fn a_table_is_replaced_as_a_whole() {
 }
 
 #[test]
-fn keys_come_and_go_beside_each_other() {
+fn keys_are_added_and_removed_concurrently() {
     let (auth, stays, goes, never) = (Authenticator::new(), stranger(), stranger(), stranger());
     let keys: Vec<PublicKey> = vec![stays, goes];
     auth.configure_curve_keys("lab", keys.clone()).unwrap();
@@ -93,7 +93,7 @@ fn keys_come_and_go_beside_each_other() {
 }
 
 #[test]
-fn a_change_is_in_force_when_the_call_returns() {
+fn a_change_applies_when_the_call_returns() {
     let (auth, key) = (Authenticator::new(), stranger());
     let clone = auth.clone();
     for _ in 0..1000 {

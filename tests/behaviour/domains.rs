@@ -51,7 +51,7 @@ fn the_exact_domain_comes_before_the_star() {
 }
 
 #[test]
-fn each_mechanism_looks_for_itself() {
+fn each_mechanism_is_looked_up_separately() {
     let (auth, key) = (Authenticator::new(), stranger());
     let secret = password("a");
     auth.configure_plain("*", [("alice", secret.as_str())]).unwrap();

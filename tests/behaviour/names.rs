@@ -136,7 +136,7 @@ fn a_user_id_that_libzmq_would_cut_is_a_fault() {
 }
 
 #[test]
-fn names_that_libzmq_gives_a_meaning_to_are_no_metadata() {
+fn names_that_libzmq_reserves_are_not_metadata() {
     let mut metadata = Metadata::default();
     for name in ["Identity", "identity", "Routing-Id", "Socket-Type", "User-Id", "USER-ID", "Peer-Address", "__fd", ""]
     {

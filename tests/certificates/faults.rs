@@ -125,7 +125,7 @@ fn a_missing_file_is_an_io_error_that_names_it() {
 }
 
 #[test]
-fn of_several_bad_files_the_error_names_the_first_by_name() {
+fn with_several_bad_files_the_error_names_the_first() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("good.key"), format!("public-key = {PUBLIC}\n")).unwrap();
     // Created in another order than that of their names.

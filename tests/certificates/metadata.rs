@@ -103,7 +103,7 @@ fn set_twice_and_unset() {
 }
 
 #[test]
-fn names_that_libzmq_gives_a_meaning_to_are_stored() {
+fn names_that_libzmq_reserves_are_stored() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("x.key");
     Certificate::generate().unwrap().with_metadata("User-Id", "alice").unwrap().save_public(&file).unwrap();

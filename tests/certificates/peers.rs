@@ -125,7 +125,7 @@ fn misreadings(name: &str, value: &str) -> Vec<String> {
 }
 
 #[test]
-fn whatever_metadata_is_taken_is_read_back_equal_by_czmq_and_jeromq() {
+fn accepted_metadata_is_read_back_equal_by_czmq_and_jeromq() {
     let names = [
         "name",
         "full name",

@@ -23,7 +23,7 @@ fn lines(content: impl AsRef<[u8]>) -> Vec<Option<usize>> {
 }
 
 #[test]
-fn a_file_that_loads_has_none() {
+fn a_file_that_loads_has_no_problems() {
     for content in [
         format!("curve\n    public-key = \"{PUBLIC}\"\n"),
         format!(
@@ -35,7 +35,7 @@ fn a_file_that_loads_has_none() {
 }
 
 #[test]
-fn each_bad_line_is_told_and_none_of_the_good_ones() {
+fn each_bad_line_is_reported_and_no_good_one() {
     let content = format!(
         "# comment\nmetadata\n    a = 1\n    a = 2\n    Not-After = 2027\n    b = \u{1}\n    public-key = short\ncurve\n    \
          secret-key {SECRET}\n    public-key = \"{PUBLIC}\"\n    public-key = \"{PUBLIC}\"\n    public-key = \"{OTHER}\"\nnot-before = 1\n"
@@ -52,7 +52,7 @@ fn a_bad_public_key_line_is_not_a_missing_one() {
 }
 
 #[test]
-fn a_file_as_a_whole_has_one() {
+fn a_file_that_is_bad_as_a_whole_has_one_problem() {
     assert_eq!(lines(vec![b'#'; 64 * 1024 + 1]), [None]);
     let dir = tempfile::tempdir().unwrap();
     let problems = Certificate::problems(dir.path());

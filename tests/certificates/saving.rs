@@ -173,7 +173,7 @@ fn a_full_file_system_leaves_the_old_files() {
 }
 
 #[test]
-fn a_directory_that_may_not_be_written_stays_as_it_was() {
+fn a_directory_without_write_permission_stays_as_it_was() {
     let child = || {
         let dir = PathBuf::from(std::env::var_os(DIR).unwrap());
         log::install();

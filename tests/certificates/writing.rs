@@ -181,7 +181,7 @@ fn a_reader_never_sees_half_a_file() {
 }
 
 #[test]
-fn when_the_disk_takes_no_more_nothing_is_left_behind() {
+fn a_full_disk_leaves_no_partial_files() {
     if let Some(dir) = shell::child_dir() {
         let before = names(&dir);
         let old = fs::read(dir.join("x.key_secret")).unwrap();
@@ -201,12 +201,12 @@ fn when_the_disk_takes_no_more_nothing_is_left_behind() {
     let dir = tempfile::tempdir().unwrap();
     create_certificates(&dir, "x").unwrap();
     // No file may grow beyond 0 blocks; the signal for that is ignored, so that writing fails instead.
-    let name = "writing::when_the_disk_takes_no_more_nothing_is_left_behind";
+    let name = "writing::a_full_disk_leaves_no_partial_files";
     shell::run(name, "trap '' XFSZ; ulimit -f 0", dir.path());
 }
 
 #[test]
-fn a_directory_that_is_not_there_is_not_made() {
+fn a_missing_directory_is_not_created() {
     let dir = tempfile::tempdir().unwrap();
     let missing = dir.path().join("missing");
     for result in [

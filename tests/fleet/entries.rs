@@ -25,7 +25,7 @@ fn an_entry_that_is_not_understood_removes_what_its_name_stands_for_and_is_repor
         ("garbage", "no JSON"),
         (r#"{"format":2}"#, "a format that this version doesn't know"),
         (r#"{"format":1,"role":"admin"}"#, "isn't that of its format"),
-        (r#"{"format":1,"metadata":[["not-after","tomorrow"]]}"#, "no RFC 3339 time"),
+        (r#"{"format":1,"metadata":[["not-after","tomorrow"]]}"#, "RFC 3339 time"),
     ] {
         raw::put(&node.url(), &name, r#"{"format":1}"#);
         server.wait_for(&alice, 200);

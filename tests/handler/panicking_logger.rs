@@ -61,7 +61,7 @@ fn clients_are_served<S: FnOnce()>(start: impl FnOnce(&Authenticator, &zmq::Cont
 }
 
 #[test]
-fn a_logger_that_panics_costs_its_record_and_nothing_else_thread() {
+fn a_panic_in_the_logger_loses_only_its_record_thread() {
     isolated(|| {
         clients_are_served(|auth, context| {
             let running = auth.start(context).unwrap();
@@ -72,7 +72,7 @@ fn a_logger_that_panics_costs_its_record_and_nothing_else_thread() {
 
 #[cfg(feature = "tokio")]
 #[test]
-fn a_logger_that_panics_costs_its_record_and_nothing_else_task() {
+fn a_panic_in_the_logger_loses_only_its_record_task() {
     isolated(|| {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         clients_are_served(|auth, context| {

@@ -31,7 +31,7 @@ fn each_rule_is_named() {
         ),
         (
             &[b"bar", b"10.0.0.1", b"", b"PLAIN", b"alice", b"x"],
-            "a callback or the hash of a password would decide, which isn't run (allow 10.0.0.0/8; PLAIN in domain \"bar\", by \"*\": a callback)",
+            "a callback or a password hash would decide; neither is run here (allow 10.0.0.0/8; PLAIN in domain \"bar\", by \"*\": a callback)",
         ),
         (
             &[b"lab", b"fd00::1", b"", b"CURVE", &key],

@@ -37,7 +37,7 @@ fn each_problem_has_its_line_and_column() {
             (2, 9),
             "must name one of directory, keys and any = true",
         ),
-        ("[domain.lab]\ncurve = { keys = [\"rq:rM\"] }\n", (2, 19), "no CURVE key"),
+        ("[domain.lab]\ncurve = { keys = [\"rq:rM\"] }\n", (2, 19), "not a CURVE key"),
         ("[domain.lab]\ncurve = { any = true, user_id = \"name\" }\n", (2, 33), "user_id is only for a directory"),
         ("[domain.lab]\ncurve = { directory = \"nowhere\" }\n", (2, 9), "nowhere: cannot"),
         ("[domain.lab]\nplain = { file = \"nowhere\" }\n", (2, 9), "nowhere: cannot open: No such file"),

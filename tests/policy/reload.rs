@@ -44,7 +44,7 @@ fn a_bad_file_changes_nothing_and_is_reported() {
     is_as_it_was();
     // If there was no file before, a complete file can't be told from a half-written one.
     fixture.write("[domain.lab]\nnull = \"allow\"\n");
-    assert!(policy.reload().unwrap_err().to_string().contains("half of it?"));
+    assert!(policy.reload().unwrap_err().to_string().contains("may be half-written"));
     is_as_it_was();
     let mut summary = None;
     wait_until("it is taken", || policy.reload().is_ok_and(|found| summary.replace(found).is_none()));
@@ -178,7 +178,7 @@ fn a_file_that_is_cut_off_opens_nothing() {
     fixture.write("");
     policy.reload().unwrap_err();
     assert_eq!(null(auth, "x", "127.0.0.1"), 400);
-    assert!(zmq_auth::PolicyFile::open(&path).unwrap_err().to_string().contains("names nothing"));
+    assert!(zmq_auth::PolicyFile::open(&path).unwrap_err().to_string().contains("configures nothing"));
 }
 
 /// A value that uses the file when it is dropped.

@@ -62,14 +62,14 @@ fn refused_files_change_nothing() {
     );
     let before = all(dir.path());
     for (arguments, text) in [
-        (&["secret.key"][..], "secret.key holds a secret key, which no server may have"),
+        (&["secret.key"][..], "secret.key contains a secret key, which a server must not have"),
         (&["secret.key", "--force"], "--to pyzmq -o NAME.key"),
         (&["bad.key"], "bad.key:2: "),
         (&["time.key"], "time.key: not-after is not an RFC 3339 time"),
         (&["turned.key"], "not-after is before not-before"),
         (&["missing.key"], "missing.key: cannot open"),
         (&["alice.key", "--name", ".hidden"], "starts with a dot"),
-        (&["alice.key", "--name", "../alice"], "has a separator"),
+        (&["alice.key", "--name", "../alice"], "contains a path separator"),
     ] {
         let outcome = run(dir.path(), &[&["add", "clients"], arguments].concat());
         assert!(outcome.code > 0 && outcome.stdout.is_empty(), "{arguments:?}");
@@ -93,14 +93,14 @@ fn a_name_or_key_that_is_there_needs_force() {
     assert!(outcome.code == 1 && outcome.stderr.contains("clients/alice.key: exists already"), "{}", outcome.stderr);
     let outcome = run(dir.path(), &["add", "clients", "alice.key", "--name", "new"]);
     assert!(
-        outcome.code == 1 && outcome.stderr.contains("this key is there already, as other.key"),
+        outcome.code == 1 && outcome.stderr.contains("the directory already has this key, as other.key"),
         "{}",
         outcome.stderr
     );
     assert_eq!(all(dir.path()), before);
 
     let outcome = run(dir.path(), &["add", "clients", "alice.key", "--force"]).ok();
-    assert!(outcome.contains("The same key is there as other.key."), "{outcome}");
+    assert!(outcome.contains("The directory also has this key as other.key."), "{outcome}");
     assert!(outcome.ends_with("Undo: mv clients/revoked/alice.key clients/alice.key\n"), "{outcome}");
     assert_eq!(fs::read_to_string(clients.join("revoked/alice.key")).unwrap(), old);
     assert_eq!(Certificate::load(clients.join("alice.key")).unwrap().public_key().to_string(), PUBLIC);

@@ -38,7 +38,7 @@ fn nothing_to_read_at_a_terminal_is_said() {
     command.arg("pubkey");
     let options = Options { timeout_ms: Some(20_000), ..Options::default() };
     let mut session = spawn_with_options(command, options).unwrap();
-    assert!(session.exp_eof().unwrap().contains("there is nothing on standard input, which is a terminal"));
+    assert!(session.exp_eof().unwrap().contains("standard input is a terminal, so there is nothing to read"));
     let status = session.process().wait().unwrap();
     assert!(format!("{status:?}").contains(", 2)"), "{status:?}");
 }

@@ -48,7 +48,7 @@ fn pubkey_takes_certificates_and_secret_keys() {
 }
 
 #[test]
-fn what_is_no_key_is_never_quoted() {
+fn input_that_is_not_a_key_is_never_quoted() {
     let dir = server();
     let mut bad = SECRET.to_owned();
     bad.replace_range(39.., "\"");
@@ -57,9 +57,9 @@ fn what_is_no_key_is_never_quoted() {
     let cases = [
         ("", "neither a certificate nor a key"),
         ("JTKV", "neither a certificate nor a key"),
-        (&bad, "is no key in Z85"),
-        (&"JTKVx".repeat(13)[..64], "is no key in hexadecimal digits"),
-        (&"JTKV*".repeat(9)[..44], "is no key in base64"),
+        (&bad, "is not a key in Z85"),
+        (&"JTKVx".repeat(13)[..64], "is not a key in hexadecimal digits"),
+        (&"JTKV*".repeat(9)[..44], "is not a key in base64"),
         (&mismatch, "are not a pair"),
         (&large, "larger than 64 KiB"),
         ("curve\n  public-key = \"JTKV\"\n", "standard input:2: "),
@@ -171,9 +171,9 @@ fn json_holds_the_text_or_names_the_file() {
 fn wrong_uses() {
     let dir = server();
     let outcome = run(dir.path(), &["convert", "server.key", "--to", "hex", "--secret"]);
-    assert!(outcome.code == 1 && outcome.stderr.contains("there is no secret key in it"), "{}", outcome.stderr);
+    assert!(outcome.code == 1 && outcome.stderr.contains("it has no secret key"), "{}", outcome.stderr);
     let outcome = run(dir.path(), &["convert", "server.key", "--to", "hex", "--from", "z85"]);
-    assert!(outcome.code == 1 && outcome.stderr.contains("server.key: is no key in Z85"), "{}", outcome.stderr);
+    assert!(outcome.code == 1 && outcome.stderr.contains("server.key: is not a key in Z85"), "{}", outcome.stderr);
     for arguments in [
         &["server.key"][..],
         &["server.key", "--to", "pem"],
@@ -235,14 +235,15 @@ fn the_umask_does_not_change_the_mode() {
 }
 
 #[test]
-fn what_is_no_regular_file_is_not_replaced() {
+fn only_a_regular_file_is_replaced() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("key"), PUBLIC).unwrap();
     fs::create_dir(dir.path().join("directory")).unwrap();
     let fifo = dir.path().join("fifo");
     assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     std::os::unix::fs::symlink("key", dir.path().join("link")).unwrap();
-    for (name, says) in [("fifo", "regular file"), ("directory", "regular file"), ("link", "the file that it leads to")]
+    for (name, says) in
+        [("fifo", "regular file"), ("directory", "regular file"), ("link", "the file that it points to")]
     {
         let outcome = run(dir.path(), &["convert", "key", "--to", "hex", "-o", name, "--force"]);
         assert!(outcome.code == 1 && outcome.stderr.contains(says), "{}", outcome.stderr);

@@ -60,7 +60,7 @@ fn curve_clients_rule_by_rule() {
     let mallory = explain(at, "lab", "10.0.0.7", &["--curve", "mallory.key"]);
     assert_eq!(mallory.code, 3);
     assert!(
-        mallory.stdout.contains("key        it isn't among them\noutcome    refused (400): unknown key"),
+        mallory.stdout.contains("key        not found\noutcome    refused (400): unknown key"),
         "{}",
         mallory.stdout
     );
@@ -93,13 +93,12 @@ fn plain_clients_with_and_without_a_password() {
     let at = directory.path();
     let carol = explain(at, "lab", "10.0.0.7", &["--plain", "carol"]).ok();
     assert!(
-        carol.contains("source     a password file: ")
-            && carol.contains("passwords\nuser       there is such a user\n"),
+        carol.contains("source     a password file: ") && carol.contains("passwords\nuser       found\n"),
         "{carol}"
     );
     assert!(carol.contains("outcome    accepted with the right password"), "{carol}");
     let nobody = explain(at, "lab", "10.0.0.7", &["--plain", "nobody"]);
-    assert!(nobody.code == 3 && nobody.stdout.contains("there is no such user"), "{}", nobody.stdout);
+    assert!(nobody.code == 3 && nobody.stdout.contains("user       not found"), "{}", nobody.stdout);
     let with_password = |domain: &str, user: &str, password: &str| {
         let arguments =
             ["explain", "policy.toml", "--domain", domain, "--address", "10.0.0.7", "--stdin", "--plain", user];
@@ -157,8 +156,8 @@ fn wrong_use() {
     let cases: &[(&[&str], i32, &str)] = &[
         (&[], 2, "--curve <KEY|FILE>|--plain <USER>|--null"),
         (&["--null", "--plain", "carol"], 2, "cannot be used with"),
-        (&["--curve", "nowhere.key"], 2, "no file, and no CURVE key"),
-        (&["--curve", "-0000-0000"], 2, "-0000-0000: no file, and"),
+        (&["--curve", "nowhere.key"], 2, "no such file, and not a CURVE key"),
+        (&["--curve", "-0000-0000"], 2, "-0000-0000: no such file, and"),
         (&["--null", "--stdin"], 2, "Add --plain USER"),
         (&["--plain", "carol", "--password-file", "nowhere"], 1, "nowhere: cannot read the password"),
     ];

@@ -30,7 +30,7 @@ fn commands(help: &str) -> Vec<String> {
 }
 
 #[test]
-fn each_help_is_as_it_stands_in_its_file() {
+fn each_help_text_equals_its_file() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("help");
     let mut different = Vec::new();
     let mut known = vec!["zmq-auth.txt".to_owned()];

@@ -19,7 +19,7 @@ use crate::run::{program, run};
 fn the_public_key_is_printed_and_the_files_belong_to_it() {
     let dir = tempfile::tempdir().unwrap();
     let outcome = run(dir.path(), &["keygen", "alice"]);
-    assert!(outcome.stderr.contains("alice.key_secret: for the owner of the key alone"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("Only the owner of the key may have alice.key_secret."), "{}", outcome.stderr);
     let key = outcome.ok();
     let secret = dir.path().join("alice.key_secret");
     assert_eq!(names(dir.path()), ["alice.key", "alice.key_secret"]);
@@ -64,7 +64,7 @@ fn metadata_and_times_are_in_both_files() {
 }
 
 #[test]
-fn what_is_there_stays_without_force() {
+fn existing_files_are_kept_without_force() {
     let dir = tempfile::tempdir().unwrap();
     let first = keygen(dir.path(), &["a"]);
     let before = all(dir.path());
@@ -93,19 +93,19 @@ fn wrong_uses_make_nothing_and_say_why() {
     let dir = tempfile::tempdir().unwrap();
     let wrong: &[(&[&str], i32, &str)] = &[
         (&[""], 2, "is empty"),
-        (&["../a"], 2, "has a separator"),
+        (&["../a"], 2, "contains a path separator"),
         (&[".a"], 2, "starts with a dot"),
         (&["a\nb"], 2, "has a control character"),
         (&["a", "-m", "name"], 2, "write KEY=VALUE"),
-        (&["a", "-m", "name=A", "-m", "name=B"], 2, "is there twice"),
+        (&["a", "-m", "name=A", "-m", "name=B"], 2, "is given twice"),
         (&["a", "-m", "not-after=2027-01-01T00:00:00Z"], 2, "Type --not-after"),
         (&["a", "-m", "Not_After=x"], 1, "Not_After"),
         (&["a", "-m", "public-key=x"], 1, "public-key"),
         (&["a", "-m", "name=a\nb"], 1, "name"),
         (&["a", "--not-before", "2d", "--not-after", "1d"], 2, "--not-after is before --not-before"),
-        (&["a", "--not-after", "tomorrow"], 2, "is no time"),
+        (&["a", "--not-after", "tomorrow"], 2, "is not a time"),
         (&["a", "--count", "0"], 2, "--count"),
-        (&["a", "-o", "nowhere"], 1, "Make it: mkdir nowhere"),
+        (&["a", "-o", "nowhere"], 1, "Create it: mkdir nowhere"),
         (&[], 2, "<NAME>"),
     ];
     for (arguments, code, text) in wrong {
@@ -126,7 +126,7 @@ fn what_no_server_uses_is_made_with_a_note() {
 }
 
 #[test]
-fn many_have_names_of_one_length() {
+fn the_names_of_many_pairs_have_the_same_length() {
     let dir = tempfile::tempdir().unwrap();
     let printed = keygen(dir.path(), &["node", "--count", "12", "-m", "role=node"]);
     let lines: Vec<_> = printed.lines().map(|line| line.split_once("  ").unwrap()).collect();

@@ -251,8 +251,8 @@ fn a_list_that_makes_no_sense_is_an_error() {
     let entry = "[[difference]]\nname = \"one\"\nsays = [\"client: an error\"]\nreason = \"It is so.\"\n";
     for (text, error) in [
         (entry.replace("It is so.", " "), "needs what it says, and a reason"),
-        (format!("{entry}servers = [\"alfa\"]\n"), "there is no peer \"alfa\""),
-        (format!("{entry}{entry}"), "there are two differences of this name"),
+        (format!("{entry}servers = [\"alfa\"]\n"), "unknown peer \"alfa\""),
+        (format!("{entry}{entry}"), "two differences have this name"),
         (format!("{entry}server = [\"rust\"]\n"), "unknown field `server`"),
     ] {
         place.list(&text);
@@ -273,12 +273,12 @@ fn a_missing_peer_is_named_with_its_hint_and_can_be_installed() {
     let report = place.json(&only, 0);
     assert!(report["peers"][1]["missing"].as_str().unwrap().contains("peer.py"), "{report}");
     assert_eq!(report["peers"][1]["hint"], "zmq-auth matrix --install --only alpha");
-    assert!(place.run(&only).ok().contains("Missing peers:\n\n  alpha: it has ended: exit status: 2"));
+    assert!(place.run(&only).ok().contains("Missing peers:\n\n  alpha: it exited: exit status: 2"));
 
     for required in ["alpha", "all"] {
         let outcome = place.run(&[&only[..], &["--require", required]].concat());
         assert_eq!((outcome.code, outcome.stdout.as_str()), (1, ""), "{}", outcome.stderr);
-        assert!(outcome.stderr.contains("peers that are required are missing:\n  alpha: "), "{}", outcome.stderr);
+        assert!(outcome.stderr.contains("required peers are missing:\n  alpha: "), "{}", outcome.stderr);
         assert!(outcome.stderr.contains("zmq-auth matrix --install"), "{}", outcome.stderr);
     }
     let target = tempfile::tempdir().unwrap();
@@ -314,11 +314,11 @@ fn a_peer_that_fails_costs_its_cells_alone() {
     let place = Place::new(&[("rust", ""), ("alpha", "dies"), ("beta", "garbage")]);
     let report = place.json(&["--mechanism", "null"], 1);
     let unexpected = texts(&report, "unexpected");
-    let dead = "rust server, alpha client, null, allowed: client: it has ended: exit status: 3: it fell over";
+    let dead = "rust server, alpha client, null, allowed: client: it exited: exit status: 3: it fell over";
     assert!(unexpected.contains(&dead.to_owned()), "{unexpected:#?}");
     // The escape sequence that it printed is gone.
     let garbage = unexpected.iter().find(|text| text.contains("beta client")).unwrap();
-    assert!(garbage.contains("it prints what was not expected") && !garbage.contains('\x1b'), "{garbage}");
+    assert!(garbage.contains("it prints something unexpected") && !garbage.contains('\x1b'), "{garbage}");
     assert!(unexpected.iter().all(|text| !text.contains("rust client")), "{unexpected:#?}");
     assert_eq!(cells(&report, "beta", "rust")[0]["outcome"], "accepted");
     assert_eq!(cells(&report, "rust", "alpha")[0]["outcome"], "failed");
@@ -335,13 +335,13 @@ fn a_secret_file_that_others_can_read_is_found() {
 }
 
 #[test]
-fn wrong_use_is_told() {
+fn wrong_use_is_reported() {
     let place = Place::new(&[("rust", "")]);
     for (arguments, code, error) in [
-        (&["--only", "alfa"][..], 2, "there is no peer \"alfa\"\nThere are rust; --peer adds another one."),
-        (&["--require", "alfa"], 2, "there is no peer \"alfa\""),
+        (&["--only", "alfa"][..], 2, "unknown peer \"alfa\"\nKnown peers: rust. --peer adds another one."),
+        (&["--require", "alfa"], 2, "unknown peer \"alfa\""),
         (&["--peer", "mine"], 2, "write NAME='COMMAND'"),
-        (&["--peer", "rust=sh"], 2, "there is a peer \"rust\" already"),
+        (&["--peer", "rust=sh"], 2, "a peer named \"rust\" exists already"),
         (&["--mechanism", "gssapi"], 2, "possible values: null, plain, curve"),
         (&["--jobs", "0"], 2, "invalid value '0'"),
         (&["--peers", "missing"], 1, "missing: No such file or directory"),

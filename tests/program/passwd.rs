@@ -134,7 +134,7 @@ fn a_file_with_an_error_is_not_touched() {
 }
 
 #[test]
-fn what_can_not_be_stored_changes_nothing() {
+fn credentials_that_cannot_be_stored_change_nothing() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("users"), "bob=b\n").unwrap();
     let before = all(dir.path());
@@ -171,7 +171,7 @@ fn a_link_stays_one_and_a_mode_is_tightened() {
         chown(&real, Some(12_345), Some(54_321)).unwrap();
     }
     let outcome = set(dir.path(), "alice", "x");
-    assert!(outcome.stderr.contains("mode was 644, and is 600 now"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("mode was 644 and is now 600"), "{}", outcome.stderr);
     outcome.ok();
     assert!(dir.path().join("users").is_symlink());
     assert_eq!((mode(&real), PasswordFile::open(&real).unwrap().status().entries), (0o600, 2));
@@ -183,7 +183,7 @@ fn a_link_stays_one_and_a_mode_is_tightened() {
 }
 
 #[test]
-fn runs_at_once_lose_nothing() {
+fn concurrent_runs_lose_nothing() {
     const USERS: usize = 16;
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("password");
@@ -237,7 +237,7 @@ fn without_a_terminal_it_does_not_wait() {
         drop(open);
         assert_eq!(output.status.code(), Some(2));
         let stderr = String::from_utf8(output.stderr).unwrap();
-        assert!(stderr.contains("no terminal to ask at") && stderr.contains("--stdin"), "{stderr}");
+        assert!(stderr.contains("no terminal to ask for it") && stderr.contains("--stdin"), "{stderr}");
         assert_eq!(all(dir.path()), before);
     }
 }

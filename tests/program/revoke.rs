@@ -66,7 +66,7 @@ fn json_says_what_was_moved() {
 }
 
 #[test]
-fn what_is_not_there_changes_nothing() {
+fn an_unknown_name_changes_nothing() {
     let dir = clients();
     let before = all(dir.path());
     let unknown = zmq_auth::PublicKey::from([7; 32]).to_string();
@@ -130,7 +130,7 @@ fn a_key_may_begin_with_a_dash() {
 }
 
 #[test]
-fn a_name_that_is_no_utf_8_is_moved_and_said() {
+fn a_name_that_is_not_utf_8_is_moved_and_reported() {
     let dir = clients();
     let name = std::ffi::OsStr::from_bytes(b"caf\xe9\n.key");
     fs::rename(dir.path().join("clients/bob.key"), dir.path().join("clients").join(name)).unwrap();
@@ -143,7 +143,7 @@ fn a_name_that_is_no_utf_8_is_moved_and_said() {
 
 /// Another program holds the lock for longer than `revoke` waits.
 #[test]
-fn nobody_holds_up_a_revocation() {
+fn a_lock_does_not_delay_a_revocation_for_long() {
     let dir = tempfile::tempdir().unwrap();
     let clients = dir.path().join("clients");
     fs::create_dir(&clients).unwrap();
@@ -160,7 +160,7 @@ fn nobody_holds_up_a_revocation() {
         add.join().unwrap()
     });
     assert!(
-        add.code == 1 && add.stderr.contains("held by another program (fuser clients shows which)"),
+        add.code == 1 && add.stderr.contains("locked by another program (fuser clients shows which)"),
         "{}",
         add.stderr
     );

@@ -98,8 +98,8 @@ fn the_text_says_what_to_copy_and_the_undo_undoes() {
         let text =
             run(dir.path(), &[&["rotate", "alice", "-d", "clients", "-o", output, "--overlap", "12h"], extra].concat())
                 .ok();
-        let to_the_client = format!("To the client, over a secure channel: {output}/alice");
-        for part in ["new: ", "old: ", "To the server's directory", &to_the_client, "User ids: "] {
+        let to_the_client = format!("Send to the client, over a secure channel: {output}/alice");
+        for part in ["new: ", "old: ", "Copy to the server's directory", &to_the_client, "User ids: "] {
             assert!(text.contains(part), "{part}: {text}");
         }
         let undo: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("Undo: ")).collect();
@@ -159,7 +159,7 @@ fn in_one_directory_the_old_pair_is_renamed() {
     // A second rotation on the same day fails.
     let before = all(dir.path());
     let outcome = run(dir.path(), &["rotate", "alice", "--overlap", "1d"]);
-    assert!(outcome.code == 1 && outcome.stderr.contains("rotated today already"), "{}", outcome.stderr);
+    assert!(outcome.code == 1 && outcome.stderr.contains("already rotated today"), "{}", outcome.stderr);
     assert_eq!(all(dir.path()), before);
 }
 
@@ -196,14 +196,14 @@ fn refused_rotations_change_nothing() {
         (&["ended", "-o", "alice"][..], 1, "is expired"),
         (&["later", "-o", "alice"], 1, "is not valid yet"),
         (&["time", "-o", "alice"], 1, "is not an RFC 3339 time"),
-        (&["secret", "-o", "alice"], 1, "holds a secret key"),
+        (&["secret", "-o", "alice"], 1, "contains a secret key"),
         (&["nobody", "-o", "alice"], 1, "Name the server's directory with -d."),
-        (&["twin", "-o", "alice"], 1, "in other files too: twin too.key"),
-        (&["mixed", "-o", "clients"], 1, "clients/mixed.key_secret: is in the way"),
+        (&["twin", "-o", "alice"], 1, "other files have the key of twin.key too: twin too.key"),
+        (&["mixed", "-o", "clients"], 1, "clients/mixed.key_secret: exists already, with another key"),
         (&["alice", "-o", "taken"], 1, "taken/alice.key_secret: exists already"),
         (&["alice", "-o", "nowhere"], 1, "mkdir nowhere"),
         (&["alice", "--as", "alice"], 2, "--as is the old name"),
-        (&["alice", "--as", "a/b"], 2, "has a separator"),
+        (&["alice", "--as", "a/b"], 2, "contains a path separator"),
         (&["alice", "--as", "time"], 1, "clients/time.key: exists already"),
         (&["alice", "--not-after", "2020-01-01"], 2, "in the past"),
     ] {

@@ -51,9 +51,9 @@ fn problems_are_named() {
     assert!(problems(&certificate(PUBLIC, &[]), 0o644).is_empty());
     assert!(problems(&pair(PUBLIC), 0o600).is_empty());
     let cases = [
-        (certificate(PUBLIC, &[]), 0o664, "others than its owner may change it (mode 664)"),
+        (certificate(PUBLIC, &[]), 0o664, "users other than its owner can change it (mode 664)"),
         (certificate(PUBLIC, &["not-after = soon"]), 0o644, "not-after is not an RFC 3339 time"),
-        (pair(PUBLIC), 0o640, "has a secret key, and others than its owner may read it (mode 640): chmod 600"),
+        (pair(PUBLIC), 0o640, "has a secret key, and users other than its owner can read it (mode 640): chmod 600"),
         (pair(OTHER), 0o600, "are not a pair"),
     ];
     for (text, mode, problem) in cases {
@@ -63,7 +63,7 @@ fn problems_are_named() {
 }
 
 #[test]
-fn what_is_no_certificate_is_an_error() {
+fn a_file_that_is_not_a_certificate_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("x"), format!("curve\n    secret-key = \"{SECRET}x\"\n")).unwrap();
     let outcome = run(dir.path(), &["show", "x"]);

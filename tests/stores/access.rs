@@ -50,8 +50,8 @@ fn a_certificate_or_a_directory_that_others_may_write_is_named_once() {
     chmod(&store.path("2.key"), 0o646);
     chmod(store.dir.path(), 0o775);
     (0..3).for_each(|_| assert!(store.keys.reload().is_ok()));
-    assert_eq!(["1.key", "2.key", "3.key"].map(|name| warnings(&store.path(name), "may change it")), [1, 1, 0]);
-    let directory = || warnings(store.dir.path(), "may add and remove");
+    assert_eq!(["1.key", "2.key", "3.key"].map(|name| warnings(&store.path(name), "can change it")), [1, 1, 0]);
+    let directory = || warnings(store.dir.path(), "can add and remove");
     assert_eq!(directory(), 1);
     chmod(store.dir.path(), 0o755);
     store.reload();
@@ -63,7 +63,7 @@ fn a_certificate_or_a_directory_that_others_may_write_is_named_once() {
     write(&again.path().join("1.key"), &key(1));
     chmod(again.path(), 0o777);
     KeyDirectory::open(&again).unwrap();
-    assert_eq!(warnings(again.path(), "may add and remove"), 1);
+    assert_eq!(warnings(again.path(), "can add and remove"), 1);
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn the_directory_of_a_password_file_that_others_may_write_is_named_once() {
     chmod(dir.path(), 0o773);
     let passwords = PasswordFile::open(&file).unwrap();
     (0..3).for_each(|_| assert!(passwords.reload().is_ok()));
-    assert_eq!(warnings(dir.path(), "may add and remove"), 1);
+    assert_eq!(warnings(dir.path(), "can add and remove"), 1);
 }
 
 #[test]

@@ -145,7 +145,7 @@ fn single_keys_are_not_added_to_a_live_store_but_to_one_that_is_read_once() {
         store.auth.remove_curve_key(&store.domain, &key(1)).unwrap_err(),
     ];
     for error in errors {
-        assert!(matches!(error, Error::NoKeySet { source_kind: "a live store", .. }), "{error}");
+        assert!(matches!(error, Error::NoKeySet { source_kind: "a key directory", .. }), "{error}");
     }
     assert!(store.accepts(&key(1)) && !store.accepts(&key(2)));
 

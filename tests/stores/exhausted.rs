@@ -61,8 +61,8 @@ impl Revoked {
 }
 
 #[test]
-fn a_revocation_while_all_descriptors_are_taken_is_in_force_within_two_seconds_of_its_end() {
-    alone("exhausted::a_revocation_while_all_descriptors_are_taken_is_in_force_within_two_seconds_of_its_end", || {
+fn a_revocation_while_no_descriptor_is_free_applies_within_two_seconds_of_one() {
+    alone("exhausted::a_revocation_while_no_descriptor_is_free_applies_within_two_seconds_of_one", || {
         let revoked = Revoked::watched();
         let before = limit_descriptors(0);
         revoked.revoke();

@@ -157,7 +157,7 @@ fn a_mode_that_lets_others_read_is_warned_about_once() {
 }
 
 #[test]
-fn a_reload_puts_all_of_it_in_force_and_a_bad_file_nothing() {
+fn a_reload_applies_all_changes_and_a_bad_file_none() {
     let users = Users::of("alice=one\nbob=two\n");
     fs::write(&users.file, "bob=three\ncarol=four\n").unwrap();
     assert_eq!(users.status("alice", "one"), 200);

@@ -21,14 +21,14 @@ fn lines(content: impl AsRef<[u8]>) -> Vec<Option<usize>> {
 }
 
 #[test]
-fn a_file_that_opens_has_none() {
+fn a_file_that_opens_has_no_problems() {
     for content in ["", "\u{feff}# users\r\n\r\nalice=a=b\r\nbob= \r\n", "alice=secret"] {
         assert!(lines(content).is_empty(), "{content:?}");
     }
 }
 
 #[test]
-fn each_bad_line_is_told_and_none_of_the_good_ones() {
+fn each_bad_line_is_reported_and_no_good_one() {
     let long = "x".repeat(256);
     let content =
         format!("alice\nbob=secret\n=x\nbob=again\ncarol=\n# c\n{long}=x\ndora={long}\nerna=$1$a$b\nfrida=good");
@@ -38,7 +38,7 @@ fn each_bad_line_is_told_and_none_of_the_good_ones() {
 }
 
 #[test]
-fn a_file_as_a_whole_has_one() {
+fn a_file_that_is_bad_as_a_whole_has_one_problem() {
     assert_eq!(lines(vec![b'#'; 16 * 1024 * 1024 + 1]), [None]);
     let dir = tempfile::tempdir().unwrap();
     let problems = PasswordFile::problems(dir.path());

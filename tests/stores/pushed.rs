@@ -130,7 +130,7 @@ fn a_connected_client_is_judged_as_the_program_has_said(front_end: FrontEnd) {
 }
 
 #[test]
-fn what_changes_is_told_in_the_log_in_events_in_the_status_and_by_explain() {
+fn changes_are_reported_by_the_log_events_status_and_explain() {
     let (auth, domain) = (Authenticator::new(), domain("told"));
     let (events, credentials) = (auth.events(100), PushedCredentials::new(format!("staff\n{domain}")));
     auth.configure_curve_pushed(&domain, &credentials).unwrap();
@@ -200,7 +200,7 @@ fn contact_is_as_old_as_the_question() {
 }
 
 #[test]
-fn times_are_enforced_and_one_that_is_no_time_is_refused() {
+fn times_are_enforced_and_an_invalid_one_is_refused() {
     let (credentials, auth, domain) = pushed();
     let (past, future) = ("2020-01-01T00:00:00Z", "2999-12-31T23:59:59Z");
     for (pairs, expected) in [
@@ -268,7 +268,7 @@ fn an_age_outside_its_range_changes_nothing() {
 }
 
 #[test]
-fn whatever_is_pushed_the_table_is_what_a_map_would_be() {
+fn the_table_equals_a_map_whatever_is_pushed() {
     let (credentials, auth, domain) = pushed();
     let (mut random, mut model) = (Random::new(), HashMap::<u32, Metadata>::new());
     const KEYS: usize = 300;

@@ -74,7 +74,7 @@ fn added_changed_replaced_and_removed_files() {
 }
 
 #[test]
-fn changes_between_opening_and_watching_are_in_force() {
+fn changes_between_opening_and_watching_apply() {
     let _threads = THREADS.read();
     let store = Store::of(|dir| write(&dir.join("1.key"), &key(1)));
     write(&store.path("2.key"), &key(2));

@@ -26,9 +26,8 @@ pub(super) fn report(report: &Report) -> String {
 fn head(setting: &Setting) -> String {
     let lines = setting.lines().map(|(what, value)| format!("- {what}: {value}\n"));
     let how = "\nA cell is the median of the repetitions, then the ratio to the baseline: the median over the repetitions of \
-         (its value / the baseline's in the same repetition), with the smallest and the largest. A baseline's cell has \
-         the spread of its own values. Contestants run in turns. Ratios carry over to other machines, absolute figures \
-         don't.\n";
+         (its value / the baseline's in the same repetition), with the smallest and the largest. A baseline's cell shows the \
+         spread of its own values. Contestants take turns. Ratios carry over to other machines, absolute figures don't.\n";
     lines.collect::<String>() + how
 }
 

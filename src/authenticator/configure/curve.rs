@@ -82,7 +82,7 @@ impl Authenticator {
         if self.read().user_id.needs_file_names() {
             keys.keep_file_names();
         }
-        announce(domain, "CURVE", "a live directory of keys", keys.status().entries);
+        announce(domain, "CURVE", "a reloadable directory of keys", keys.status().entries);
         Ok(())
     }
 
@@ -133,7 +133,7 @@ impl Authenticator {
     /// A key that is added to those of a directory is lost when the directory is configured again.
     ///
     /// # Errors
-    /// [`Error::Domain`]; [`Error::NoKeySet`] if the domain accepts any key, or uses a callback or a live store.
+    /// [`Error::Domain`]; [`Error::NoKeySet`] if the domain accepts any key, or uses a callback or a store.
     ///
     /// ```
     /// # let auth = zmq_auth::Authenticator::new();
@@ -159,7 +159,7 @@ impl Authenticator {
     /// Removes one key from the domain's set, and returns whether the set had it. Connected clients stay connected.
     ///
     /// # Errors
-    /// [`Error::Domain`]; [`Error::NoKeySet`] if the domain accepts any key, or uses a callback or a live store: the key
+    /// [`Error::Domain`]; [`Error::NoKeySet`] if the domain accepts any key, or uses a callback or a store: the key
     /// can't be refused this way.
     ///
     /// ```

@@ -46,7 +46,7 @@ fn is_paused(limiter: &Arc<FailureLimiter>, client: &Client<'_>, now: Instant) -
 }
 
 #[test]
-fn three_failures_are_a_pause_and_the_pause_ends() {
+fn three_failures_cause_a_pause_which_ends() {
     let (limiter, now) = limiter(3);
     let mallory = client("10.0.0.7", "alice");
     assert_eq!(fail(&limiter, &mallory, 2, now), 2);
@@ -58,7 +58,7 @@ fn three_failures_are_a_pause_and_the_pause_ends() {
 }
 
 #[test]
-fn the_address_and_the_user_count_apart_and_each_domain() {
+fn addresses_and_users_are_counted_separately_in_each_domain() {
     let (limiter, now) = limiter(3);
     fail(&limiter, &client("10.0.0.7", "alice"), 3, now);
     assert!(is_paused(&limiter, &client("10.0.0.7", "bob"), now));
@@ -80,7 +80,7 @@ fn only_plain_is_limited() {
 }
 
 #[test]
-fn what_says_nothing_about_the_password_is_no_failure() {
+fn an_outcome_that_says_nothing_about_the_password_is_not_a_failure() {
     let (limiter, now) = limiter(1);
     let alice = client("10.0.0.7", "alice");
     for reason in [
@@ -120,7 +120,7 @@ fn failures_count_within_the_window_both_ends_included() {
 }
 
 #[test]
-fn attempts_under_way_count() {
+fn running_attempts_count() {
     let (limiter, now) = limiter(3);
     let mallory = client("10.0.0.7", "alice");
     let mut under_way: Vec<Box<Attempt>> = (0..64).filter_map(|_| limiter.reserve(&mallory, now).ok()?).collect();

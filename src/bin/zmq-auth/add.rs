@@ -15,10 +15,10 @@ use crate::{directory, escape, file, keygen, ls};
 
 /// Add a client's public certificate to a server's directory, or its key to a NATS bucket
 ///
-/// The file is read first, and put in place by a rename. One with a secret key is refused: that key belongs on the
-/// client's machine alone. A certificate that --force replaces is kept in the directory's `revoked`, which no server reads.
-/// A bucket gets the key with the certificate's metadata; if that has no field `name`, the file's name is added. A key that
-/// has another entry in the bucket, or was revoked, is changed only with --force.
+/// A file with a secret key is refused, because that key must stay on the client's machine. A certificate that --force
+/// replaces is moved to the directory's `revoked`, which no server reads. A bucket gets the key with the certificate's
+/// metadata; if that has no field `name`, it gets the file's name. Only with --force does this undo what somebody else has
+/// done with the key, such as revoking it.
 #[derive(Args)]
 #[command(
     override_usage = "zmq-auth add [OPTIONS] DIR FILE\n       \
@@ -33,17 +33,17 @@ pub(crate) struct Add {
     /// The client's public certificate
     #[arg(value_name = "FILE")]
     second: Option<PathBuf>,
-    /// The name in the directory: NAME.key; without it, that of FILE
+    /// The name in the directory: NAME.key; by default that of FILE
     #[arg(long)]
     name: Option<String>,
-    /// Replace a certificate of that name; add a key that the directory has under another name, or one that has expired; in
-    /// a bucket, change the entry of a key, or restore one that was revoked
+    /// Replace a certificate of that name; add a key that already has another name, or one that has expired; in a bucket,
+    /// change a key's entry, or add a key that was revoked
     #[arg(long)]
     force: bool,
     /// With --bucket, this key (Z85) instead of a certificate
     #[arg(long, requires = "bucket", conflicts_with = "first", value_parser = ls::key, allow_hyphen_values = true)]
     key: Option<PublicKey>,
-    /// With --key, its metadata, such as name=Alice; may be repeated
+    /// With --key, metadata such as name=Alice; may be repeated
     #[arg(short, long, value_name = "KEY=VALUE", requires = "key", value_parser = keygen::entry)]
     metadata: Vec<(String, String)>,
     /// With --bucket, write the entry only if its last change has this revision
@@ -83,7 +83,7 @@ impl Add {
         let certificate = match (&file, &self.key) {
             (Some(file), _) => Certificate::load(file)?,
             (None, Some(key)) => bucket::certificate(key, &self.metadata)?,
-            (None, None) => return Err(Failure::usage("no certificate is given").hint(USAGE)),
+            (None, None) => return Err(Failure::usage("no certificate given").hint(USAGE)),
         };
         let file = file.unwrap_or_else(|| PathBuf::from("the certificate"));
         let (validity, now) = self.check(&certificate, &file)?;
@@ -100,20 +100,20 @@ impl Add {
     fn check(&self, certificate: &Certificate, file: &Path) -> Result<(Validity, Timestamp), Failure> {
         let shown = escape::path(file);
         if certificate.key_pair().is_some() {
-            let failure = Failure::new(format!("{shown} holds a secret key, which no server may have"));
+            let failure = Failure::new(format!("{shown} contains a secret key, which a server must not have"));
             return Err(failure.hint(format!(
-                "Add the public file. If there is none: zmq-auth convert {} --to pyzmq -o NAME.key\nIf the secret key came \
+                "Add the public file instead. To make one: zmq-auth convert {} --to pyzmq -o NAME.key\nIf the secret key came \
                  from another machine, make a new pair there: others may have seen this one.",
                 escape::shell(file)
             )));
         }
         let validity = Validity::of(certificate.metadata()).map_err(|problem| {
-            Failure::new(format!("{shown}: {problem}")).hint("A server refuses it. Mend the file first.")
+            Failure::new(format!("{shown}: {problem}")).hint("A server would refuse it. Correct the file first.")
         })?;
         let now = Timestamp::now();
         if validity.state(now) == State::Expired && !self.force {
             return Err(Failure::new(format!("{shown}: {}; no server accepts it", validity.words(now)))
-                .hint("Get a new certificate from its owner. With --force, it is added nevertheless."));
+                .hint("Get a new certificate from its owner, or add this one anyway with --force."));
         }
         Ok((validity, now))
     }
@@ -155,8 +155,8 @@ impl Add {
             .map(|entry| entry.name())
             .collect();
         if !same_key.is_empty() && !self.force {
-            let failure = Failure::new(format!("this key is there already, as {}", same_key.join(", ")));
-            return Err(failure.hint("With --force, it is added under the second name too."));
+            let failure = Failure::new(format!("the directory already has this key, as {}", same_key.join(", ")));
+            return Err(failure.hint("To add it under this name too, use --force."));
         }
         let replaced = file::uninterrupted(|| {
             let keep = || directory::keep_copy(directory, &file_name);
@@ -191,15 +191,15 @@ impl Add {
                 writeln!(out, "It is {}.", validity.words(now))?;
             }
             if !added.same_key.is_empty() {
-                writeln!(out, "The same key is there as {}.", added.same_key.join(", "))?;
+                writeln!(out, "The directory also has this key as {}.", added.same_key.join(", "))?;
             }
             if let Some(old) = &added.replaced {
-                writeln!(out, "The certificate that it replaces is kept: {}", escape::path(old))?;
+                writeln!(out, "The replaced certificate is kept as {}", escape::path(old))?;
             }
             let reads = if state == State::Valid { "accepts" } else { "reads" };
             writeln!(
                 out,
-                "A server that watches the directory {reads} it within a second, another one at its next reload."
+                "A server that watches the directory {reads} it within a second; any other, at its next reload."
             )?;
             writeln!(out, "Undo: {undo}")
         })?;

@@ -15,9 +15,9 @@ use crate::{escape, file};
 
 /// Convert keys and certificates: pyzmq, czmq, Z85, hexadecimal digits, base64
 ///
-/// Without --secret, of a certificate the public key alone is written. A raw key doesn't say which kind it is: it is taken
-/// for a public one unless --secret is given, so a raw secret key is written out as it is. Metadata is kept where the
-/// format has it.
+/// Without --secret, only a certificate's public key is written. Nothing shows whether a raw key is public or secret: it is
+/// taken as public unless --secret is given, so a raw secret key would be written out. Metadata is kept if the format has
+/// any.
 #[derive(Args)]
 #[command(after_help = "Example:\n  zmq-auth convert alice.key_secret --to czmq --secret -o alice_secret")]
 pub(crate) struct Convert {
@@ -26,7 +26,7 @@ pub(crate) struct Convert {
     /// The format to write
     #[arg(long, value_name = "FORMAT")]
     to: Format,
-    /// The format to read; without it, it is found out
+    /// The format to read; by default it is detected
     #[arg(long, value_name = "FORMAT")]
     from: Option<Format>,
     /// The file to write, instead of standard output
@@ -35,7 +35,7 @@ pub(crate) struct Convert {
     /// Write the secret key; a file with it has mode 600
     #[arg(long)]
     secret: bool,
-    /// Replace a file that is there
+    /// Replace an existing file
     #[arg(long, requires = "output_file")]
     force: bool,
 }
@@ -63,7 +63,7 @@ impl Convert {
         };
         if self.secret {
             match certificate.key_pair() {
-                None => return Err(Failure::new("there is no secret key in it").hint("Leave out --secret.")),
+                None => return Err(Failure::new("it has no secret key").hint("Leave out --secret.")),
                 Some(pair) => pair.check()?,
             }
         }
@@ -84,15 +84,18 @@ impl Convert {
         }
         let same = fs::canonicalize(path).ok().is_some_and(|to| fs::canonicalize(&self.file).ok() == Some(to));
         if same && certificate.key_pair().is_some() && !self.secret {
-            return Err(Failure::usage(format!("{} is read, and its secret key would be lost", escape::path(path)))
-                .hint("Give another file with -o, or --secret."));
+            return Err(Failure::usage(format!(
+                "{} is also the input, and its secret key would be lost",
+                escape::path(path)
+            ))
+            .hint("Give another file with -o, or add --secret."));
         }
         let mode = if self.secret { 0o600 } else { 0o644 };
         if self.force {
             // Writing renames a new file into place, which would replace `/dev/stdout` itself.
             if path.is_symlink() {
-                return Err(Failure::new(format!("{}: is a link; nothing was changed", escape::path(path)))
-                    .hint("Give the file that it leads to."));
+                return Err(Failure::new(format!("{}: is a symbolic link; nothing was changed", escape::path(path)))
+                    .hint("Give the file that it points to."));
             }
             file::replace(path, text.as_bytes(), mode)?;
         } else {

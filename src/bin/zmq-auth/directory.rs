@@ -81,15 +81,16 @@ pub(crate) fn problems(certificate: &Certificate, mode: Option<u32>) -> Vec<Stri
         problems.push(problem);
     }
     if mode & 0o022 != 0 {
-        problems.push(format!("others than its owner may change it (mode {mode:03o}): chmod go-w"));
+        problems.push(format!("users other than its owner can change it (mode {mode:03o}): chmod go-w"));
     }
     if let Some(pair) = certificate.key_pair() {
         if mode & 0o077 != 0 {
-            problems
-                .push(format!("has a secret key, and others than its owner may read it (mode {mode:03o}): chmod 600"));
+            problems.push(format!(
+                "has a secret key, and users other than its owner can read it (mode {mode:03o}): chmod 600"
+            ));
         }
         if matches!(pair.check(), Err(Error::KeyMismatch)) {
-            problems.push("its public and its secret key are not a pair: no handshake succeeds with them".into());
+            problems.push("its public and secret keys are not a pair: no handshake can succeed with them".into());
         }
     }
     problems
@@ -110,9 +111,9 @@ pub(crate) fn check_name(name: &str) -> Result<(), Failure> {
     let problem = if name.is_empty() {
         "is empty"
     } else if name.contains(['/', '\\']) {
-        "has a separator: give the directory apart from the name"
+        "contains a path separator: give the directory separately"
     } else if name.starts_with('.') {
-        "starts with a dot: a server reads no hidden files"
+        "starts with a dot: servers don't read hidden files"
     } else if name.contains(char::is_control) {
         "has a control character"
     } else {

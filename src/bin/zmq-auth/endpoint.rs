@@ -20,9 +20,7 @@ pub(crate) fn parse<'e>(endpoint: &'e str, examples: &str) -> Result<(Transport,
         "tcp" => Ok((Transport::Tcp, address)),
         "ipc" if address.is_empty() || address.contains('\0') => usage("has no path", examples),
         // The longest path that fits into a socket address.
-        "ipc" if address.len() > 107 => {
-            usage("the path has more than 107 bytes, the longest that a socket can have", examples)
-        }
+        "ipc" if address.len() > 107 => usage("the path is longer than 107 bytes, the limit for a socket", examples),
         "ipc" => Ok((Transport::Ipc, address)),
         "inproc" => {
             let problem = "inproc:// has no security mechanism and no handshake, and stays within one process";

@@ -12,12 +12,12 @@ use crate::{directory, escape};
 
 /// Say how a policy file decides about a client, rule by rule, without a server
 ///
-/// All files that the policy names must be good, as for a server that starts.
+/// All files that the policy names must be valid, as they must be when a server starts.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
         zmq-auth explain policy.toml --domain lab --address 10.0.0.7 --curve alice.key\n  \
         zmq-auth explain policy.toml --domain lab --address 10.0.0.7 --plain alice\n\n\
-        Exit codes: 0 accepted, or accepted with the right password or if the bucket has it; 3 refused.")]
+        Exit codes: 0 accepted, or it depends on the password or on a bucket; 3 refused.")]
 pub(crate) struct Explain {
     /// The policy file
     policy: PathBuf,
@@ -40,7 +40,7 @@ struct Client {
     /// A CURVE client with this key: its Z85 text, or a certificate file
     #[arg(long, value_name = "KEY|FILE", allow_hyphen_values = true)]
     curve: Option<String>,
-    /// A PLAIN client with this user name; its password by --stdin or --password-file, or left open
+    /// A PLAIN client with this user name; give its password with --stdin or --password-file, or not at all
     #[arg(long, value_name = "USER")]
     plain: Option<String>,
     /// A NULL client
@@ -84,7 +84,7 @@ struct Explained {
 impl Explain {
     pub(crate) fn run(self, output: &Output) -> Result<Exit, Failure> {
         if self.password.is_given() && self.client.plain.is_none() {
-            return Err(Failure::usage("a password is for a PLAIN client").hint("Add --plain USER."));
+            return Err(Failure::usage("a password makes sense only for a PLAIN client").hint("Add --plain USER."));
         }
         self.check_request()?;
         let policy = PolicyFile::inspect(&self.policy).map_err(|error| {
@@ -129,15 +129,15 @@ impl Explain {
         let mut frames: Vec<&[u8]> = vec![b"1.0", b"1", self.domain.as_bytes(), self.address.as_bytes(), b""];
         frames.push(mechanism.as_bytes());
         frames.extend(credentials);
-        let unreadable = || Failure::new("the request can't be made");
+        let unreadable = || Failure::new("cannot build the request");
         let found: Explanation = auth.explain(&frames).ok_or_else(unreadable)?;
         let is_in_bucket = found.source == Some(PUSHED);
         let is_open = mechanism == "PLAIN" && !self.password.is_given();
         let depends = is_open && !found.address_refused && found.listed == Some(true);
         let (status, reason, user_id) = if is_in_bucket && !found.address_refused {
-            (None, "the bucket decides, which isn't asked".to_owned(), None)
+            (None, "a bucket decides, which explain doesn't read".to_owned(), None)
         } else if depends {
-            (None, "the right password is wanted".to_owned(), None)
+            (None, "the right password is needed".to_owned(), None)
         } else if is_open {
             (found.status.or(Some(400)), found.reason, None)
         } else {
@@ -173,7 +173,7 @@ impl Explain {
                 MatchedDomain::Exact => self.domain.clone(),
                 MatchedDomain::Any => "*".to_owned(),
             }),
-            source: found.source.map(|source| source_words(source, mechanism)),
+            source: found.source.map(|source| source_words(source)),
             store: found.store,
             listed: found.listed.filter(|_| !is_in_bucket),
             not_before: metadata("not-before"),
@@ -187,7 +187,7 @@ impl Explain {
         let address = match (&explained.address_rule, explained.address_refused) {
             (Some(rule), false) => format!("accepted by {rule:?}"),
             (Some(rule), true) => format!("refused by {rule:?}"),
-            (None, false) => "no rule is against it".to_owned(),
+            (None, false) => "no rule denies it".to_owned(),
             (None, true) => "no allow rule covers it: refused".to_owned(),
         };
         lines.push(("address", format!("{}: {address}", self.address.escape_debug())));
@@ -208,12 +208,12 @@ impl Explain {
         match (mechanism, explained.listed) {
             ("CURVE", Some(true)) => {
                 let files: Vec<_> = explained.files.iter().map(|file| escape::path(file)).collect();
-                let found = if files.is_empty() { "it is listed".to_owned() } else { files.join(", ") };
+                let found = if files.is_empty() { "is in the list".to_owned() } else { files.join(", ") };
                 lines.push(("key", found));
             }
-            ("CURVE", Some(false)) => lines.push(("key", "it isn't among them".to_owned())),
-            ("PLAIN", Some(true)) => lines.push(("user", "there is such a user".to_owned())),
-            ("PLAIN", Some(false)) => lines.push(("user", "there is no such user".to_owned())),
+            ("CURVE", Some(false)) => lines.push(("key", "not found".to_owned())),
+            ("PLAIN", Some(true)) => lines.push(("user", "found".to_owned())),
+            ("PLAIN", Some(false)) => lines.push(("user", "not found".to_owned())),
             _ => {}
         }
         let times = [("not before", &explained.not_before), ("not after", &explained.not_after)];
@@ -225,13 +225,13 @@ impl Explain {
             (_, Some(200)) => "accepted (200)".to_owned(),
             (_, Some(status)) => format!("refused ({status}): {}", explained.reason),
             (_, None) if explained.outcome == IN_BUCKET => format!(
-                "depends on the bucket, which isn't asked: zmq-auth {}",
+                "depends on the bucket, which explain doesn't read; to check: zmq-auth {}",
                 match mechanism {
                     "PLAIN" => "passwd --verify --nats URL --bucket NAME --domain DOMAIN USER",
                     _ => "ls --nats URL --bucket NAME --domain DOMAIN --key KEY",
                 }
             ),
-            (_, None) => "accepted with the right password; --stdin or --password-file checks one".to_owned(),
+            (_, None) => "accepted with the right password; to check one, use --stdin or --password-file".to_owned(),
         };
         lines.push(("outcome", outcome));
         lines.into_iter().map(|(name, text)| format!("{name:<11}{text}\n")).collect()
@@ -256,12 +256,11 @@ fn is_address(text: &str) -> bool {
 }
 
 /// The operators' term for a source, given the library's.
-fn source_words(source: &'static str, mechanism: &str) -> &'static str {
-    match (source, mechanism) {
-        ("a live store", "PLAIN") => "a password file",
-        ("a live store", _) => "a directory",
-        (PUSHED, _) => "a bucket of NATS",
-        (other, _) => other,
+fn source_words(source: &'static str) -> &'static str {
+    match source {
+        "a key directory" => "a directory",
+        PUSHED => "a bucket of NATS",
+        other => other,
     }
 }
 
@@ -275,7 +274,7 @@ fn key_of(text: &str) -> Result<PublicKey, Failure> {
     if path.exists() {
         return Ok(PublicKey::load(path)?);
     }
-    Err(Failure::usage(format!("{}: no file, and {not_a_key}", text.escape_debug()))
+    Err(Failure::usage(format!("{}: no such file, and {not_a_key}", text.escape_debug()))
         .hint("Give a key of 40 characters in quotes, or a file such as alice.key."))
 }
 

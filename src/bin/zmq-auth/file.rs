@@ -155,12 +155,12 @@ pub(crate) fn lock(directory: &Path) -> Result<fs::File, Failure> {
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
         let end = *end.get_or_insert_with(|| {
-            note(format_args!("waiting for another program that changes {shown}"));
+            note(format_args!("waiting for another program that is changing {shown}"));
             Instant::now() + LOCK_WAIT
         });
         if Instant::now() >= end {
             let which = format!("fuser {} shows which", escape::shell(directory));
-            return Err(Failure::new(format!("{shown}: is held by another program ({which})")));
+            return Err(Failure::new(format!("{shown}: is locked by another program ({which})")));
         }
         // The system has no lock with a deadline.
         thread::sleep(Duration::from_millis(20));
@@ -172,8 +172,8 @@ pub(crate) fn require_directory(directory: &Path) -> Result<(), Failure> {
     if directory.is_dir() {
         return Ok(());
     }
-    let failure = Failure::new(format!("{}: there is no such directory", escape::path(directory)));
-    Err(failure.hint(format!("Make it: mkdir {}", escape::shell(directory))))
+    let failure = Failure::new(format!("{}: no such directory", escape::path(directory)));
+    Err(failure.hint(format!("Create it: mkdir {}", escape::shell(directory))))
 }
 
 /// For a file that was not written.

@@ -11,7 +11,7 @@ use crate::output::Failure;
 pub(crate) fn server_and_client(server: &Path, key: &Path) -> Result<(PublicKey, KeyPair), Failure> {
     let (server, keys) = (server_key(server)?, client_keys(key)?);
     if keys.public == server {
-        return Err(Failure::usage("--server and --key are one certificate")
+        return Err(Failure::usage("--server and --key have the same key")
             .hint("--server takes the server's NAME.key, --key this client's NAME.key_secret."));
     }
     Ok((server, keys))
@@ -20,9 +20,9 @@ pub(crate) fn server_and_client(server: &Path, key: &Path) -> Result<(PublicKey,
 fn server_key(file: &Path) -> Result<PublicKey, Failure> {
     let certificate = Certificate::load(file)?;
     if certificate.key_pair().is_some() {
-        let problem = format!("{}: holds a secret key, and --server takes a public certificate", escape::path(file));
+        let problem = format!("{}: contains a secret key, but --server takes a public certificate", escape::path(file));
         return Err(Failure::usage(problem).hint(
-            "Give --server the server's NAME.key. If this is the server's secret file, it belongs on the server alone.",
+            "Give --server the server's NAME.key. If this is the server's secret file, it must stay on the server.",
         ));
     }
     Ok(certificate.public_key())
@@ -31,13 +31,13 @@ fn server_key(file: &Path) -> Result<PublicKey, Failure> {
 fn client_keys(file: &Path) -> Result<KeyPair, Failure> {
     let certificate = Certificate::load(file)?;
     let Some(pair) = certificate.key_pair() else {
-        let problem = format!("{}: has no secret key, and --key takes a secret certificate", escape::path(file));
+        let problem = format!("{}: has no secret key, but --key takes a secret certificate", escape::path(file));
         return Err(Failure::usage(problem).hint("Give --key the client's NAME.key_secret."));
     };
     match pair.check() {
         Err(Error::KeyMismatch) => {
             let problem = format!("{}: the public and the secret key are not a pair", escape::path(file));
-            Err(Failure::new(problem).hint("No handshake succeeds with them: take the file from where it was made."))
+            Err(Failure::new(problem).hint("No handshake can succeed with them: copy the original file again."))
         }
         checked => Ok(checked.map(|()| pair.clone())?),
     }

@@ -42,7 +42,7 @@ pub(crate) enum Input {
 pub(crate) fn read(file: &Path, from: Option<Format>) -> Result<Input, Failure> {
     let (name, content) = if file == Path::new("-") {
         if io::stdin().is_terminal() {
-            return Err(Failure::usage("there is nothing on standard input, which is a terminal")
+            return Err(Failure::usage("standard input is a terminal, so there is nothing to read")
                 .hint("Give a file, or redirect one: zmq-auth … < FILE"));
         }
         ("standard input".to_owned(), content(io::stdin().lock()))
@@ -51,12 +51,12 @@ pub(crate) fn read(file: &Path, from: Option<Format>) -> Result<Input, Failure> 
     };
     let content = content.map_err(|error| Failure::new(format!("{name}: cannot read: {error}")))?;
     if content.len() > MAX_FILE {
-        return Err(Failure::new(format!("{name}: is larger than 64 KiB: no key is")));
+        return Err(Failure::new(format!("{name}: is larger than 64 KiB, so it isn't a key")));
     }
     match from.or_else(|| format(&content)) {
         Some(Format::Pyzmq | Format::Czmq) => Ok(Input::Certificate(Certificate::parse(&content, &name)?)),
         Some(format) => raw(trimmed(&content), format).map(Input::Raw).ok_or_else(|| {
-            Failure::new(format!("{name}: is no key in {}", words(format)))
+            Failure::new(format!("{name}: is not a key in {}", words(format)))
                 .hint("A key has 32 bytes: 40 characters of Z85, 64 hexadecimal digits, or 44 characters of base64.")
         }),
         None => Err(Failure::new(format!("{name}: is neither a certificate nor a key"))

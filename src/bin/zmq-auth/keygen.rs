@@ -16,29 +16,29 @@ use crate::{directory, escape, file, time};
 
 /// Make a key pair, and print its public key
 ///
-/// NAME.key holds the public key, and may be shown to everybody. NAME.key_secret holds both keys, and is its owner's
-/// alone (mode 600). The files are those of pyzmq; with metadata, the public one holds it too, so that a server sees it.
+/// NAME.key has the public key, which may be shown to everybody. NAME.key_secret has both keys, and only its owner can read
+/// it (mode 600). The files are the same as pyzmq's, except that metadata is in the public one too, so that servers see it.
 #[derive(Args)]
 #[command(after_help = "Example:\n  zmq-auth keygen alice -m name=Alice --not-after 365d")]
 pub(crate) struct Keygen {
     /// The name of the files: NAME.key and NAME.key_secret
     name: String,
-    /// The directory of the files
+    /// The directory for the files
     #[arg(short, long = "output", value_name = "DIR", default_value = ".")]
     output_directory: PathBuf,
-    /// What else the certificate says, such as name=Alice; may be repeated
+    /// The certificate's metadata, such as name=Alice; may be repeated
     #[arg(short, long, value_name = "KEY=VALUE", value_parser = entry)]
     metadata: Vec<(String, String)>,
-    /// The certificate is valid from then on: 2027-01-31T00:00:00Z, 2027-01-31, or 30d for so long from now
+    /// When the certificate becomes valid: 2027-01-31T00:00:00Z, 2027-01-31, or 30d for 30 days from now
     #[arg(long, value_name = "TIME", value_parser = time::point)]
     not_before: Option<Timestamp>,
-    /// The certificate is valid until then
+    /// When the certificate expires
     #[arg(long, value_name = "TIME", value_parser = time::point)]
     not_after: Option<Timestamp>,
-    /// Make N pairs: NAME-1 and so on, with zeros in front so that all names have the same length
+    /// Make N pairs, NAME-1 and so on, with leading zeros so that all names have the same length
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     count: Option<u32>,
-    /// Replace files that are there
+    /// Replace existing files
     #[arg(long)]
     force: bool,
 }
@@ -75,7 +75,7 @@ impl Keygen {
         for name in names {
             let pair = self.make(&name, &metadata).map_err(|failure| match made.certificates.len() {
                 0 => failure,
-                count => failure.hint(format!("{count} pairs were made before, and are whole.")),
+                count => failure.hint(format!("Pairs made before this error, which can be used: {count}.")),
             })?;
             made.certificates.push(pair);
             progress.step();
@@ -89,7 +89,7 @@ impl Keygen {
             && !output.json
         {
             let (public, secret) = (escape::path(&pair.public_file), escape::path(&pair.secret_file));
-            note(format_args!("{public}: for the other side. {secret}: for the owner of the key alone."));
+            note(format_args!("Give {public} to the other side. Only the owner of the key may have {secret}."));
         }
         Ok(Exit::Done)
     }
@@ -98,16 +98,15 @@ impl Keygen {
         let mut all = self.metadata.clone();
         for (place, (name, value)) in self.metadata.iter().enumerate() {
             if name == NOT_BEFORE || name == NOT_AFTER {
-                return Err(Failure::usage(format!("-m {name}=… does not set a time"))
-                    .hint(format!("Type --{name} {value:?}.")));
+                return Err(
+                    Failure::usage(format!("-m {name}=… does not set a time")).hint(format!("Use --{name} {value:?}."))
+                );
             }
             if self.metadata[..place].iter().any(|(other, _)| other == name) {
-                return Err(Failure::usage(format!("-m {name}=… is there twice")));
+                return Err(Failure::usage(format!("-m {name}=… is given twice")));
             }
             if Metadata::default().insert(name.clone(), value.clone()).is_err() {
-                note(format_args!(
-                    "note: the metadata name {name:?} has a meaning of its own in ZeroMQ: no server passes it on"
-                ));
+                note(format_args!("note: libzmq reserves the metadata name {name:?}: no server passes it on"));
             }
         }
         let validity = Validity { not_before: self.not_before, not_after: self.not_after };
@@ -115,7 +114,7 @@ impl Keygen {
             return Err(Failure::usage("--not-after is before --not-before"));
         }
         if validity.state(Timestamp::now()) == State::Expired {
-            note("note: --not-after is in the past: no server accepts this certificate");
+            note("note: --not-after is in the past: no server will accept this certificate");
         }
         let times = [(NOT_BEFORE, self.not_before), (NOT_AFTER, self.not_after)];
         let times = times.into_iter().filter_map(|(name, time)| Some((name.to_owned(), validity::rfc_3339(time?))));

@@ -26,10 +26,11 @@ use problem::{Level, Problem};
 
 /// Check certificates, directories of them, password files and policy files, and list every problem
 ///
-/// A directory is checked as a server's directory of client certificates: its files NAME.key are read, and the others are
-/// warned about. A file NAME.toml is a policy file, and what it names is checked, too. A file is a certificate if it is named
-/// NAME.key or NAME.key_secret, or if it can be read as one; any other is a password file, with lines name=password. Where NAME.key and NAME.key_secret are both among the files, in one
-/// directory or in several, their keys are compared. The content of a file is never shown.
+/// A directory is checked as a server's directory of client certificates: its files NAME.key are read, and there are warnings
+/// about all others. A file NAME.toml is a policy file, and the files that it names are checked too. A file is a certificate
+/// if it is named NAME.key or NAME.key_secret, or if it can be read as one; any other is a password file, with lines
+/// name=password. If NAME.key and NAME.key_secret are both among the files, in one directory or in several, their keys are
+/// compared. The content of a file is never shown.
 #[derive(Args)]
 #[command(after_help = "Example:\n  zmq-auth lint /etc/shop/policy.toml /etc/shop/server.key_secret\n\n\
                         Exit codes: 0 no errors (there may be warnings), 1 errors.")]
@@ -37,10 +38,10 @@ pub(crate) struct Lint {
     /// Policy files, directories of certificates, certificates and password files
     #[arg(value_name = "PATH", required_unless_present = "passwords")]
     paths: Vec<PathBuf>,
-    /// A password file, whatever its name and content
+    /// A password file, regardless of its name and content
     #[arg(long, value_name = "FILE")]
     passwords: Vec<PathBuf>,
-    /// Warn of certificates that expire within this time
+    /// Warn about certificates that expire within this time
     #[arg(long, value_name = "TIME", default_value = "30d", value_parser = time::span)]
     soon: SignedDuration,
 }

@@ -138,7 +138,7 @@ impl Listen {
     }
 }
 
-const HINT: &str = "Is something else listening there? Endpoints are tcp://ADDRESS:PORT or ipc://PATH; tcp://*:PORT is every \
+const HINT: &str = "Does something else listen on it? Endpoints are tcp://ADDRESS:PORT or ipc://PATH; tcp://*:PORT is every \
                     address of this machine.";
 
 /// Prints events until there are none for a moment.

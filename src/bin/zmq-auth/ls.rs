@@ -15,10 +15,10 @@ use crate::output::{Exit, Failure, Output, note};
 use crate::validity::{NOT_AFTER, NOT_BEFORE, State, Validity};
 use crate::{escape, file};
 
-/// List the certificates of a directory, or the keys and users of a NATS bucket, or look for a key
+/// List the certificates of a directory or the entries of a NATS bucket, or find a key
 ///
-/// One line for each file that a server reads: its name, its public key, whether it is valid now, its metadata, and what
-/// is wrong with it. For a bucket, one line for each key and user of the domain.
+/// For a directory, one line for each file that a server reads: its name, public key, validity, metadata and problems. For
+/// a bucket, one line for each key and user of the domain.
 #[derive(Args)]
 #[command(
     override_usage = "zmq-auth ls [OPTIONS] DIR\n       zmq-auth ls [OPTIONS] --nats URL --bucket NAME --domain DOMAIN",
@@ -117,7 +117,7 @@ impl Listed {
         }
         listed.problems = directory::problems(certificate, entry.mode);
         if certificate.key_pair().is_some() {
-            listed.problems.push("has a secret key, which no server may have: its owner needs a new pair".into());
+            listed.problems.push("has a secret key, which a server must not have: its owner needs a new pair".into());
         }
         if let Some(twin) = twin {
             listed.problems.push(format!("has the same key as {}", twin.file.to_string_lossy()));

@@ -36,35 +36,35 @@ const REFERENCE: &str = "rust";
 
 /// Run every ZeroMQ stack against every other, and say who is accepted
 ///
-/// Each peer is a program that speaks the matrix's protocol (see the page of the docs). Every server meets every client,
-/// for each mechanism, with the right credential and with a wrong one. The other cases (a denied address, a wrong server
-/// key, a revoked key, a client that is put off, ipc, certificates of each maker) are run against the peer rust. What is not
-/// as expected has to be in the list of known differences, and what is in the list has to be there.
+/// Each peer is a program that speaks the matrix's protocol, which the docs describe. Every server is run with every client,
+/// for each mechanism, with the right credentials and with wrong ones. The other cases (a denied address, a wrong server
+/// key, a revoked key, a client that is told to retry, ipc, certificates made by each peer) are run only with the peer rust.
+/// Every unexpected result must be in the list of known differences, and everything in the list must occur.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
         zmq-auth matrix --install --only rust,pyzmq\n  \
         zmq-auth matrix --peer mine='python3 my_peer.py' --only rust,mine\n\n\
-        Exit codes: 0 all is as expected; 1 something isn't, or a peer that is required is missing.")]
+        Exit codes: 0 all results are as expected; 1 one isn't, or a required peer is missing.")]
 pub(crate) struct Matrix {
-    /// The directory with a directory and a peer.toml for each peer [default: tests/interop/peers, here or above]
+    /// The directory that has a directory with a peer.toml for each peer [default: tests/interop/peers, here or above]
     #[arg(long, value_name = "DIRECTORY")]
     peers: Option<PathBuf>,
     /// Add a peer: its name, and the command that starts it
     #[arg(long, value_name = "NAME=COMMAND", value_parser = name_and_command)]
     peer: Vec<(String, String)>,
-    /// Run these peers alone
+    /// Run only these peers
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     only: Vec<String>,
-    /// Fail if one of these peers is missing; `all` for each
+    /// Fail if one of these peers is missing; `all` for every peer
     #[arg(long, value_name = "NAME,…|all", value_delimiter = ',')]
     require: Vec<String>,
-    /// First run the install commands of the peers, which put what they need below the target directory
+    /// First run the peers' install commands, which install what they need below the target directory
     #[arg(long)]
     install: bool,
-    /// Run these mechanisms alone
+    /// Run only these mechanisms
     #[arg(long, value_name = "MECHANISM,…", value_enum, value_delimiter = ',')]
     mechanism: Vec<Mechanism>,
-    /// How many cells are run at the same time [default: two for each core]
+    /// How many cells run at the same time [default: two for each core]
     #[arg(long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
     /// A list of known differences, in addition to stack_differences.toml beside the peers' directory
@@ -88,7 +88,8 @@ impl Matrix {
         let mechanisms = if self.mechanism.is_empty() { Mechanism::ALL.to_vec() } else { self.mechanism.clone() };
         let reference = present.iter().copied().find(|index| peers[*index].name == REFERENCE);
         let (cells, left_out) = cell::list(&peers, &present, &mechanisms, reference);
-        let files = tempfile::tempdir().map_err(|error| Failure::new(format!("no temporary directory: {error}")))?;
+        let files = tempfile::tempdir()
+            .map_err(|error| Failure::new(format!("cannot create a temporary directory: {error}")))?;
         let makers: Vec<usize> =
             present.iter().copied().filter(|index| peers[*index].can(Ability::Certificates)).collect();
         let has_certificates = mechanisms.contains(&Mechanism::Curve);
@@ -145,15 +146,17 @@ impl Matrix {
         let mut peers = peer::read(directory)?;
         for (name, command) in &self.peer {
             if peers.iter().any(|peer| peer.name == *name) {
-                return Err(Failure::usage(format!("there is a peer {name:?} already")).hint("Give it another name."));
+                return Err(
+                    Failure::usage(format!("a peer named {name:?} exists already")).hint("Give it another name.")
+                );
             }
             peers.push(Peer::from_command(name, command));
         }
         let names: Vec<&str> = peers.iter().map(|peer| peer.name.as_str()).collect();
         let asked = self.only.iter().chain(self.require.iter().filter(|name| *name != "all"));
         match asked.into_iter().find(|name| !names.contains(&name.as_str())) {
-            Some(unknown) => Err(Failure::usage(format!("there is no peer {unknown:?}"))
-                .hint(format!("There are {}; --peer adds another one.", names.join(", ")))),
+            Some(unknown) => Err(Failure::usage(format!("unknown peer {unknown:?}"))
+                .hint(format!("Known peers: {}. --peer adds another one.", names.join(", ")))),
             None => Ok(peers),
         }
     }
@@ -169,7 +172,7 @@ impl Matrix {
     fn chosen(&self, peers: &[Peer]) -> Result<Vec<usize>, Failure> {
         let is_chosen = |peer: &Peer| self.only.is_empty() || self.only.contains(&peer.name);
         let chosen: Vec<usize> = (0..peers.len()).filter(|index| is_chosen(&peers[*index])).collect();
-        if chosen.is_empty() { Err(Failure::usage("there are no peers to run")) } else { Ok(chosen) }
+        if chosen.is_empty() { Err(Failure::usage("no peers to run")) } else { Ok(chosen) }
     }
 
     /// Runs the install commands if asked to, tries out each peer, and returns for each why it is missing, if it is.
@@ -205,8 +208,8 @@ impl Matrix {
                 format!("  {}{root}: {}", peer.name, escape::text(&peer.hint()))
             })
             .collect();
-        Err(Failure::new(format!("peers that are required are missing:\n{}", required.join("\n")))
-            .hint(format!("To have them, zmq-auth matrix --install, or:\n{}", hints.join("\n"))))
+        Err(Failure::new(format!("required peers are missing:\n{}", required.join("\n")))
+            .hint(format!("To install them: zmq-auth matrix --install, or:\n{}", hints.join("\n"))))
     }
 
     fn run_cells(

@@ -13,7 +13,7 @@ pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0  done; for ping and explain: the client is accepted
   1  it failed, or a check found an error
-  2  wrong usage, or a password is wanted and there is no terminal to ask at
+  2  wrong usage, or a password is needed and there is no terminal to ask for it
   3  denied (ping, explain, gate, tunnel)
   4  no handshake (ping)
   5  unreachable (ping)

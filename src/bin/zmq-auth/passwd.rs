@@ -121,14 +121,14 @@ impl InFile {
         let changed = Changed { file: self.file.clone(), user: self.user.clone(), action };
         output.write(&changed, |out| {
             writeln!(out, "{}: {action} in {}.", escape::text(&self.user), escape::path(&self.file))?;
-            writeln!(out, "A server that watches the file follows by itself, another one at its next reload.")?;
+            writeln!(out, "A server that watches the file reads it within a second; any other, at its next reload.")?;
             match action {
                 "added" => Ok(()),
-                _ => writeln!(out, "Clients that are connected stay connected."),
+                _ => writeln!(out, "Connected clients stay connected."),
             }
         })?;
         if let Some(mode) = old.mode.filter(|mode| *mode != 0o600) {
-            note(format_args!("note: the file's mode was {mode:03o}, and is 600 now: only its owner may read it"));
+            note(format_args!("note: the file's mode was {mode:03o} and is now 600: only its owner can read it"));
         }
         Ok(Exit::Done)
     }
@@ -172,7 +172,7 @@ pub(crate) fn is_right(authenticator: &Authenticator, user: &str, password: &Pas
     match reply.get(2).map(Vec::as_slice) {
         Some(b"200") => Ok(true),
         Some(b"400") => Ok(false),
-        _ => Err(Failure::new("the password could not be checked: there was no memory or no time for it")),
+        _ => Err(Failure::new("the password could not be checked: not enough memory or time")),
     }
 }
 
@@ -257,7 +257,8 @@ fn unusable(error: &zmq_auth::Error, shown: &Path) -> Failure {
     let shown = escape::path(shown);
     match error {
         zmq_auth::Error::PasswordFile { line: Some(line), problem, .. } => {
-            Failure::new(format!("{shown}:{line}: {problem}")).hint("Mend that line first. The file was not changed.")
+            Failure::new(format!("{shown}:{line}: {problem}"))
+                .hint("Correct that line first. The file was not changed.")
         }
         zmq_auth::Error::PasswordFile { line: None, problem, .. } => Failure::new(format!("{shown}: {problem}")),
         zmq_auth::Error::Io { action, source, .. } => Failure::new(format!("{shown}: cannot {action}: {source}")),

@@ -36,7 +36,7 @@ impl PasswordSource {
             return first_line(io::stdin().lock()).map_err(failed);
         }
         if !io::stdin().is_terminal() {
-            return Err(Failure::usage("a password is wanted, and there is no terminal to ask at")
+            return Err(Failure::usage("a password is needed, and there is no terminal to ask for it")
                 .hint("Give it with --stdin or --password-file FILE."));
         }
         let typed = terminal::with_echo_restored(|| rpassword::prompt_password(prompt));

@@ -22,10 +22,10 @@ use causes::{Cause, Mechanism};
 use endpoint::Target;
 use reach::Reach;
 
-/// Try a handshake with a server, and say what came of it and why
+/// Try a handshake with a server, and explain its outcome
 ///
-/// Nothing is sent: a client that is authenticated closes its connection at once. Without --type, DEALER, SUB and PUSH are
-/// tried until one is authenticated or denied, for libzmq refuses a socket type that doesn't fit just as it does a wrong
+/// No message is sent: an authenticated client closes its connection at once. Without --type, DEALER, SUB and PUSH are tried
+/// until one is authenticated or denied, because libzmq refuses a socket type that doesn't match in the same way as a wrong
 /// key.
 #[derive(Args)]
 #[command(
@@ -42,7 +42,7 @@ pub(crate) struct Ping {
     /// CURVE: the client's secret certificate
     #[arg(long, value_name = "FILE", requires = "server")]
     key: Option<PathBuf>,
-    /// PLAIN: the user name; the password is asked for
+    /// PLAIN: the user name; you are asked for the password
     #[arg(long, value_name = "USER")]
     plain: Option<String>,
     /// NULL: no credentials
@@ -50,11 +50,11 @@ pub(crate) struct Ping {
     null: bool,
     #[command(flatten)]
     password: PasswordSource,
-    /// The client's socket type, where the server's is known: dealer for REP, ROUTER and DEALER, sub for PUB and XPUB, push
-    /// for PULL
+    /// The client's socket type, if you know the server's: dealer for REP, ROUTER and DEALER, sub for PUB and XPUB, push for
+    /// PULL
     #[arg(long = "type", value_name = "TYPE")]
     socket_type: Option<SocketType>,
-    /// How long all of it may take
+    /// The time limit for everything
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time::span)]
     timeout: SignedDuration,
 }
@@ -160,7 +160,7 @@ impl Ping {
         let (outcome, summary, causes) = match (decided.map(|attempt| attempt.outcome), reach) {
             (Some(AttemptOutcome::Denied(status)), _) => {
                 code = Some(status);
-                let did = if status == 300 { "put the client off" } else { "refused the client" };
+                let did = if status == 300 { "told the client to retry" } else { "refused the client" };
                 let summary = format!("denied ({status}): the server's ZAP handler {did}");
                 (Outcome::Denied, summary, causes::denied(mechanism, status))
             }
@@ -206,12 +206,12 @@ impl Ping {
         };
         let outcomes = || attempts.iter().map(|attempt| attempt.outcome);
         if outcomes().any(|outcome| outcome == AttemptOutcome::Silent) {
-            let summary = "the connection was made, and the server kept silent";
+            let summary = "the connection was made, but the server sent nothing more";
             return (summary.to_owned(), causes::silent(mechanism, tried));
         }
         match attempts.last().map(|attempt| attempt.outcome) {
             Some(AttemptOutcome::Violation(error)) => {
-                (format!("libzmq says: {error}"), causes::violation(mechanism, error, tried))
+                (format!("libzmq reports {error}"), causes::violation(mechanism, error, tried))
             }
             _ => {
                 let summary = "the server closed the connection without saying why";

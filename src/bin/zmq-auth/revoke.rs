@@ -17,7 +17,7 @@ use crate::{escape, file, time};
 /// Remove a client's certificate from a server's directory, or its key from a NATS bucket
 ///
 /// Every file with the same key is moved to the directory's `revoked`, which no server reads. From a bucket, the key is
-/// removed even if somebody else changes it at the same time; then this waits until the servers in contact have confirmed
+/// removed even if somebody else changes it at that moment; then this waits until the servers that follow the bucket confirm
 /// that they refuse it.
 #[derive(Args)]
 #[command(
@@ -25,7 +25,7 @@ use crate::{escape, file, time};
                       zmq-auth revoke [OPTIONS] --nats URL --bucket NAME --domain DOMAIN NAME",
     after_help = "Examples:\n  zmq-auth revoke clients mallory\n  \
                   zmq-auth revoke --nats nats://10.0.0.1 --bucket clients --domain lab --login admin.login mallory\n\n\
-                  Exit codes with --bucket: 0 every known server refuses the key; 1 some server has not confirmed it, or it failed."
+                  Exit codes with --bucket: 0 refused by every known server; 1 not by every one, or the command failed."
 )]
 pub(crate) struct Revoke {
     /// The server's directory of clients; with --bucket, the NAME
@@ -34,7 +34,7 @@ pub(crate) struct Revoke {
     /// The certificate's file, with or without .key; or its public key in Z85; in a bucket also its metadata field `name`
     #[arg(value_name = "NAME", allow_hyphen_values = true)]
     second: Option<OsString>,
-    /// With --bucket, how long to wait for the servers; default: 5s
+    /// With --bucket, how long to wait for the servers that follow it; 5s by default
     #[arg(long, value_name = "TIME", requires = "bucket", value_parser = time::span)]
     wait: Option<SignedDuration>,
     /// With --bucket, remove the key only if its last change has this revision
@@ -107,9 +107,8 @@ impl FromDirectory {
             }
             writeln!(
                 out,
-                "A server that watches the directory refuses new handshakes within a second, another one after its\n\
-                 next reload.\n\
-                 A client that is connected stays until the server looks again (is_still_allowed) or ends the connection\n\
+                "A server that watches the directory refuses new handshakes within a second; any other, after its next reload.\n\
+                 A connected client stays until the server checks it again (is_still_allowed) or ends the connection\n\
                  (Connection::disconnect)."
             )?;
             for Moved { from, to } in &revoked.moved {
@@ -149,8 +148,8 @@ impl FromDirectory {
             }
         }
         let (name, directory) = (escape::text(&self.name), escape::path(&self.directory));
-        Err(Failure::new(format!("{directory} has no certificate {name}, and no such key; nothing was changed"))
-            .hint(format!("What it has: zmq-auth ls {}", escape::shell(&self.directory))))
+        Err(Failure::new(format!("{directory} has no certificate with that name or key: {name}; nothing was changed"))
+            .hint(format!("To list them: zmq-auth ls {}", escape::shell(&self.directory))))
     }
 
     /// Moves all files, or none.

@@ -20,33 +20,33 @@ Example:
   zmq-auth rotate alice -d clients -o for-alice --overlap 30d
 
 User ids:
-  A server that takes the user id from the metadata calls both keys the same. One that takes it from
-  the file's name calls the new key NAME and the old one NAME.until-DATE. Where programs know users
-  by that name, use --as, and rename the files when the client has changed its key.";
+  If the server takes the user id from the metadata, it is the same for both keys. If it takes it from
+  the file's name, the new key's is NAME and the old one's NAME.until-DATE. If programs depend on that
+  name, use --as, and rename the files when the client has changed its key.";
 
-/// Make a new key pair for a user, and let the old key end by itself
+/// Make a new key pair for a user, and let the old key expire
 ///
-/// The new pair has the old certificate's metadata and is valid from now on. It takes the name NAME. The old public file
-/// becomes NAME.until-DATE.key and ends after the overlap; an old secret file beside the new pair becomes
-/// NAME.until-DATE.key_secret. With --as, the old files keep their names and the new pair gets the other one.
+/// The new pair has the old certificate's metadata, is valid from now on, and takes over the name NAME. The old public file
+/// becomes NAME.until-DATE.key and expires after the overlap; an old secret file beside the new pair becomes
+/// NAME.until-DATE.key_secret. With --as, the old files keep their names, and the new pair gets the name given.
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Rotate {
     /// The user's certificate, NAME.key
     name: String,
-    /// The server's directory, where the old public file is and both public files will be
+    /// The server's directory, which has the old public file and gets the new one
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     directory: PathBuf,
-    /// The directory of the new pair, for the client
+    /// The directory for the new pair, which is for the client
     #[arg(short, long = "output", value_name = "DIR", default_value = ".")]
     output_directory: PathBuf,
     /// How long the old key is still accepted, such as 30d
     #[arg(long, value_name = "TIME", value_parser = time::span)]
     overlap: SignedDuration,
-    /// Until when the new certificate is valid; without it, it doesn't end
+    /// When the new certificate expires; by default never
     #[arg(long, value_name = "TIME", value_parser = time::point)]
     not_after: Option<Timestamp>,
-    /// The name of the new pair; the old files keep theirs
+    /// The name of the new pair, so that the old files keep theirs
     #[arg(long = "as", value_name = "NAME")]
     new_name: Option<String>,
 }
@@ -187,7 +187,7 @@ impl Rotate {
         })?;
         let shown = escape::path(path);
         if old.key_pair().is_some() {
-            return Err(Failure::new(format!("{shown} holds a secret key, which no server may have"))
+            return Err(Failure::new(format!("{shown} contains a secret key, which a server must not have"))
                 .hint("Others may have seen it: make a new pair with keygen, and revoke this one."));
         }
         let validity = Validity::of(old.metadata()).map_err(|problem| Failure::new(format!("{shown}: {problem}")))?;
@@ -209,8 +209,8 @@ impl Rotate {
         if names.is_empty() {
             return Ok(());
         }
-        let message = format!("the key of {} is in other files too: {}", escape::text(&file), names.join(", "));
-        Err(Failure::new(message).hint("It would not end with the overlap. Remove those files first."))
+        let message = format!("other files have the key of {} too: {}", escape::text(&file), names.join(", "));
+        Err(Failure::new(message).hint("It would not expire after the overlap. Remove those files first."))
     }
 
     /// A new pair with the old certificate's metadata.
@@ -251,8 +251,11 @@ impl Rotate {
             // Only the public file is replaced: the secret one has been renamed, or wasn't there.
             let secret = output.join(format!("{new_name}.key_secret"));
             if secret.symlink_metadata().is_ok() {
-                return Err(Failure::new(format!("{}: is in the way; nothing was changed", escape::path(&secret)))
-                    .hint("It has another key. Give another directory for the new pair with -o."));
+                return Err(Failure::new(format!(
+                    "{}: exists already, with another key; nothing was changed",
+                    escape::path(&secret)
+                ))
+                .hint("Give another directory for the new pair with -o."));
             }
             let (public_file, secret_file) = new.replace_full_pair(output, new_name)?;
             // Errors are ignored: the pair is already in place, and `old_text` was given the same owner before.
@@ -290,8 +293,8 @@ impl Rotate {
             writeln!(out, "old: {}, valid until {until}", old.public_key)?;
             writeln!(out)?;
             let (new_file, old_file) = (escape::path(&new.file), escape::path(&old.file));
-            writeln!(out, "To the server's directory, unless it is this one: {new_file} and {old_file}")?;
-            writeln!(out, "To the client, over a secure channel: {}", escape::path(&rotated.secret_file))?;
+            writeln!(out, "Copy to the server's directory, unless it is this one: {new_file} and {old_file}")?;
+            writeln!(out, "Send to the client, over a secure channel: {}", escape::path(&rotated.secret_file))?;
             if let Some(old_secret) = &rotated.old_secret_file {
                 writeln!(out, "The client's old secret file is now {}", escape::path(old_secret))?;
             }
@@ -299,7 +302,7 @@ impl Rotate {
             let (old_name, new_name) = (escape::text(old_name), escape::text(new_name));
             writeln!(
                 out,
-                "User ids: from the metadata, the same for both; from the file's name, {new_name} and {old_name}."
+                "User ids: the same for both if taken from the metadata; {new_name} and {old_name} if from the file's name."
             )?;
             writeln!(out, "After {until}: rm {}", escape::shell(&old.file))?;
             rotated.undo.iter().try_for_each(|command| writeln!(out, "Undo: {command}"))
@@ -338,7 +341,7 @@ fn require_free(path: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::new(format!("{}: exists already; nothing was changed", escape::path(path)))
-        .hint("Was the key rotated today already? Revoke that file, or give another overlap."))
+        .hint("Was the key already rotated today? Revoke that file, or give another overlap."))
 }
 
 fn key(certificate: &Certificate, file: PathBuf) -> Key {

@@ -12,9 +12,9 @@ use crate::output::{Exit, Failure, Output};
 use crate::validity::{NOT_AFTER, NOT_BEFORE, State, Validity};
 use crate::{directory, escape};
 
-/// Show what a certificate says, and what is wrong with its file
+/// Show the content of a certificate, and the problems of its file
 ///
-/// A secret key is never shown, only that there is one.
+/// A secret key is never shown, only whether there is one.
 #[derive(Args)]
 #[command(after_help = "Example:\n  zmq-auth show server.key_secret")]
 pub(crate) struct Show {

@@ -12,13 +12,13 @@ pub(crate) fn point(text: &str) -> Result<Timestamp, String> {
     }
     let far = || format!("{text} from now is beyond the year 9999");
     span(text).and_then(|span| Timestamp::now().checked_add(span).map_err(|_| far())).map_err(|_| {
-        format!("{text:?} is no time: write 2027-01-31T00:00:00Z, 2027-01-31, or 30d for so long from now")
+        format!("{text:?} is not a time: write 2027-01-31T00:00:00Z, 2027-01-31, or 30d for 30 days from now")
     })
 }
 
 /// Reads a span of time, such as `5s`, `90m` or `30d`. A day has 24 hours.
 pub(crate) fn span(text: &str) -> Result<SignedDuration, String> {
-    let no_span = || format!("{text:?} is no time span: write 5s, 90m, 12h or 30d");
+    let no_span = || format!("{text:?} is not a time span: write 5s, 90m, 12h or 30d");
     // `SignedDuration` itself can't parse days and weeks.
     let span: jiff::Span = text.parse().map_err(|_| no_span())?;
     let day = jiff::SpanRelativeTo::days_are_24_hours();

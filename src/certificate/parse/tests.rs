@@ -18,7 +18,7 @@ fn fault(file: impl AsRef<[u8]>) -> (Option<usize>, &'static str) {
 }
 
 #[test]
-fn keys_are_found_wherever_they_stand_quoted_or_not() {
+fn keys_are_found_anywhere_quoted_or_not() {
     for file in [
         format!("public-key={PUBLIC}\nsecret-key={SECRET}"),
         format!("  secret-key = '{SECRET}'\r\n\t public-key \t=\t \"{PUBLIC}\" \r\n"),
@@ -35,7 +35,7 @@ fn keys_are_found_wherever_they_stand_quoted_or_not() {
 }
 
 #[test]
-fn a_public_key_alone_is_enough_and_needed() {
+fn only_the_public_key_is_required() {
     let certificate = parse(format!("public-key = {PUBLIC}").as_bytes()).unwrap();
     assert!(certificate.key_pair().is_none());
     for file in ["", "\n", "curve\n", "metadata\n    a = b\n", &format!("secret-key = {SECRET}\n")] {
@@ -44,7 +44,7 @@ fn a_public_key_alone_is_enough_and_needed() {
 }
 
 #[test]
-fn bad_keys_are_told_with_their_line() {
+fn bad_keys_are_reported_with_their_line() {
     for (text, line) in [
         ("public-key = \"short\"".to_string(), 1),
         ("\n\npublic-key\n".to_string(), 3),
@@ -94,7 +94,7 @@ fn metadata_quoted_or_not() {
 }
 
 #[test]
-fn metadata_stands_below_its_head_only() {
+fn metadata_is_read_only_below_its_heading() {
     let read =
         metadata_of(b"    a = 1\nother\n    b = 2\nmetadata # again\n\n  # c = 3\n    e\n    d = 4\nf = 5\n    g = 6");
     assert_eq!(read.unwrap(), [("a".to_string(), "1".to_string()), ("d".to_string(), "4".to_string())]);
@@ -102,7 +102,7 @@ fn metadata_stands_below_its_head_only() {
 }
 
 #[test]
-fn metadata_that_is_not_text_or_not_one_thing_is_told_with_its_line() {
+fn ambiguous_and_undecodable_metadata_is_reported_with_its_line() {
     for (lines, line) in [
         (&b"    a = \xFF"[..], 2),
         (b"    a = 1\n    \xC3 = 2", 3),

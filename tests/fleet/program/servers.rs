@@ -71,7 +71,11 @@ fn explain_and_lint_take_a_policy_with_a_bucket_and_say_what_they_cannot_tell() 
     let login = std::fs::metadata(place.path("server-1.login")).unwrap().permissions();
     std::fs::set_permissions(place.path("server-1.login"), PermissionsExt::from_mode(0o640)).unwrap();
     let lint = run(directory, &["lint", "policy.toml"]);
-    assert!(lint.code == 1 && lint.stdout.contains("server-1.login: error: others than its owner"), "{}", lint.stdout);
+    assert!(
+        lint.code == 1 && lint.stdout.contains("server-1.login: error: users other than its owner"),
+        "{}",
+        lint.stdout
+    );
     std::fs::set_permissions(place.path("server-1.login"), login).unwrap();
     // Problems are reported with their position.
     let text = std::fs::read_to_string(place.path("policy.toml")).unwrap();

@@ -21,7 +21,7 @@ fn good_ones_have_no_problem() {
 }
 
 #[test]
-fn every_bad_line_is_told_and_nothing_of_its_content() {
+fn every_bad_line_is_reported_without_its_content() {
     let files = Files::new();
     let content = "metadata\n    Not-After = SECRETWORD\ncurve\n    public-key = \"SECRETWORD\"\n    secret-key = \"SECRETWORD\"\n";
     files.write("bad.key", content, 0o644);
@@ -78,7 +78,7 @@ fn a_name_has_to_fit_the_content() {
 }
 
 #[test]
-fn halves_that_do_not_match_are_told() {
+fn mismatched_public_and_secret_files_are_reported() {
     let files = Files::new();
     files.pair("mine", "alice", &certificate());
     files.public("server", "alice", &certificate());
@@ -97,7 +97,7 @@ fn halves_that_do_not_match_are_told() {
 }
 
 #[test]
-fn times_are_held_against_now_and_soon() {
+fn times_are_compared_with_now_and_soon() {
     let files = Files::new();
     let of = |name: &str, key: &str, value: &str| {
         files.public(".", name, &certificate().with_metadata(key, value).unwrap());

@@ -33,7 +33,7 @@ fn a_directory_without_certificates_is_warned_about() {
 }
 
 #[test]
-fn secrets_among_the_public_files_are_told() {
+fn secrets_among_the_public_files_are_reported() {
     let files = Files::new();
     files.pair("clients", "alice", &certificate());
     files.public("clients", "bob", &certificate());
@@ -49,7 +49,7 @@ fn secrets_among_the_public_files_are_told() {
 }
 
 #[test]
-fn two_files_with_one_key_are_told_in_one_directory() {
+fn two_files_with_one_key_in_one_directory_are_reported() {
     let files = Files::new();
     let (alice, bob) = (certificate(), certificate());
     files.public("clients", "alice", &alice);

@@ -3,7 +3,7 @@
 use super::Files;
 
 #[test]
-fn every_bad_line_is_told_and_nothing_of_its_content() {
+fn every_bad_line_is_reported_without_its_content() {
     let files = Files::new();
     let content =
         "# users\r\nalice=SECRETWORD\r\nSECRETWORD\r\n=SECRETWORD\r\nalice=again\r\nbob=\r\ncarol=$2y$SECRETWORD";

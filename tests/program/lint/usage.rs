@@ -4,11 +4,11 @@ use super::{Files, certificate};
 use crate::run::run;
 
 #[test]
-fn a_path_is_wanted() {
+fn a_path_is_required() {
     let files = Files::new();
     for (arguments, says) in [
         (&["lint"][..], "PATH"),
-        (&["lint", ".", "--soon", "later"], "no time span"),
+        (&["lint", ".", "--soon", "later"], "not a time span"),
         (&["lint", "--passwords"], "FILE"),
     ] {
         let outcome = run(files.path(), arguments);

@@ -35,7 +35,7 @@ fn a_name_that_does_not_resolve_is_named() {
 
 /// The listener's queue is full, so the system doesn't answer: like a firewall that drops packets.
 #[test]
-fn no_answer_is_no_refusal() {
+fn no_answer_is_not_a_refusal() {
     use std::io::ErrorKind;
     use std::net::{TcpListener, TcpStream};
     use std::time::Duration;
@@ -68,7 +68,7 @@ fn what_accepts_and_never_speaks_is_silent() {
 
 /// One byte after another: the connection was made, so the endpoint is reachable.
 #[test]
-fn a_slow_greeting_is_no_handshake() {
+fn a_slow_greeting_is_not_a_handshake() {
     use std::io::Write;
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
@@ -93,7 +93,7 @@ fn a_slow_greeting_is_no_handshake() {
 
 /// A server of another library than libzmq tells the client to retry.
 #[test]
-fn status_300_is_no_refusal() {
+fn status_300_in_an_error_command_is_denied() {
     let mut greeting = vec![0; 64];
     greeting[..12].copy_from_slice(&[0xFF, 0, 0, 0, 0, 0, 0, 0, 1, 0x7F, 3, 0]);
     greeting[12..16].copy_from_slice(b"NULL");
@@ -102,11 +102,11 @@ fn status_300_is_no_refusal() {
     let report = ping(Path::new("."), &null(&endpoint), "", 3);
     assert_causes(&report, &["put-off"]);
     assert_eq!(report["code"], 300, "{report}");
-    assert!(report["summary"].as_str().unwrap().contains("put the client off"), "{report}");
+    assert!(report["summary"].as_str().unwrap().contains("told the client to retry"), "{report}");
 }
 
 #[test]
-fn another_protocol_is_no_handshake() {
+fn another_protocol_is_not_a_handshake() {
     let keys = &Keys::new();
     let greetings: [&'static [u8]; 3] =
         [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0\0\0\0\0\0\0\0\0\0\0\0"];

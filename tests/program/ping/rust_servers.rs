@@ -77,7 +77,7 @@ fn a_null_server_that_is_asked_with_curve_has_another_mechanism() {
 }
 
 #[test]
-fn a_client_that_is_put_off_is_told_that_it_may_be_so() {
+fn retry_is_among_the_likely_causes() {
     let (keys, context) = (Keys::new(), zmq::Context::new());
     let auth = Authenticator::new();
     auth.configure_curve_callback("lab", |_, _| Verdict::Retry).unwrap();

@@ -37,7 +37,7 @@ fn an_endpoint_that_has_no_handshake_is_refused() {
 }
 
 #[test]
-fn credentials_are_wanted_of_one_mechanism() {
+fn credentials_of_exactly_one_mechanism_are_required() {
     let endpoint = "tcp://127.0.0.1:1";
     for (arguments, says) in [
         (&[endpoint][..], "--key <FILE>|--plain <USER>|--null"),
@@ -47,10 +47,10 @@ fn credentials_are_wanted_of_one_mechanism() {
         (&[endpoint, "--server", "a"], "--key <FILE>"),
         (&[endpoint, "--null", "--server", "a"], "--server <FILE>"),
         (&[endpoint, "--null", "--stdin"], "give the password of --plain"),
-        (&[endpoint, "--plain", "alice"], "no terminal to ask at"),
+        (&[endpoint, "--plain", "alice"], "no terminal to ask for it"),
         (&[endpoint, "--null", "--timeout", "0s"], "more than 0"),
         (&[endpoint, "--null", "--timeout", "2d"], "at most 1d"),
-        (&[endpoint, "--null", "--timeout", "soon"], "no time span"),
+        (&[endpoint, "--null", "--timeout", "soon"], "not a time span"),
         (&[endpoint, "--null", "--type", "pair"], "possible values: dealer, sub, push"),
     ] {
         assert_refused(Path::new("."), arguments, 2, &[says]);
@@ -63,9 +63,9 @@ fn credentials_are_wanted_of_one_mechanism() {
 fn a_file_of_the_wrong_kind_is_named() {
     let keys = Keys::new();
     let with = |server, key| ["tcp://127.0.0.1:1", "--server", server, "--key", key];
-    let secret = "server.key_secret: holds a secret key, and --server takes a public certificate";
+    let secret = "server.key_secret: contains a secret key, but --server takes a public certificate";
     assert_refused(keys.path(), &with("server.key_secret", "alice.key_secret"), 2, &[secret, "NAME.key"]);
-    let public = "alice.key: has no secret key, and --key takes a secret certificate";
+    let public = "alice.key: has no secret key, but --key takes a secret certificate";
     assert_refused(keys.path(), &with("server.key", "alice.key"), 2, &[public, "NAME.key_secret"]);
     assert_refused(keys.path(), &with("alice.key", "alice.key_secret"), 2, &["one certificate"]);
     assert_refused(keys.path(), &with("missing.key", "alice.key_secret"), 1, &["missing.key: cannot open"]);

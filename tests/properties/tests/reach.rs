@@ -33,7 +33,7 @@ const KINDS: [&str; 19] = [
 ];
 
 #[test]
-fn every_kind_of_answer_comes_again_and_again() {
+fn every_kind_of_answer_occurs_repeatedly() {
     let mut runner = TestRunner::deterministic();
     let bytes = proptest::collection::vec(any::<u8>(), 0..1500);
     let mut seen = BTreeMap::new();

@@ -3,7 +3,7 @@
 use zmq_auth::Authenticator;
 
 #[test]
-fn a_subnet_of_what_is_no_address_is_refused() {
+fn a_subnet_of_an_invalid_address_is_refused() {
     let auth = Authenticator::new();
     for (address, prefix) in [("010.0.0.0", "8"), ("::ffff:010.0.0.0", "104"), ("::1:2:3:4:5:6:7:8", "128")] {
         assert!(auth.allow([address]).is_err(), "{address}");

@@ -19,10 +19,11 @@ pub(super) fn of_file(file: &File, metadata: &Metadata, is_secret: bool) -> Vec<
     let mode = metadata.permissions().mode() & 0o777;
     let mut problems = Vec::new();
     if is_secret && mode & OTHERS_ACCESS != 0 {
-        let text = format!("others than its owner have access to this secret (mode {mode:03o}); run: chmod 600 FILE");
+        let text =
+            format!("users other than its owner have access to this secret (mode {mode:03o}); run: chmod 600 FILE");
         problems.push(Problem::error(file.place(), "loose-mode", text));
     } else if mode & OTHERS_WRITE != 0 {
-        let text = format!("others than its owner may change it (mode {mode:03o}); run: chmod go-w FILE");
+        let text = format!("users other than its owner can change it (mode {mode:03o}); run: chmod go-w FILE");
         problems.push(Problem::error(file.place(), "loose-mode", text));
     }
     problems.extend(of_owner(file.place(), metadata.uid(), file.directory_owner));
@@ -44,7 +45,7 @@ pub(super) fn of_directory(place: (&Path, usize), metadata: &Metadata, sticky_is
     let mut problems = Vec::new();
     if mode & OTHERS_WRITE != 0 && !(sticky_is_enough && mode & STICKY != 0) {
         let text = format!(
-            "others than its owner may add, replace and remove files (mode {mode:03o}); run: chmod go-w DIRECTORY"
+            "users other than its owner can add, replace and remove files (mode {mode:03o}); run: chmod go-w DIRECTORY"
         );
         problems.push(Problem::error(place, "loose-mode", text));
     }
@@ -64,7 +65,7 @@ fn of_owner(place: (&Path, usize), owner: u32, directory_owner: Option<u32>) -> 
     let name =
         User::from_uid(Uid::from_raw(owner)).ok().flatten().map(|user| format!(" ({})", escape::text(&user.name)));
     let text = format!(
-        "it belongs to user {owner}{}, who may change it; if that is not intended, run chown",
+        "it belongs to user {owner}{}, who can change it; if that is not intended, run chown",
         name.unwrap_or_default()
     );
     Some(Problem::warning(place, "other-owner", text))

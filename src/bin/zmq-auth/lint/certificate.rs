@@ -69,18 +69,18 @@ fn check_loaded(file: &File, certificate: &Certificate, times: Times) -> Checked
     }
     match file.kind {
         Kind::Public if is_secret => {
-            let text = "it holds a secret key, and its name is that of a public certificate; move it away, and give its owner \
-                        a new pair";
+            let text = "it contains a secret key, but is named like a public certificate; move it away, and give its owner a new \
+                        pair";
             problems.push(Problem::error(file.place(), "secret-in-public", text));
         }
         Kind::Secret if !is_secret => {
-            let text = "it has no secret-key line, and its name is that of a secret certificate; rename it to NAME.key, or \
-                        restore the secret";
+            let text = "it has no secret-key line, but is named like a secret certificate; rename it to NAME.key, or restore the \
+                        secret";
             problems.push(Problem::error(file.place(), "no-secret", text));
         }
         Kind::Secret if file.directory_owner.is_some() => {
-            let text = "a secret among the certificates of a directory, where a server needs public ones alone; move it to \
-                        its owner";
+            let text =
+                "a secret certificate in a server's directory, which needs only public ones; move it to its owner";
             problems.push(Problem::warning(file.place(), "secret-file", text));
         }
         _ => {}
@@ -88,8 +88,8 @@ fn check_loaded(file: &File, certificate: &Certificate, times: Times) -> Checked
     if let Some(pair) = certificate.key_pair()
         && matches!(pair.check(), Err(Error::KeyMismatch))
     {
-        let text = "the public and the secret key are not a pair: no handshake succeeds with them; restore the file, or make a \
-                    new pair";
+        let text = "the public and the secret key are not a pair: no handshake can succeed with them; restore the file, or \
+                    make a new pair";
         problems.push(Problem::error(file.place(), "not-a-pair", text));
     }
     problems.extend(validity(file, certificate, times));
@@ -128,7 +128,7 @@ fn validity(file: &File, certificate: &Certificate, Times { now, soon }: Times) 
             problems.push(Problem::error(file.place(), "expired", text));
         }
         (_, Some(until)) if until <= soon => {
-            let text = format!("expires at {until}; give its owner a new certificate before");
+            let text = format!("expires at {until}; give its owner a new certificate before then");
             problems.push(Problem::warning(file.place(), "expires-soon", text));
         }
         (Some(from), _) if from > now => {

@@ -27,7 +27,7 @@ pub(super) fn compare(files: &[File], checked: &[Checked]) -> Vec<Problem> {
             Some(first) => {
                 let name = escape::path(first.path.file_name().map(Path::new).unwrap_or(&first.path));
                 let text = format!(
-                    "{name} in the same directory has the same key: it is in force until both are removed; remove one of them"
+                    "{name} in the same directory has the same key, which is accepted until both are removed; remove one of them"
                 );
                 problems.push(Problem::warning(file.place(), "duplicate-key", text));
             }
@@ -41,10 +41,8 @@ pub(super) fn compare(files: &[File], checked: &[Checked]) -> Vec<Problem> {
     for (file, key) in certificates().filter(|(file, _)| file.kind == Kind::Secret) {
         let halves = public.get(file.path.file_stem().unwrap_or_default()).into_iter().flatten();
         for (half, _) in halves.filter(|(_, half)| *half != key) {
-            let text = format!(
-                "it has another public key than {}; replace the half that is out of date",
-                escape::path(&half.path)
-            );
+            let text =
+                format!("its public key differs from that of {}; replace the outdated file", escape::path(&half.path));
             problems.push(Problem::error(file.place(), "other-half", text));
         }
     }

@@ -18,7 +18,7 @@ pub(super) fn check(file: &File) -> Vec<Problem> {
     problems.extend(access::of_file(file, &metadata, true));
     problems.extend(access::of_parent(file));
     if errors.is_empty() && PasswordFile::open(&file.path).is_ok_and(|users| users.status().entries == 0) {
-        let text = "it names no user, so that nobody is accepted; add lines name=password";
+        let text = "it has no users, so nobody is accepted; add lines of name=password";
         problems.push(Problem::warning(file.place(), "no-users", text));
     }
     problems

@@ -30,7 +30,7 @@ pub(super) fn check(file: &File) -> Vec<Problem> {
     problems.extend(access::of_parent(file));
     problems.extend(logins(file));
     if PolicyFile::inspect(&file.path).is_ok_and(|policy| accepts_null_elsewhere(&policy)) {
-        let text = "NULL clients are accepted in every domain that isn't named with null; add null = \"deny\" to \
+        let text = "NULL clients are accepted in every domain without a line for null; add null = \"deny\" to \
                     [domain.\"*\"]";
         problems.push(Problem::warning(file.place(), "null-open", text));
     }

@@ -44,7 +44,7 @@ pub(crate) fn run(peers: &[Peer], maker: usize, readers: &[usize], sample: &Samp
     let alone = |differences| Outcome { reader: None, differences };
     let metadata: Vec<String> = sample.metadata.iter().map(|(name, value)| format!("{name}={value}")).collect();
     if let Err(error) = fs::create_dir_all(directory) {
-        return vec![alone(vec![format!("maker: no directory: {error}")])];
+        return vec![alone(vec![format!("maker: cannot create a directory: {error}")])];
     }
     if make_by(&peers[maker], directory, sample.file, &metadata).is_err() {
         return vec![alone(vec!["maker: refuses".to_owned()])];

@@ -60,11 +60,11 @@ pub(crate) fn read(files: &[&Path], peers: &[Peer]) -> Result<Vec<Difference>, F
                 return Err(cannot(format!("{name}: a difference needs what it says, and a reason")));
             }
             if all.iter().any(|other| other.name == difference.name) {
-                return Err(cannot(format!("{name}: there are two differences of this name")));
+                return Err(cannot(format!("{name}: two differences have this name")));
             }
             if let Some(unknown) = difference.peers().find(|pattern| !peers.iter().any(|peer| is_about(pattern, peer)))
             {
-                return Err(cannot(format!("{name}: there is no peer {:?}", unknown)));
+                return Err(cannot(format!("{name}: unknown peer {:?}", unknown)));
             }
             all.push(difference);
         }

@@ -116,7 +116,7 @@ fn exchange(
     server: &mut Process,
     client: &mut Process,
 ) -> Result<Seen, Stopped> {
-    let here = |error: std::io::Error| Stopped::Failed(format!("no directory for the cell: {error}"));
+    let here = |error: std::io::Error| Stopped::Failed(format!("cannot create a directory for the cell: {error}"));
     let credentials = match cell.case {
         Case::KeysBy(maker) => match &setting.made_by[maker] {
             Some(Ok(credentials)) => credentials,
@@ -245,7 +245,7 @@ impl ServerCase<'_> {
     fn start(&mut self, line: &Value) -> Result<String, Stopped> {
         self.process.tell(line).map_err(failed("server"))?;
         let ready = self.until("ready")?;
-        let no_endpoint = || Stopped::Failed("server: it is ready without an endpoint".to_owned());
+        let no_endpoint = || Stopped::Failed("server: it reports ready without an endpoint".to_owned());
         ready["endpoint"].as_str().map(str::to_owned).ok_or_else(no_endpoint)
     }
 
@@ -301,7 +301,9 @@ fn run_client(process: &mut Process, line: &Value) -> Result<ClientSaid, Stopped
             "reply" => said.reply = Some(text(&event, "body")),
             "no-reply" => said.no_reply = Some(text(&event, "why")),
             "done" if said.reply.is_some() != said.no_reply.is_some() => return Ok(said),
-            "done" => return Err(Stopped::Failed("client: it is done without a word about the reply".to_owned())),
+            "done" => {
+                return Err(Stopped::Failed("client: it reports done without saying whether a reply came".to_owned()));
+            }
             _ => return Err(other(process, "client", name, &event, deadline)),
         }
     }
@@ -322,7 +324,7 @@ fn other(process: &mut Process, end: &str, name: &str, event: &Value, deadline: 
         "error" => Stopped::Failed(format!("{end}: {}", text(event, "what"))),
         _ => {
             let shown: String = event.to_string().chars().take(200).collect();
-            Stopped::Failed(format!("{end}: it prints what was not expected: {}", escape::text(&shown)))
+            Stopped::Failed(format!("{end}: it prints something unexpected: {}", escape::text(&shown)))
         }
     }
 }

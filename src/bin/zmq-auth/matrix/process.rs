@@ -80,7 +80,7 @@ impl Process {
     pub(crate) fn event(&mut self, deadline: Instant) -> Result<Value, String> {
         match self.events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(event) => Ok(event),
-            Err(RecvTimeoutError::Timeout) => Err("it is silent".to_owned()),
+            Err(RecvTimeoutError::Timeout) => Err("it prints nothing".to_owned()),
             Err(RecvTimeoutError::Disconnected) => Err(self.gone()),
         }
     }
@@ -95,7 +95,7 @@ impl Process {
                 Ok(event) => events.push(event),
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {
-                    return Err("it doesn't end at the end of its standard input".to_owned());
+                    return Err("it doesn't exit when its standard input is closed".to_owned());
                 }
             }
         }
@@ -104,7 +104,7 @@ impl Process {
             match self.child.try_wait() {
                 Ok(Some(status)) => break status,
                 Ok(None) if Instant::now() < deadline => thread::park_timeout(Duration::from_millis(1)),
-                _ => return Err("it closes its standard output and doesn't end".to_owned()),
+                _ => return Err("it has closed its standard output, but doesn't exit".to_owned()),
             }
         };
         if status.success() { Ok(events) } else { Err(self.gone()) }
@@ -120,7 +120,7 @@ impl Process {
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         let log = String::from_utf8_lossy(&log);
         let last = log.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
-        if last.is_empty() { format!("it has ended: {status}") } else { format!("it has ended: {status}: {last}") }
+        if last.is_empty() { format!("it exited: {status}") } else { format!("it exited: {status}: {last}") }
     }
 }
 

@@ -113,9 +113,9 @@ const WRONG: &str = "WRONG";
 const UNSUPPORTED: &str = "can't";
 const NOT_RUN: &str = "";
 
-const LEGEND: &str = "ok: as expected; known: as expected but for a known difference; accepted, refused: not as expected, by a \
-                      known difference; WRONG: not as expected; can't: one end says that it can't; empty: not run, because \
-                      one end doesn't have the role, the mechanism or the ability.";
+const LEGEND: &str = "ok: as expected; known: as expected, except for a known difference; accepted, refused: not as expected, \
+                      because of a known difference; WRONG: not as expected; can't: one end can't do it; empty: not run, \
+                      because one end lacks the role, the mechanism or the ability.";
 
 impl Report {
     pub(crate) fn is_as_expected(&self) -> bool {
@@ -179,7 +179,7 @@ impl Report {
             .filter_map(|peer| {
                 let why = peer.missing.as_ref()?;
                 let hint = peer.hint.as_deref().unwrap_or_default();
-                Some(format!("{}: {} (to have it: {})", peer.name, escape::text(why), escape::text(hint)))
+                Some(format!("{}: {} (to install it: {})", peer.name, escape::text(why), escape::text(hint)))
             })
             .collect();
         let known: Vec<String> = self
@@ -190,7 +190,7 @@ impl Report {
         let lists = [
             ("Missing peers:", &missing),
             ("Known differences:", &known),
-            ("Known differences that are gone:", &self.gone),
+            ("Known differences that no longer occur:", &self.gone),
             ("Not as expected:", &self.unexpected),
         ];
         for (title, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
@@ -212,8 +212,8 @@ impl Report {
         stacks.sort_unstable();
         stacks.dedup();
         format!(
-            "{} peers of {} stacks, {} cells and {} certificates in {:.0} s: {result}. {} cells are left out, because they are \
-             run against {} alone; {} can't be done.",
+            "{} peers of {} stacks, {} cells and {} certificates in {:.0} s: {result}. {} cells were skipped, because those cases \
+             run only against {}; {} can't be done.",
             ran.count(),
             stacks.len(),
             self.cells.len(),
@@ -362,7 +362,7 @@ impl Report {
             row
         });
         let rows = [head].into_iter().chain(rows).collect();
-        let title = "What each end says of a refusal".to_owned();
+        let title = "What each end reports about a refusal".to_owned();
         (!refusals.is_empty()).then_some(Table { title, rows })
     }
 }

@@ -43,15 +43,15 @@ impl Mechanism {
 pub(super) fn what_authenticated_means(mechanism: Mechanism) -> &'static str {
     match mechanism {
         Mechanism::Curve => {
-            "The server has the secret key of its certificate. A client can't know whether a ZAP handler was asked: a server \
-             that doesn't enforce its domain accepts every key when none runs."
+            "The server has proved that it has its certificate's secret key. A client can't know whether a ZAP handler decided: \
+             without one, a server that doesn't enforce its domain accepts every key."
         }
         Mechanism::Plain => {
             "The server has not proved who it is, and the password was sent unencrypted. A client can't know whether a ZAP \
-             handler was asked: a server that doesn't enforce its domain accepts every password when none runs."
+             handler decided: without one, a server that doesn't enforce its domain accepts every password."
         }
         Mechanism::Null => {
-            "NULL has no credentials. If the server has no ZAP domain, nobody was asked: everybody who reaches it is accepted."
+            "NULL has no credentials. A server without a ZAP domain asks no handler: it accepts every client that can reach it."
         }
     }
 }
@@ -65,7 +65,7 @@ pub(super) fn denied(mechanism: Mechanism, status: u32) -> Vec<Cause> {
         cause("address", "The server's address rules refuse this client's address. Check them on the server.");
     let domain =
         "The server's ZAP domain has no source for this mechanism. Check its name on the socket and in the policy.";
-    let internal = "The handler could not decide: a callback failed, for example. The server's log says why.";
+    let internal = "The handler could not decide, for example because a callback failed. The server's log says why.";
     if status != 400 {
         causes.push(cause("handler-error", internal));
     }
@@ -102,18 +102,18 @@ pub(super) fn greeted(mechanism: Mechanism, greeting: &Greeting) -> Option<Cause
         Greeting::Mechanism(name) => Some(other_mechanism(mechanism, Some(name))),
         Greeting::OtherProtocol => Some(cause(
             "not-zeromq",
-            "The other end speaks another protocol, or one of ZeroMQ before version 3, which has no authentication. Check the \
-             port.",
+            "The other end speaks another protocol, or that of ZeroMQ before version 3, which has no authentication. Check \
+             the port.",
         )),
         Greeting::Unfinished => Some(cause(
             "slow",
             "The other end's greeting was not complete in time. Try again with a longer --timeout; if that doesn't help, the \
-             process or a proxy before it hangs.",
+             process hangs, or a proxy in front of it.",
         )),
         Greeting::Nothing => Some(cause(
             "not-zeromq",
-            "The other end accepts the connection and sends no greeting, as every ZeroMQ server does: it is another program, \
-             a proxy without a server behind it, or it hangs. Check the port and the process.",
+            "The other end accepts the connection, but doesn't send the greeting that every ZeroMQ server sends: it is another \
+             program, a proxy without a server behind it, or it hangs. Check the port and the process.",
         )),
     }
 }
@@ -133,7 +133,7 @@ pub(super) fn closed(mechanism: Mechanism, tried: &str, server: Option<&Path>) -
         causes.push(cause(
             "no-handler",
             "No ZAP handler runs in the server's context. Check that the authenticator was started before the socket was \
-             bound, in the same context, and still lives.",
+             bound, in the same context, and is still running.",
         ));
     }
     causes.push(cause("lost", "The server was stopped, or the connection was cut. Try again."));
@@ -145,7 +145,7 @@ pub(super) fn silent(mechanism: Mechanism, tried: &str) -> Vec<Cause> {
     let no_handler = cause(
         "no-handler",
         "No ZAP handler answers in the server's context. Check that the authenticator was started before the socket was bound, \
-         in the same context, and still lives.",
+         in the same context, and is still running.",
     );
     let slow = cause("slow", "The decision takes longer than this. Try again with a longer --timeout.");
     match mechanism {
@@ -161,7 +161,7 @@ pub(super) fn violation(mechanism: Mechanism, error: ProtocolError, tried: &str)
     }
     let other = cause(
         "other-library",
-        "The server is not libzmq and refused the client in its own way. Check the credentials, and its log.",
+        "The server doesn't use libzmq and refused the client in its own way. Check the credentials, and its log.",
     );
     match mechanism {
         Mechanism::Null => vec![socket_type(tried), other],
@@ -176,8 +176,7 @@ fn other_mechanism(mechanism: Mechanism, server: Option<&str>) -> Cause {
         }
         Some("PLAIN") => "The server's mechanism is PLAIN. Use --plain USER, or check its set-up.".to_owned(),
         Some("NULL") => {
-            "The server's mechanism is NULL: it was given no role, or not the one you expect. Check its set-up."
-                .to_owned()
+            "The server's mechanism is NULL: no other was set, or only after bind. Check its set-up.".to_owned()
         }
         Some(other) => {
             format!("The server's mechanism is {}, which this program cannot use.", escape::text(other))
@@ -201,12 +200,12 @@ pub(super) fn unreachable(target: &Target, reach: &Reach) -> Vec<Cause> {
             },
             cause(
                 "other-address",
-                "The server is bound to another address, such as 127.0.0.1. Check its bind, and with: ss -ltn",
+                "The server is bound to another address, such as 127.0.0.1. Check its bind call, or run: ss -ltn",
             ),
             cause("firewall", "A firewall rejects the connection. Check its rules at both ends."),
         ],
         (Target::Tcp { .. }, Reach::NoAnswer) => vec![
-            cause("firewall", "A firewall drops the packets. Check its rules at both ends and between."),
+            cause("firewall", "A firewall drops the packets. Check its rules at both ends and in between."),
             cause("host", "The host is off, or the address is not the server's. Check the address."),
         ],
         (Target::Ipc(_), Reach::NoFile) => vec![cause(
@@ -216,12 +215,12 @@ pub(super) fn unreachable(target: &Target, reach: &Reach) -> Vec<Cause> {
         )],
         (Target::Ipc(_), Reach::NoPermission) => vec![cause(
             "permission",
-            "This user may not connect there. Check the owner and mode of the socket and of the directories above it: \
+            "This user may not connect to the socket. Check the owner and mode of the socket and of the directories above it: \
              connecting needs write access to the socket.",
         )],
         (Target::Ipc(_), Reach::Refused) => vec![cause(
             "not-listening",
-            "The file is left from a server that has ended, or is no socket. Check that the server runs.",
+            "The file was left behind by a server that has ended, or isn't a socket. Check that the server runs.",
         )],
         (_, Reach::Accepts(_)) => {
             vec![cause("just-started", "The server has just started, or restarts. Try again.")]
@@ -240,15 +239,15 @@ pub(super) fn unreachable(target: &Target, reach: &Reach) -> Vec<Cause> {
 fn put_off() -> Cause {
     cause(
         "put-off",
-        "The server put the client off (status 300): after too many failures, or while it has too much to do. Wait some \
+        "The server told the client to retry (status 300): after too many failures, or because it is overloaded. Wait some \
          minutes and try again; the server's log and counters say which.",
     )
 }
 
 fn socket_type(tried: &str) -> Cause {
     let text = format!(
-        "The server's socket type doesn't fit {tried}. Check it: dealer is for REP, ROUTER and DEALER, sub for PUB and XPUB, \
-         push for PULL; PAIR, and a server that is SUB or PUSH itself, fit none of them."
+        "The server's socket type doesn't match {tried}. Check it: dealer is for REP, ROUTER and DEALER, sub for PUB and XPUB, \
+         push for PULL; none of them matches a server that is PAIR, SUB or PUSH."
     );
     Cause { cause: "socket-type", text }
 }

@@ -48,8 +48,8 @@ impl Greeting {
         match self {
             Greeting::Mechanism(name) => format!("the server's mechanism is {}", escape::text(name)),
             Greeting::OtherProtocol => "the other end is not a ZeroMQ server".to_owned(),
-            Greeting::Unfinished => "the connection was made, and its greeting was not complete in time".to_owned(),
-            Greeting::Nothing => "the other end accepted the connection and sent no greeting".to_owned(),
+            Greeting::Unfinished => "the connection was made, but the greeting was not complete in time".to_owned(),
+            Greeting::Nothing => "the other end accepted the connection, but sent no greeting".to_owned(),
         }
     }
 }
@@ -57,11 +57,11 @@ impl Greeting {
 impl Reach {
     pub(super) fn summary(&self) -> String {
         match self {
-            Reach::Accepts(_) => "nobody accepted connections, but now somebody does".to_owned(),
+            Reach::Accepts(_) => "nothing accepted connections at first, but something does now".to_owned(),
             Reach::NoName(why) => format!("the host's name can't be resolved ({why})"),
             Reach::Refused => "the connection was refused".to_owned(),
-            Reach::NoAnswer => "there was no answer in time".to_owned(),
-            Reach::NoFile => "there is no such file".to_owned(),
+            Reach::NoAnswer => "no answer in time".to_owned(),
+            Reach::NoFile => "no such file".to_owned(),
             Reach::NoPermission => "no permission to connect".to_owned(),
             Reach::Other(why) => why.clone(),
         }
