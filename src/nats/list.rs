@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use async_nats::jetstream::Message;
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
+use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy, pull};
 use async_nats::jetstream::kv::Store;
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
+use async_nats::jetstream::{Context, Message};
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
@@ -30,14 +30,14 @@ impl NatsWriter {
     /// The last entry of each name with one of these subjects, in the order of writing, without markers.
     pub(super) fn list(&self, subjects: &[String]) -> Result<Vec<Listed>> {
         let prefix = &self.bucket.subject("");
-        self.ask(|store| async move {
+        self.ask_with_consumers(|store, context| async move {
             let last = last_sequence(&store, subjects).await?;
             let (mut entries, mut revisions, mut reached) = (BTreeMap::new(), HashMap::new(), 0);
             if last == 0 {
                 return Ok(Vec::new());
             }
             let config = consumer(subjects, DeliverPolicy::LastPerSubject);
-            let consumer = store.stream.create_consumer(config).await.map_err(|error| failed(LIST, &error))?;
+            let consumer = create(&context, &store, config).await?;
             let messages = consumer.stream().max_messages_per_batch(10_000).expires(Duration::from_secs(30));
             let mut messages = messages.heartbeat(PATIENCE).messages().await.map_err(|error| failed(LIST, &error))?;
             while reached < last {
@@ -71,6 +71,11 @@ pub(super) async fn last_sequence(store: &Store, subjects: &[String]) -> Result<
         }
     }
     Ok(last)
+}
+
+pub(super) async fn create(context: &Context, store: &Store, config: pull::Config) -> Result<Consumer<pull::Config>> {
+    let consumer = context.create_consumer_on_stream(config, &store.stream_name).await;
+    consumer.map_err(|error| failed(LIST, &error))
 }
 
 /// A consumer that is gone soon after the call.

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
+use async_nats::jetstream::Context;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::kv::{Operation, Store};
 use futures_util::StreamExt;
 
 use super::connect::failed;
 use super::entry::{self, ServerValue};
-use super::list::{LIST, consumer, last_sequence};
+use super::list::{LIST, consumer, create, last_sequence};
 use super::writer::{NatsWriter, WRITE};
 use crate::authenticator::check_domain;
 use crate::error::Result;
@@ -113,7 +114,7 @@ impl NatsWriter {
 
     /// Fills in `behind`. Servers between the same two entries are equally far behind, and are counted at once.
     fn count_behind(&self, subjects: &[String], mut servers: Vec<FollowingServer>) -> Result<Vec<FollowingServer>> {
-        self.ask(|store| async move {
+        self.ask_with_consumers(|store, context| async move {
             let last = last_sequence(&store, subjects).await?;
             let mut behind: Vec<&mut FollowingServer> =
                 servers.iter_mut().filter(|server| server.sequence < last).collect();
@@ -122,7 +123,7 @@ impl NatsWriter {
             let mut counted = (0, 0);
             for server in behind {
                 if server.sequence >= counted.0 {
-                    counted = next_entry(&store, subjects, server.sequence).await?;
+                    counted = next_entry(&context, &store, subjects, server.sequence).await?;
                 }
                 // The replica that counts may not have the last entry yet.
                 server.behind = counted.1.max(1);
@@ -133,9 +134,9 @@ impl NatsWriter {
 }
 
 /// The number of the first entry after this one, and how many there are from it on.
-async fn next_entry(store: &Store, subjects: &[String], sequence: u64) -> Result<(u64, u64)> {
+async fn next_entry(context: &Context, store: &Store, subjects: &[String], sequence: u64) -> Result<(u64, u64)> {
     let config = consumer(subjects, DeliverPolicy::ByStartSequence { start_sequence: sequence + 1 });
-    let consumer = store.stream.create_consumer(config).await.map_err(|error| failed(LIST, &error))?;
+    let consumer = create(context, store, config).await?;
     let count = consumer.cached_info().num_pending;
     let first = consumer.fetch().max_messages(1).messages().await.map_err(|error| failed(LIST, &error))?.next().await;
     let number = first.and_then(|message| message.ok()?.info().ok().map(|info| info.stream_sequence));

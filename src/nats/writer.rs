@@ -5,10 +5,11 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use async_nats::jetstream::Context;
 use async_nats::jetstream::kv::{CreateErrorKind, Operation, Store, UpdateErrorKind};
 
 use super::blocking::{Blocking, Connection, INBOX, context};
-use super::connect::{NatsBucket, NoWords, failed, stream_config};
+use super::connect::{LONGEST_CREATION, NatsBucket, NoWords, PATIENCE, failed, stream_config};
 use super::entry::{self, KeyValue, LARGEST, Subject, UserValue};
 use crate::authenticator::check_domain;
 use crate::certificate::KeyInfo;
@@ -98,7 +99,7 @@ impl NatsBucket {
         let config = stream_config(self.stream(), self.subject(">"), replicas);
         Blocking::new()?.wait(async {
             let client = self.connect("zmq-auth", INBOX, NoWords::new()).await?;
-            let created = context(&client).create_stream(config).await;
+            let created = context(&client, PATIENCE).create_stream(config).await;
             created.map(drop).map_err(|error| failed("make the bucket", &error))
         })
     }
@@ -233,12 +234,20 @@ impl NatsWriter {
         &self,
         work: impl FnOnce(Store) -> W,
     ) -> Result<T> {
+        self.ask_with_consumers(|store, _| work(store))
+    }
+
+    /// As `ask`, with a context in which consumers are created: a large bucket's server needs long for that.
+    pub(super) fn ask_with_consumers<T: Send, W: Future<Output = Result<T>> + Send>(
+        &self,
+        work: impl FnOnce(Store, Context) -> W,
+    ) -> Result<T> {
         let mut held = lock(&self.connection);
         let connection = match held.take().filter(Connection::is_connected) {
             Some(connection) => connection,
             None => Connection::to(&self.bucket)?,
         };
-        let answer = connection.wait(work(connection.store.clone()));
+        let answer = connection.wait(work(connection.store.clone(), connection.context(LONGEST_CREATION)));
         if !matches!(answer, Err(Error::Nats { .. })) {
             *held = Some(connection);
         }

@@ -175,3 +175,22 @@ fn a_network_that_carries_nothing_is_no_contact() {
     proxy.set_rate(None);
     server.wait_for(&alice, 400);
 }
+
+/// A NATS server needs seconds to create a consumer of a bucket with a million entries: the follower waits longer each
+/// time, for its first snapshot and when it resumes.
+#[test]
+fn a_server_that_creates_consumers_slowly_is_followed_all_the_same() {
+    let node = Node::start();
+    let proxy = Proxy::to(node.port());
+    let (alice, writer) = (key(), bucket(&node.url(), "admin").writer().unwrap());
+    writer.add_key(DOMAIN, &alice, &Metadata::default()).unwrap();
+    proxy.delay_creation(Duration::from_secs(5));
+    let server = Server::start(&proxy.url());
+    server.wait_for(&alice, 200);
+    server.follower.credentials().limit_age(SHORT, OnStale::Refuse).unwrap();
+    proxy.set_rate(Some(0));
+    server.wait_for(&alice, 300);
+    writer.remove_key(DOMAIN, &alice).unwrap();
+    proxy.set_rate(None);
+    server.wait_for(&alice, 400);
+}
