@@ -110,7 +110,7 @@ fn mistakes_in_tables_are_told_with_their_line() {
     for (rest, says) in [
         ("kin = 1\n", ":7: in the table [[gate]] that begins here: unknown field `kin`"),
         ("plain = true\n", ":7: the mechanism of clients is one of key, plain and null"),
-        ("sender_metadata = [\"team\"]\n", ":7: sender_metadata stands in sender frames"),
+        ("sender_metadata = [\"team\"]\n", ":7: sender_metadata is for sender frames"),
         ("[[gate.allow]]\ntopics = [\"x\"]\n", ":7: only a gate of the kind publish has topics"),
     ] {
         let place = Place::new();

@@ -230,7 +230,7 @@ impl<T> Clients<T> {
         if let Some(client) = self.clients.get(&number) {
             self.policy.pause_client(&client.accepted, BAN);
         }
-        self.disconnect(number, "ClientDisconnected", &format!("{reason}; it may come again in a minute"));
+        self.disconnect(number, "ClientDisconnected", &format!("{reason}; it may reconnect in a minute"));
     }
 
     fn count(&self) {
