@@ -152,16 +152,16 @@ fn a_client_that_floods_the_gate_keeps_nobody_waiting() {
     let gate = place.gate("reply", &[]);
     let bob = place.connected(&context, zmq::DEALER, "bob", &gate);
     let alice = place.connected(&context, zmq::DEALER, "alice", &gate);
-    let stop = AtomicBool::new(false);
+    let (stop, end) = (AtomicBool::new(false), Instant::now() + DEADLINE);
     bob.set_sndtimeo(100).unwrap();
     std::thread::scope(|scope| {
         let stop = &stop;
         scope.spawn(move || {
-            while !stop.load(Ordering::Relaxed) {
+            while !stop.load(Ordering::Relaxed) && Instant::now() < end {
                 let _ = bob.send_multipart(["", "bob"], 0);
             }
         });
-        let (mut most, end) = (0, Instant::now() + DEADLINE);
+        let mut most = 0;
         for round in 0..20 {
             alice.send_multipart(["", "alice"], 0).unwrap();
             let requests = std::iter::from_fn(|| service.recv_multipart(0).ok());

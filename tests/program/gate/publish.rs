@@ -33,6 +33,14 @@ fn subscriber(place: &Place, context: &zmq::Context, name: &str, gate: &Gate, to
     socket
 }
 
+/// A client that sends its subscriptions as messages, and loses none at a high-water mark.
+fn sender(place: &Place, context: &zmq::Context, name: &str, gate: &Gate) -> zmq::Socket {
+    let socket = place.client(context, zmq::XSUB, name);
+    socket.set_sndhwm(0).unwrap();
+    socket.connect(&gate.front).unwrap();
+    socket
+}
+
 #[test]
 fn subscribers_get_what_they_have_a_right_to_from_a_publisher_without_security() {
     let (place, context) = (Place::new(), zmq::Context::new());
@@ -209,7 +217,7 @@ fn subscriptions_that_come_and_go_without_a_service_cost_no_memory() {
     let mut before = 0;
     for round in 1..=9 {
         // A new client each time, since one may not change its subscriptions that often.
-        let client = place.connected(&context, zmq::XSUB, if round % 2 == 0 { "alice" } else { "bob" }, &gate);
+        let client = sender(&place, &context, if round % 2 == 0 { "alice" } else { "bob" }, &gate);
         for _ in 0..CHANGES / 2 {
             client.send(&format!("\u{1}{topic}"), 0).unwrap();
             client.send(&format!("\u{0}{topic}"), 0).unwrap();
@@ -237,9 +245,7 @@ fn a_client_with_too_many_subscriptions_is_disconnected() {
     for (name, count, prefix) in
         [("carol", 10_001, "n".to_owned()), ("dave", 600, format!("news {}", "x".repeat(2_000)))]
     {
-        let client = place.client(&context, zmq::XSUB, name);
-        client.set_sndhwm(0).unwrap();
-        client.connect(&gate.front).unwrap();
+        let client = sender(&place, &context, name, &gate);
         (0..count).for_each(|number| client.send(&format!("\u{1}{prefix}{number}"), 0).unwrap());
         let line = gate.process.event("ClientDisconnected");
         let reason = line["reason"].as_str().unwrap();
@@ -262,7 +268,7 @@ fn a_user_with_too_many_subscriptions_on_several_connections_is_disconnected() {
     let gate = place.gate("publish", &[]);
     let passed_on = |gate: &Gate| gate.metric("zmq_auth_gate_messages_total", "to=\"service\"");
     let subscribe = |name: &str| {
-        let client = place.connected(&context, zmq::XSUB, "alice", &gate);
+        let client = sender(&place, &context, "alice", &gate);
         (0..TOPICS).for_each(|number| client.send(&format!("\u{1}{number}"), 0).unwrap());
         client.send(&format!("\u{1}{name}"), 0).unwrap();
         client
@@ -286,11 +292,11 @@ fn a_client_that_changes_its_subscriptions_too_often_is_disconnected() {
     let (place, context) = (Place::new(), zmq::Context::new());
     let gate = place.gate("publish", &[]);
     let alice = place.connected(&context, zmq::XSUB, "alice", &gate);
-    alice.set_sndtimeo(100).unwrap();
-    let stop = AtomicBool::new(false);
+    let (stop, end) = (AtomicBool::new(false), Instant::now() + DEADLINE);
     thread::scope(|scope| {
-        scope.spawn(|| {
-            while !stop.load(Ordering::Relaxed) {
+        let stop = &stop;
+        scope.spawn(move || {
+            while !stop.load(Ordering::Relaxed) && Instant::now() < end {
                 let _ = alice.send("\u{1}topic", 0);
                 let _ = alice.send("\u{0}topic", 0);
             }
