@@ -5,7 +5,7 @@
 //! connection, the call returns. If the loop doesn't turn at all, the process ends, which disconnects everybody.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 
@@ -52,6 +52,8 @@ impl Watched {
 
 /// Watches until `ended` has no sender any more. Returns an error as soon as a loop has stalled.
 pub(super) fn watch(mut gates: Vec<Watched>, ended: &Receiver<()>) -> Result<(), Failure> {
+    let every = sd_notify::watchdog_enabled().map(|limit| limit / 4);
+    let mut told = Instant::now();
     while ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
         for gate in &mut gates {
             if gate.look() {
@@ -65,8 +67,10 @@ pub(super) fn watch(mut gates: Vec<Watched>, ended: &Receiver<()>) -> Result<(),
                     .hint("The program ends, so that no client stays connected. Let a supervisor restart it."));
             }
         }
-        // Without a service manager, this does nothing.
-        let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+        if every.is_some_and(|every| told.elapsed() >= every) {
+            told = Instant::now();
+            let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+        }
     }
     Ok(())
 }
