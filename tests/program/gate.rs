@@ -11,6 +11,7 @@ mod publish;
 mod reply;
 mod routing_ids;
 mod service;
+mod stall;
 mod tables;
 mod tunnel;
 

@@ -28,7 +28,7 @@ pub(crate) struct Tunnel {
     /// The server, such as tcp://192.0.2.7:5555
     #[arg(long, value_name = "ENDPOINT")]
     to: String,
-    /// The kinds of sockets that it connects
+    /// Which socket types it connects
     #[arg(long, value_enum)]
     kind: Kind,
     /// The server's public certificate

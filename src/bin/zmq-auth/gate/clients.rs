@@ -267,30 +267,21 @@ impl<T> Clients<T> {
         if let Some(client) = self.clients.get(&number) {
             self.policy.pause_client(&client.accepted, BAN);
         }
-        self.disconnect(number, "ClientDisconnected", &format!("{reason}; it can connect again in a minute"));
+        self.disconnect(number, "ClientDisconnected", &format!("{reason}; it may reconnect in a minute"));
     }
 
     fn count(&self) {
         self.counts.clients(self.clients.len() - self.closed.len());
     }
-}
 
-/// What all kinds of gates do with their clients.
-pub(super) trait Checked {
     /// Begins to check all clients against the policy. If a check is running, another one follows it; restarting it
     /// would mean that a policy which changes all the time keeps it from ever finishing.
-    fn begin_check(&mut self);
-
-    /// Checks some clients, and returns whether there are more.
-    fn check_some(&mut self) -> bool;
-}
-
-impl<T> Checked for Clients<T> {
-    fn begin_check(&mut self) {
+    pub(super) fn begin_check(&mut self) {
         self.begin_check_at(Instant::now());
     }
 
-    fn check_some(&mut self) -> bool {
+    /// Checks some clients, and returns whether there are more.
+    pub(super) fn check_some(&mut self) -> bool {
         for _ in 0..CHECKED_AT_ONCE {
             let Some(number) = self.unchecked.pop() else { break };
             let Some(client) = self.clients.get_mut(&number) else { continue };

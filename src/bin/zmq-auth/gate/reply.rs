@@ -5,7 +5,7 @@ use std::vec::Drain;
 
 use zmq_auth::{AcceptedClient, Authenticator, zmq};
 
-use super::clients::{Checked, Clients, sender_frame};
+use super::clients::{Clients, sender_frame};
 use super::counts::{Counts, Dropped};
 use super::journal::Journal;
 use super::traffic::{Progress, Traffic, forward, send_frame, send_rest, unmark_commands};
@@ -142,8 +142,12 @@ impl Traffic for Reply {
         Ok(())
     }
 
-    fn clients(&mut self) -> &mut dyn Checked {
-        &mut self.clients
+    fn begin_check(&mut self) {
+        self.clients.begin_check();
+    }
+
+    fn check_some(&mut self, _back: &zmq::Socket) -> zmq::Result<bool> {
+        Ok(self.clients.check_some())
     }
 
     fn is_idle(&self) -> bool {

@@ -4,8 +4,6 @@ use std::vec::Drain;
 
 use zmq_auth::{SocketExt, zmq};
 
-use super::clients::Checked;
-
 /// How many messages are moved in one direction before the other's turn.
 pub(super) const BATCH: usize = 256;
 
@@ -38,18 +36,11 @@ pub(super) trait Traffic {
     /// Sends messages of the service to clients: whole ones, as a sequence of frames.
     fn to_clients(&mut self, front: &zmq::Socket, frames: Drain<'_, zmq::Message>) -> zmq::Result<()>;
 
-    /// The clients that have sent something.
-    fn clients(&mut self) -> &mut dyn Checked;
-
     /// Begins to check all clients against the policy.
-    fn begin_check(&mut self) {
-        self.clients().begin_check();
-    }
+    fn begin_check(&mut self);
 
     /// Checks some of them, and returns whether there are more.
-    fn check_some(&mut self, _back: &zmq::Socket) -> zmq::Result<bool> {
-        Ok(self.clients().check_some())
-    }
+    fn check_some(&mut self, back: &zmq::Socket) -> zmq::Result<bool>;
 
     /// Whether no client waits for anything.
     fn is_idle(&self) -> bool {
