@@ -154,6 +154,7 @@ fn a_slow_follower_is_late_and_loses_nothing() {
     assert!(server.follower.status().credentials.keys < KEYS);
     proxy.set_rate(None);
     server.wait_for(&keys[KEYS - 1], 200);
+    server.follower.credentials().limit_age(Duration::from_secs(300), OnStale::Refuse).unwrap();
     server.wait_for(&alice, 400);
     assert!(keys.iter().all(|key| server.curve(key) == 200));
     println!("{} snapshots", server.follower.status().snapshots);
