@@ -173,7 +173,7 @@ impl<'f> Run<'f> {
                         self.take(message)?;
                         batch += 1;
                     }
-                    self.put_in_force();
+                    self.apply();
                     if let Some(beat) = &mut self.beat {
                         beat.deadline = Instant::now() + PATIENCE;
                     }
@@ -268,7 +268,7 @@ impl<'f> Run<'f> {
     }
 
     /// Applies what has arrived, except while a snapshot is collected.
-    fn put_in_force(&mut self) {
+    fn apply(&mut self) {
         let Some(position) = self.position.as_mut() else { return };
         let shared = &self.follow.shared;
         if !self.key_changes.is_empty() {
@@ -294,7 +294,7 @@ impl<'f> Run<'f> {
             return Err(nats(PROVE, "a heartbeat came back from another bucket"));
         }
         if !self.awaited.is_done() {
-            return Err(nats(RESUME, "entries that were in force are not in it: it was restored from a copy"));
+            return Err(nats(RESUME, "entries that were applied are not in it: it was restored from a copy"));
         }
         let shared = &self.follow.shared;
         let (turn, is_snapshot) = (shared.turn(), self.position.is_none());

@@ -135,7 +135,7 @@ pub(super) struct Nats {
     pub(super) urls: String,
     /// This server's name, under which its heartbeat is stored.
     pub(super) server: String,
-    /// A file with one line, user=password; relative to this file.
+    /// A file with the login: user=password, the seed of an nkey, or a .creds file; relative to this file.
     pub(super) login: Option<PathBuf>,
     /// A PEM file with the trusted certificate authorities; relative to this file. With it, TLS is required.
     pub(super) ca: Option<PathBuf>,

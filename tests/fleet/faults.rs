@@ -138,22 +138,13 @@ fn a_slow_follower_is_late_and_loses_nothing() {
     server.follower.credentials().limit_age(SHORT, OnStale::Refuse).unwrap();
     proxy.set_rate(Some(20_000));
     let keys: Vec<_> = (0..KEYS).map(|_| key()).collect();
-    raw::run(async {
-        let context = raw::context(&node.url(), "admin").await;
-        for part in keys.chunks(500) {
-            let mut last = None;
-            for key in part {
-                let subject = format!("$KV.{BUCKET}.{}", raw::key_name(DOMAIN, key.as_bytes()));
-                last = Some(context.publish(subject, r#"{"format":1}"#.into()).await.unwrap());
-            }
-            last.unwrap().await.unwrap();
-        }
-    });
+    raw::add_keys(&node.url(), &keys);
     writer.remove_key(DOMAIN, &alice).unwrap();
     wait_until("it is too late to be sure of anything", || server.is_stale());
     assert!(server.follower.status().credentials.keys < KEYS);
     proxy.set_rate(None);
     server.wait_for(&keys[KEYS - 1], 200);
+    server.follower.credentials().limit_age(Duration::from_secs(300), OnStale::Refuse).unwrap();
     server.wait_for(&alice, 400);
     assert!(keys.iter().all(|key| server.curve(key) == 200));
     println!("{} snapshots", server.follower.status().snapshots);

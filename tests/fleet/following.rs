@@ -226,16 +226,7 @@ fn many_changes_at_once_are_all_in_force() {
     let node = Node::start();
     let server = Server::start(&node.url());
     let keys: Vec<_> = (0..2_000).map(|_| key()).collect();
-    raw::run(async {
-        let context = raw::context(&node.url(), "admin").await;
-        for (number, key) in keys.iter().enumerate() {
-            let subject = format!("$KV.{BUCKET}.{}", raw::key_name(DOMAIN, key.as_bytes()));
-            let sent = context.publish(subject, r#"{"format":1}"#.into()).await.unwrap();
-            if number % 500 == 0 || number == keys.len() - 1 {
-                sent.await.unwrap();
-            }
-        }
-    });
+    raw::add_keys(&node.url(), &keys);
     wait_until("all keys are in force", || server.follower.status().credentials.keys == keys.len());
     assert!(keys.iter().all(|key| server.curve(key) == 200));
     assert_eq!(server.follower.status().snapshots, 1);
