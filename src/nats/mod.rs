@@ -2,8 +2,7 @@
 //!
 //! `connect` and `login` describe the bucket, `entry` what is in it. `follower` is the handle of a follower, `follow`
 //! its loop of connections, `run` the work on one connection, with the proof of contact, and `position` what one run
-//! leaves for the next. `writer`, `removal` and `look` are for administrators, through the `blocking`
-//! connection.
+//! leaves for the next. `writer` and `look` are for administrators, through the `blocking` connection.
 
 mod blocking;
 mod connect;

@@ -1,13 +1,16 @@
 //! Two administrators at once: neither undoes the other's changes unnoticed.
 
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Instant;
 
 use rexpect::session::{Options, spawn_with_options};
+use zmq_auth::{Error, LastChange, Metadata};
 
 use super::Place;
 use crate::run::program;
-use crate::{BUCKET, DOMAIN};
+use crate::{BUCKET, DEADLINE, DOMAIN, bucket};
 
 #[test]
 fn of_many_who_add_a_key_at_once_one_succeeds_and_the_others_are_told() {
@@ -53,30 +56,61 @@ fn what_happens_while_a_password_is_typed_is_not_undone() {
         session.exp_string("The same again: ").unwrap();
         session.send_line("correct horse").unwrap();
         let said = session.exp_eof().unwrap();
-        assert!(said.contains("somebody else was faster") && said.contains(says), "{said}");
+        assert!(said.contains("somebody else has changed it meanwhile") && said.contains(says), "{said}");
         assert!(said.contains("nothing was changed") && !said.contains("horse"), "{said}");
     }
     assert_eq!(place.json("ls", &[], 0)["users"], serde_json::json!([]));
 }
 
 #[test]
-fn a_revocation_wins_over_whoever_adds_at_the_same_time() {
+fn a_revocation_wins_over_somebody_who_changes_the_key_all_the_time() {
     let place = Place::new();
-    place.keygen(&["alice"]);
+    let key = place.keygen(&["alice"]).parse().unwrap();
     place.run("add", &["alice.key"]).ok();
-    // Both go on for a while; the one who adds does so without --force.
-    let admin = place.admin();
+    let writer = bucket(&place.node.url(), "admin").writer().unwrap();
+    let changes = AtomicUsize::new(0);
+    let end = Instant::now() + DEADLINE;
     thread::scope(|scope| {
-        let adding = scope.spawn(|| {
-            for number in 0..6 {
-                let outcome = admin.run("add", &["alice.key", "--name", &format!("by-{number}")]);
-                assert_eq!(outcome.code, 1, "{}", outcome.stdout);
+        // As fast as it can, but only what it has seen: it stops at a removal.
+        let changing = scope.spawn(|| {
+            let mut metadata = Metadata::default();
+            while let Some(LastChange { revision, entry: Some(_), .. }) =
+                writer.last_change_of_key(DOMAIN, &key).unwrap()
+            {
+                assert!(Instant::now() < end, "the key was never removed");
+                metadata.insert("change", revision.to_string()).unwrap();
+                match writer.replace_key(DOMAIN, &key, &metadata, revision) {
+                    Ok(_) => changes.fetch_add(1, Ordering::Relaxed),
+                    Err(Error::Conflict { .. }) => break,
+                    Err(error) => panic!("{error}"),
+                };
             }
         });
-        assert_eq!(admin.run("revoke", &["alice"]).code, 0);
-        adding.join().unwrap();
+        crate::wait_until("the key changes", || changes.load(Ordering::Relaxed) >= 3);
+        let before = changes.load(Ordering::Relaxed);
+        let revoked = place.json("revoke", &[&key.to_string()], 0);
+        assert_eq!(revoked["action"], "revoked");
+        changing.join().unwrap();
+        assert!(changes.load(Ordering::Relaxed) > before, "nothing was changed while the program ran");
     });
     assert_eq!(place.json("ls", &[], 0)["keys"], serde_json::json!([]));
+}
+
+#[test]
+fn a_key_that_was_revoked_before_is_removed_again() {
+    let place = Place::new();
+    let alice = place.keygen(&["alice"]);
+    place.run("add", &["alice.key"]).ok();
+    let first = place.json("revoke", &[&alice], 0);
+    let second = place.json("revoke", &[&alice], 0);
+    assert_eq!((&first["action"], &second["action"]), (&"revoked".into(), &"unchanged".into()));
+    // An acknowledged write of its own, not what the first one has left.
+    assert!(second["revision"].as_u64() > first["revision"].as_u64(), "{first} {second}");
+    let last = bucket(&place.node.url(), "admin").writer().unwrap();
+    let last = last.last_change_of_key(DOMAIN, &alice.parse().unwrap()).unwrap().unwrap();
+    assert_eq!((Some(last.revision), last.entry), (second["revision"].as_u64(), None));
+    let said = place.run("revoke", &[&alice]).ok();
+    assert!(said.starts_with("revoked: ") && said.contains("(it was revoked or deleted at 20"), "{said}");
 }
 
 #[test]
