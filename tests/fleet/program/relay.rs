@@ -1,4 +1,5 @@
-//! A relay between the program and a NATS server that counts writes, and ends after some of them.
+//! A relay between the program and a NATS server that counts writes, ends after some of them, or does something before the
+//! first.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -12,6 +13,7 @@ pub(super) struct Relay {
 }
 
 struct Seen {
+    before_first: Option<Box<dyn FnOnce() + Send>>,
     writes: usize,
     most: usize,
     /// How many connections have written.
@@ -21,9 +23,18 @@ struct Seen {
 
 impl Relay {
     pub(super) fn to(port: u16, most: usize) -> Self {
+        Relay::new(port, most, None)
+    }
+
+    /// Does something before it passes the first write on.
+    pub(super) fn before_first(port: u16, work: impl FnOnce() + Send + 'static) -> Self {
+        Relay::new(port, usize::MAX, Some(Box::new(work)))
+    }
+
+    fn new(port: u16, most: usize, before_first: Option<Box<dyn FnOnce() + Send>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let own = listener.local_addr().unwrap().port();
-        let seen = Arc::new(Mutex::new(Seen { writes: 0, most, writing: 0, connections: vec![] }));
+        let seen = Arc::new(Mutex::new(Seen { before_first, writes: 0, most, writing: 0, connections: vec![] }));
         let relay = Relay { port: own, seen: seen.clone() };
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
@@ -68,6 +79,11 @@ fn pass(mut from: &TcpStream, mut to: &TcpStream, seen: Option<&Mutex<Seen>>) {
                     let _ = connection.shutdown(Shutdown::Both);
                 }
                 return;
+            }
+            let before_first = seen.before_first.take();
+            drop(seen);
+            if let Some(work) = before_first {
+                work();
             }
         }
         if to.write_all(part).is_err() {
