@@ -84,8 +84,9 @@ impl NatsOptions {
         if let Some(file) = files.into_iter().flatten().next() {
             warn_of_mode(&file);
             bucket = bucket.login_file(file).map_err(|error| {
-                Failure::from(error)
-                    .hint("A login file has one line user=password or the seed of an nkey, or it is a .creds file of NATS's tools.")
+                Failure::from(error).hint(
+                    "It has one line, user=password or the seed of an nkey, or it is a .creds file of NATS's tools.",
+                )
             })?;
         } else if let Some((user, password)) = user_and_password()? {
             bucket = bucket.login(user, &password);

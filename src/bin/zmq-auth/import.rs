@@ -252,7 +252,8 @@ fn users(path: &Path) -> Result<Vec<(String, Zeroizing<String>)>, Failure> {
         if !hash.starts_with('$') || check.put_user(name, hash).is_err() {
             let message = format!("{}: the password of {} is not hashed", escape::path(path), escape::text(name));
             return Err(Failure::new(format!("{message}; nothing was written")).hint(
-                "NATS would send it to every server in clear text. To hash it: zmq-auth passwd FILE USER, with the same password.",
+                "NATS would send it to every server in clear text. To hash it: zmq-auth passwd FILE USER, with the same \
+                 password.",
             ));
         }
     }
