@@ -35,8 +35,8 @@ fn main() -> Result<()> {
     auth.deny(["127.0.0.66"])?;
     expect(&context, &from("127.0.0.1"), "127.0.0.1", Handshake::Authenticated)?;
     expect(&context, &from("127.0.7.7"), "127.0.7.7", Handshake::Authenticated)?;
-    expect(&context, &from("127.0.0.66"), "127.0.0.66, for deny wins", Handshake::Denied(400))?;
-    expect(&context, &from("127.1.0.1"), "127.1.0.1, for it isn't on the allow list", Handshake::Denied(400))?;
+    expect(&context, &from("127.0.0.66"), "127.0.0.66, because deny wins", Handshake::Denied(400))?;
+    expect(&context, &from("127.1.0.1"), "127.1.0.1, because it isn't on the allow list", Handshake::Denied(400))?;
 
     // A call is atomic: if one of its rules doesn't parse, none is added.
     let error = auth.deny(["127.0.7.7", "localhost"]).err().context("a host name was taken for an address")?;
@@ -46,7 +46,7 @@ fn main() -> Result<()> {
     println!("deny 127.0.0.0/24 instead of all that");
     auth.set_addresses([""; 0], ["127.0.0.0/24"])?;
     expect(&context, &from("127.0.0.1"), "127.0.0.1", Handshake::Denied(400))?;
-    expect(&context, &from("127.1.0.1"), "127.1.0.1, for there is no allow list now", Handshake::Authenticated)?;
+    expect(&context, &from("127.1.0.1"), "127.1.0.1, because there is no allow list now", Handshake::Authenticated)?;
 
     let mut server = context.socket(zmq::PULL)?;
     server.null_server("office")?;
@@ -61,7 +61,7 @@ fn main() -> Result<()> {
             auth.deny(["::1"])?;
             expect(&context, &endpoint, "::1", Handshake::Denied(400))?;
         }
-        Err(error) => println!("No IPv6 here ({error}): left out."),
+        Err(error) => println!("No IPv6 on this machine ({error}): skipped."),
     }
 
     // Linux tells the server which user is at the other end of an ipc connection.

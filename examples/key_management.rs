@@ -19,7 +19,7 @@ fn main() -> Result<()> {
 
     // -- generate ------------------------------------------------------------------------------------------------------
     let keys = KeyPair::generate()?;
-    println!("Made a pair. Debug shows one half of it: {keys:?}");
+    println!("Made a pair. Debug shows only the public key: {keys:?}");
     ensure!(!format!("{keys:?}").contains(keys.secret.to_z85().as_str()), "Debug shows the secret key");
 
     // -- save ----------------------------------------------------------------------------------------------------------

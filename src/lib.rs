@@ -53,7 +53,7 @@
 //! | | `ThreadAuthenticator` | `AsyncAuthenticator` (feature `tokio`) |
 //! |---|---|---|
 //! | for | any program | tokio programs, with `tmq` or plain `zmq` |
-//! | threads at rest | one | none of its own |
+//! | threads when idle | one | none |
 //! | sync callbacks | up to 64 threads, started on demand, ended after 30 s of idleness | the same |
 //! | async callbacks | refused with 500 | up to 1,024 tasks |
 //! | beyond that number, or past the deadline (5 s) | 300: the client retries by itself | the same |

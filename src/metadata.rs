@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 /// The property that carries the connection tag by which a message's sender is checked again.
 pub(crate) const TAG_PROPERTY: &str = "Zmq-Auth-Mark";
 
-/// Names that have a meaning for libzmq, and must not be set by a reply: `Identity`, for example, even sets the routing id
+/// Names that libzmq reserves, and which a reply must not set: `Identity`, for example, even sets the routing id
 /// by which a ROUTER socket addresses the peer. The last is this crate's own.
 const RESERVED: [&str; 7] = ["Identity", "Routing-Id", "Socket-Type", "User-Id", "Peer-Address", "__fd", TAG_PROPERTY];
 
@@ -44,7 +44,7 @@ impl Metadata {
     /// # Errors
     /// [`Error::Metadata`], and nothing changes, for
     /// - a name that is empty, longer than 255 bytes or has control characters,
-    /// - a name that has a meaning for libzmq, in any case: `Identity`, `Routing-Id`, `Socket-Type`, `User-Id`,
+    /// - a name that libzmq reserves, in any case: `Identity`, `Routing-Id`, `Socket-Type`, `User-Id`,
     ///   `Peer-Address`, `__fd`, or for this crate: `Zmq-Auth-Mark`,
     /// - a value with a NUL byte (libzmq returns values as C strings, which end there),
     /// - more than 65,535 encoded bytes in all.

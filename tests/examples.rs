@@ -56,7 +56,7 @@ examples! {
         "Stopped.",
     ];
     address_filtering: [
-        "127.0.0.1: authenticated", "127.0.0.66, for deny wins: denied (400)", "127.1.0.1, for it isn't", "denied (400)",
+        "127.0.0.1: authenticated", "127.0.0.66, because deny wins: denied (400)", "127.1.0.1, because it isn't", "denied (400)",
         "address rule \"localhost\"", "127.0.7.7, still: authenticated",
         "deny 127.0.0.0/24", "127.0.0.1: denied (400)", "no allow list now: authenticated",
         "by ipc", "client of this user: authenticated", "another user", "client of this user: denied (400)",
@@ -115,7 +115,7 @@ examples! {
     ];
     #[cfg(feature = "tokio")]
     polled_database: [
-        "The database was read: 2 keys", "Alice: authenticated", "the database has no more: denied (400)",
+        "The database was read: 2 keys", "Alice: authenticated", "removed from the database: denied (400)",
         "while the database is locked: authenticated", "2s later: told to retry", "removed meanwhile: denied (400)",
         "took its place: authenticated", "can't be used: denied (400)",
     ];

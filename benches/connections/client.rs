@@ -46,7 +46,7 @@ fn connect(context: &zmq::Context, files: &KeyFiles, endpoint: &str) -> Result<D
     socket.curve_client(&files.client, &files.server)?;
     socket.connect(endpoint)?;
     socket.send("ping", 0)?;
-    let echo = socket.recv_bytes(0).context("no echo: the server let the client not in")?;
+    let echo = socket.recv_bytes(0).context("no echo: the server refused the client")?;
     ensure!(echo == b"ping", "an echo");
     Ok(start.elapsed())
 }

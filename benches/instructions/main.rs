@@ -1,7 +1,7 @@
 //! A guard on the cost of a decision: the handler's instructions, compared with committed figures.
 //!
 //! ```sh
-//! # Fails where a case differs by more than 3 %; with `-- --update`, writes benches/instructions.txt anew.
+//! # Fails where a case differs by more than 3 %; with `-- --update`, rewrites benches/instructions.txt.
 //! cargo bench -p zmq-auth-benches --no-default-features --bench instructions
 //! ```
 //!

@@ -31,7 +31,7 @@ pub struct Counters {
     pub faults: u64,
     /// Not answered: too few frames to reply to.
     pub dropped: u64,
-    /// Answered 300 because too many callbacks were under way.
+    /// Answered 300 because too many callbacks were running.
     pub calls_refused: u64,
     /// Answered 300 because the callback took too long.
     pub calls_timed_out: u64,

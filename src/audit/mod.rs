@@ -82,12 +82,12 @@ impl Audit {
         if !hung.is_power_of_two() {
             return;
         }
-        let what = match replaced {
-            true => "its place was given to another callback",
-            false => "no more places can be given away, so it keeps its own",
+        let state = match replaced {
+            true => "replaced by others",
+            false => "that keep their places, because no more can be replaced",
         };
         let domain = Escaped(domain);
-        let text = format!("callbacks past their deadline: {hung}, the latest in domain \"{domain}\"; {what}");
+        let text = format!("callbacks past their deadline, {state}: {hung}, the latest in domain \"{domain}\"");
         log_error!("{text}");
         self.publish(EventKind::CallbackHung, &text);
     }

@@ -139,12 +139,12 @@ impl Authenticator {
     /// later requests.
     ///
     /// - **Shares.** Half of the threads are reserved in equal parts for the domains that have callbacks; the other half
-    ///   goes to whoever comes first. While nobody else waits, a single address of a single domain may use all of them.
+    ///   is first come, first served. While nobody else waits, a single address of a single domain may use all of them.
     ///   If no thread is free, a callback waits: domains take turns, and so do the addresses of a domain (an IPv6 /64
     ///   counts as one address). It is refused at once if its address already has its equal share, or if its turn would
     ///   come after its deadline. At most `at_once` callbacks of a domain wait.
     /// - **Hung callbacks.** A callback that hasn't returned by its deadline is abandoned, and another thread takes its
-    ///   place. That happens for up to `at_once` callbacks of a domain, and for as many again on behalf of other domains: a
+    ///   place. That happens for up to `at_once` callbacks of a domain, and for another `at_once` on behalf of other domains: a
     ///   handler has at most three times `at_once` threads for callbacks. Beyond that, a domain whose callbacks hang has
     ///   fewer and fewer threads until they return; other domains keep theirs. `calls_replaced` of
     ///   [`counters`](Self::counters) counts them, and [`EventKind::CallbackHung`](crate::EventKind::CallbackHung) and the

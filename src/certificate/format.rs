@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::keys::{KeyPair, PublicKey};
 use crate::metadata::Metadata;
 
-// The header names pyzmq because it is part of the format: the files are the same, whoever writes them.
+// The header says pyzmq because the files equal pyzmq's to the byte.
 const GENERATED: &str = "#   ****  Generated on ";
 const SECRET_BANNER: &str = " by pyzmq  ****
 #   ZeroMQ CURVE **Secret** Certificate
@@ -23,7 +23,7 @@ const PUBLIC_BANNER: &str = " by pyzmq  ****
 
 ";
 
-/// The secret file: both keys, and metadata without quotes unless other readers need them.
+/// The text of the secret file: both keys, and metadata, which is quoted only if other readers need it.
 pub(super) fn secret(time: &str, keys: &KeyPair, metadata: &Metadata) -> Result<Zeroizing<String>> {
     round_trip::check_total(metadata)?;
     let mut parts = vec![GENERATED, time, SECRET_BANNER, "metadata\n"];
@@ -36,7 +36,7 @@ pub(super) fn secret(time: &str, keys: &KeyPair, metadata: &Metadata) -> Result<
     Ok(joined(&parts))
 }
 
-/// The public file: the public key, and metadata in quotes as czmq writes it. pyzmq writes none.
+/// The text of the public file: the public key, and metadata, which is quoted as by czmq. (pyzmq's has no metadata.)
 pub(super) fn public(time: &str, key: PublicKey, metadata: &Metadata) -> Result<Zeroizing<String>> {
     round_trip::check_total(metadata)?;
     let mut parts = vec![GENERATED, time, PUBLIC_BANNER, "metadata\n"];
@@ -49,7 +49,7 @@ pub(super) fn public(time: &str, key: PublicKey, metadata: &Metadata) -> Result<
     Ok(joined(&parts))
 }
 
-/// The local time, in the header's format.
+/// The current local time, as text for the header.
 pub(super) fn now() -> String {
     timestamp(jiff::ZonedDateTime::now().datetime())
 }
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_never_grows_and_reads_back() {
+    fn the_secret_text_fills_its_buffer_exactly_and_reads_back() {
         let metadata = metadata(&[("name", "Alice"), ("team", "blue")]);
         let bytes = secret(&now(), &pair(), &metadata).unwrap();
         assert_eq!(bytes.len(), bytes.capacity());
@@ -143,6 +143,7 @@ mod tests {
     fn accepted_metadata_reads_back_equal_from_both_files() {
         let pieces =
             ["a", "é", " ", "\t", "\n", "\"", "'", "#", "=", "-", "\u{a0}", "public-key", "secret-key", "metadata"];
+        // An xorshift generator with a fixed seed: every run tests the same texts.
         let mut state = 88_172_645_463_325_252_u64;
         let mut text = || {
             let mut random = || {
@@ -153,19 +154,19 @@ mod tests {
             };
             (0..random() % 6).map(|_| pieces[random() % pieces.len()]).collect::<String>()
         };
-        let (mut taken, mut refused) = (0, 0);
+        let (mut accepted, mut refused) = (0, 0);
         for _ in 0..60_000 {
             let (name, value) = (text(), text());
             let Ok(certificate) = Certificate::from(pair()).with_metadata(name, value) else {
                 refused += 1;
                 continue;
             };
-            taken += 1;
+            accepted += 1;
             let metadata = certificate.metadata();
             assert_eq!(parse(secret("now", &pair(), metadata).unwrap().as_bytes()).unwrap(), certificate);
             let read = parse(public("now", pair().public, metadata).unwrap().as_bytes()).unwrap();
             assert_eq!((read.public_key(), read.metadata()), (pair().public, metadata));
         }
-        assert!(taken > 1000 && refused > 1000, "{taken} taken, {refused} refused");
+        assert!(accepted > 1000 && refused > 1000, "{accepted} accepted, {refused} refused");
     }
 }

@@ -133,7 +133,7 @@ impl Certificate {
     /// Sets a metadata value; an existing name gets the new value and keeps its position.
     ///
     /// Whatever is accepted is read back equal from both files by this crate, czmq and JeroMQ (pyzmq reads no metadata). A
-    /// name that has a meaning for libzmq (see [`Metadata::insert`]) is stored, but a server that loads the file never
+    /// name that libzmq reserves (see [`Metadata::insert`]) is stored, but a server that loads the file never
     /// sends it.
     ///
     /// # Errors

@@ -26,7 +26,7 @@ pub(crate) enum Action {
     Drop,
 }
 
-/// A call that a front end has to run, and for whom.
+/// A call that a front end must run, and the client that it is for.
 pub(crate) struct NewCall {
     pub(crate) id: CallId,
     pub(crate) call: Call,

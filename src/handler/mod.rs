@@ -16,7 +16,7 @@ mod task;
 mod thread;
 mod wake;
 
-/// Logged when a guard that has served nobody is dropped.
+/// Logged when a guard is dropped that has not answered any request.
 const DROPPED_UNUSED: &str =
     "handler dropped before it had answered a request: bind it to a name that lives as long as its sockets";
 

@@ -51,10 +51,10 @@ impl Places {
     pub(super) fn has_room(&self, domain: &Arc<[u8]>, at_once: usize) -> bool {
         let held = self.held.len();
         // Nothing is reserved while half of the places are free.
-        held < at_once.div_ceil(2) || held + self.kept_for_others(domain, at_once) < at_once
+        held < at_once.div_ceil(2) || held + self.reserved_for_others(domain, at_once) < at_once
     }
 
-    fn kept_for_others(&self, domain: &Arc<[u8]>, at_once: usize) -> usize {
+    fn reserved_for_others(&self, domain: &Arc<[u8]>, at_once: usize) -> usize {
         let each = if self.domains.len() < 2 { 0 } else { at_once / (2 * self.domains.len()) };
         let others = self.domains.iter().filter(|(name, _)| *name != domain);
         others.map(|(_, others)| each.saturating_sub(others.held)).sum()

@@ -11,16 +11,17 @@ use crate::reason::Reason;
 
 /// Callbacks by domain and address, with a limit on how many run at once.
 ///
-/// - While there is room, a callback starts at once. No domain gets the places that are reserved for others
-///   ([`Places::has_room`]); if there is one domain, a single address may use all.
-/// - Otherwise it waits, and domains and their addresses take turns. It is refused at once if its address already holds its
-///   share, or if its turn would come after its deadline.
-/// - A callback that is past its deadline loses its place to another, within a bound. Beyond the bound, a domain whose
-///   callbacks hang is limited to its hung places; other domains go on.
+/// - While there is room, a callback starts at once. Some places are reserved for other domains ([`Places::has_room`]); with
+///   only one domain, a single address may use all places.
+/// - Otherwise it waits, and domains and their addresses take turns. It is refused at once if its address already has its
+///   share of places and waiting calls, or if its turn would come after its deadline.
+/// - A callback that is past its deadline loses its place to another one, within a bound. Beyond the bound, a domain whose
+///   callbacks hang has only the places that they occupy; other domains go on.
 pub(super) struct Schedule {
     places: Places,
     waiting: FairQueue<NewCall>,
     recent: RecentDurations,
+    /// Whether calls in `waiting` have passed their deadline and must be removed.
     has_expired: bool,
     gauges: CallGauges,
 }
@@ -29,7 +30,7 @@ pub(super) struct Schedule {
 pub(super) enum Admission {
     Begin(NewCall),
     Wait,
-    /// Refuse this call, or one that was waiting.
+    /// Refuse the call with this id: the new one, or a waiting one that makes room for it.
     Refuse(CallId),
 }
 
@@ -44,6 +45,7 @@ impl Schedule {
         }
     }
 
+    /// Decides whether a new call starts, waits or is refused.
     pub(super) fn admit(&mut self, call: NewCall, at_once: usize, now: Instant) -> Admission {
         let claim = &call.claim;
         self.places.remember(&claim.domain);
@@ -105,7 +107,8 @@ impl Schedule {
         self.update_gauges();
     }
 
-    /// Called when the deadline of a request has passed. Returns why it is refused: its callback took too long, or never began.
+    /// Called when the deadline of a request has passed. Returns why it is refused: its callback took too long, or never
+    /// started.
     pub(super) fn overdue(&mut self, id: CallId, at_once: usize, deadline: Duration, audit: &Audit) -> Reason {
         let Some(overdue) = self.places.overdue(id, at_once) else {
             self.has_expired = true;
@@ -132,16 +135,16 @@ mod tests {
 
     const DEADLINE: Duration = Duration::from_secs(5);
 
-    struct Scene {
+    struct Fixture {
         schedule: Schedule,
         at_once: usize,
         now: Instant,
         next: u64,
     }
 
-    impl Scene {
+    impl Fixture {
         fn new(at_once: usize) -> Self {
-            Scene { schedule: Schedule::new(), at_once, now: Instant::now(), next: 0 }
+            Fixture { schedule: Schedule::new(), at_once, now: Instant::now(), next: 0 }
         }
 
         fn call(&mut self, domain: &str, address: &str) -> NewCall {
@@ -188,104 +191,105 @@ mod tests {
 
     #[test]
     fn while_nobody_else_waits_one_address_has_all_places_and_no_more() {
-        let mut scene = Scene::new(8);
-        assert!((0..8).all(|_| scene.begins("d", "10.0.0.1")));
-        assert!(scene.is_refused("d", "10.0.0.1"));
-        scene.ended(1);
-        assert!(scene.begins("d", "10.0.0.1"));
+        let mut fixture = Fixture::new(8);
+        assert!((0..8).all(|_| fixture.begins("d", "10.0.0.1")));
+        assert!(fixture.is_refused("d", "10.0.0.1"));
+        fixture.ended(1);
+        assert!(fixture.begins("d", "10.0.0.1"));
     }
 
     #[test]
     fn many_addresses_of_one_domain_have_all_places() {
-        let mut scene = Scene::new(8);
-        assert!((0..8).all(|n| scene.begins("d", &format!("10.0.0.{n}"))));
-        let waiting = (0..1000).filter(|n| scene.waits("d", &format!("10.1.{}.{}", n / 250, n % 250))).count();
-        assert_eq!(waiting, 8, "the queue is bounded, whoever comes");
+        let mut fixture = Fixture::new(8);
+        assert!((0..8).all(|n| fixture.begins("d", &format!("10.0.0.{n}"))));
+        let waiting = (0..1000).filter(|n| fixture.waits("d", &format!("10.1.{}.{}", n / 250, n % 250))).count();
+        assert_eq!(waiting, 8, "the queue is bounded, however many addresses call");
     }
 
     #[test]
     fn another_address_waits_for_its_share_and_is_next() {
-        let mut scene = Scene::new(8);
-        assert!((0..8).all(|_| scene.begins("d", "10.0.0.1")));
-        assert!((0..4).all(|_| scene.waits("d", "10.0.0.2")));
-        assert!(scene.is_refused("d", "10.0.0.2"), "its share is 4");
-        assert!(scene.is_refused("d", "10.0.0.1"));
-        scene.ended(1);
-        assert_eq!((scene.next(), scene.next()), (Some(9), None));
+        let mut fixture = Fixture::new(8);
+        assert!((0..8).all(|_| fixture.begins("d", "10.0.0.1")));
+        assert!((0..4).all(|_| fixture.waits("d", "10.0.0.2")));
+        assert!(fixture.is_refused("d", "10.0.0.2"), "its share is 4");
+        assert!(fixture.is_refused("d", "10.0.0.1"));
+        fixture.ended(1);
+        assert_eq!((fixture.next(), fixture.next()), (Some(9), None));
     }
 
     #[test]
-    fn places_are_kept_for_every_domain_that_is_known() {
-        let mut scene = Scene::new(8);
-        assert!(scene.begins("b", "10.0.0.2"));
-        scene.ended(1);
-        let begun = (0..8).take_while(|_| scene.begins("a", "10.0.0.1")).count();
-        assert_eq!(begun, 6, "a quarter is kept for b, and a quarter is a's in any case");
-        assert!(scene.begins("b", "10.0.0.2") && scene.begins("b", "10.0.0.2"));
-        assert!(scene.waits("b", "10.0.0.2"));
-        assert!(scene.is_refused("a", "10.0.0.1"), "more than its share");
+    fn places_are_reserved_for_every_known_domain() {
+        let mut fixture = Fixture::new(8);
+        assert!(fixture.begins("b", "10.0.0.2"));
+        fixture.ended(1);
+        let begun = (0..8).take_while(|_| fixture.begins("a", "10.0.0.1")).count();
+        assert_eq!(begun, 6, "a quarter of the places is reserved for b");
+        assert!(fixture.begins("b", "10.0.0.2") && fixture.begins("b", "10.0.0.2"));
+        assert!(fixture.waits("b", "10.0.0.2"));
+        assert!(fixture.is_refused("a", "10.0.0.1"), "more than its share");
         // They take turns; `a` was first.
-        scene.ended(2);
-        assert_eq!((scene.next(), scene.next()), (Some(8), None));
-        scene.ended(3);
-        assert_eq!((scene.next(), scene.next()), (Some(11), None));
+        fixture.ended(2);
+        assert_eq!((fixture.next(), fixture.next()), (Some(8), None));
+        fixture.ended(3);
+        assert_eq!((fixture.next(), fixture.next()), (Some(11), None));
     }
 
     #[test]
     fn hung_callbacks_are_replaced_up_to_the_bound_and_beyond_it_for_others() {
-        let mut scene = Scene::new(2);
+        let mut fixture = Fixture::new(2);
         for id in 1..=2 {
-            assert!(scene.begins("a", "10.0.0.1"));
-            assert_eq!(scene.overdue(id), Reason::TimedOut);
+            assert!(fixture.begins("a", "10.0.0.1"));
+            assert_eq!(fixture.overdue(id), Reason::TimedOut);
         }
         for id in 3..=4 {
-            assert!(scene.begins("a", "10.0.0.1"), "the first two were replaced");
-            assert_eq!(scene.overdue(id), Reason::TimedOut);
+            assert!(fixture.begins("a", "10.0.0.1"), "the first two were replaced");
+            assert_eq!(fixture.overdue(id), Reason::TimedOut);
         }
-        assert!(scene.is_refused("a", "10.0.0.1"), "the others weren't");
-        // On behalf of other domains, two more.
-        assert!(scene.begins("b", "10.0.0.2") && scene.begins("c", "10.0.0.2"));
-        scene.ended(5 + 1);
-        scene.ended(5 + 2);
-        assert_eq!(scene.schedule.places.oldest_hung(2), None);
+        assert!(fixture.is_refused("a", "10.0.0.1"), "the others weren't");
+        // Two more are replaced on behalf of other domains.
+        assert!(fixture.begins("b", "10.0.0.2") && fixture.begins("c", "10.0.0.2"));
+        // The refused call was number 5.
+        fixture.ended(6);
+        fixture.ended(7);
+        assert_eq!(fixture.schedule.places.oldest_hung(2), None);
         // A callback that returns makes room.
-        (1..=4).for_each(|id| scene.ended(id));
-        assert!(scene.begins("a", "10.0.0.1") && scene.begins("a", "10.0.0.1"));
+        (1..=4).for_each(|id| fixture.ended(id));
+        assert!(fixture.begins("a", "10.0.0.1") && fixture.begins("a", "10.0.0.1"));
     }
 
     #[test]
     fn a_callback_that_hangs_gives_its_place_to_another_domain_that_waits() {
-        let mut scene = Scene::new(1);
+        let mut fixture = Fixture::new(1);
         for id in 1..=2 {
-            assert!(scene.begins("a", "10.0.0.1"));
-            assert!(id == 2 || scene.overdue(id) == Reason::TimedOut);
+            assert!(fixture.begins("a", "10.0.0.1"));
+            assert!(id == 2 || fixture.overdue(id) == Reason::TimedOut);
         }
-        assert!(scene.waits("b", "10.0.0.2"));
-        assert_eq!(scene.next(), None);
-        scene.overdue(2);
-        assert_eq!(scene.next(), Some(3));
+        assert!(fixture.waits("b", "10.0.0.2"));
+        assert_eq!(fixture.next(), None);
+        fixture.overdue(2);
+        assert_eq!(fixture.next(), Some(3));
     }
 
     #[test]
-    fn what_expires_while_it_waits_never_begins() {
-        let mut scene = Scene::new(1);
-        assert!(scene.begins("d", "10.0.0.1"));
-        assert!(scene.waits("d", "10.0.0.2"));
-        scene.now += DEADLINE;
-        assert_eq!(scene.overdue(2), Reason::TooManyCalls);
-        scene.ended(1);
-        assert_eq!(scene.next(), None);
-        assert!(scene.schedule.waiting.is_empty(), "and nothing of it is kept");
+    fn a_call_that_expires_while_waiting_never_starts() {
+        let mut fixture = Fixture::new(1);
+        assert!(fixture.begins("d", "10.0.0.1"));
+        assert!(fixture.waits("d", "10.0.0.2"));
+        fixture.now += DEADLINE;
+        assert_eq!(fixture.overdue(2), Reason::TooManyCalls);
+        fixture.ended(1);
+        assert_eq!(fixture.next(), None);
+        assert!(fixture.schedule.waiting.is_empty(), "the expired call was removed");
     }
 
     #[test]
-    fn what_would_begin_after_its_deadline_is_refused_at_once() {
-        let mut scene = Scene::new(1);
-        assert!(scene.begins("d", "10.0.0.1"));
-        scene.now += Duration::from_secs(3);
-        scene.ended(1);
-        assert!(scene.begins("d", "10.0.0.1"));
-        assert!(scene.waits("d", "10.0.0.2"), "3 s");
-        assert!(scene.is_refused("d", "10.0.0.3"), "6 s");
+    fn a_call_that_would_start_after_its_deadline_is_refused_at_once() {
+        let mut fixture = Fixture::new(1);
+        assert!(fixture.begins("d", "10.0.0.1"));
+        fixture.now += Duration::from_secs(3);
+        fixture.ended(1);
+        assert!(fixture.begins("d", "10.0.0.1"));
+        assert!(fixture.waits("d", "10.0.0.2"), "it would start after 3 s");
+        assert!(fixture.is_refused("d", "10.0.0.3"), "it would start after 6 s, past its deadline");
     }
 }

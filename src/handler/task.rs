@@ -312,9 +312,8 @@ impl HandlerTask {
             let started = !calls.is_empty();
             self.start_calls(&mut calls)?;
 
-            // The rule of ZMQ_FD: the descriptor tells of a change once, and any send or receive may have taken note of
-            // it on the way. So it is waited for only when the last thing done to the socket was a receive that found
-            // nothing. `start_calls` may have sent.
+            // ZMQ_FD becomes readable once for each change, and any send or receive may consume that signal. So we wait for
+            // it only if the last operation on the socket was a receive that found nothing. `start_calls` may have sent.
             if batch == Batch::MoreToRead || started {
                 yield_to_queue().await;
                 continue;

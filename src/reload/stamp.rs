@@ -85,7 +85,7 @@ mod tests {
     use std::fs::{self, File, FileTimes};
     use std::path::Path;
 
-    /// A stamp as if the pass were that much later.
+    /// A stamp as if it were made this much later.
     fn stamp(stamper: &mut Stamper, file: &Path, later: Duration) -> Stamp {
         stamper.start_at(SystemTime::now() + later);
         stamper.stamp(&fs::metadata(file).unwrap())

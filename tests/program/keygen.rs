@@ -98,7 +98,7 @@ fn wrong_uses_make_nothing_and_say_why() {
         (&["a\nb"], 2, "has a control character"),
         (&["a", "-m", "name"], 2, "write KEY=VALUE"),
         (&["a", "-m", "name=A", "-m", "name=B"], 2, "is given twice"),
-        (&["a", "-m", "not-after=2027-01-01T00:00:00Z"], 2, "Type --not-after"),
+        (&["a", "-m", "not-after=2027-01-01T00:00:00Z"], 2, "Use --not-after"),
         (&["a", "-m", "Not_After=x"], 1, "Not_After"),
         (&["a", "-m", "public-key=x"], 1, "public-key"),
         (&["a", "-m", "name=a\nb"], 1, "name"),

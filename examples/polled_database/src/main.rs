@@ -74,7 +74,7 @@ fn main() -> Result<()> {
         ensure!(deleted.elapsed() < PATIENCE, "Bob is still accepted");
         thread::yield_now();
     }
-    println!("Bob, whom the database has no more: {}", visit(&bob, Handshake::Denied(400))?);
+    println!("Bob, removed from the database: {}", visit(&bob, Handshake::Denied(400))?);
 
     // An exclusive lock keeps everybody else from querying the database.
     staff.execute_batch("BEGIN EXCLUSIVE; DELETE FROM staff")?;

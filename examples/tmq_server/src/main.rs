@@ -44,7 +44,7 @@ async fn main() -> Result<()> {
     println!("Alice: {alice}");
     println!("Mallory: {mallory}");
     ensure!(alice == "authenticated, \"good morning, alice\"", "Alice is to be answered");
-    ensure!(mallory == "denied (400)", "Mallory must not get in");
+    ensure!(mallory == "denied (400)", "Mallory must be refused");
 
     // A tmq socket is closed with its task.
     serving.abort();

@@ -25,7 +25,7 @@ impl Authenticator {
     ///
     /// The directory is read once, by this call; call it again after a change, or use
     /// [`configure_curve_store`](Self::configure_curve_store). A certificate's metadata becomes properties of its client's
-    /// messages, except names that have a meaning for libzmq. An empty directory is legal, accepts nobody, and is logged
+    /// messages, except names that libzmq reserves. An empty directory is legal, accepts nobody, and is logged
     /// as a warning.
     ///
     /// # Errors

@@ -34,7 +34,7 @@ fn attempt(limiter: &Arc<FailureLimiter>, client: &Client<'_>, reason: Reason, n
     }
 }
 
-/// Fails so many times; how many of them were admitted.
+/// Makes this many failing attempts, and returns how many were admitted.
 fn fail(limiter: &Arc<FailureLimiter>, client: &Client<'_>, times: u32, now: Instant) -> u32 {
     (0..times).map(|_| u32::from(attempt(limiter, client, Reason::WrongPassword, now))).sum()
 }

@@ -5,7 +5,7 @@ use clap_complete::{Shell, generate};
 
 use crate::output::{Exit, Failure, Output};
 
-/// Print a script that completes this program's commands in a shell
+/// Print a script for the shell's completion of this program's commands
 #[derive(Args)]
 #[command(after_help = "Example:\n  zmq-auth completions bash > ~/.local/share/bash-completion/completions/zmq-auth")]
 pub(crate) struct Completions {

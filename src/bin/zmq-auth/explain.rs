@@ -10,7 +10,7 @@ use crate::output::{Exit, Failure, Output};
 use crate::password::PasswordSource;
 use crate::{directory, escape};
 
-/// Say how a policy file decides about a client, rule by rule, without a server
+/// Show how a policy file decides about a client, rule by rule, without a server
 ///
 /// All files that the policy names must be valid, as they must be when a server starts.
 #[derive(clap::Args)]

@@ -11,19 +11,19 @@ use zmq_auth::{Event, Events, KeyPair, PolicyFile, SocketExt, zmq};
 use crate::output::{Exit, Failure, Output};
 use crate::{bucket, endpoint, escape};
 
-/// Accept clients at an endpoint by a policy file and print each decision, to try a policy out
+/// Try out a policy file: accept clients at an endpoint by it, and print each decision
 ///
-/// The policy file, and the directories and password files that it names, are followed while this runs. Whatever clients
-/// send is discarded, and nothing is answered. It runs until it is interrupted.
+/// Changes to the policy file, and to the directories and password files that it names, apply while this runs. Messages from
+/// clients are discarded, and get no reply. It runs until it is interrupted.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  \
         zmq-auth listen policy.toml 'tcp://0.0.0.0:5555' --domain lab --curve server.key_secret")]
 pub(crate) struct Listen {
     /// The policy file
     policy: PathBuf,
-    /// Where to listen: tcp://ADDRESS:PORT, or ipc://PATH; port * is any that is free
+    /// Where to listen: tcp://ADDRESS:PORT, or ipc://PATH; port * means any free port
     endpoint: String,
-    /// The ZAP domain, whose tables decide
+    /// The ZAP domain of the socket
     #[arg(long)]
     domain: String,
     #[command(flatten)]

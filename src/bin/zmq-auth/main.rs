@@ -42,7 +42,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use output::Output;
 
-/// Keys, passwords and policies of guarded ZeroMQ sockets, and why a client is refused.
+/// Manage keys, passwords and policies for guarded ZeroMQ sockets, and explain why a client is refused.
 #[derive(Parser)]
 #[command(name = "zmq-auth", version, arg_required_else_help = true, after_help = output::EXIT_CODES)]
 struct CommandLine {

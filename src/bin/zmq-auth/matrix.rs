@@ -34,7 +34,7 @@ use report::{CellReport, CertificateReport, Known, PeerState, Report};
 /// The peer that the others are compared with in cases that aren't run for every pair.
 const REFERENCE: &str = "rust";
 
-/// Run every ZeroMQ stack against every other, and say who is accepted
+/// Run every ZeroMQ stack against every other, and show which clients are accepted
 ///
 /// Each peer is a program that speaks the matrix's protocol, which the docs describe. Every server is run with every client,
 /// for each mechanism, with the right credentials and with wrong ones. The other cases (a denied address, a wrong server

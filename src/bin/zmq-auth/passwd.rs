@@ -22,8 +22,8 @@ const MAX_FILE: u64 = 16 * 1024 * 1024;
 
 /// Set, check or delete the password of a user in a password file, or in a NATS bucket
 ///
-/// The password is stored as an argon2id hash. The file is created if it doesn't exist. It is replaced as a whole, with
-/// mode 600, and keeps its owner; all other lines stay unchanged.
+/// The password is stored as an argon2id hash. The file is created if it doesn't exist. It is replaced as a whole, with mode
+/// 600, and keeps its owner; all other lines stay unchanged.
 #[derive(Args)]
 #[command(
     override_usage = "zmq-auth passwd [OPTIONS] FILE USER\n       \
@@ -38,7 +38,7 @@ pub(crate) struct Passwd {
     /// The user
     #[arg(value_name = "USER")]
     second: Option<OsString>,
-    /// Say whether the password is right: exit code 0, or 1 if it is wrong
+    /// Check the password: exit code 0 if it is right, 1 if it is wrong
     #[arg(long, conflicts_with = "delete")]
     verify: bool,
     /// Delete the user

@@ -16,7 +16,7 @@ pub(crate) struct Policy {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Print the JSON schema of policy files, for editors and checks
+    /// Print the JSON schema of policy files, for editors and validators
     #[command(after_help = "Example:\n  zmq-auth policy schema > policy.schema.json")]
     Schema,
 }

@@ -9,9 +9,9 @@ use zmq_auth::curve_public;
 use crate::key_input::{self, Input};
 use crate::output::{Exit, Failure, Output};
 
-/// Print the public key of a certificate, or the one that belongs to a secret key
+/// Print the public key of a certificate or of a secret key
 ///
-/// What is read is a certificate, public or secret, or a secret key alone: Z85, hexadecimal digits or base64.
+/// The input is a certificate, public or secret, or a bare secret key in Z85, hexadecimal digits or base64.
 #[derive(Args)]
 #[command(after_help = "Example:\n  zmq-auth pubkey server.key_secret")]
 pub(crate) struct Pubkey {

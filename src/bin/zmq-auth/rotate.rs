@@ -20,9 +20,9 @@ Example:
   zmq-auth rotate alice -d clients -o for-alice --overlap 30d
 
 User ids:
-  If the server takes the user id from the metadata, it is the same for both keys. If it takes it from
-  the file's name, the new key's is NAME and the old one's NAME.until-DATE. If programs depend on that
-  name, use --as, and rename the files when the client has changed its key.";
+  If the server takes the user id from the metadata, it is the same for both keys. If it takes it
+  from the file's name, the new key's is NAME and the old one's NAME.until-DATE. If programs depend
+  on that name, use --as, and rename the files when the client has changed its key.";
 
 /// Make a new key pair for a user, and let the old key expire
 ///

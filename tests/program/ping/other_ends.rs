@@ -63,7 +63,7 @@ fn what_accepts_and_never_speaks_is_silent() {
     let arguments = [&endpoint, "--server", "server.key", "--key", "alice.key_secret", "--timeout", SHORT];
     let report = ping(keys.path(), &arguments, "", 4);
     assert_causes(&report, &["not-zeromq"]);
-    assert!(report["milliseconds"].as_u64().unwrap() < 3_000, "{report}");
+    assert!(report["milliseconds"].as_u64().unwrap() < 30_000, "{report}");
 }
 
 /// One byte after another: the connection was made, so the endpoint is reachable.

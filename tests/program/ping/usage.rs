@@ -67,7 +67,7 @@ fn a_file_of_the_wrong_kind_is_named() {
     assert_refused(keys.path(), &with("server.key_secret", "alice.key_secret"), 2, &[secret, "NAME.key"]);
     let public = "alice.key: has no secret key, but --key takes a secret certificate";
     assert_refused(keys.path(), &with("server.key", "alice.key"), 2, &[public, "NAME.key_secret"]);
-    assert_refused(keys.path(), &with("alice.key", "alice.key_secret"), 2, &["one certificate"]);
+    assert_refused(keys.path(), &with("alice.key", "alice.key_secret"), 2, &["have the same key"]);
     assert_refused(keys.path(), &with("missing.key", "alice.key_secret"), 1, &["missing.key: cannot open"]);
     std::fs::write(keys.path().join("bad.key"), "curve\n    public-key = \"short\"\n").unwrap();
     assert_refused(keys.path(), &with("bad.key", "alice.key_secret"), 1, &["bad.key:2:"]);

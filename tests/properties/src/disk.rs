@@ -12,7 +12,7 @@ pub fn directory() -> TempDir {
     inside.unwrap_or_else(|| tempfile::tempdir().expect("a directory for temporary files"))
 }
 
-/// Runs with the path of a file in a directory that this thread keeps: for what writes it anew each time.
+/// Runs with the path of a file in a directory that this thread keeps: for code that rewrites it each time.
 pub fn with_file<T>(name: &str, run: impl FnOnce(&Path) -> T) -> T {
     thread_local! {
         static KEPT: OnceCell<TempDir> = const { OnceCell::new() };

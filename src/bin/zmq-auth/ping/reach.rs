@@ -68,6 +68,9 @@ impl Reach {
     }
 }
 
+/// The time after `end` for the thread of [`probe`] to return: its reads end at `end`, and the machine may be busy.
+const GRACE: Duration = Duration::from_millis(500);
+
 /// Connects, reads the greeting, and closes the connection. To the server, the client left during the handshake.
 pub(super) fn probe(target: &Target, end: Instant) -> Reach {
     let target = target.clone();
@@ -89,7 +92,7 @@ pub(super) fn probe(target: &Target, end: Instant) -> Reach {
             }
         }
     };
-    match within(end + Duration::from_millis(50), connect) {
+    match within(end + GRACE, connect) {
         // It accepted the connection, so it can be reached, however long the rest takes.
         None if is_connected.load(Ordering::Relaxed) => Reach::Accepts(Greeting::Unfinished),
         None => Reach::NoAnswer,

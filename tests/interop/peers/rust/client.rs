@@ -70,7 +70,7 @@ pub(crate) fn run(line: &str, _: &Receiver<String>) -> Result<()> {
             break;
         }
     }
-    // A reply can overtake the event that tells of the handshake before it.
+    // A reply can arrive before the event of its handshake.
     while refusal.is_none()
         && let Some(handshake) = socket.wait_for_handshake(Duration::ZERO)?
     {

@@ -48,7 +48,7 @@ pub(crate) fn run(line: &str, lines: &Receiver<String>) -> Result<()> {
     print(&json!({"event": "ready", "endpoint": endpoint}));
 
     loop {
-        // What happened before a line came is told before what the line brings about.
+        // Report what happened before the line arrived before acting on it.
         let line = lines.try_recv();
         tell(&mut socket, Duration::from_millis(5))?;
         match line {

@@ -123,7 +123,7 @@ pub fn parse(bytes: &[u8]) -> Option<Address> {
     Some(Address::Ip(if is_mapped(&bits) { bits[96..].to_vec() } else { bits }))
 }
 
-/// Whether it is the one IP that a callback is told of.
+/// Whether a callback sees this address as an IP address.
 pub fn is_ip(bytes: &[u8]) -> bool {
     matches!(parse(bytes), Some(Address::Ip(_)))
 }
@@ -139,7 +139,7 @@ fn id(text: &str) -> Option<u32> {
     text.parse().ok()
 }
 
-/// A decimal number of at most so many digits, without a sign or zeros in front.
+/// A decimal number of at most `digits` digits, without sign or leading zeros.
 fn number(text: &str, digits: usize) -> Option<u32> {
     let is_number = (1..=digits).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
     if !is_number || (text.len() > 1 && text.starts_with('0')) {
