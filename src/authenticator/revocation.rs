@@ -36,16 +36,13 @@ pub(super) struct ConnectionTags {
     secret: String,
     /// The number of tags made so far.
     number: AtomicU64,
-    /// What all assigned routing ids have in common; `None` if clients keep theirs.
-    routing_ids: Option<String>,
 }
-
-/// libzmq takes the routing id of a peer from this property, wherever it finds it.
-const ROUTING_ID_PROPERTY: &str = "Identity";
 
 impl ConnectionTags {
     pub(super) fn new() -> Result<Self> {
-        Ok(ConnectionTags { secret: hex(&random::<16>()?), number: AtomicU64::new(0), routing_ids: None })
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).map_err(|error| Error::Random(error.to_string()))?;
+        Ok(ConnectionTags { secret: hex(&random), number: AtomicU64::new(0) })
     }
 
     /// Adds a tag to the reply that accepts a client.
@@ -69,9 +66,6 @@ impl ConnectionTags {
         let domain = hex(&client.domain);
         let tag = format!("{} {mechanism} {domain} {identity} {evidence} {number} {names}", self.secret);
         reply.add_property(TAG_PROPERTY, &tag);
-        if let Some(common) = &self.routing_ids {
-            reply.add_property(ROUTING_ID_PROPERTY, &format!("{common}{number:x}"));
-        }
     }
 
     /// The client that was accepted and the evidence; `None` for a tag that isn't ours. The address is the message's.
@@ -125,46 +119,6 @@ impl Authenticator {
     pub fn mark_clients(&self) -> Result<()> {
         let tags = ConnectionTags::new()?;
         self.write().tags.get_or_insert(tags);
-        self.shared.tags_connections.store(true, Ordering::Release);
-        Ok(())
-    }
-
-    /// Marks clients as [`mark_clients`](Self::mark_clients) does, and assigns each client that is accepted from now on a
-    /// routing id of its own, which no two connections have and no client can guess. ROUTER and REP sockets use it instead of
-    /// the one that the client has chosen. So a reply to a client that has left can't reach another that has taken its
-    /// routing id, and a client that has chosen the id of another isn't ignored.
-    ///
-    /// **It depends on which id libzmq learns last.** The ids of PLAIN and NULL clients remain theirs. For CURVE it is nearly
-    /// always the assigned one; if the handler's answer comes within microseconds, it is the client's. To know for a message,
-    /// compare its first frame with the property `Identity` of another frame, which is the assigned id.
-    ///
-    /// # Errors
-    /// [`Error::Random`] when the system has no randomness.
-    ///
-    /// ```
-    /// # use zmq_auth::{Authenticator, KeyPair, Sender, SocketExt, zmq};
-    /// # if !zmq_auth::curve_available() { return Ok(()) }
-    /// # let (context, keys) = (zmq::Context::new(), KeyPair::generate()?);
-    /// let auth = Authenticator::new();
-    /// auth.assign_routing_ids()?;
-    /// auth.configure_curve("lab", zmq_auth::CURVE_ALLOW_ANY)?;
-    /// # let _running = auth.start(&context)?;
-    /// # let (mut server, mut client) = (context.socket(zmq::ROUTER)?, context.socket(zmq::DEALER)?);
-    /// # server.curve_server(&keys, "lab")?;
-    /// # server.bind("tcp://127.0.0.1:*")?;
-    /// # client.curve_client(&KeyPair::generate()?, &keys.public)?;
-    /// client.set_identity(b"chosen")?;
-    /// # client.connect(&server.endpoint()?)?;
-    /// # client.send("hello", 0)?;
-    /// let message = server.recv_with_sender(0)?;
-    /// let assigned = message.sender().property("Identity").expect("every client has one");
-    /// let is_assigned = *message.frames()[0] == *assigned.as_bytes();
-    /// # assert!(is_assigned || *message.frames()[0] == *b"chosen");
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn assign_routing_ids(&self) -> Result<()> {
-        let (tags, common) = (ConnectionTags::new()?, hex(&random::<8>()?));
-        self.write().tags.get_or_insert(tags).routing_ids.get_or_insert(common);
         self.shared.tags_connections.store(true, Ordering::Release);
         Ok(())
     }
@@ -236,12 +190,6 @@ impl Policy {
             _ => Err(Reason::UnknownMechanism),
         }
     }
-}
-
-fn random<const LENGTH: usize>() -> Result<[u8; LENGTH]> {
-    let mut random = [0; LENGTH];
-    getrandom::fill(&mut random).map_err(|error| Error::Random(error.to_string()))?;
-    Ok(random)
 }
 
 fn hex(bytes: &[u8]) -> String {

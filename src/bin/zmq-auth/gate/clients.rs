@@ -25,8 +25,6 @@ pub(super) struct Clients<T> {
     policy: Authenticator,
     /// By the marks of their connections, which are unique.
     numbers: HashMap<Box<str>, u64, RandomState>,
-    /// By the routing ids that the policy has assigned, which are unique, too, and quicker to look up.
-    by_routing_id: HashMap<Box<[u8]>, u64, RandomState>,
     by_connection: HashMap<Connection, u64, RandomState>,
     clients: HashMap<u64, Client<T>, RandomState>,
     next: u64,
@@ -44,8 +42,6 @@ pub(super) struct Clients<T> {
 
 struct Client<T> {
     mark: Box<str>,
-    /// The one that the policy has assigned, if libzmq uses it.
-    routing_id: Option<Box<[u8]>>,
     accepted: AcceptedClient,
     /// `None` if the client had left before its first message was received.
     connection: Option<Connection>,
@@ -60,7 +56,6 @@ impl<T> Clients<T> {
         Clients {
             policy: policy.clone(),
             numbers: HashMap::default(),
-            by_routing_id: HashMap::default(),
             by_connection: HashMap::default(),
             clients: HashMap::default(),
             next: 0,
@@ -81,24 +76,7 @@ impl<T> Clients<T> {
     /// The number of a message's sender, if the policy accepts it now; otherwise the sender is disconnected. Every
     /// frame of a message identifies its sender, except a ROUTER's routing id.
     pub(super) fn sender(&mut self, message: &zmq::Message, keep: impl FnOnce(&AcceptedClient) -> T) -> Option<u64> {
-        let number = self.find(message).or_else(|| self.admit(message, None, keep));
-        self.accept(number)
-    }
-
-    /// As `sender`, for a ROUTER's message: its routing id, and another frame.
-    pub(super) fn sender_of_request(
-        &mut self,
-        routing_id: &[u8],
-        message: &zmq::Message,
-        keep: impl FnOnce(&AcceptedClient) -> T,
-    ) -> Option<u64> {
-        let known = self.by_routing_id.get(routing_id).copied().or_else(|| self.find(message));
-        let number = known.or_else(|| self.admit(message, Some(routing_id), keep));
-        self.accept(number)
-    }
-
-    /// The number, if the policy accepts this client now.
-    fn accept(&mut self, number: Option<u64>) -> Option<u64> {
+        let number = self.find(message).or_else(|| self.admit(message, keep));
         let client = number.and_then(|number| self.clients.get(&number));
         if let Some(client) = client
             && client.kept.is_some()
@@ -113,12 +91,7 @@ impl<T> Clients<T> {
         None
     }
 
-    fn admit(
-        &mut self,
-        message: &zmq::Message,
-        routing_id: Option<&[u8]>,
-        keep: impl FnOnce(&AcceptedClient) -> T,
-    ) -> Option<u64> {
+    fn admit(&mut self, message: &zmq::Message, keep: impl FnOnce(&AcceptedClient) -> T) -> Option<u64> {
         let connection = match Connection::of(message) {
             Ok(connection) => Some(connection),
             Err(Error::NoConnection(_)) => None,
@@ -134,14 +107,8 @@ impl<T> Clients<T> {
         self.next += 1;
         let connection = connection.filter(|connection| self.take_over(*connection, number, &accepted));
         self.numbers.insert(mark.clone(), number);
-        // The policy's, whatever the client has sent.
-        let assigned = Sender::of(message).property("Identity").map(str::as_bytes);
-        let routing_id: Option<Box<[u8]>> = routing_id.filter(|id| Some(*id) == assigned).map(Into::into);
-        if let Some(routing_id) = &routing_id {
-            self.by_routing_id.insert(routing_id.clone(), number);
-        }
         let kept = Some(keep(&accepted));
-        self.clients.insert(number, Client { mark, routing_id, accepted, connection, is_closed: false, kept });
+        self.clients.insert(number, Client { mark, accepted, connection, is_closed: false, kept });
         self.count();
         Some(number)
     }
@@ -160,16 +127,15 @@ impl<T> Clients<T> {
         true
     }
 
-    /// The value kept for a client to which a message may be sent. Call it just before each message that is sent to that
-    /// client alone: clients may choose their routing ids, and another may take this one's as soon as it has left.
+    /// The value kept for a client that is connected and accepted. Call it just before each message that is sent to
+    /// that client alone: clients choose their routing ids, and another may take this one's as soon as it has left.
     pub(super) fn receiver(&mut self, number: u64) -> Result<&T, Dropped> {
         let client = self.clients.get(&number).filter(|client| client.kept.is_some()).ok_or(Dropped::UnknownClient)?;
         if !self.policy.still_accepts(&client.accepted) {
             self.revoke(number);
             return Err(Dropped::Revoked);
         }
-        // Nobody can take a routing id that the policy has assigned, which saves a system call.
-        if client.routing_id.is_none() && !is_open(client.connection.as_ref()) {
+        if !is_open(client.connection.as_ref()) {
             return Err(Dropped::Gone);
         }
         self.kept(number).ok_or(Dropped::UnknownClient)
@@ -212,9 +178,6 @@ impl<T> Clients<T> {
         for (number, _) in self.closed.drain(..count) {
             let Some(client) = self.clients.remove(&number) else { continue };
             self.numbers.remove(&client.mark);
-            if let Some(routing_id) = &client.routing_id {
-                self.by_routing_id.remove(routing_id);
-            }
             if let Some(connection) = client.connection
                 && self.by_connection.get(&connection) == Some(&number)
             {

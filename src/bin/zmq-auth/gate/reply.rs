@@ -42,8 +42,6 @@ impl Reply {
     ) -> Result<Self, Failure> {
         let mut own = [0; OWN];
         getrandom::fill(&mut own).map_err(|error| Failure::new(format!("the system has no randomness: {error}")))?;
-        // Otherwise clients could choose those of others, or those that libzmq would make for others later.
-        policy.assign_routing_ids()?;
         let clients = Clients::new(policy, counts, journal);
         Ok(Reply { clients, own, sender_frames, request: Vec::new(), waiting: 0 })
     }
@@ -56,7 +54,7 @@ impl Reply {
             routing_id: routing_id.to_vec(),
             sender_frame: keys.map(|keys| sender_frame(client, keys)).unwrap_or_default(),
         };
-        let Some(number) = self.clients.sender_of_request(routing_id, first, keep) else { return Ok(true) };
+        let Some(number) = self.clients.sender(first, keep) else { return Ok(true) };
         // Always right after the first empty frame, so a client can't forge it, whatever it sends after that.
         let place = match keys {
             None => None,
