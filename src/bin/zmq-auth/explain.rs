@@ -173,7 +173,7 @@ impl Explain {
                 MatchedDomain::Exact => self.domain.clone(),
                 MatchedDomain::Any => "*".to_owned(),
             }),
-            source: found.source.map(|source| source_words(source)),
+            source: found.source.map(source_words),
             store: found.store,
             listed: found.listed.filter(|_| !is_in_bucket),
             not_before: metadata("not-before"),
