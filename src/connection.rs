@@ -208,15 +208,17 @@ mod system {
     fn with_copy<T>(descriptor: RawFd, look: impl FnOnce(&TcpStream) -> T) -> Result<Option<T>> {
         static PLACE: Mutex<Option<ffi::CopyPlace>> = Mutex::new(None);
         let mut guard = PLACE.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = match guard.take() {
+        let mut place = match guard.take() {
             Some(place) => place,
             None => ffi::CopyPlace::new().map_err(unseen)?,
         };
-        match guard.insert(place).with_copy(descriptor, look) {
-            Ok(seen) => Ok(Some(seen)),
-            Err(error) if error.raw_os_error() == Some(libc::EBADF) => Ok(None),
-            Err(source) => Err(unseen(source)),
-        }
+        let seen = match place.with_copy(descriptor, look) {
+            Ok(seen) => Some(seen),
+            Err(error) if error.raw_os_error() == Some(libc::EBADF) => None,
+            Err(source) => return Err(unseen(source)),
+        };
+        *guard = Some(place);
+        Ok(seen)
     }
 
     fn unseen(source: IoError) -> Error {

@@ -122,7 +122,7 @@ impl Contact {
     /// # Errors
     /// [`Error::Limit`] for an age outside its range.
     pub(crate) fn limit_age(self: &Arc<Self>, max_age: Duration, on_stale: OnStale) -> Result<()> {
-        self.check_age(max_age)?;
+        check_age(max_age, self.shortest_age.load(Ordering::SeqCst))?;
         self.max_age.store(nanos(max_age), Ordering::SeqCst);
         self.keeps_connected.store(on_stale == OnStale::KeepConnected, Ordering::SeqCst);
         if self.age().is_some() {
@@ -131,25 +131,17 @@ impl Contact {
         Ok(())
     }
 
-    /// # Errors
-    /// As [`limit_age`](Self::limit_age).
-    pub(crate) fn check_age(&self, max_age: Duration) -> Result<()> {
-        const SHORTEST: Duration = Duration::from_millis(100);
-        const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
-        let refused = |problem| Err(Error::Limit { what: "age of pushed credentials", problem });
-        if !(SHORTEST..=LONGEST).contains(&max_age) {
-            return refused("must be 100 ms to 30 days");
-        }
-        if nanos(max_age) < self.shortest_age.load(Ordering::SeqCst) {
-            return refused("must be three heartbeats or more (one a second, unless the bucket says otherwise)");
-        }
-        Ok(())
-    }
-
     /// Sets the interval between proofs of contact. A `max_age` below three intervals would expire in normal operation.
     #[cfg(feature = "nats")]
     pub(crate) fn is_proven_each(&self, interval: Duration) {
-        self.shortest_age.store(nanos(interval.saturating_mul(3)), Ordering::SeqCst);
+        self.shortest_age.store(three_times(interval), Ordering::SeqCst);
+    }
+
+    /// # Errors
+    /// As [`limit_age`](Self::limit_age), if contact were proven at this interval.
+    #[cfg(all(feature = "nats", feature = "policy"))]
+    pub(crate) fn check_age(max_age: Duration, interval: Duration) -> Result<()> {
+        check_age(max_age, three_times(interval))
     }
 
     /// Makes the credentials stale at once: their follower has failed, perhaps in the middle of a change.
@@ -169,7 +161,9 @@ impl Contact {
     }
 
     pub(crate) fn is_stale(&self) -> bool {
-        self.age().is_none_or(|age| age > self.max_age())
+        let (last, max_age) = (self.last.load(Ordering::SeqCst), self.max_age.load(Ordering::SeqCst));
+        // In nanoseconds, which is faster than by `age`: each decision asks. Without a clock, nothing is recent.
+        last == NEVER || ffi::time_since_boot().is_none_or(|now| now.saturating_sub(last) > max_age)
     }
 
     /// The time since the last proof; `None` before the first.
@@ -243,6 +237,24 @@ const STALE: Standing = Standing {
     meanwhile: "; handshakes are told to retry",
 };
 const IN_CONTACT: Standing = Standing { is_behind: false, words: "in contact", meanwhile: "" };
+
+fn check_age(max_age: Duration, shortest: Nanos) -> Result<()> {
+    const SHORTEST: Duration = Duration::from_millis(100);
+    const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
+    let refused = |problem| Err(Error::Limit { what: "age of pushed credentials", problem });
+    if !(SHORTEST..=LONGEST).contains(&max_age) {
+        return refused("must be 100 ms to 30 days");
+    }
+    if nanos(max_age) < shortest {
+        return refused("must be three heartbeats or more (one a second, unless the bucket says otherwise)");
+    }
+    Ok(())
+}
+
+#[cfg(feature = "nats")]
+fn three_times(interval: Duration) -> Nanos {
+    nanos(interval.saturating_mul(3))
+}
 
 fn nanos(time: Duration) -> Nanos {
     Nanos::try_from(time.as_nanos()).unwrap_or(Nanos::MAX)

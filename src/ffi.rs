@@ -1,21 +1,26 @@
-//! The one file with `unsafe`: libzmq calls that the `zmq` crate lacks, or makes in a way that can panic.
+//! The one module with `unsafe`: libzmq calls that the `zmq` crate lacks, or makes in a way that can panic.
 //!
 //! Everything public in this module is safe to call. `zmq-sys` declares most of the functions; `zmq_curve_public` and
 //! `ZMQ_ZAP_ENFORCE_DOMAIN`, which the stock crate doesn't export, are declared here, so that programs with an unmodified
 //! `zmq-sys` compile.
 #![allow(unsafe_code)]
 
+#[cfg(target_os = "linux")]
+mod descriptor;
+mod handler_socket;
+
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::fmt;
-use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit};
-use std::ops::Deref;
-use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::{ptr, slice};
+use std::ptr;
 
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 use zmq_sys::errno;
+
+#[cfg(target_os = "linux")]
+pub(crate) use descriptor::{CopyPlace, cookie, peer_credentials};
+pub(crate) use handler_socket::{Frame, HandlerSocket};
 
 /// An error number of libzmq or of the operating system; `Display` is libzmq's text for it.
 ///
@@ -100,17 +105,7 @@ pub(crate) fn curve_public(secret: &CStr) -> Result<[u8; Z85_KEY], Errno> {
 
 /// Sets `ZMQ_ZAP_ENFORCE_DOMAIN`: with it, a handshake fails when no ZAP handler answers for the socket's domain.
 pub(crate) fn set_zap_enforce_domain(socket: &mut zmq::Socket, enforce: bool) -> Result<(), Errno> {
-    let value = c_int::from(enforce);
-    // SAFETY: the socket is live; the option's value is one int, which outlives the call.
-    check(unsafe {
-        zmq_sys::zmq_setsockopt(
-            socket.as_mut_ptr(),
-            ZMQ_ZAP_ENFORCE_DOMAIN,
-            ptr::from_ref(&value).cast(),
-            size_of::<c_int>(),
-        )
-    })?;
-    Ok(())
+    set_int_option(socket, ZMQ_ZAP_ENFORCE_DOMAIN, enforce.into())
 }
 
 /// Reads `ZMQ_ZAP_ENFORCE_DOMAIN`.
@@ -120,22 +115,19 @@ pub(crate) fn zap_enforce_domain(socket: &mut zmq::Socket) -> Result<bool, Errno
 
 /// Sets `ZMQ_XPUB_MANUAL`, which the `zmq` crate lacks.
 pub(crate) fn set_xpub_manual(socket: &mut zmq::Socket, manual: bool) -> Result<(), Errno> {
-    let value = c_int::from(manual);
-    // SAFETY: the socket is live; the option's value is one int, which outlives the call.
-    check(unsafe {
-        zmq_sys::zmq_setsockopt(
-            socket.as_mut_ptr(),
-            zmq_sys::ZMQ_XPUB_MANUAL as c_int,
-            ptr::from_ref(&value).cast(),
-            size_of::<c_int>(),
-        )
-    })?;
-    Ok(())
+    set_int_option(socket, zmq_sys::ZMQ_XPUB_MANUAL as c_int, manual.into())
 }
 
 /// `ZMQ_TYPE`, by `zmq.h`'s numbers. (`zmq::Socket::get_socket_type` panics at one that it doesn't know.)
 pub(crate) fn socket_type(socket: &mut zmq::Socket) -> Result<u32, Errno> {
     Ok(int_option(socket, zmq_sys::ZMQ_TYPE as c_int)? as u32)
+}
+
+/// Sets an option whose value is an int.
+fn set_int_option(socket: &mut zmq::Socket, option: c_int, value: c_int) -> Result<(), Errno> {
+    let (value, size) = (ptr::from_ref(&value).cast(), size_of::<c_int>());
+    // SAFETY: the socket is live; the value is one int of `size` bytes, which outlives the call.
+    check(unsafe { zmq_sys::zmq_setsockopt(socket.as_mut_ptr(), option, value, size) }).map(drop)
 }
 
 /// Reads an option whose value is an int.
@@ -228,6 +220,29 @@ pub(crate) fn property<'m>(message: &'m zmq::Message, name: &str) -> Option<&'m 
     Some(unsafe { &*value })
 }
 
+/// Sends a frame without waiting; it stays as it was. Its content isn't copied, but shared. (`zmq::Socket::send` drops a
+/// frame that it can't send, and libzmq would remove its properties.)
+pub(crate) fn try_send(socket: &zmq::Socket, frame: &mut zmq::Message, more: bool) -> Result<(), Errno> {
+    // `zmq::Message` is a struct around a `zmq_msg_t`: where both have one size, it begins where the struct does.
+    const { assert!(size_of::<zmq::Message>() == size_of::<zmq_sys::zmq_msg_t>()) };
+    let frame = ptr::from_mut(frame).cast::<zmq_sys::zmq_msg_t>();
+    let mut copy = zmq_sys::zmq_msg_t::default();
+    // SAFETY: a live socket, an initialised message and another that the first call initialises. It stays initialised
+    // whatever the result of the next two, until it is closed, which can't fail.
+    unsafe {
+        zmq_sys::zmq_msg_init(&mut copy);
+        let sent = check(zmq_sys::zmq_msg_copy(&mut copy, frame))
+            .and_then(|_| check(zmq_sys::zmq_msg_send(&mut copy, pointer(socket), send_flags(more))));
+        zmq_sys::zmq_msg_close(&mut copy);
+        sent.map(drop)
+    }
+}
+
+fn send_flags(more: bool) -> c_int {
+    let more = if more { zmq_sys::ZMQ_SNDMORE } else { 0 };
+    (zmq_sys::ZMQ_DONTWAIT | more) as c_int
+}
+
 /// Makes libzmq send the socket's events to an inproc endpoint. (`zmq::Socket::monitor` panics at an error number that it
 /// doesn't know, such as ENFILE.)
 pub(crate) fn monitor(socket: &mut zmq::Socket, endpoint: &str, events: c_int) -> Result<(), Errno> {
@@ -242,249 +257,6 @@ pub(crate) fn stop_monitor(socket: &mut zmq::Socket) -> Result<(), Errno> {
     // SAFETY: the socket is live; a null endpoint stops the monitor.
     check(unsafe { zmq_sys::zmq_socket_monitor(socket.as_mut_ptr(), ptr::null(), 0) })?;
     Ok(())
-}
-
-/// A message frame that can be received into repeatedly. Frames of up to 33 bytes never allocate.
-pub(crate) struct Frame {
-    message: zmq_sys::zmq_msg_t,
-    /// At most the length of the message. It is kept because a frame is read often, and asking libzmq costs a call.
-    length: usize,
-}
-
-// SAFETY: libzmq ties no `zmq_msg_t` to a thread.
-unsafe impl Send for Frame {}
-
-impl Frame {
-    pub(crate) fn new() -> Self {
-        let mut message = zmq_sys::zmq_msg_t::default();
-        // SAFETY: the struct is the 64 bytes that the call initialises; it never fails.
-        unsafe { zmq_sys::zmq_msg_init(&mut message) };
-        Frame { message, length: 0 }
-    }
-
-    /// Overwrites the content with zeros, unless it is shared.
-    pub(crate) fn wipe(&mut self) {
-        // SAFETY: an initialised message. The process may have sent constant or shared memory, which must not be written.
-        if unsafe { zmq_sys::zmq_msg_get(&self.message, zmq_sys::ZMQ_SHARED as c_int) } != 0 {
-            return;
-        }
-        // SAFETY: as in `deref`; the bytes are neither constant nor shared, and `&mut self` is the only access to them.
-        let bytes = unsafe {
-            let data = zmq_sys::zmq_msg_data(&mut self.message).cast::<u8>();
-            if data.is_null() { &mut [] } else { slice::from_raw_parts_mut(data, self.length) }
-        };
-        bytes.zeroize();
-    }
-}
-
-impl Drop for Frame {
-    fn drop(&mut self) {
-        // SAFETY: initialised by every constructor, and closed only here; the call fails only for an invalid message.
-        unsafe { zmq_sys::zmq_msg_close(&mut self.message) };
-    }
-}
-
-impl Deref for Frame {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        if self.length == 0 {
-            return &[];
-        }
-        let message = ptr::from_ref(&self.message);
-        // SAFETY: `zmq_msg_data` only reads the struct (it takes a mutable pointer for historical reasons). There are at
-        // least `length` bytes, and they live as long as the message, which `self` borrows. No slice is made from a null
-        // pointer.
-        unsafe {
-            let data = zmq_sys::zmq_msg_data(message.cast_mut()).cast::<u8>();
-            if data.is_null() { &[] } else { slice::from_raw_parts(data, self.length) }
-        }
-    }
-}
-
-impl AsRef<[u8]> for Frame {
-    fn as_ref(&self) -> &[u8] {
-        self
-    }
-}
-
-/// A bound ROUTER socket that holds no reference to its context. So the program's `drop(context)` ends it with ETERM, and
-/// dropping it never terminates a context.
-///
-/// When dropped, it unbinds before it closes: a close alone keeps the inproc name taken for a while.
-pub(crate) struct HandlerSocket {
-    raw: *mut c_void,
-    endpoint: &'static CStr,
-    /// The socket's `ZMQ_FD`. It becomes readable only once after a change, so before waiting for it, the last operation on
-    /// the socket must have been a receive that returned `AGAIN`.
-    descriptor: RawFd,
-    // One thread at a time: `Send`, but not `Sync`.
-    not_sync: PhantomData<*mut ()>,
-}
-
-// SAFETY: libzmq lets a socket move between threads with a full fence, which sending a value to a thread is.
-unsafe impl Send for HandlerSocket {}
-
-impl HandlerSocket {
-    /// Opens a ROUTER socket without linger or high-water marks, and binds it.
-    pub(crate) fn bind(context: &zmq::Context, endpoint: &'static CStr) -> Result<Self, Errno> {
-        let socket = open_socket(context, zmq::ROUTER)?;
-        socket.set_linger(0)?;
-        // A full queue would silently drop a reply. The number of replies is bounded by the handshakes in progress.
-        socket.set_sndhwm(0)?;
-        socket.set_rcvhwm(0)?;
-        let descriptor = socket.get_fd()?;
-        let this = HandlerSocket { raw: socket.into_raw(), endpoint, descriptor, not_sync: PhantomData };
-        // SAFETY: a live socket and a C string.
-        check(unsafe { zmq_sys::zmq_bind(this.raw, endpoint.as_ptr()) })?;
-        Ok(this)
-    }
-
-    /// Receives one frame without waiting; returns whether more frames of the message follow.
-    pub(crate) fn receive(&mut self, frame: &mut Frame) -> Result<bool, Errno> {
-        // Its old content may be gone, whatever the result.
-        frame.length = 0;
-        // SAFETY: a live socket and an initialised message.
-        let size =
-            check(unsafe { zmq_sys::zmq_msg_recv(&mut frame.message, self.raw, zmq_sys::ZMQ_DONTWAIT as c_int) })?;
-        // For a size above `int`'s maximum, libzmq returns that maximum.
-        frame.length = usize::try_from(size).unwrap_or(0);
-        // SAFETY: an initialised message.
-        Ok(unsafe { zmq_sys::zmq_msg_more(&frame.message) } == 1)
-    }
-
-    /// Sends the frame's content, which leaves it empty.
-    pub(crate) fn send(&mut self, frame: &mut Frame, more: bool) -> Result<(), Errno> {
-        // SAFETY: a live socket and an initialised message, which is empty and still initialised after success.
-        check(unsafe { zmq_sys::zmq_msg_send(&mut frame.message, self.raw, send_flags(more)) })?;
-        frame.length = 0;
-        Ok(())
-    }
-
-    /// Sends a copy of `bytes` as one frame.
-    pub(crate) fn send_copy(&mut self, bytes: &[u8], more: bool) -> Result<(), Errno> {
-        // SAFETY: a live socket; libzmq copies the bytes before it returns.
-        check(unsafe { zmq_sys::zmq_send(self.raw, bytes.as_ptr().cast(), bytes.len(), send_flags(more)) })?;
-        Ok(())
-    }
-
-    /// The descriptor, registered with the current tokio runtime. Panics, as tokio does, if that has no I/O driver.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn readiness(&self) -> std::io::Result<tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>> {
-        // SAFETY: libzmq's descriptor is open as long as the socket, and so as `self`; the copy is ours.
-        let own = unsafe { std::os::fd::BorrowedFd::borrow_raw(self.descriptor) }.try_clone_to_owned()?;
-        // SAFETY: an owned descriptor stays open and unchanged until `AsyncFd` drops it.
-        let registered =
-            unsafe { tokio::io::unix::AsyncFd::register_with_interest(own, tokio::io::Interest::READABLE) };
-        registered.map_err(Into::into)
-    }
-
-    /// Waits until the socket has something or `wake` is readable; returns whether `wake` is. `timeout_ms` of -1 waits
-    /// without limit. The last operation on the socket must have been a receive that returned `AGAIN`.
-    ///
-    /// It makes one system call; `zmq_poll` makes up to six, for each request of a handler that waits for each.
-    pub(crate) fn wait(&mut self, wake: RawFd, timeout_ms: c_int) -> Result<bool, Errno> {
-        let item = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-        let mut items = [item(self.descriptor), item(wake)];
-        // SAFETY: two items: libzmq's descriptor, open as long as the socket, and one that the caller keeps open.
-        check(unsafe { libc::poll(items.as_mut_ptr(), 2, timeout_ms) })?;
-        Ok(items[1].revents != 0)
-    }
-}
-
-impl Drop for HandlerSocket {
-    fn drop(&mut self) {
-        // SAFETY: the socket is live until the close below, after which nobody has the pointer. Unbinding fails only if the
-        // bind did or the context has ended, closing only for an invalid socket: neither needs handling.
-        unsafe {
-            zmq_sys::zmq_unbind(self.raw, self.endpoint.as_ptr());
-            zmq_sys::zmq_close(self.raw);
-        }
-    }
-}
-
-/// A place for the copy of a descriptor, which is taken once: a copy can be made when the process has no descriptor left.
-#[cfg(target_os = "linux")]
-pub(crate) struct CopyPlace {
-    place: std::os::fd::OwnedFd,
-    /// What is there while there is no copy.
-    filler: std::os::fd::OwnedFd,
-}
-
-#[cfg(target_os = "linux")]
-impl CopyPlace {
-    pub(crate) fn new() -> std::io::Result<Self> {
-        let (place, filler) = std::os::unix::net::UnixStream::pair()?;
-        Ok(CopyPlace { place: place.into(), filler: filler.into() })
-    }
-
-    /// Looks at a copy of the connection with this number, which can't become another's meanwhile. A number that isn't open
-    /// is EBADF. (The type asks nothing about the kind of socket.)
-    pub(crate) fn with_copy<T>(
-        &mut self,
-        descriptor: RawFd,
-        look: impl FnOnce(&std::net::TcpStream) -> T,
-    ) -> std::io::Result<T> {
-        use std::os::fd::{AsRawFd, FromRawFd};
-        self.put(descriptor)?;
-        // SAFETY: the place is open, and stays so: the stream is never dropped, and doesn't outlive this call.
-        let copy = ManuallyDrop::new(unsafe { std::net::TcpStream::from_raw_fd(self.place.as_raw_fd()) });
-        let seen = look(&copy);
-        // A copy that stayed would keep the connection open.
-        self.put(self.filler.as_raw_fd())?;
-        Ok(seen)
-    }
-
-    /// Closes what is in the place, and puts a copy there.
-    fn put(&self, descriptor: RawFd) -> std::io::Result<()> {
-        use std::os::fd::AsRawFd;
-        loop {
-            // SAFETY: takes numbers; the second is that of our own place, which nobody else uses.
-            if unsafe { libc::dup3(descriptor, self.place.as_raw_fd(), libc::O_CLOEXEC) } != -1 {
-                return Ok(());
-            }
-            match std::io::Error::last_os_error() {
-                // Linux may say EBUSY while another thread opens a descriptor.
-                error if matches!(error.kind(), std::io::ErrorKind::Interrupted | std::io::ErrorKind::ResourceBusy) => {
-                }
-                error => return Err(error),
-            }
-        }
-    }
-}
-
-/// `SO_COOKIE`: a number that no other socket has had since the system started. Use it only for reading: anything else needs
-/// a duplicate of the descriptor.
-#[cfg(target_os = "linux")]
-pub(crate) fn cookie(descriptor: RawFd) -> std::io::Result<u64> {
-    let mut cookie = 0;
-    // SAFETY: the option's value is a u64.
-    unsafe { socket_option(descriptor, libc::SO_COOKIE, &mut cookie) }.map(|()| cookie)
-}
-
-/// `SO_PEERCRED`: the process at the other end of an ipc connection, as (uid, gid, pid).
-#[cfg(target_os = "linux")]
-pub(crate) fn peer_credentials(descriptor: RawFd) -> std::io::Result<(u32, u32, i32)> {
-    let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
-    // SAFETY: the option's value is this struct of three ints.
-    unsafe { socket_option(descriptor, libc::SO_PEERCRED, &mut peer) }.map(|()| (peer.uid, peer.gid, peer.pid))
-}
-
-/// Reads an option of a system socket; a descriptor that isn't open, or isn't a socket, is an error.
-///
-/// # Safety
-/// The option's value must be a `T`, and any bytes must be a valid `T`.
-#[cfg(target_os = "linux")]
-unsafe fn socket_option<T>(descriptor: RawFd, option: c_int, value: &mut T) -> std::io::Result<()> {
-    let mut size = size_of::<T>() as libc::socklen_t;
-    // SAFETY: takes a number; at most the `size` bytes of the value are written.
-    let rc = unsafe { libc::getsockopt(descriptor, libc::SOL_SOCKET, option, ptr::from_mut(value).cast(), &mut size) };
-    if rc == -1 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
-}
-
-fn send_flags(more: bool) -> c_int {
-    let more = if more { zmq_sys::ZMQ_SNDMORE } else { 0 };
-    (zmq_sys::ZMQ_DONTWAIT | more) as c_int
 }
 
 #[cfg(test)]

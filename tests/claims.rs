@@ -1,5 +1,5 @@
-//! Claims about the repository: the tests that SECURITY.md names exist, links between pages resolve, only one file of the
-//! library may be unsafe, and its modules import each other in one direction.
+//! Claims about the repository: the tests that SECURITY.md names exist, links between pages resolve, only one module of
+//! the library may be unsafe, and its modules import each other in one direction.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -283,6 +283,72 @@ fn a_copy_of_a_descriptor_is_the_same_socket() {
     assert_eq!(std::io::Read::read(&mut &other, &mut [0]).unwrap(), 0);
 }
 
+/// The limit may be lowered after the place was taken.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_copy_is_made_although_the_limit_was_lowered_below_the_place() {
+    use std::os::fd::FromRawFd;
+    use std::os::unix::net::UnixStream;
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: writes one `rlimit`.
+    assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) }, 0);
+    let set = |soft| {
+        let limit = libc::rlimit { rlim_cur: soft, ..limit };
+        // SAFETY: reads one `rlimit`.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
+    };
+    // So high that other tests don't notice.
+    let number = limit.rlim_cur.min(4_000) - 1;
+    let mut place = super::CopyPlace::new().unwrap();
+    // SAFETY: takes numbers; the place is open.
+    let high = unsafe { libc::fcntl(place.place.as_raw_fd(), libc::F_DUPFD_CLOEXEC, number as libc::c_int) };
+    assert!(high >= number as libc::c_int, "{}", std::io::Error::last_os_error());
+    // SAFETY: the call made this descriptor, and nobody else has it.
+    place.place = unsafe { std::os::fd::OwnedFd::from_raw_fd(high) };
+    let (one, other) = UnixStream::pair().unwrap();
+    set(number);
+    let seen = place.with_copy(one.as_raw_fd(), |copy| super::cookie(copy.as_raw_fd()).unwrap());
+    let nothing = place.with_copy(-1, |_| ());
+    set(limit.rlim_cur);
+    assert_eq!(seen.unwrap(), super::cookie(one.as_raw_fd()).unwrap());
+    assert_eq!(nothing.unwrap_err().raw_os_error(), Some(libc::EBADF));
+    drop(one);
+    assert_eq!(std::io::Read::read(&mut &other, &mut [0]).unwrap(), 0, "no copy is left");
+}
+
+#[test]
+fn a_frame_stays_as_it_was_whether_or_not_it_is_sent() {
+    let context = zmq::Context::new();
+    let [server, back] = [zmq::PULL; 2].map(|kind| context.socket(kind).unwrap());
+    let [client, front] = [zmq::PUSH; 2].map(|kind| context.socket(kind).unwrap());
+    [&server, &back].into_iter().for_each(|socket| socket.set_rcvtimeo(DEADLINE_MS).unwrap());
+    server.bind("tcp://127.0.0.1:*").unwrap();
+    client.connect(&server.get_last_endpoint().unwrap().unwrap()).unwrap();
+    // Within the message, and beyond it.
+    let mut frames = [0, 1, 33, 34, 100_000].map(|size| {
+        client.send(vec![7; size], 0).unwrap();
+        (size, server.recv_msg(0).unwrap())
+    });
+    let is_as_it_was = |(size, frame): &(usize, zmq::Message)| {
+        assert!(frame[..] == vec![7; *size][..] && super::property(frame, "Peer-Address") == Some("127.0.0.1"));
+    };
+    for frame in &mut frames {
+        assert_eq!(super::try_send(&front, &mut frame.1, true), Err(Errno::AGAIN), "nobody is there");
+        is_as_it_was(frame);
+    }
+    back.bind("inproc://frames").unwrap();
+    front.connect("inproc://frames").unwrap();
+    for frame in &mut frames {
+        super::try_send(&front, &mut frame.1, true).unwrap();
+        is_as_it_was(frame);
+        super::try_send(&front, &mut frame.1, false).unwrap();
+        is_as_it_was(frame);
+    }
+    for (size, _) in frames {
+        assert!(back.recv_multipart(0).unwrap() == [vec![7; size], vec![7; size]]);
+    }
+}
+
 #[test]
 fn the_time_since_boot_goes_on() {
     let (first, second) = (super::time_since_boot().unwrap(), super::time_since_boot().unwrap());

@@ -1,6 +1,7 @@
 //! The blocking connection of administrators.
 
 use std::thread;
+use std::time::Duration;
 
 use async_nats::Client;
 use async_nats::connection::State;
@@ -23,7 +24,7 @@ impl Connection {
         let runtime = Blocking::new()?;
         let (client, store) = runtime.wait(async {
             let client = bucket.connect("zmq-auth", INBOX, NoWords::new()).await?;
-            let store = context(&client).get_key_value(&bucket.bucket).await;
+            let store = context(&client, PATIENCE).get_key_value(&bucket.bucket).await;
             Ok((client, store.map_err(|error| failed("find the bucket", &error))?))
         })?;
         match unsuitable(&store.stream.cached_info().config) {
@@ -36,14 +37,19 @@ impl Connection {
         self.client.connection_state() == State::Connected
     }
 
+    pub(super) fn context(&self, patience: Duration) -> Context {
+        context(&self.client, patience)
+    }
+
     pub(super) fn wait<T: Send>(&self, work: impl Future<Output = Result<T>> + Send) -> Result<T> {
         self.runtime.wait(work)
     }
 }
 
-pub(super) fn context(client: &Client) -> Context {
+/// A context whose requests wait this long for their answers.
+pub(super) fn context(client: &Client, patience: Duration) -> Context {
     let mut context = jetstream::new(client.clone());
-    context.set_timeout(PATIENCE);
+    context.set_timeout(patience);
     context
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::stream::{Config, DiscardPolicy, PersistenceMode, RetentionPolicy, StorageType};
 use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use tokio::time::timeout;
 
 use super::login::Login;
 use crate::error::{Error, Result};
@@ -33,6 +34,7 @@ pub struct NatsBucket {
     login: Option<Login>,
     ca_file: Option<PathBuf>,
     pub(super) heartbeat: Duration,
+    pub(super) read_again: Duration,
 }
 
 /// A receiver of the errors that a NATS server sends unasked.
@@ -55,8 +57,15 @@ impl ServerWords for NoWords {
 
 /// The longest wait for an answer of the cluster.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+/// The longest wait for a connection, with the resolution of all names, for which the client has no limit.
+const CONNECTION: Duration = Duration::from_secs(20);
+/// The longest wait for a new consumer: a NATS server that has a million entries needs seconds to create one.
+pub(super) const LONGEST_CREATION: Duration = Duration::from_secs(60);
 /// How often a server proves its contact.
 const HEARTBEAT: Duration = Duration::from_secs(1);
+const READ_AGAIN: Duration = Duration::from_secs(3600);
+/// The largest entry with its headers, in bytes. A login that may write two entries can't fill the bucket.
+const LARGEST_MESSAGE: i32 = 1 << 16;
 
 impl NatsBucket {
     /// The bucket of this name, on a server or a cluster: one URL, or several separated by commas.
@@ -98,7 +107,14 @@ impl NatsBucket {
             let problem = "its name may have letters, digits, - and _ only".into();
             return Err(Error::Nats { action: "use the bucket", problem });
         }
-        Ok(NatsBucket { addresses, bucket: bucket.into(), login: None, ca_file: None, heartbeat: HEARTBEAT })
+        Ok(NatsBucket {
+            addresses,
+            bucket: bucket.into(),
+            login: None,
+            ca_file: None,
+            heartbeat: HEARTBEAT,
+            read_again: READ_AGAIN,
+        })
     }
 
     /// Logs in with a user and a password.
@@ -163,6 +179,28 @@ impl NatsBucket {
         Ok(self)
     }
 
+    /// Sets how often a follower reads the whole bucket again; the default is 1 h. That corrects what it can't notice:
+    /// entries that vanished while somebody changed the bucket's configuration for a moment. It needs a proof of contact
+    /// after it as any snapshot does, so `max_age` should be longer than a snapshot takes. Each time is up to a quarter
+    /// shorter, so that not all servers read at once.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] for a time that isn't 1 s to 7 days.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let bucket = zmq_auth::NatsBucket::new("nats://127.0.0.1:4222", "clients")?;
+    /// let bucket = bucket.read_again(Duration::from_secs(24 * 3600))?;
+    /// # Ok::<(), zmq_auth::Error>(())
+    /// ```
+    pub fn read_again(mut self, interval: Duration) -> Result<Self> {
+        if !(Duration::from_secs(1)..=Duration::from_secs(7 * 24 * 3600)).contains(&interval) {
+            return Err(Error::Limit { what: "interval of reading a bucket again", problem: "must be 1 s to 7 days" });
+        }
+        self.read_again = interval;
+        Ok(self)
+    }
+
     /// Connects. If the connection is lost, the client tries each server once more, then ends.
     pub(super) async fn connect(&self, name: &str, inbox: &str, heard: Arc<impl ServerWords>) -> Result<Client> {
         let mut options = ConnectOptions::new()
@@ -188,7 +226,13 @@ impl NatsBucket {
         if let Some(file) = &self.ca_file {
             options = options.require_tls(true).add_root_certificates(file.clone());
         }
-        options.connect(&self.addresses[..]).await.map_err(|error| failed("connect", &error))
+        match timeout(CONNECTION, options.connect(&self.addresses[..])).await {
+            Ok(connected) => connected.map_err(|error| failed("connect", &error)),
+            Err(_) => {
+                let problem = format!("no connection within {} s: can the names be resolved?", CONNECTION.as_secs());
+                Err(Error::Nats { action: "connect", problem })
+            }
+        }
     }
 
     /// The name of the stream that stores the bucket.
@@ -228,6 +272,7 @@ pub(super) fn stream_config(name: String, subjects: String, replicas: usize) -> 
         max_messages_per_subject: 1,
         max_messages: -1,
         max_bytes: -1,
+        max_message_size: LARGEST_MESSAGE,
         discard: DiscardPolicy::New,
         retention: RetentionPolicy::Limits,
         storage: StorageType::File,
@@ -266,6 +311,7 @@ pub(super) fn unsuitable(config: &Config) -> Option<&'static str> {
             "it discards old entries when it is full, and nobody would notice",
         ),
         (config.retention != RetentionPolicy::Limits, "its entries go when they are read"),
+        (config.allow_direct, "any replica answers reads from it, even one that has missed a change"),
         (config.storage != StorageType::File, "it is in memory alone: what was revoked could come back"),
         (config.no_ack || config.persist_mode == Some(PersistenceMode::Async), "it acknowledges what isn't stored yet"),
         (config.allow_message_schedules, "it allows schedules, by which each server could write any entry"),
@@ -307,6 +353,7 @@ mod tests {
             (Config { max_bytes: 1 << 30, discard: DiscardPolicy::Old, ..good.clone() }, "discards"),
             (Config { max_messages: 1_000, discard: DiscardPolicy::Old, ..good.clone() }, "discards"),
             (Config { retention: RetentionPolicy::WorkQueue, ..good.clone() }, "are read"),
+            (Config { allow_direct: true, ..good.clone() }, "replica"),
             (Config { storage: StorageType::Memory, ..good.clone() }, "memory"),
             (Config { no_ack: true, ..good.clone() }, "acknowledges"),
             (Config { persist_mode: Some(PersistenceMode::Async), ..good.clone() }, "acknowledges"),

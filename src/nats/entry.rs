@@ -3,7 +3,7 @@
 //! ```text
 //! curve.DOMAIN.KEY       {"format":1,"metadata":[["name","Alice"]]}
 //! plain.DOMAIN.USER      {"format":1,"hash":"$argon2id$…"}
-//! server.DOMAIN.SERVER.0 {"format":1,"beat":"…","sequence":7,"keys":2,"users":0}
+//! server.DOMAIN.SERVER.0 {"format":2,"beat":"…","sequence":7,"proven":1000,"keys":2,"users":0}
 //! ```
 //!
 //! Domain, key, user and server are base64url without padding: names in a bucket can't contain most other characters,
@@ -11,6 +11,7 @@
 //! has two heartbeats, 0 and 1; the module docs of `run` say why.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
@@ -21,8 +22,12 @@ use crate::keys::PublicKey;
 use crate::metadata::Metadata;
 use crate::plain::{Password, UserChange};
 
-/// The only format so far. Writers must write the oldest one that servers of their fleet may know.
+/// The only format of keys and users so far. Writers must write the oldest one that servers of their fleet may know.
 const FORMAT: u32 = 1;
+/// The format of heartbeats. Those of format 1 didn't say when contact was last proven.
+const HEARTBEAT: u32 = 2;
+/// The largest value of a key or user, in bytes.
+pub(super) const LARGEST: usize = 64_000;
 
 /// The key or user that an entry's name stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +89,7 @@ impl Subject {
 
     /// The change that this value makes, or an error for a value that isn't understood, which accepts nobody.
     pub(super) fn change(&self, value: &[u8]) -> Result<Change, &'static str> {
-        check_format(value)?;
+        check_format(value, FORMAT)?;
         match self {
             Subject::Key(key) => {
                 let metadata = KeyValue::parse(value)?;
@@ -115,7 +120,7 @@ impl KeyValue {
     }
 
     pub(super) fn parse(value: &[u8]) -> Result<Metadata, &'static str> {
-        check_format(value)?;
+        check_format(value, FORMAT)?;
         let value: KeyValue = parse(value)?;
         let mut metadata = Metadata::default();
         for (name, value) in value.metadata {
@@ -142,7 +147,7 @@ impl UserValue {
     }
 
     pub(super) fn parse(value: &[u8]) -> Result<Password, &'static str> {
-        check_format(value)?;
+        check_format(value, FORMAT)?;
         parse::<UserValue>(value).map(|value| value.hash.into())
     }
 }
@@ -154,18 +159,23 @@ pub(super) struct ServerValue {
     format: u32,
     /// A text that identifies this write.
     pub(super) beat: String,
-    /// The number of the last entry that the server had applied.
+    /// The number of the last entry that the server had applied; 0 before its first proof of contact with this bucket.
     pub(super) sequence: u64,
+    /// How long ago contact with this bucket was last proven, in milliseconds; `None` before the first time.
+    pub(super) proven: Option<u64>,
     pub(super) keys: usize,
     pub(super) users: usize,
 }
 
 impl ServerValue {
-    pub(super) fn new(beat: String, sequence: u64, keys: usize, users: usize) -> Self {
-        ServerValue { format: FORMAT, beat, sequence, keys, users }
+    pub(super) fn new(beat: String, position: Option<(u64, Duration)>, keys: usize, users: usize) -> Self {
+        let (sequence, proven) = position.unzip();
+        let proven = proven.map(|proven| u64::try_from(proven.as_millis()).unwrap_or(u64::MAX));
+        ServerValue { format: HEARTBEAT, beat, sequence: sequence.unwrap_or(0), proven, keys, users }
     }
 
     pub(super) fn parse(value: &[u8]) -> Result<Self, &'static str> {
+        check_format(value, HEARTBEAT)?;
         parse(value)
     }
 }
@@ -176,7 +186,7 @@ pub(super) fn to_bytes(value: &impl Serialize) -> Vec<u8> {
 }
 
 /// Reads only the format number: the rest of a later format may look different.
-fn check_format(value: &[u8]) -> Result<(), &'static str> {
+fn check_format(value: &[u8], known: u32) -> Result<(), &'static str> {
     #[derive(Deserialize)]
     struct Format {
         format: u32,
@@ -186,7 +196,7 @@ fn check_format(value: &[u8]) -> Result<(), &'static str> {
         return Err("is no JSON with a format number");
     }
     match serde_json::from_slice::<Format>(value) {
-        Ok(Format { format: FORMAT }) => Ok(()),
+        Ok(Format { format }) if format == known => Ok(()),
         Ok(_) => Err("has a format that this version doesn't know: update the server"),
         Err(_) => Err("is no JSON with a format number"),
     }

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::Client;
-use async_nats::jetstream;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use tokio::time::sleep;
 
-use super::connect::{NatsBucket, PATIENCE, failed};
+use super::blocking::context;
+use super::connect::{LONGEST_CREATION, NatsBucket, PATIENCE, failed};
 use super::entry;
 use super::follower::Shared;
 use super::position::Position;
-use super::run::{FIND, READ, RESUME, Run, USE, look_at, nats};
+use super::run::{FIND, NOT_AGAIN, READ, RESUME, Run, USE, look_at, nats};
 use crate::contact::Moment;
 use crate::error::{Error, Result};
 
@@ -29,18 +29,27 @@ pub(super) struct Follow {
 const REQUESTED: usize = 10_000;
 /// The pause after a failure. It doubles with each failure in a row, up to five times this.
 const PAUSE: Duration = Duration::from_millis(200);
+const CREATE: &str = "create a consumer of the bucket";
 
 impl Follow {
     /// Runs for ever. Every failure is reported and retried with a new connection: another server of the cluster may
     /// answer, and the login may have changed.
     pub(super) async fn run(self) -> Infallible {
-        let (mut position, mut failures) = (None, 0_u32);
+        // A server that doesn't answer must be left soon, but a new consumer may take long. So the wait for one begins
+        // short, and doubles each time that it was too short.
+        let (mut position, mut failures, mut creation) = (None, 0_u32, PATIENCE);
         loop {
             let before = proven(&position);
-            let Err(error) = self.connect_and_follow(&mut position).await;
-            self.shared.failed(&error);
-            if matches!(error, Error::Nats { action: USE | RESUME, .. }) {
+            let Err(error) = self.connect_and_follow(&mut position, creation).await else {
+                // The whole bucket is read again.
                 position = None;
+                continue;
+            };
+            self.shared.failed(&error);
+            match error {
+                Error::Nats { action: USE | RESUME, .. } => position = None,
+                Error::Nats { action: CREATE, .. } => creation = (creation * 2).min(LONGEST_CREATION),
+                _ => {}
             }
             failures = if proven(&position) == before { failures + 1 } else { 0 };
             // Jitter, so that a thousand servers don't reconnect at the same moment.
@@ -51,23 +60,22 @@ impl Follow {
         }
     }
 
-    async fn connect_and_follow(&self, position: &mut Option<Position>) -> Result<Infallible> {
+    async fn connect_and_follow(&self, position: &mut Option<Position>, creation: Duration) -> Result<()> {
         let server = entry::encode(self.server.as_bytes());
         let (name, inbox) = (format!("zmq-auth {server}"), format!("_INBOX_{server}"));
         let client = self.bucket.connect(&name, &inbox, self.shared.clone()).await?;
-        self.follow(&client, name, position).await
+        self.follow(&client, name, position, creation).await
     }
 
-    /// Follows until the first failure.
     async fn follow(
         &self,
         client: &Client,
         description: String,
         position: &mut Option<Position>,
-    ) -> Result<Infallible> {
-        let mut context = jetstream::new(client.clone());
-        context.set_timeout(PATIENCE);
-        let stream = context.get_stream(self.bucket.stream()).await.map_err(|error| failed(FIND, &error))?;
+        creation: Duration,
+    ) -> Result<()> {
+        let name = self.bucket.stream();
+        let stream = context(client, PATIENCE).get_stream(&name).await.map_err(|error| failed(FIND, &error))?;
         let state = look_at(stream.cached_info())?;
         *position = position.take().filter(|position| position.may_resume(&state));
         let deliver_policy = match position {
@@ -87,17 +95,21 @@ impl Follow {
             num_replicas: 1,
             ..Default::default()
         };
-        let consumer = stream.create_consumer(config).await.map_err(|error| failed(READ, &error))?;
+        let consumer = context(client, creation).create_consumer_on_stream(config, &name).await;
+        let consumer = consumer.map_err(|error| failed(CREATE, &error))?;
         // If the bucket was created again since `state`, the consumer may belong to the new one.
         let again = stream.get_info().await.map_err(|error| failed(FIND, &error))?;
         if look_at(&again)?.created != state.created {
-            return Err(nats(FIND, "it was made anew just now"));
+            return Err(nats(FIND, "it was recreated just now"));
+        }
+        if position.is_some() && consumer.cached_info().num_pending == 0 {
+            return Err(nats(RESUME, NOT_AGAIN));
         }
         let messages = consumer.stream().max_messages_per_batch(REQUESTED).expires(Duration::from_secs(30));
         let messages = messages.heartbeat(PATIENCE).messages().await.map_err(|error| failed(READ, &error))?;
         self.shared.begins(position.is_none());
         let consumer = consumer.cached_info().name.clone();
-        Run::new(self, context, consumer, own, state.created, position)?.follow(messages).await
+        Run::new(self, context(client, PATIENCE), consumer, own, state.created, position)?.follow(messages).await
     }
 }
 

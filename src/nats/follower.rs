@@ -17,9 +17,9 @@ use crate::authenticator::check_domain;
 use crate::error::{Error, Result};
 use crate::escape::Escaped;
 use crate::pushed::{PushedCredentials, PushedStatus};
-#[cfg(feature = "policy")]
-use crate::reload::StoreStatus;
 use crate::reload::{ReloadEvent, StoreProblem, lock};
+#[cfg(feature = "policy")]
+use crate::{contact::Contact, reload::StoreStatus};
 
 /// Keeps the credentials of one domain equal to those in a bucket, until it is dropped. It runs on its own thread, and
 /// doesn't need a tokio runtime.
@@ -34,6 +34,7 @@ use crate::reload::{ReloadEvent, StoreProblem, lock};
 #[must_use]
 pub struct NatsFollower {
     shared: Arc<Shared>,
+    heartbeat: Duration,
     stage: Mutex<Stage>,
 }
 
@@ -53,7 +54,7 @@ pub struct NatsStatus {
     pub credentials: PushedStatus,
     /// The number of the last entry that had arrived when contact was last proven; `None` before the first proof.
     pub sequence: Option<u64>,
-    /// How often the whole bucket was read.
+    /// How often the whole bucket was read and applied.
     pub snapshots: u64,
     /// Why it can't follow; `None` while it does.
     pub problem: Option<String>,
@@ -123,12 +124,10 @@ impl NatsBucket {
         }
         let name = || format!("bucket {} of NATS, domain {domain}", self.bucket);
         let credentials = credentials.unwrap_or_else(|| PushedCredentials::new(name()));
-        credentials.contact().is_proven_each(self.heartbeat);
-        credentials.contact().check_age(credentials.status().max_age)?;
         let shared = Arc::new(Shared { credentials, turn: AtomicU64::new(0), state: Mutex::default() });
         let follow =
             Follow { bucket: self.clone(), domain: domain.into(), server: server.into(), shared: shared.clone() };
-        Ok(NatsFollower { shared, stage: Mutex::new(Stage::Ready(Box::new(follow))) })
+        Ok(NatsFollower { shared, heartbeat: self.heartbeat, stage: Mutex::new(Stage::Ready(Box::new(follow))) })
     }
 }
 
@@ -149,6 +148,7 @@ impl NatsFollower {
         let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Thread)?;
         let (stop, stopped) = oneshot::channel::<()>();
         let shared = self.shared.clone();
+        shared.credentials.contact().is_proven_each(self.heartbeat);
         shared.turn.store(shared.credentials.next_turn(), Ordering::SeqCst);
         let run = move || {
             shared.guarded(|| {
@@ -201,6 +201,12 @@ impl NatsFollower {
 
 #[cfg(feature = "policy")]
 impl NatsFollower {
+    /// # Errors
+    /// [`Error::Limit`] for a `max_age` outside its range, or shorter than three heartbeats.
+    pub(crate) fn check_age(&self, max_age: Duration) -> Result<()> {
+        Contact::check_age(max_age, self.heartbeat)
+    }
+
     /// Its status as that of a store, with its name as the path.
     pub(crate) fn store_status(&self) -> (std::path::PathBuf, StoreStatus) {
         let NatsStatus { credentials, unreadable, .. } = self.status();
@@ -242,7 +248,7 @@ impl Shared {
     fn guarded(&self, work: impl FnOnce()) {
         if catch_unwind(AssertUnwindSafe(work)).is_err() {
             self.credentials.contact().lost();
-            let problem = "its thread has panicked, and nobody is accepted: start the server anew".to_owned();
+            let problem = "its thread has panicked, and nobody is accepted: restart the server".to_owned();
             log_error!("{}: {problem}", Escaped(self.credentials.name().as_bytes()));
             lock(&self.state).problem = Some(problem);
         }
@@ -250,10 +256,8 @@ impl Shared {
 
     /// Records that a run has begun, with a snapshot or resumed.
     pub(super) fn begins(&self, snapshot: bool) {
-        let mut state = lock(&self.state);
         if snapshot {
-            state.snapshots += 1;
-            state.unreadable.clear();
+            lock(&self.state).unreadable.clear();
         }
     }
 
@@ -275,6 +279,7 @@ impl Shared {
     pub(super) fn follows(&self, sequence: u64, is_snapshot: bool) {
         let mut state = lock(&self.state);
         state.sequence = Some(sequence);
+        state.snapshots += u64::from(is_snapshot);
         state.heard = None;
         let problem = state.problem.take();
         drop(state);
@@ -360,7 +365,7 @@ mod tests {
     fn a_time_without_contact_is_no_less_than_three_heartbeats() {
         let bucket = NatsBucket::new("nats://127.0.0.1:1", "clients").unwrap();
         let seconds = Duration::from_secs;
-        let follower = bucket.ready_to_follow("lab", "server-1", None).unwrap();
+        let follower = bucket.follow("lab", "server-1").unwrap();
         let limit = |age| follower.credentials().limit_age(age, crate::OnStale::Refuse);
         assert!(limit(seconds(3)).is_ok());
         let error = limit(Duration::from_millis(2_999)).unwrap_err().to_string();

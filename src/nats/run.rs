@@ -29,7 +29,7 @@
 //! After a failure the next run resumes at the [`Position`] of this one, if nothing can have been missed meanwhile;
 //! otherwise it reads the whole bucket, and applies that snapshot with the first proof. [`Position::may_resume`]
 //! compares the state of the stream, which doesn't show whether the bucket was restored from a copy. So before its
-//! first proof, a resumed run must receive again what a restored bucket may lack:
+//! first proof, a resumed run must receive again what a restored bucket may lack ([`Awaited`]):
 //!
 //! ```text
 //!  40  server.lab.me.0 "id.6"   proven: must be the first entry, with this number and text
@@ -42,20 +42,20 @@
 //! and writes each heartbeat to the slot that doesn't hold the last proven one: 40 stays until 43 is proven.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::pin::Pin;
+use std::time::Duration;
 
 use async_nats::jetstream::consumer::pull::{self, MessagesError};
 use async_nats::jetstream::stream::Info;
 use async_nats::jetstream::{Context, Message};
 use data_encoding::HEXLOWER;
 use futures_util::{FutureExt, StreamExt};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use super::connect::{PATIENCE, failed, unsuitable};
 use super::entry::{self, Change, ServerValue, Subject};
 use super::follow::Follow;
-use super::position::{MOST_SINCE, Position, StreamState};
+use super::position::{Awaited, MOST_SINCE, Position, StreamState};
 use crate::contact::Moment;
 use crate::curve::{KeyChange, KeyMap};
 use crate::error::{Error, Result};
@@ -75,9 +75,7 @@ pub(super) struct Run<'f> {
     snapshot: KeyMap,
     key_changes: Vec<KeyChange>,
     user_changes: Vec<UserChange>,
-    /// What a resumed run must receive again: the proven heartbeat, then what was applied after it.
-    awaited_beat: Option<(u64, String)>,
-    awaited: BTreeMap<String, u64>,
+    awaited: Awaited,
     /// Entries that arrived after the heartbeat that will prove the snapshot: the first `since` of its position.
     early: BTreeMap<String, u64>,
     /// The number of the last entry that arrived.
@@ -87,6 +85,10 @@ pub(super) struct Run<'f> {
     beat: Option<Beat>,
     beats: u64,
     id: String,
+    /// When this run began.
+    started: Moment,
+    /// How long after the last snapshot the whole bucket is read again.
+    read_again: Duration,
 }
 
 /// A heartbeat that isn't proven yet.
@@ -107,13 +109,11 @@ type Acknowledgement = Pin<Box<dyn Future<Output = Result<u64>> + Send>>;
 
 /// At most this many entries are applied at once.
 const BATCH: usize = 10_000;
-/// Every tenth heartbeat checks the bucket's configuration again.
-const LOOKS: u64 = 10;
 pub(super) const FIND: &str = "find the bucket";
 pub(super) const USE: &str = "use the bucket";
-pub(super) const RESUME: &str = "go on from where it was";
-const NOT_AGAIN: &str =
-    "its last heartbeat isn't in the bucket: it was put back from a copy, or another server has the same name";
+pub(super) const RESUME: &str = "resume";
+pub(super) const NOT_AGAIN: &str =
+    "its last heartbeat isn't in the bucket: it was restored from a copy, or another server has the same name";
 pub(super) const READ: &str = "read the bucket";
 const PROVE: &str = "prove contact with the bucket";
 
@@ -135,8 +135,7 @@ impl<'f> Run<'f> {
             created,
             consumer,
             own,
-            awaited_beat: known.map(|position| (position.beat_sequence, position.beat.clone())),
-            awaited: known.map_or_else(BTreeMap::new, |position| position.since.clone()),
+            awaited: Awaited::of(known),
             sequence: known.map_or(0, |position| position.beat_sequence - 1),
             position,
             snapshot: KeyMap::default(),
@@ -147,20 +146,24 @@ impl<'f> Run<'f> {
             beat: None,
             beats: 0,
             id: HEXLOWER.encode(&random),
+            started: Moment::now(),
+            read_again: follow.bucket.read_again.mul_f64(0.75 + f64::from(random[0]) / 1020.0),
         })
     }
 
-    pub(super) async fn follow(mut self, mut messages: pull::Stream) -> Result<Infallible> {
-        if self.awaited_beat.is_some() {
+    /// Follows until the whole bucket has to be read again, or until the first failure.
+    pub(super) async fn follow(mut self, mut messages: pull::Stream) -> Result<()> {
+        if self.awaited.begins() {
             // Nothing is written before the bucket has shown that it is the same.
             let first = timeout(PATIENCE, messages.next()).await;
-            self.take(first.map_err(|_| nats(RESUME, NOT_AGAIN))?)?;
+            self.take(first.map_err(|_| nats(READ, "no entry comes"))?)?;
         }
         let mut next_beat = interval(self.follow.bucket.heartbeat);
         next_beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut acknowledgement: Option<Acknowledgement> = None;
         loop {
             let deadline = self.beat.as_ref().map(|beat| beat.deadline);
+            let left = self.position.as_ref().map(|position| self.read_again.saturating_sub(position.read.elapsed()));
             tokio::select! {
                 message = messages.next() => {
                     self.take(message)?;
@@ -170,7 +173,7 @@ impl<'f> Run<'f> {
                         self.take(message)?;
                         batch += 1;
                     }
-                    self.put_in_force();
+                    self.apply();
                     if let Some(beat) = &mut self.beat {
                         beat.deadline = Instant::now() + PATIENCE;
                     }
@@ -185,8 +188,9 @@ impl<'f> Run<'f> {
                     self.prove()?;
                 }
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
-                    return Err(nats(PROVE, "a heartbeat was not seen again"));
+                    return Err(nats(PROVE, "a heartbeat did not come back"));
                 }
+                () = sleep(left.unwrap_or_default()), if left.is_some() => return Ok(()),
             }
         }
     }
@@ -195,14 +199,14 @@ impl<'f> Run<'f> {
         self.beats += 1;
         let text = format!("{}.{}", self.id, self.beats);
         let status = self.follow.shared.credentials.status();
-        let sequence = self.position.as_ref().map_or(0, |position| position.sequence);
-        let value = ServerValue::new(text.clone(), sequence, status.keys, status.users);
+        let position = self.position.as_ref().map(|position| (position.sequence, position.proven.elapsed()));
+        let value = ServerValue::new(text.clone(), position, status.keys, status.users);
         // To the slot that doesn't hold the proven one.
         let subject = format!("{}.{}", self.own, self.position.as_ref().map_or(0, |position| position.slot ^ 1));
         let (asked, deadline) = (Moment::now(), Instant::now() + PATIENCE);
         self.beat = Some(Beat { text, asked, deadline, acknowledged: None, seen: None, others: None });
-        let looked_at = self.beats.is_multiple_of(LOOKS).then(|| (self.follow.bucket.stream(), self.created));
-        Box::pin(write(self.context.clone(), subject, entry::to_bytes(&value), looked_at))
+        let (context, stream) = (self.context.clone(), self.follow.bucket.stream());
+        Box::pin(write(context, subject, entry::to_bytes(&value), stream, self.created))
     }
 
     fn take(&mut self, message: Option<Result<Message, MessagesError>>) -> Result<()> {
@@ -218,9 +222,7 @@ impl<'f> Run<'f> {
         (self.consumed, self.sequence) = (info.consumer_sequence, info.stream_sequence);
         let own = message.subject.strip_prefix(self.own.as_str());
         let value = own.and_then(|_| ServerValue::parse(&message.payload).ok());
-        if let Some((sequence, text)) = self.awaited_beat.take()
-            && !(self.sequence == sequence && value.as_ref().is_some_and(|value| value.beat == text))
-        {
+        if !self.awaited.may_be_next(self.sequence, value.as_ref().map(|value| value.beat.as_str())) {
             return Err(nats(RESUME, NOT_AGAIN));
         }
         if own.is_some() {
@@ -232,6 +234,9 @@ impl<'f> Run<'f> {
         }
         let prefix = self.follow.bucket.subject("");
         let name = message.subject.strip_prefix(prefix.as_str()).unwrap_or(&message.subject);
+        if self.awaited.is_outdated(name, self.sequence) {
+            return Ok(());
+        }
         let since = match (self.position.as_mut(), &self.beat) {
             (Some(position), _) => Some(&mut position.since),
             // After the heartbeat that is about to be proven.
@@ -240,9 +245,6 @@ impl<'f> Run<'f> {
         };
         if let Some(since) = since.filter(|since| since.len() <= MOST_SINCE) {
             since.insert(name.to_owned(), self.sequence);
-        }
-        if self.awaited.get(name).is_some_and(|known| *known <= self.sequence) {
-            self.awaited.remove(name);
         }
         match Subject::of(name) {
             Ok(subject) => {
@@ -266,7 +268,7 @@ impl<'f> Run<'f> {
     }
 
     /// Applies what has arrived, except while a snapshot is collected.
-    fn put_in_force(&mut self) {
+    fn apply(&mut self) {
         let Some(position) = self.position.as_mut() else { return };
         let shared = &self.follow.shared;
         if !self.key_changes.is_empty() {
@@ -291,8 +293,8 @@ impl<'f> Run<'f> {
         if acknowledged != seen {
             return Err(nats(PROVE, "a heartbeat came back from another bucket"));
         }
-        if !self.awaited.is_empty() {
-            return Err(nats(RESUME, "entries that were in force are not in it: it was put back from a copy"));
+        if !self.awaited.is_done() {
+            return Err(nats(RESUME, "entries that were applied are not in it: it was restored from a copy"));
         }
         let shared = &self.follow.shared;
         let (turn, is_snapshot) = (shared.turn(), self.position.is_none());
@@ -300,16 +302,17 @@ impl<'f> Run<'f> {
             shared.credentials.swap_keys(turn, std::mem::take(&mut self.snapshot));
             shared.credentials.swap_users(turn, std::mem::take(&mut self.user_changes));
         }
-        let (slot, since) = match self.position.take() {
-            None => (0, std::mem::take(&mut self.early)),
-            Some(Position { slot, mut since, .. }) => {
+        let (slot, read, since) = match self.position.take() {
+            None => (0, self.started, std::mem::take(&mut self.early)),
+            Some(Position { slot, read, mut since, .. }) => {
                 since.retain(|_, sequence| *sequence > seen);
-                (slot ^ 1, since)
+                (slot ^ 1, read, since)
             }
         };
         *self.position = Some(Position {
             created: self.created,
             sequence: self.sequence,
+            read,
             proven: asked,
             beat_sequence: seen,
             beat: self.beat.take().map(|beat| beat.text).unwrap_or_default(),
@@ -342,15 +345,13 @@ pub(super) fn is_removal(message: &Message) -> bool {
     })
 }
 
-/// Writes a heartbeat. If the name of the stream and the time of its creation are given, checks the stream again.
-async fn write(context: Context, subject: String, value: Vec<u8>, stream: Option<(String, i128)>) -> Result<u64> {
+/// Writes a heartbeat, and checks that the stream is the same and still suitable.
+async fn write(context: Context, subject: String, value: Vec<u8>, stream: String, created: i128) -> Result<u64> {
     let sent = context.publish(subject, value.into()).await.map_err(|error| failed(PROVE, &error))?;
     let sequence = sent.await.map_err(|error| failed(PROVE, &error))?.sequence;
-    if let Some((stream, created)) = stream {
-        let stream = context.get_stream(stream).await.map_err(|error| failed(FIND, &error))?;
-        if look_at(stream.cached_info())?.created != created {
-            return Err(nats(FIND, "it was made anew"));
-        }
+    let stream = context.get_stream(stream).await.map_err(|error| failed(FIND, &error))?;
+    if look_at(stream.cached_info())?.created != created {
+        return Err(nats(FIND, "it was recreated"));
     }
     Ok(sequence)
 }

@@ -1,21 +1,16 @@
 //! The writer that changes a bucket, for administrators and programs that manage credentials.
 
-use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Mutex;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use async_nats::jetstream::Message;
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
+use async_nats::jetstream::Context;
 use async_nats::jetstream::kv::{CreateErrorKind, Operation, Store, UpdateErrorKind};
-use futures_util::StreamExt;
-use tokio::time::timeout;
 
 use super::blocking::{Blocking, Connection, INBOX, context};
-use super::connect::{NatsBucket, NoWords, PATIENCE, failed, stream_config};
-use super::entry::{self, KeyValue, ServerValue, Subject, UserValue};
-use super::run::is_removal;
+use super::connect::{LONGEST_CREATION, NatsBucket, NoWords, PATIENCE, failed, stream_config};
+use super::entry::{self, KeyValue, LARGEST, Subject, UserValue};
 use crate::authenticator::check_domain;
 use crate::certificate::KeyInfo;
 use crate::error::{Error, Result};
@@ -82,28 +77,9 @@ pub enum BucketEntry {
     },
 }
 
-/// A server that follows a bucket, as of its last heartbeat.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct FollowingServer {
-    /// The server's name.
-    pub name: String,
-    /// The time since its heartbeat: this machine's clock minus the cluster's timestamp.
-    pub age: Duration,
-    /// The number of the last entry that it had applied then.
-    pub sequence: u64,
-    /// How many keys it accepts.
-    pub keys: usize,
-    /// How many users it accepts.
-    pub users: usize,
-    /// How many keys and users of the domain have changed since: what it hadn't received then.
-    pub behind: u64,
-}
-
 /// How long a removal is retried.
 const REMOVING: Duration = Duration::from_secs(10);
 pub(super) const WRITE: &str = "write the entry";
-pub(super) const LIST: &str = "list the bucket";
 
 impl NatsBucket {
     /// Creates the bucket with this number of replicas: 1, 3 or 5. Unlike buckets that NATS's own tools create, it
@@ -123,7 +99,7 @@ impl NatsBucket {
         let config = stream_config(self.stream(), self.subject(">"), replicas);
         Blocking::new()?.wait(async {
             let client = self.connect("zmq-auth", INBOX, NoWords::new()).await?;
-            let created = context(&client).create_stream(config).await;
+            let created = context(&client, PATIENCE).create_stream(config).await;
             created.map(drop).map_err(|error| failed("make the bucket", &error))
         })
     }
@@ -149,7 +125,8 @@ impl NatsWriter {
     ///
     /// # Errors
     /// [`Error::Conflict`] if it has one; [`Error::Metadata`], as
-    /// [`PushedCredentials::put_key`](crate::PushedCredentials::put_key); [`Error::Domain`]; [`Error::Nats`].
+    /// [`PushedCredentials::put_key`](crate::PushedCredentials::put_key), and for metadata that takes more than 64,000
+    /// bytes in the bucket; [`Error::Domain`]; [`Error::Nats`].
     pub fn add_key(&self, domain: &str, key: &PublicKey, metadata: &Metadata) -> Result<u64> {
         self.create(domain, &Subject::Key(*key), key_value(metadata)?)
     }
@@ -196,38 +173,15 @@ impl NatsWriter {
         self.remove(domain, &Subject::User(name.into()))
     }
 
-    /// All entries of a domain, in the order of their last change.
+    /// All entries of a domain, in the order of their last change, with everything that was acknowledged before the call.
     ///
     /// # Errors
-    /// [`Error::Domain`]; [`Error::Nats`].
+    /// [`Error::Domain`]; [`Error::Nats`], also if the replica that answers doesn't catch up with the leader.
     pub fn entries(&self, domain: &str) -> Result<Vec<BucketEntry>> {
         check_domain(domain)?;
         let domain = entry::encode(domain.as_bytes());
-        let messages = self.read(["curve", "plain"].map(|kind| format!("{kind}.{domain}.>")).into())?;
+        let messages = self.list(&["curve", "plain"].map(|kind| self.bucket.subject(&format!("{kind}.{domain}.>"))))?;
         Ok(messages.iter().map(|(name, revision, message)| read_entry(name, *revision, &message.payload)).collect())
-    }
-
-    /// The servers that follow a domain or did so once.
-    ///
-    /// # Errors
-    /// [`Error::Domain`]; [`Error::Nats`].
-    pub fn servers(&self, domain: &str) -> Result<Vec<FollowingServer>> {
-        check_domain(domain)?;
-        let messages = self.read(vec![format!("server.{}.>", entry::encode(domain.as_bytes()))])?;
-        let now = SystemTime::now();
-        // They arrive in the order of writing, so the later of a server's two heartbeats replaces the earlier.
-        let mut servers = BTreeMap::new();
-        for (name, _, message) in &messages {
-            let server = name.split('.').nth(2).and_then(entry::decode).and_then(|name| String::from_utf8(name).ok());
-            let (Some(name), Ok(value), Ok(info)) = (server, ServerValue::parse(&message.payload), message.info())
-            else {
-                continue;
-            };
-            let age = now.duration_since(SystemTime::from(info.published)).unwrap_or_default();
-            let ServerValue { sequence, keys, users, .. } = value;
-            servers.insert(name.clone(), FollowingServer { name, age, sequence, keys, users, behind: 0 });
-        }
-        self.count_behind(domain, servers.into_values().collect())
     }
 
     fn create(&self, domain: &str, subject: &Subject, value: Vec<u8>) -> Result<u64> {
@@ -280,54 +234,24 @@ impl NatsWriter {
         &self,
         work: impl FnOnce(Store) -> W,
     ) -> Result<T> {
+        self.ask_with_consumers(|store, _| work(store))
+    }
+
+    /// As `ask`, with a context in which consumers are created: a large bucket's server needs long for that.
+    pub(super) fn ask_with_consumers<T: Send, W: Future<Output = Result<T>> + Send>(
+        &self,
+        work: impl FnOnce(Store, Context) -> W,
+    ) -> Result<T> {
         let mut held = lock(&self.connection);
         let connection = match held.take().filter(Connection::is_connected) {
             Some(connection) => connection,
             None => Connection::to(&self.bucket)?,
         };
-        let answer = connection.wait(work(connection.store.clone()));
+        let answer = connection.wait(work(connection.store.clone(), connection.context(LONGEST_CREATION)));
         if !matches!(answer, Err(Error::Nats { .. })) {
             *held = Some(connection);
         }
         answer
-    }
-
-    /// The last entry of each name, with its revision and in that order, without markers.
-    fn read(&self, filters: Vec<String>) -> Result<Vec<(String, u64, Message)>> {
-        let lost = || Error::Nats { action: LIST, problem: "entries don't come".into() };
-        let config = pull::Config {
-            deliver_policy: DeliverPolicy::LastPerSubject,
-            ack_policy: AckPolicy::None,
-            filter_subjects: filters.iter().map(|filter| self.bucket.subject(filter)).collect(),
-            inactive_threshold: Duration::from_secs(30),
-            memory_storage: true,
-            num_replicas: 1,
-            ..Default::default()
-        };
-        let prefix = &self.bucket.subject("");
-        self.ask(|store| async move {
-            let consumer = store.stream.create_consumer(config).await.map_err(|error| failed(LIST, &error))?;
-            let mut pending = consumer.cached_info().num_pending;
-            let messages = consumer.stream().max_messages_per_batch(10_000).expires(Duration::from_secs(30));
-            let mut messages = messages.heartbeat(PATIENCE).messages().await.map_err(|error| failed(LIST, &error))?;
-            let (mut entries, mut revisions) = (BTreeMap::new(), HashMap::new());
-            // An entry that changes meanwhile arrives again, after the others.
-            while pending > 0 {
-                let message = timeout(PATIENCE * 2, messages.next()).await.map_err(|_| lost())?.ok_or_else(lost)?;
-                let message = message.map_err(|error| failed(LIST, &error))?;
-                let info = message.info().map_err(|_| lost())?;
-                pending = info.pending;
-                let revision = info.stream_sequence;
-                let name = message.subject.strip_prefix(prefix.as_str()).unwrap_or(&message.subject).to_owned();
-                if let Some(before) = revisions.insert(name.clone(), revision) {
-                    entries.remove(&before);
-                }
-                if !is_removal(&message) {
-                    entries.insert(revision, (name, revision, message));
-                }
-            }
-            Ok(entries.into_values().collect())
-        })
     }
 }
 
@@ -345,7 +269,13 @@ pub(super) fn read_entry(name: &str, revision: u64, value: &[u8]) -> BucketEntry
 fn key_value(metadata: &Metadata) -> Result<Vec<u8>> {
     let info = KeyInfo::of_unread(metadata);
     info.map_err(|(name, problem)| Error::Metadata { name: name.to_owned(), problem })?;
-    Ok(entry::to_bytes(&KeyValue::of(metadata)))
+    let value = entry::to_bytes(&KeyValue::of(metadata));
+    match metadata.iter().max_by_key(|(_, value)| value.len()) {
+        Some((name, _)) if value.len() > LARGEST => {
+            Err(Error::Metadata { name: name.to_owned(), problem: "too large for a bucket: 64,000 bytes in all" })
+        }
+        _ => Ok(value),
+    }
 }
 
 fn user_value(name: &str, hash: &str) -> Result<Vec<u8>> {

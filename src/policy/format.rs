@@ -135,11 +135,13 @@ pub(super) struct Nats {
     pub(super) urls: String,
     /// This server's name, under which its heartbeat is stored.
     pub(super) server: String,
-    /// A file with one line, user=password; relative to this file.
+    /// A file with the login: user=password, the seed of an nkey, or a .creds file; relative to this file.
     pub(super) login: Option<PathBuf>,
     /// A PEM file with the trusted certificate authorities; relative to this file. With it, TLS is required.
     pub(super) ca: Option<PathBuf>,
-    /// How long credentials are used without contact, by default "5m": 100 ms to 30 days.
+    /// How often this server writes a heartbeat into the bucket, by default "1s": 100 ms to 1 min.
+    pub(super) heartbeat: Option<TimeSpan>,
+    /// How long credentials are used without contact, by default "5m": three heartbeats to 30 days.
     pub(super) max_age: Option<TimeSpan>,
     /// What happens to connected clients after that: "refuse" (the default) or "keep".
     pub(super) on_stale: Option<OnStaleText>,

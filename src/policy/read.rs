@@ -279,7 +279,7 @@ impl Reader<'_> {
             self.problem(cluster.span(), "must name a bucket, too");
             return None;
         };
-        let Nats { urls, server, login, ca, max_age, on_stale } = nats.get_ref();
+        let Nats { urls, server, login, ca, heartbeat, max_age, on_stale } = nats.get_ref();
         let directory = self.directory;
         let ready = |credentials| {
             let mut bucket = NatsBucket::new(urls, bucket)?;
@@ -289,15 +289,19 @@ impl Reader<'_> {
             if let Some(ca) = ca {
                 bucket = bucket.ca_file(directory.join(ca));
             }
+            if let Some(heartbeat) = heartbeat {
+                bucket = bucket.heartbeat(heartbeat.0)?;
+            }
             bucket.ready_to_follow(domain, server, credentials)
         };
         let limits = |follower: &NatsFollower| {
             let max_age = max_age.map_or(DEFAULT_MAX_AGE, |max_age| max_age.0);
-            follower.credentials().contact().check_age(max_age)?;
+            follower.check_age(max_age)?;
             let keeps = matches!(on_stale, Some(OnStaleText::Keep));
             Ok((max_age, if keeps { OnStale::KeepConnected } else { OnStale::Refuse }))
         };
-        let connection = format!("{urls}\n{server}\n{login:?}\n{ca:?}");
+        let heartbeat = heartbeat.map(|heartbeat| heartbeat.0);
+        let connection = format!("{urls}\n{server}\n{login:?}\n{ca:?}\n{heartbeat:?}");
         let place = (cluster.get_ref().clone(), bucket.to_owned(), domain.to_owned());
         let followed = self.used.follower(place, self.known, connection, ready, limits);
         self.take_store(cluster.span(), followed)

@@ -80,8 +80,9 @@ impl Stores {
             }
         }
         for Followed { follower, max_age, on_stale, .. } in self.followers.values() {
-            let limited = follower.credentials().limit_age(*max_age, *on_stale);
-            if let Err(error) = limited.and_then(|()| follower.start()) {
+            // The shortest age depends on the interval of the follower's heartbeats.
+            let limited = follower.start().and_then(|()| follower.credentials().limit_age(*max_age, *on_stale));
+            if let Err(error) = limited {
                 log_error!("{}: {error}", Escaped(follower.credentials().name().as_bytes()));
             }
         }

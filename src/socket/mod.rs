@@ -254,6 +254,22 @@ pub trait SocketExt: sealed::Sealed {
     /// # Errors
     /// Those of `zmq::Socket::recv`; `EAGAIN` if there is no message and `flags` say not to wait.
     fn recv_with_sender(&self, flags: i32) -> zmq::Result<Received>;
+
+    /// Sends one frame without waiting, and returns it as it was if the socket takes nothing now: `zmq::Socket::send` drops it.
+    /// `more` says whether the message goes on with another frame.
+    ///
+    /// ```
+    /// # use zmq_auth::{SocketExt, zmq};
+    /// # let context = zmq::Context::new();
+    /// let client = context.socket(zmq::PUSH)?; // connected to nobody
+    /// let returned = client.try_send("3 apples".into(), false)?;
+    /// assert_eq!(returned.as_deref(), Some(&b"3 apples"[..]));
+    /// # Ok::<(), zmq::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of `zmq::Socket::send` except `EAGAIN`. The frame is dropped.
+    fn try_send(&self, frame: zmq::Message, more: bool) -> zmq::Result<Option<zmq::Message>>;
 }
 
 mod sealed {
@@ -307,6 +323,14 @@ impl SocketExt for zmq::Socket {
 
     fn recv_with_sender(&self, flags: i32) -> zmq::Result<Received> {
         Received::from(self, flags)
+    }
+
+    fn try_send(&self, mut frame: zmq::Message, more: bool) -> zmq::Result<Option<zmq::Message>> {
+        match ffi::try_send(self, &mut frame, more) {
+            Ok(()) => Ok(None),
+            Err(Errno::AGAIN) => Ok(Some(frame)),
+            Err(error) => Err(zmq::Error::from_raw(error.raw())),
+        }
     }
 }
 

@@ -80,7 +80,7 @@ fn a_key_may_end_by_itself() {
     let node = Node::start();
     let server = Server::start(&node.url());
     let alice = key();
-    let soon = Command::new("date").args(["-u", "-d", "+4 seconds", "+%Y-%m-%dT%H:%M:%SZ"]).output().unwrap();
+    let soon = Command::new("date").args(["-u", "-d", "+15 seconds", "+%Y-%m-%dT%H:%M:%SZ"]).output().unwrap();
     let mut metadata = Metadata::default();
     metadata.insert("not-after", String::from_utf8(soon.stdout).unwrap().trim()).unwrap();
     bucket(&node.url(), "admin").writer().unwrap().add_key(DOMAIN, &alice, &metadata).unwrap();
@@ -144,9 +144,75 @@ fn the_servers_that_follow_are_listed_with_how_far_they_are() {
     });
     let servers = writer.servers(DOMAIN).unwrap();
     assert_eq!((servers[0].name.as_str(), servers[0].users), ("server-1", 0));
-    assert!(servers[0].age < DEADLINE, "{:?}", servers[0]);
+    assert!(servers[0].contact.is_some_and(|contact| contact >= servers[0].age), "{:?}", servers[0]);
     assert_eq!(writer.servers("elsewhere").unwrap(), []);
     drop(server);
+
+    // Heartbeats of others, and how many of five keys they lack.
+    let keys: Vec<u64> = (0..4).map(|_| writer.add_key(DOMAIN, &key(), &Metadata::default()).unwrap()).collect();
+    let tells = |server: &str, sequence: u64, proven: &str| {
+        let name = format!("server.{}.{}.0", raw::name(DOMAIN.as_bytes()), raw::name(server.as_bytes()));
+        let value = format!(r#"{{"format":2,"beat":"x","sequence":{sequence},{proven}"keys":3,"users":0}}"#);
+        raw::put(&node.url(), &name, &value);
+    };
+    let proven = r#""proven":600000,"#;
+    tells("up-to-date", keys[3], proven);
+    tells("one-behind", keys[2], proven);
+    tells("three-behind", keys[0], proven);
+    tells("three-behind-too", keys[1] - 1, proven);
+    tells("unproven", keys[3], "");
+    tells("impossible", u64::MAX, proven);
+    let servers = writer.servers(DOMAIN).unwrap();
+    let told: Vec<_> = servers
+        .iter()
+        .filter(|server| server.name != "server-1")
+        .map(|server| (server.name.as_str(), server.contact.is_some(), server.sequence, server.behind))
+        .collect();
+    let expected = [
+        ("impossible", false, 0, 5),
+        ("one-behind", true, keys[2], 1),
+        ("three-behind", true, keys[0], 3),
+        ("three-behind-too", true, keys[1] - 1, 3),
+        ("unproven", false, 0, 5),
+        ("up-to-date", true, keys[3], 0),
+    ];
+    assert_eq!(told, expected);
+    let long = Duration::from_secs(600);
+    assert!(servers.iter().all(|server| server.name == "server-1" || server.contact.is_none_or(|time| time >= long)));
+}
+
+/// Its entries vanish between two heartbeats, when nobody looks. Only reading all of it again shows that.
+#[test]
+fn a_bucket_is_read_again_from_time_to_time() {
+    let node = Node::start();
+    let writer = bucket(&node.url(), "admin").writer().unwrap();
+    let alice = key();
+    writer.add_key(DOMAIN, &alice, &Metadata::default()).unwrap();
+    let rarely = bucket(&node.url(), "admin").heartbeat(Duration::from_secs(60)).unwrap();
+    let server = Server::named("server-1", &rarely.read_again(Duration::from_secs(2)).unwrap());
+    server.wait_for(&alice, 200);
+    let stream = format!("KV_{}", crate::BUCKET);
+    let change = |max_age| {
+        raw::run(async {
+            let context = raw::context(&node.url(), "admin").await;
+            let mut config = context.get_stream(&stream).await.unwrap().cached_info().config.clone();
+            (config.max_age, config.duplicate_window) = (max_age, Duration::from_secs(1));
+            context.update_stream(config).await.unwrap();
+        });
+    };
+    change(Duration::from_secs(1));
+    wait_until("her entry has vanished", || entries_of(&node) == 0);
+    change(Duration::ZERO);
+    server.wait_for(&alice, 400);
+}
+
+/// The number of the bucket's entries.
+fn entries_of(node: &Node) -> u64 {
+    raw::run(async {
+        let context = raw::context(&node.url(), "admin").await;
+        let stream = context.get_stream(format!("KV_{}", crate::BUCKET)).await.unwrap();
+        stream.cached_info().state.messages
+    })
 }
 
 /// Buckets made by NATS's own tools can be emptied.
@@ -185,7 +251,7 @@ fn nothing_is_purged_by_hand_and_a_bucket_that_becomes_unsuitable_is_left() {
         raw::run(async {
             let context = raw::context(&node.url(), "admin").await;
             let mut config = context.get_stream(&stream).await.unwrap().cached_info().config.clone();
-            config.max_age = max_age;
+            (config.max_age, config.duplicate_window) = (max_age, Duration::from_secs(1));
             context.update_stream(config).await.unwrap();
         });
     };
@@ -207,5 +273,6 @@ fn nothing_is_purged_by_hand_and_a_bucket_that_becomes_unsuitable_is_left() {
     server.wait_for(&alice, 300);
     change(Duration::ZERO);
     server.wait_for(&alice, 200);
-    assert_eq!((server.curve(&bob), server.follower.status().snapshots), (400, 2), "it was read anew");
+    server.wait_for(&bob, 400);
+    assert_eq!(server.follower.status().snapshots, 2, "it was read again");
 }

@@ -128,7 +128,7 @@ fn connected_clients_are_spared_in_an_outage_where_the_program_says_so() {
 /// them all.
 #[test]
 fn a_slow_follower_is_late_and_loses_nothing() {
-    const KEYS: usize = 2_000;
+    const KEYS: usize = 4_000;
     let node = Node::start();
     let proxy = Proxy::to(node.port());
     let (alice, writer) = (key(), bucket(&node.url(), "admin").writer().unwrap());
@@ -136,24 +136,15 @@ fn a_slow_follower_is_late_and_loses_nothing() {
     let server = Server::start(&proxy.url());
     server.wait_for(&alice, 200);
     server.follower.credentials().limit_age(SHORT, OnStale::Refuse).unwrap();
-    proxy.set_rate(Some(100_000));
+    proxy.set_rate(Some(20_000));
     let keys: Vec<_> = (0..KEYS).map(|_| key()).collect();
-    raw::run(async {
-        let context = raw::context(&node.url(), "admin").await;
-        for part in keys.chunks(500) {
-            let mut last = None;
-            for key in part {
-                let subject = format!("$KV.{BUCKET}.{}", raw::key_name(DOMAIN, key.as_bytes()));
-                last = Some(context.publish(subject, r#"{"format":1}"#.into()).await.unwrap());
-            }
-            last.unwrap().await.unwrap();
-        }
-    });
+    raw::add_keys(&node.url(), &keys);
     writer.remove_key(DOMAIN, &alice).unwrap();
     wait_until("it is too late to be sure of anything", || server.is_stale());
     assert!(server.follower.status().credentials.keys < KEYS);
     proxy.set_rate(None);
     server.wait_for(&keys[KEYS - 1], 200);
+    server.follower.credentials().limit_age(Duration::from_secs(300), OnStale::Refuse).unwrap();
     server.wait_for(&alice, 400);
     assert!(keys.iter().all(|key| server.curve(key) == 200));
     println!("{} snapshots", server.follower.status().snapshots);
@@ -166,6 +157,25 @@ fn a_network_that_carries_nothing_is_no_contact() {
     let proxy = Proxy::to(node.port());
     let (alice, writer) = (key(), bucket(&node.url(), "admin").writer().unwrap());
     writer.add_key(DOMAIN, &alice, &Metadata::default()).unwrap();
+    let server = Server::start(&proxy.url());
+    server.wait_for(&alice, 200);
+    server.follower.credentials().limit_age(SHORT, OnStale::Refuse).unwrap();
+    proxy.set_rate(Some(0));
+    server.wait_for(&alice, 300);
+    writer.remove_key(DOMAIN, &alice).unwrap();
+    proxy.set_rate(None);
+    server.wait_for(&alice, 400);
+}
+
+/// A NATS server needs seconds to create a consumer of a bucket with a million entries: the follower waits longer each
+/// time, for its first snapshot and when it resumes.
+#[test]
+fn a_server_that_creates_consumers_slowly_is_followed_all_the_same() {
+    let node = Node::start();
+    let proxy = Proxy::to(node.port());
+    let (alice, writer) = (key(), bucket(&node.url(), "admin").writer().unwrap());
+    writer.add_key(DOMAIN, &alice, &Metadata::default()).unwrap();
+    proxy.delay_creation(Duration::from_secs(5));
     let server = Server::start(&proxy.url());
     server.wait_for(&alice, 200);
     server.follower.credentials().limit_age(SHORT, OnStale::Refuse).unwrap();

@@ -4,6 +4,7 @@ mod cluster;
 mod entries;
 mod faults;
 mod following;
+mod logins;
 mod measure;
 mod model;
 mod node;

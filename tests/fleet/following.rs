@@ -89,7 +89,7 @@ fn a_server_that_starts_while_nats_is_down_is_closed_and_says_so() {
     assert_eq!(server.follower.status().sequence, None);
     node.run();
     server.wait_for(&alice, 200);
-    assert_eq!(server.follower.status().problem, None);
+    wait_until("no problem is left", || server.problem().is_empty());
 }
 
 #[test]
@@ -123,11 +123,9 @@ fn while_nats_is_away_decisions_go_on_until_max_age_and_then_nobody_is_accepted_
     let server = Server::start(&node.url());
     server.wait_for(&alice, 200);
     server.wait_for(&bob, 200);
-    server.follower.credentials().limit_age(SHORT, OnStale::Refuse).unwrap();
     node.kill();
-    let age = server.follower.status().credentials.age.unwrap();
-    let answer = server.curve(&alice);
-    assert!(answer == 200 || age > SHORT / 2, "{age:?}");
+    assert_eq!(server.curve(&alice), 200, "by what is known");
+    server.follower.credentials().limit_age(SHORT, OnStale::Refuse).unwrap();
     server.wait_for(&alice, 300);
     let age = server.follower.status().credentials.age.unwrap();
     assert!(age > SHORT, "{age:?}");
@@ -145,10 +143,11 @@ fn while_nats_is_away_decisions_go_on_until_max_age_and_then_nobody_is_accepted_
         assert_ne!(server.curve(&alice), 200);
         assert!(start.elapsed() < DEADLINE, "{:?}", server.follower.status());
     }
-    assert_eq!(server.curve(&alice), 400);
-    let status = server.follower.status();
-    println!("in contact {:?} after the login was possible; {} snapshots", start.elapsed(), status.snapshots);
-    assert_eq!((status.snapshots, status.problem), (1, None), "it went on from where it was");
+    server.wait_for(&alice, 400);
+    let snapshots = server.follower.status().snapshots;
+    println!("in contact {:?} after the login was possible; {snapshots} snapshots", start.elapsed());
+    assert_eq!(snapshots, 1, "it resumed");
+    wait_until("no problem is left", || server.problem().is_empty());
 }
 
 #[test]
@@ -227,16 +226,7 @@ fn many_changes_at_once_are_all_in_force() {
     let node = Node::start();
     let server = Server::start(&node.url());
     let keys: Vec<_> = (0..2_000).map(|_| key()).collect();
-    raw::run(async {
-        let context = raw::context(&node.url(), "admin").await;
-        for (number, key) in keys.iter().enumerate() {
-            let subject = format!("$KV.{BUCKET}.{}", raw::key_name(DOMAIN, key.as_bytes()));
-            let sent = context.publish(subject, r#"{"format":1}"#.into()).await.unwrap();
-            if number % 500 == 0 || number == keys.len() - 1 {
-                sent.await.unwrap();
-            }
-        }
-    });
+    raw::add_keys(&node.url(), &keys);
     wait_until("all keys are in force", || server.follower.status().credentials.keys == keys.len());
     assert!(keys.iter().all(|key| server.curve(key) == 200));
     assert_eq!(server.follower.status().snapshots, 1);

@@ -1,6 +1,7 @@
-//! Figures of a fleet, on demand: `cargo test -p zmq-auth-fleet -- --ignored --nocapture measure`.
+//! Figures of a fleet, on demand: `cargo test --release -p zmq-auth-fleet -- --ignored --nocapture measure`.
 
 use std::fs;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,24 +10,47 @@ use zmq_auth::{Authenticator, Metadata, Moment, OnStale, PublicKey, PushedCreden
 use crate::node::{Cluster, Node};
 use crate::{DOMAIN, Server, bucket, key};
 
+/// How long one step of a measurement may take.
+const LONGEST: Duration = Duration::from_secs(300);
+
+/// Held by each measurement: they run one after the other, whatever the number of test threads.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits until each server answers a client with this key with this status.
+#[track_caller]
+fn wait_for_all(servers: &[Server], key: &PublicKey, status: u16) {
+    let end = Instant::now() + LONGEST;
+    for server in servers {
+        while server.curve(key) != status {
+            assert!(Instant::now() < end, "not {status} within {LONGEST:?}: {:?}", server.follower.status());
+            thread::park_timeout(Duration::from_micros(100));
+        }
+    }
+}
+
 /// The time from an acknowledged removal to the refusal at the last of five servers.
 #[test]
 #[ignore = "a measurement"]
 fn measure_revocation() {
+    let _turn = turn();
     let (node, cluster) = (Node::start(), Cluster::start());
     for (name, urls) in [("one NATS server", node.url()), ("three NATS servers, three replicas", cluster.urls())] {
         let servers: Vec<Server> =
             (1..6).map(|number| Server::named(&format!("server-{number}"), &bucket(&urls, "admin"))).collect();
         let writer = bucket(&urls, "admin").writer().unwrap();
+        println!("{name}: five servers have started");
         let mut times: Vec<(Duration, Duration)> = (0..200)
             .map(|_| {
                 let key = key();
                 writer.add_key(DOMAIN, &key, &Metadata::default()).unwrap();
-                servers.iter().for_each(|server| server.wait_for(&key, 200));
+                wait_for_all(&servers, &key, 200);
                 let start = Instant::now();
                 thread::scope(|scope| {
                     let refused = scope.spawn(|| {
-                        while servers.iter().any(|server| server.curve(&key) == 200) {}
+                        wait_for_all(&servers, &key, 400);
                         start.elapsed()
                     });
                     writer.remove_key(DOMAIN, &key).unwrap();
@@ -52,6 +76,7 @@ fn measure_revocation() {
 #[test]
 #[ignore = "a measurement"]
 fn measure_a_million_keys() {
+    let _turn = turn();
     const KEYS: u32 = 1_000_000;
     let number = |number: u32| {
         let mut bytes = [0; 32];
@@ -74,6 +99,7 @@ fn measure_a_million_keys() {
 #[test]
 #[ignore = "a measurement"]
 fn measure_decisions() {
+    let _turn = turn();
     const KEYS: usize = 10_000;
     const ROUNDS: usize = 20;
     let keys: Vec<PublicKey> = (0..KEYS).map(|_| key()).collect();
@@ -104,26 +130,32 @@ fn measure_decisions() {
 #[test]
 #[ignore = "a measurement"]
 fn measure_fan_out() {
+    let _turn = turn();
     let followers: usize = std::env::var("ZMQ_AUTH_FLEET_FOLLOWERS").map_or(1_000, |number| number.parse().unwrap());
     let node = Node::start();
     let writer = bucket(&node.url(), "admin").writer().unwrap();
     let first = key();
     writer.add_key(DOMAIN, &first, &Metadata::default()).unwrap();
     let bucket = bucket(&node.url(), "admin").heartbeat(Duration::from_secs(30)).unwrap();
-    let start = Instant::now();
-    let servers: Vec<Server> =
-        (0..followers).map(|number| Server::named(&format!("server-{number}"), &bucket)).collect();
-    servers.iter().for_each(|server| server.wait_for(&first, 200));
-    println!("{followers} followers are in contact after {:?}", start.elapsed());
-    let mut times: Vec<Duration> = (0..20)
-        .map(|_| {
+    let (start, mut servers) = (Instant::now(), Vec::new());
+    while servers.len() < followers {
+        // Some at a time: if a thousand connect at once, most answers take longer than a follower waits for them.
+        let next = (servers.len() + 50).min(followers);
+        servers.extend((servers.len()..next).map(|number| Server::named(&format!("server-{number}"), &bucket)));
+        wait_for_all(&servers, &first, 200);
+        println!("{next} followers are in contact after {:?}", start.elapsed());
+    }
+    let mut times: Vec<Duration> = (1..=20)
+        .map(|round| {
             let key = key();
             writer.add_key(DOMAIN, &key, &Metadata::default()).unwrap();
-            servers.iter().for_each(|server| server.wait_for(&key, 200));
+            wait_for_all(&servers, &key, 200);
             let start = Instant::now();
             writer.remove_key(DOMAIN, &key).unwrap();
-            while servers.iter().any(|server| server.curve(&key) == 200) {}
-            start.elapsed()
+            wait_for_all(&servers, &key, 400);
+            let time = start.elapsed();
+            println!("round {round} of 20: {time:?}");
+            time
         })
         .collect();
     times.sort();
@@ -137,6 +169,7 @@ fn measure_fan_out() {
 #[test]
 #[ignore = "a measurement"]
 fn measure_a_snapshot() {
+    let _turn = turn();
     let number: usize = std::env::var("ZMQ_AUTH_FLEET_KEYS").map_or(1_000_000, |number| number.parse().unwrap());
     let changes = (number / 10).min(50_000);
     let mut node = Node::new(None);
@@ -154,7 +187,10 @@ fn measure_a_snapshot() {
     let write = |keys: &[PublicKey]| {
         crate::raw::run(async {
             let context = crate::raw::context(&node.url(), "admin").await;
-            for part in keys.chunks(2_000) {
+            for (number, part) in keys.chunks(2_000).enumerate() {
+                if number.is_multiple_of(50) {
+                    println!("{} of {} keys are written", number * 2_000, keys.len());
+                }
                 let mut last = None;
                 for key in part {
                     let name = crate::raw::key_name(DOMAIN, key.as_bytes());
@@ -171,7 +207,7 @@ fn measure_a_snapshot() {
     let (before, start) = (resident(), Instant::now());
     let server = Server::named("server-1", &bucket(&node.url(), "admin"));
     while server.follower.status().credentials.keys < number {
-        assert!(start.elapsed() < Duration::from_secs(600), "{:?}", server.follower.status());
+        assert!(start.elapsed() < LONGEST, "{:?}", server.follower.status());
         thread::park_timeout(Duration::from_millis(10));
     }
     println!("a snapshot of {number} keys: {:?}; {} were begun", start.elapsed(), server.follower.status().snapshots);
@@ -180,7 +216,7 @@ fn measure_a_snapshot() {
     write(&keys[number..]);
     let written = start.elapsed();
     while server.follower.status().credentials.keys < keys.len() {
-        assert!(start.elapsed() < Duration::from_secs(600), "{:?}", server.follower.status());
+        assert!(start.elapsed() < LONGEST, "{:?}", server.follower.status());
         thread::park_timeout(Duration::from_millis(10));
     }
     let all = start.elapsed();

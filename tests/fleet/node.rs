@@ -4,8 +4,9 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{self, Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Instant;
@@ -14,7 +15,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use crate::{BUCKET, DEADLINE, PASSWORD, bucket, raw, wait_until};
+use crate::{BUCKET, DEADLINE, DOMAIN, PASSWORD, bucket, raw, wait_until};
 
 /// A NATS server. It is killed when dropped.
 pub(crate) struct Node {
@@ -28,6 +29,8 @@ pub(crate) struct Node {
     pub(crate) tls: Option<(PathBuf, PathBuf)>,
     /// When it syncs acknowledged writes to disk.
     pub(crate) sync: &'static str,
+    /// The part of the configuration that says who may log in, if it isn't the administrator and `server-1`.
+    pub(crate) authorization: Option<String>,
     running: Option<Running>,
 }
 
@@ -61,6 +64,7 @@ impl Node {
             password: PASSWORD.into(),
             tls: None,
             sync: "always",
+            authorization: None,
             running: None,
         }
     }
@@ -94,21 +98,21 @@ impl Node {
     /// Writes the configuration, which a running server reads on [`reload`](Self::reload).
     pub(crate) fn configure(&self, access: Access) {
         let store = self.directory.path().join("store");
-        let server = raw::name(b"server-1");
-        let rights = format!(
-            r#"publish: {{ allow: [
-                "$JS.API.STREAM.INFO.KV_{BUCKET}", "$JS.API.CONSUMER.CREATE.KV_{BUCKET}",
-                "$JS.API.CONSUMER.CREATE.KV_{BUCKET}.>", "$JS.API.CONSUMER.MSG.NEXT.KV_{BUCKET}.>",
-                "$KV.{BUCKET}.server.*.{server}.*"
-            ] }}, subscribe: {{ allow: ["_INBOX_{server}.>"] }}"#
-        );
+        let (publish, subscribe) = rights("server-1");
         let server_user = match access {
             Access::Everybody => {
                 let password = &self.password;
-                format!(r#"{{ user: "server-1", password: "{password}", permissions: {{ {rights} }} }}"#)
+                format!(
+                    r#"{{ user: "server-1", password: "{password}", permissions: {{
+                        publish: {{ allow: {publish:?} }}, subscribe: {{ allow: {subscribe:?} }} }} }}"#
+                )
             }
             Access::AdministratorAlone => String::new(),
         };
+        let authorization = self.authorization.clone().unwrap_or_else(|| {
+            let admin = format!(r#"{{ user: "admin", password: "{PASSWORD}" }}"#);
+            format!("authorization {{ users: [\n{admin}\n{server_user}\n] }}")
+        });
         let cluster = self.routes.as_ref().map_or_else(String::new, |(own, all)| {
             let routes: Vec<String> = all.iter().map(|port| format!("\"nats://127.0.0.1:{port}\"")).collect();
             format!("cluster {{ name: fleet, listen: \"127.0.0.1:{own}\", routes: [{}] }}", routes.join(", "))
@@ -122,10 +126,7 @@ impl Node {
             listen: "127.0.0.1:{port}"
             ping_interval: "1s"
             jetstream {{ store_dir: "{store}", max_memory_store: 64MB, max_file_store: 1GB, sync_interval: {sync} }}
-            authorization {{ users: [
-                {{ user: "admin", password: "{PASSWORD}" }}
-                {server_user}
-            ] }}
+            {authorization}
             {cluster}
             {tls}
             "#,
@@ -220,9 +221,27 @@ impl Cluster {
     }
 }
 
-/// A port on which nobody listens. Another process could take it before the server starts, but none here does.
+/// The subjects to which a server may publish and subscribe, as in the page about fleets.
+pub(crate) fn rights(server: &str) -> ([String; 6], [String; 1]) {
+    let (domain, server) = (raw::name(DOMAIN.as_bytes()), raw::name(server.as_bytes()));
+    let publish = [
+        format!("$JS.API.STREAM.INFO.KV_{BUCKET}"),
+        format!("$JS.API.CONSUMER.CREATE.KV_{BUCKET}"),
+        format!("$JS.API.CONSUMER.CREATE.KV_{BUCKET}.>"),
+        format!("$JS.API.CONSUMER.MSG.NEXT.KV_{BUCKET}.>"),
+        format!("$KV.{BUCKET}.server.{domain}.{server}.0"),
+        format!("$KV.{BUCKET}.server.{domain}.{server}.1"),
+    ];
+    (publish, [format!("_INBOX_{server}.>")])
+}
+
+/// A port on which nobody listens, below the system's ephemeral ones: a server that was killed gets it back.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let next = || 26_000 + (process::id() + TAKEN.fetch_add(1, Ordering::SeqCst)) % 6_000;
+    let mut ports = (0..6_000).map(|_| u16::try_from(next()).unwrap());
+    ports.find(is_free).expect("a free port")
 }
 
 /// The NATS server program in the tests' version, installed below the target directory on first use.

@@ -55,12 +55,22 @@ fn a_policy_file_names_a_bucket_and_a_reload_keeps_its_follower() {
             "8:9: must name one of",
         ),
         (nats.replace("1m", "1ms") + domain, "age of pushed credentials"),
+        (nats.replace("max_age", "heartbeat = \"1ms\"\nmax_age") + domain, "interval of heartbeats"),
+        (nats.replace("max_age", "heartbeat = \"30s\"\nmax_age") + domain, "three heartbeats"),
         (nats.replace("\"login\"", "\"nowhere\"") + domain, "nowhere"),
         (nats.replace("nats://", "nats://admin:secret@") + domain, "user or password"),
     ] {
         fs::write(&path, &bad).unwrap();
         let error = policy.reload().unwrap_err().to_string();
         assert!(error.contains(words) && !error.contains("secret"), "{error}");
+        assert_eq!(curve(auth, &alice), b"200");
+    }
+    // With a good file again, and another interval of heartbeats.
+    for heartbeat in ["", "heartbeat = \"300ms\"\n"] {
+        let written = dir.path().join("policy.toml.new");
+        fs::write(&written, format!("{nats}{heartbeat}{domain}")).unwrap();
+        fs::rename(&written, &path).unwrap();
+        policy.reload().unwrap();
         assert_eq!(curve(auth, &alice), b"200");
     }
     writer.remove_key("lab", &alice).unwrap();

@@ -16,12 +16,14 @@ struct Network {
     /// Bytes per second towards the client; `None` for unlimited.
     rate: Mutex<Option<usize>>,
     changed: Condvar,
+    /// How long the server's answer about a new consumer is held back: a large bucket's server needs seconds.
+    creation: Mutex<Duration>,
 }
 
 impl Proxy {
     pub(crate) fn to(port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let network = Arc::new(Network { rate: Mutex::new(None), changed: Condvar::new() });
+        let network = Arc::new(Network { rate: Mutex::new(None), changed: Condvar::new(), creation: Mutex::default() });
         let proxy = Proxy { port: listener.local_addr().unwrap().port(), network: network.clone() };
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
@@ -44,13 +46,24 @@ impl Proxy {
         *self.network.rate.lock().unwrap() = rate;
         self.network.changed.notify_all();
     }
+
+    pub(crate) fn delay_creation(&self, time: Duration) {
+        *self.network.creation.lock().unwrap() = time;
+    }
 }
+
+/// The type of the server's answer, in JSON.
+const CREATED: &[u8] = b"consumer_create_response";
 
 fn pass(mut from: &TcpStream, mut to: &TcpStream, network: Option<&Arc<Network>>) {
     let mut buffer = [0; 4096];
     while let Ok(length @ 1..) = from.read(&mut buffer) {
         if let Some(network) = network {
             network.wait_for(length);
+            if buffer[..length].windows(CREATED.len()).any(|bytes| bytes == CREATED) {
+                let delay = *network.creation.lock().unwrap();
+                thread::sleep(delay);
+            }
         }
         if to.write_all(&buffer[..length]).is_err() {
             break;

@@ -6,8 +6,9 @@ use async_nats::jetstream::kv::Store;
 use async_nats::jetstream::{self, Context};
 use async_nats::{Client, ConnectOptions};
 use tokio::runtime::Runtime;
+use zmq_auth::PublicKey;
 
-use crate::{BUCKET, PASSWORD};
+use crate::{BUCKET, DOMAIN, PASSWORD};
 
 /// Base64url as in the names of entries, implemented here a second time.
 pub(crate) fn name(text: &[u8]) -> String {
@@ -49,6 +50,21 @@ pub(crate) fn put(url: &str, name: &str, value: &str) {
     run(async { store(url).await.put(name, value.to_owned().into()).await.unwrap() });
 }
 
+/// Adds keys, 500 at a time.
+pub(crate) fn add_keys(urls: &str, keys: &[PublicKey]) {
+    run(async {
+        let context = context(urls, "admin").await;
+        for part in keys.chunks(500) {
+            let mut last = None;
+            for key in part {
+                let subject = format!("$KV.{BUCKET}.{}", key_name(DOMAIN, key.as_bytes()));
+                last = Some(context.publish(subject, r#"{"format":1}"#.into()).await.unwrap());
+            }
+            last.unwrap().await.unwrap();
+        }
+    });
+}
+
 /// Writes an entry, and returns whether that was acknowledged.
 pub(crate) fn try_put(urls: &str, name: &str, value: &str) -> bool {
     run(async {
@@ -57,6 +73,16 @@ pub(crate) fn try_put(urls: &str, name: &str, value: &str) -> bool {
         let Ok(sent) = sent else { return false };
         sent.await.inspect_err(|error| println!("{name}: {error}")).is_ok()
     })
+}
+
+/// Asks the leader of the bucket's stream to hand over to the server of this name.
+pub(crate) fn hand_over(urls: &str, to: &str) {
+    run(async {
+        let order = format!(r#"{{"placement":{{"preferred":"{to}"}}}}"#);
+        let subject = format!("$JS.API.STREAM.LEADER.STEPDOWN.KV_{BUCKET}");
+        let answer = client(urls, "admin").await.request(subject, order.into()).await;
+        println!("{to} is to lead: {:?}", answer.map(|answer| answer.payload));
+    });
 }
 
 /// The name of the server that leads the bucket's stream.

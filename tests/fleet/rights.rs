@@ -43,14 +43,23 @@ fn a_server_follows_with_its_rights_and_can_change_nothing_with_them() {
 
     let alices = format!("$KV.{BUCKET}.{}", raw::key_name(DOMAIN, alice.as_bytes()));
     let mallorys = format!("$KV.{BUCKET}.{}", raw::key_name(DOMAIN, mallory.as_bytes()));
-    let beat =
-        |server: &str| format!("$KV.{BUCKET}.server.{}.{}.0", raw::name(b"elsewhere"), raw::name(server.as_bytes()));
+    let beat = |domain: &str, server: &str, slot: u8| {
+        let (domain, server) = (raw::name(domain.as_bytes()), raw::name(server.as_bytes()));
+        format!("$KV.{BUCKET}.server.{domain}.{server}.{slot}")
+    };
+    let (own, others) = (beat(DOMAIN, SERVER, 0), beat(DOMAIN, "server-2", 0));
     raw::run(async {
-        let (context, _) = taken_over(&node).await;
-        for subject in [&alices, &mallorys, &beat("server-2")] {
-            let sent = context.publish(subject.clone(), r#"{"format":1}"#.into()).await.unwrap();
-            assert!(sent.await.is_err(), "{subject}");
+        let (context, refused) = taken_over(&node).await;
+        // It may write two entries of a limited size, so it can't fill the bucket.
+        for subject in [&alices, &mallorys, &others, &beat("elsewhere", SERVER, 0), &beat(DOMAIN, SERVER, 2)] {
+            let _sent = context.publish(subject.clone(), r#"{"format":1}"#.into()).await.unwrap();
+            let said = refused.recv_timeout(DEADLINE).unwrap();
+            let expected = format!("permissions violation for publish to \"{}\"", subject.to_lowercase());
+            assert!(said.contains(&expected), "{said}");
         }
+        let sent = context.publish(own.clone(), vec![b' '; (1 << 16) + 1].into()).await.unwrap();
+        let error = format!("{:?}", sent.await.unwrap_err());
+        assert!(error.contains("message size exceeds maximum allowed"), "{error}");
         let stream = context.get_stream(stream()).await.unwrap();
         assert!(stream.purge().await.is_err());
         assert!(stream.delete_message(1).await.is_err());
@@ -58,12 +67,12 @@ fn a_server_follows_with_its_rights_and_can_change_nothing_with_them() {
         let config = stream.cached_info().config.clone();
         assert!(context.update_stream(jetstream::stream::Config { deny_purge: false, ..config }).await.is_err());
         // A consumer delivers to any subject, but not back into the bucket under another name.
-        for deliver_subject in [&mallorys, &beat("server-2")] {
+        for deliver_subject in [&mallorys, &others] {
             let config = push::Config { deliver_subject: deliver_subject.clone(), ..Default::default() };
             assert!(stream.create_consumer(config).await.is_err(), "{deliver_subject}");
         }
         // Its heartbeat is allowed, but without headers that affect other entries or delete it.
-        context.publish(beat(SERVER), "{}".into()).await.unwrap().await.unwrap();
+        context.publish(own.clone(), "{}".into()).await.unwrap().await.unwrap();
         for (name, value) in [
             ("Nats-Rollup", "all"),
             ("Nats-Rollup", "sub"),
@@ -73,7 +82,7 @@ fn a_server_follows_with_its_rights_and_can_change_nothing_with_them() {
             let mut headers = HeaderMap::new();
             headers.insert(name, value);
             headers.insert("Nats-Schedule-Target", mallorys.as_str());
-            let sent = context.publish_with_headers(beat(SERVER), headers, r#"{"format":1}"#.into()).await.unwrap();
+            let sent = context.publish_with_headers(own.clone(), headers, r#"{"format":1}"#.into()).await.unwrap();
             assert!(sent.await.is_err(), "{name}: {value}");
         }
     });
@@ -89,7 +98,7 @@ fn what_a_server_has_delivered_elsewhere_is_no_order_and_no_entry() {
     let writer = bucket(&node.url(), "admin").writer().unwrap();
     let (alice, mallory) = (key(), key());
     writer.add_key(DOMAIN, &alice, &Metadata::default()).unwrap();
-    let own = format!("$KV.{BUCKET}.server.{}.{}.0", raw::name(b"elsewhere"), raw::name(SERVER.as_bytes()));
+    let own = format!("$KV.{BUCKET}.server.{}.{}.0", raw::name(DOMAIN.as_bytes()), raw::name(SERVER.as_bytes()));
     let orders = [
         format!("$JS.API.STREAM.DELETE.KV_{BUCKET}"),
         format!("$JS.API.STREAM.PURGE.KV_{BUCKET}"),
@@ -106,13 +115,10 @@ fn what_a_server_has_delivered_elsewhere_is_no_order_and_no_entry() {
             let body = if order.contains("DELETE") && !order.contains("MSG") { "" } else { r#"{"seq":1}"# };
             let config =
                 push::Config { deliver_subject: order.clone(), filter_subject: own.clone(), ..Default::default() };
-            if stream.create_consumer(config).await.is_err() {
-                println!("{order}: no such consumer can be made");
-                continue;
-            }
             context.publish(own.clone(), body.into()).await.unwrap().await.unwrap();
+            stream.create_consumer(config).await.unwrap();
             let delivered = tokio::time::timeout(DEADLINE, futures_util::StreamExt::next(&mut heard)).await;
-            println!("{order}: delivered {:?}", delivered.unwrap().map(|message| message.payload));
+            assert_eq!(delivered.unwrap().unwrap().payload, body, "{order}");
         }
     });
     // The bucket and its content are unchanged.

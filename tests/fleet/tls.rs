@@ -3,7 +3,7 @@
 use std::fs;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use zmq_auth::{Metadata, NatsBucket, Password};
+use zmq_auth::{Metadata, NatsBucket, Password, PolicyFile};
 
 use crate::node::Node;
 use crate::{BUCKET, DOMAIN, PASSWORD, Server, key, wait_until};
@@ -38,8 +38,19 @@ fn with_tls_a_server_follows_whom_its_authority_has_signed_and_nobody_else() {
     writer.add_key(DOMAIN, &alice, &Metadata::default()).unwrap();
     let server = Server::named("server-1", &login(&url, "server-1").ca_file(&ca));
     server.wait_for(&alice, 200);
+    // The same in a policy file.
+    file("login", &format!("server-1={PASSWORD}\n"));
+    let policy = format!(
+        "[nats.fleet]\nurls = \"{url}\"\nserver = \"server-1\"\nlogin = \"login\"\nca = \"ca.pem\"\n\
+         [domain.{DOMAIN}]\ncurve = {{ nats = \"fleet\", bucket = \"{BUCKET}\" }}\n"
+    );
+    drop(server);
+    let policy = PolicyFile::open(file("policy.toml", &policy)).unwrap();
+    let request: [&[u8]; 7] = [b"1.0", b"1", DOMAIN.as_bytes(), b"::1", b"", b"CURVE", alice.as_bytes()];
+    let decide = || policy.authenticator().handle_zap_message(&request).unwrap()[2].clone();
+    wait_until("she is accepted", || decide() == b"200");
     writer.remove_key(DOMAIN, &alice).unwrap();
-    server.wait_for(&alice, 400);
+    wait_until("she is refused", || decide() == b"400");
     for untrusted in
         [login(&url, "server-1").ca_file(&wrong_ca), login(&url, "server-1"), login(&node.url(), "server-1")]
     {

@@ -9,3 +9,4 @@ mod events;
 mod explain;
 mod failure_limits;
 mod revocation;
+mod routing_ids;

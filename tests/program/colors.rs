@@ -8,7 +8,12 @@ use crate::run::{program, run};
 
 fn at_a_terminal(environment: &[(&str, &str)]) -> String {
     let mut command = Command::new(program());
-    command.args(["show", "missing"]).env_remove("NO_COLOR").env("TERM", "xterm").envs(environment.iter().copied());
+    command.args(["show", "missing"]).env("TERM", "xterm");
+    // A build server's variables count as well: CI means a terminal with colours.
+    for variable in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI"] {
+        command.env_remove(variable);
+    }
+    command.envs(environment.iter().copied());
     let options = Options { timeout_ms: Some(20_000), ..Options::default() };
     let mut session = spawn_with_options(command, options).unwrap();
     let text = session.exp_eof().unwrap();
@@ -18,9 +23,10 @@ fn at_a_terminal(environment: &[(&str, &str)]) -> String {
 
 #[test]
 fn colours_are_for_terminals() {
-    assert!(at_a_terminal(&[]).contains("\x1b["));
-    assert!(!at_a_terminal(&[("NO_COLOR", "1")]).contains("\x1b["));
-    assert!(!at_a_terminal(&[("TERM", "dumb")]).contains("\x1b["));
+    for (environment, is_coloured) in [(&[][..], true), (&[("NO_COLOR", "1")], false), (&[("TERM", "dumb")], false)] {
+        let text = at_a_terminal(environment);
+        assert_eq!(text.contains("\x1b["), is_coloured, "{environment:?}: {text:?}");
+    }
     let dir = tempfile::tempdir().unwrap();
     let outcome = run(dir.path(), &["show", "missing"]);
     assert!(outcome.code == 1 && !outcome.stderr.contains('\x1b'), "{}", outcome.stderr);

@@ -13,7 +13,7 @@ use crate::output::{Exit, Failure, Output};
 use crate::validity::{State, Validity};
 use crate::{directory, escape, file, keygen, ls};
 
-/// Add a client's public certificate to a server's directory, or to a bucket of NATS
+/// Add a client's public certificate to a server's directory, or its key to a NATS bucket
 ///
 /// A file with a secret key is refused, because that key must stay on the client's machine. A certificate that --force
 /// replaces is moved to the directory's `revoked`, which no server reads. A bucket gets the key with the certificate's
@@ -46,6 +46,9 @@ pub(crate) struct Add {
     /// With --key, metadata such as name=Alice; may be repeated
     #[arg(short, long, value_name = "KEY=VALUE", requires = "key", value_parser = keygen::entry)]
     metadata: Vec<(String, String)>,
+    /// With --bucket, write the entry only if its last change has this revision
+    #[arg(long, value_name = "N", requires = "bucket")]
+    revision: Option<u64>,
     #[command(flatten)]
     bucket: BucketOptions,
 }
@@ -87,8 +90,8 @@ impl Add {
         let Some(directory) = directory else {
             let certificate = self.named(certificate, &file)?;
             let validity = (validity.state(now), validity.words(now));
-            let bucket = self.bucket.open()?;
-            return bucket.add(&certificate.public_key(), certificate.metadata(), validity, self.force, output);
+            let (key, metadata, bucket) = (certificate.public_key(), certificate.metadata(), self.bucket.open()?);
+            return bucket.add(&key, metadata, validity, self.force, self.revision, output);
         };
         self.add_to(&directory, &file, &certificate, (validity, now), output)
     }

@@ -8,6 +8,7 @@ pub(crate) mod revoke;
 
 use std::env;
 use std::ffi::OsStr;
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -22,38 +23,39 @@ use zmq_auth::{
 use crate::output::{Failure, note};
 use crate::{escape, validity};
 
-const HEADING: &str = "A bucket of NATS";
+const HEADING: &str = "NATS bucket";
 
 /// Where a bucket is, and how to log in there.
 #[derive(clap::Args)]
 pub(crate) struct NatsOptions {
-    /// NATS servers: nats://HOST:4222, or several with commas between them; NATS_URL otherwise
+    /// The NATS servers: nats://HOST:4222, or several, separated by commas; default: NATS_URL
     #[arg(long, value_name = "URL", requires = "bucket", help_heading = HEADING)]
     nats: Option<String>,
-    /// A bucket of NATS that servers follow
+    /// The NATS bucket that the servers follow
     #[arg(long, value_name = "NAME", help_heading = HEADING)]
     bucket: Option<String>,
-    /// A file with the login: user=password, the seed of an nkey, or a .creds file; NATS_CREDS, NATS_NKEY, or NATS_USER
-    /// and NATS_PASSWORD otherwise
+    /// A file with the login: user=password, the seed of an nkey, or a .creds file; default: NATS_CREDS, NATS_NKEY, or
+    /// NATS_USER and NATS_PASSWORD
     #[arg(long, value_name = "FILE", requires = "bucket", help_heading = HEADING)]
     login: Option<PathBuf>,
-    /// Use TLS, and trust the certificate authorities of this PEM file; NATS_CA otherwise
+    /// Require TLS, and trust the certificate authorities in this PEM file; default: NATS_CA
     #[arg(long, value_name = "FILE", requires = "bucket", help_heading = HEADING)]
     ca: Option<PathBuf>,
 }
 
-/// A bucket, and the domain whose keys and users are meant.
+/// A bucket and a domain.
 #[derive(clap::Args)]
 pub(crate) struct BucketOptions {
     #[command(flatten)]
     nats: NatsOptions,
-    /// The ZAP domain whose keys and users are meant
+    /// The ZAP domain of the keys and users
     #[arg(long, requires = "bucket", help_heading = HEADING)]
     domain: Option<String>,
 }
 
 /// A domain of a bucket, open for writing.
 pub(crate) struct Bucket {
+    bucket: NatsBucket,
     pub(crate) writer: NatsWriter,
     pub(crate) domain: String,
     /// The options that select this bucket, for commands to type next.
@@ -71,19 +73,20 @@ pub(crate) struct Place {
 impl NatsOptions {
     pub(crate) fn bucket(&self) -> Result<NatsBucket, Failure> {
         let Some(name) = &self.bucket else {
-            return Err(Failure::usage("no bucket is named").hint("Add --nats URL and --bucket NAME."));
+            return Err(Failure::usage("no bucket was given").hint("Add --nats URL and --bucket NAME."));
         };
         let urls = self.nats.clone().map_or_else(|| variable("NATS_URL"), |urls| Ok(Some(urls)))?;
         let urls =
-            urls.ok_or_else(|| Failure::usage("no NATS server is named").hint("Add --nats nats://HOST:4222."))?;
+            urls.ok_or_else(|| Failure::usage("no NATS server was given").hint("Add --nats nats://HOST:4222."))?;
         let mut bucket = NatsBucket::new(&urls, name).map_err(failure)?;
         let files = [self.login.clone(), file_of("NATS_CREDS"), file_of("NATS_NKEY")];
         let ca = self.ca.clone().or_else(|| file_of("NATS_CA"));
         if let Some(file) = files.into_iter().flatten().next() {
             warn_of_mode(&file);
             bucket = bucket.login_file(file).map_err(|error| {
-                Failure::from(error)
-                    .hint("It is one line of user=password, the seed of an nkey, or a .creds file of NATS's tools.")
+                Failure::from(error).hint(
+                    "It has one line, user=password or the seed of an nkey, or it is a .creds file of NATS's tools.",
+                )
             })?;
         } else if let Some((user, password)) = user_and_password()? {
             bucket = bucket.login(user, &password);
@@ -104,7 +107,8 @@ impl NatsOptions {
     /// The options as they were typed.
     pub(crate) fn options(&self) -> String {
         let texts = [("nats", self.nats.as_deref()), ("bucket", self.bucket.as_deref())];
-        let mut options: Vec<String> = texts.into_iter().filter_map(|(name, value)| option(name, value?)).collect();
+        let mut options: Vec<String> =
+            texts.into_iter().filter_map(|(name, value)| Some(option(name, value?))).collect();
         for (name, file) in [("login", &self.login), ("ca", &self.ca)] {
             options.extend(file.as_ref().map(|file| format!("--{name} {}", escape::shell(file))));
         }
@@ -130,17 +134,18 @@ impl BucketOptions {
     pub(crate) fn open(&self) -> Result<Bucket, Failure> {
         let bucket = self.nats.bucket()?;
         let Some(domain) = &self.domain else {
-            return Err(Failure::usage("a bucket has keys and users for each domain, and none is named")
-                .hint("Add --domain DOMAIN, as the servers' sockets have it."));
+            return Err(Failure::usage("no domain was given: a bucket has separate keys and users for each")
+                .hint("Add --domain DOMAIN, the ZAP domain of the servers' sockets."));
         };
-        let options = format!("{} --domain {}", self.nats.options(), word(domain));
+        let options = format!("{} {}", self.nats.options(), option("domain", domain));
         let place = Place { bucket: self.nats.name().to_owned(), domain: domain.clone() };
         let writer = bucket.writer().map_err(|error| match error {
-            Error::Nats { action: "find the bucket", .. } => Failure::from(error)
-                .hint(format!("Make it, if that is meant: zmq-auth create-bucket {}", self.nats.options())),
+            Error::Nats { action: "find the bucket", .. } => {
+                Failure::from(error).hint(format!("To create it: zmq-auth create-bucket {}", self.nats.options()))
+            }
             error => failure(error),
         })?;
-        Ok(Bucket { writer, domain: domain.clone(), options, place })
+        Ok(Bucket { bucket, writer, domain: domain.clone(), options, place })
     }
 
     /// Splits the positional arguments: a directory or file and something in it, or with a bucket the latter alone.
@@ -148,9 +153,9 @@ impl BucketOptions {
         match (self.is_given(), second) {
             (false, Some(second)) => Ok((Some(first), second)),
             (true, None) => Ok((None, first)),
-            (false, None) => Err(Failure::usage("there is neither a place on disk nor a bucket").hint(usage)),
+            (false, None) => Err(Failure::usage("neither a path nor a bucket was given").hint(usage)),
             (true, Some(_)) => {
-                Err(Failure::usage("a place on disk and a bucket are given: only one can be meant").hint(usage))
+                Err(Failure::usage("both a path and a bucket were given: give only one of them").hint(usage))
             }
         }
     }
@@ -166,15 +171,58 @@ impl Bucket {
         format!("bucket {}, domain {}", escape::text(&self.place.bucket), escape::text(&self.domain))
     }
 
+    pub(crate) fn follow(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(
+            out,
+            "The servers that follow the bucket apply this in a moment. To check: {}",
+            self.command("status", "")
+        )
+    }
+
+    pub(crate) fn no_such(&self, what: &str) -> Failure {
+        Failure::new(format!("{} has no {what}; nothing was changed", self.words()))
+            .hint(format!("To list what it has: {}", self.command("ls", "")))
+    }
+
     /// A command on this bucket to type next.
     pub(crate) fn command(&self, verb: &str, rest: &str) -> String {
         format!("zmq-auth {verb} {} {rest}", self.options).trim_end().to_owned()
     }
 
-    /// The command that puts a key back.
-    pub(crate) fn add_command(&self, key: &PublicKey, metadata: &Metadata) -> String {
-        let pairs = metadata.iter().map(|(name, value)| format!(" -m {}", word(&format!("{name}={value}"))));
-        self.command("add", &format!("--force --key={}{}", word(&key.to_string()), pairs.collect::<String>()))
+    /// The command that writes a key's entry again, unless it has changed since this revision. `None` if no certificate
+    /// can have this metadata, so that `add` would refuse it.
+    pub(crate) fn add_command(&self, key: &PublicKey, metadata: &Metadata, revision: u64) -> Option<String> {
+        let pairs: Vec<_> = metadata.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        certificate(key, &pairs).ok()?;
+        let pairs = pairs.iter().map(|(name, value)| format!(" -m {}", escape::word(&format!("{name}={value}"))));
+        let key = escape::word(&key.to_string());
+        Some(self.command("add", &format!("--force --revision {revision} --key={key}{}", pairs.collect::<String>())))
+    }
+
+    /// The command that removes a key, unless it has changed since this revision.
+    pub(crate) fn revoke_command(&self, key: &PublicKey, revision: u64) -> String {
+        // A key may begin with a dash.
+        self.command("revoke", &format!("--revision {revision} -- {}", escape::word(&key.to_string())))
+    }
+
+    /// The same bucket with a connection of its own, for another thread.
+    pub(crate) fn connect_again(&self) -> Result<Bucket, Failure> {
+        Ok(Bucket {
+            bucket: self.bucket.clone(),
+            writer: self.bucket.writer().map_err(failure)?,
+            domain: self.domain.clone(),
+            options: self.options.clone(),
+            place: self.place.clone(),
+        })
+    }
+
+    /// Fails if a key has changed since this revision.
+    pub(crate) fn require_unchanged(&self, revision: u64, seen: Option<&LastChange>) -> Result<(), Failure> {
+        if seen.map_or(0, |seen| seen.revision) == revision {
+            return Ok(());
+        }
+        Err(Failure::new(format!("the key has changed since revision {revision}: {}; nothing was changed", told(seen)))
+            .hint(format!("Look at it: {}", self.command("ls", ""))))
     }
 
     /// Writes a key if nothing else was written since `seen`, and returns the revision.
@@ -198,28 +246,32 @@ impl Bucket {
         })
     }
 
-    fn written(
+    /// Turns a conflict into an error that says what somebody else has done.
+    pub(crate) fn written<T>(
         &self,
-        result: zmq_auth::Result<u64>,
+        result: zmq_auth::Result<T>,
         look: impl FnOnce() -> zmq_auth::Result<Option<LastChange>>,
-    ) -> Result<u64, Failure> {
+    ) -> Result<T, Failure> {
         match result {
             Err(Error::Conflict { .. }) => {
                 let now = look().map_err(failure)?;
-                Err(Failure::new(format!("somebody else was faster: {}; nothing was changed", told(now.as_ref())))
+                Err(Failure::new(format!("{}; nothing was changed", changed_meanwhile(now.as_ref())))
                     .hint(format!("Look at it again: {}", self.command("ls", ""))))
             }
-            Err(error @ Error::Nats { .. }) => {
-                Err(failure(error).hint(format!("It may be written or not. Look: {}", self.command("ls", ""))))
-            }
+            Err(error @ Error::Nats { .. }) => Err(failure(error)
+                .hint(format!("The change may have been made or not. To see which: {}", self.command("ls", "")))),
             result => Ok(result?),
         }
     }
 }
 
+pub(crate) fn changed_meanwhile(now: Option<&LastChange>) -> String {
+    format!("somebody else has changed it meanwhile: {}", told(now))
+}
+
 /// The last change of an entry for people, without the hash.
 pub(crate) fn told(last: Option<&LastChange>) -> String {
-    let Some(last) = last else { return "it isn't there any more".into() };
+    let Some(last) = last else { return "it has no entry".into() };
     let when = format!("at {} (revision {})", time(last.written), last.revision);
     match &last.entry {
         None => format!("it was revoked or deleted {when}"),
@@ -249,13 +301,13 @@ pub(crate) fn time(time: SystemTime) -> String {
 pub(crate) fn failure(error: Error) -> Failure {
     let hint = match &error {
         Error::Nats { action: "connect", problem } if problem.contains("uthorization") => {
-            "The login is wrong, or none was given: --login FILE."
+            "The login is wrong, or none was given. To give one: --login FILE."
         }
         Error::Nats { action: "connect", .. } => {
-            "Is a NATS server there? If it wants TLS and has a certificate of your own authority: --ca FILE."
+            "Is a NATS server running there? If it requires TLS, and its certificate is from your own authority: --ca FILE."
         }
         Error::Nats { action: "use the URL", .. } => {
-            "Write --nats nats://HOST:4222, and the login into a file: --login FILE."
+            "Write --nats nats://HOST:4222, and put the login into a file: --login FILE."
         }
         _ => return error.into(),
     };
@@ -287,21 +339,9 @@ impl log::Log for Told {
     fn flush(&self) {}
 }
 
-/// Text as a word of a shell command.
-pub(crate) fn word(text: &str) -> String {
-    let is_plain = |character: char| character.is_ascii_alphanumeric() || "/._-+@%:,=".contains(character);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        return text.to_owned();
-    }
-    // Control characters, which could affect the terminal, in bash's notation.
-    if text.chars().any(char::is_control) {
-        return format!("$'{}'", text.escape_default());
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
-fn option(name: &str, value: &str) -> Option<String> {
-    Some(format!("--{name} {}", word(value)))
+fn option(name: &str, value: &str) -> String {
+    let between = if value.starts_with('-') { '=' } else { ' ' };
+    format!("--{name}{between}{}", escape::word(value))
 }
 
 fn variable(name: &str) -> Result<Option<String>, Failure> {
@@ -332,7 +372,7 @@ fn warn_of_mode(file: &Path) {
     let mode = file.metadata().map_or(0, |metadata| metadata.permissions().mode() & 0o777);
     if mode & 0o077 != 0 {
         note(format_args!(
-            "warning: {} holds a login, and others than its owner may read it (mode {mode:03o}): chmod 600",
+            "warning: {} has a login, and users other than its owner may read it (mode {mode:03o}): chmod 600",
             escape::path(file)
         ));
     }

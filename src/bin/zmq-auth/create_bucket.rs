@@ -7,14 +7,14 @@ use crate::bucket::{NatsOptions, failure};
 use crate::escape;
 use crate::output::{Exit, Failure, Output};
 
-/// Make a bucket of NATS for the keys and users of a fleet of servers
+/// Create a NATS bucket for the keys and users of a fleet of servers
 ///
-/// Where there is one with the same configuration, nothing is changed.
+/// If it exists with the same configuration, nothing is changed.
 #[derive(Args)]
 #[command(after_help = "Example:\n  \
         zmq-auth create-bucket --nats nats://10.0.0.1 --bucket clients --login admin.login --replicas 3")]
 pub(crate) struct CreateBucket {
-    /// On how many NATS servers it is: 1 for a single one, 3 or 5 in a cluster
+    /// The number of NATS servers that store it: 1 for a single server, 3 or 5 in a cluster
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=5))]
     replicas: u8,
     #[command(flatten)]
@@ -30,13 +30,13 @@ struct Created<'n> {
 impl CreateBucket {
     pub(crate) fn run(self, output: &Output) -> Result<Exit, Failure> {
         if self.replicas.is_multiple_of(2) {
-            return Err(Failure::usage(format!("{} replicas are no better than one less", self.replicas))
-                .hint("Take 1, 3 or 5: more than half of them must be there for a change."));
+            return Err(Failure::usage("an even number of replicas survives no more failures than one less")
+                .hint("Use 1, 3 or 5: a change needs more than half of them."));
         }
         self.nats.bucket()?.create(self.replicas.into()).map_err(|error| match error {
             zmq_auth::Error::Nats { action: "make the bucket", .. } => Failure::from(error).hint(
-                "A cluster needs as many servers as replicas; a single server takes --replicas 1. A cluster that has just \
-                 started is asked again in a moment.",
+                "A cluster needs as many servers as replicas; for a single server: --replicas 1. If the cluster has just \
+                 started, try again in a moment.",
             ),
             error => failure(error),
         })?;

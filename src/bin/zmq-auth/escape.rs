@@ -1,5 +1,6 @@
 //! Escaping of text from files and arguments, so that it can't affect a terminal or a shell.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use serde::{Serialize, Serializer};
@@ -27,16 +28,35 @@ pub(crate) fn path(path: &Path) -> String {
     text(&path.to_string_lossy())
 }
 
-/// A path as a word of a shell command.
+/// Text as a word of a command for a POSIX shell.
+pub(crate) fn word(text: &str) -> String {
+    bytes_as_word(text.as_bytes())
+}
+
+/// A path as a word of a command for a POSIX shell.
 pub(crate) fn shell(path: &Path) -> String {
-    let word = self::path(path);
-    let is_plain = |character: char| character.is_alphanumeric() || "/._-+@%:,".contains(character);
-    if !word.is_empty() && !word.starts_with('-') && word.chars().all(is_plain) {
-        return word;
-    }
+    let bytes = path.as_os_str().as_bytes();
     // A word that begins with a dash would be read as an option.
-    let front = if word.starts_with('-') { "./" } else { "" };
-    format!("'{front}{}'", word.replace('\'', r"'\''"))
+    if bytes.starts_with(b"-") { bytes_as_word(&[b"./", bytes].concat()) } else { bytes_as_word(bytes) }
+}
+
+fn bytes_as_word(bytes: &[u8]) -> String {
+    let is_plain = |character: char| character.is_alphanumeric() || "/._-+@%:,=".contains(character);
+    let shown = String::from_utf8_lossy(bytes);
+    if !shown.is_empty() && shown.chars().all(is_plain) {
+        return shown.into_owned();
+    }
+    // What would affect the terminal is printed by the shell's own `printf`. A substitution loses line ends at its end:
+    // a word with one stays escaped, and so names nothing.
+    let is_shown = std::str::from_utf8(bytes).is_ok_and(|text| self::text(text) == text);
+    if is_shown || bytes.ends_with(b"\n") {
+        return format!("'{}'", text(&shown).replace('\'', r"'\''"));
+    }
+    let octal = bytes.iter().map(|byte| match byte {
+        byte if byte.is_ascii_alphanumeric() || b" /._+@:,=".contains(byte) => char::from(*byte).to_string(),
+        byte => format!("\\{byte:03o}"),
+    });
+    format!("\"$(printf '{}')\"", octal.collect::<String>())
 }
 
 /// A path in JSON, which has no bytes that aren't UTF-8.

@@ -3,7 +3,7 @@
 use std::fs::{self, Permissions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -121,6 +121,14 @@ pub(crate) fn read_regular(path: &Path, most: u64) -> io::Result<Zeroizing<Vec<u
     let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default() + 1));
     file.take(metadata.len()).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// The file to replace: a symbolic link stays, and its target is replaced.
+pub(crate) fn target(path: &Path) -> Result<PathBuf, Failure> {
+    if !path.is_symlink() {
+        return Ok(path.to_owned());
+    }
+    fs::canonicalize(path).map_err(|error| Failure::new(format!("{}: cannot open: {error}", escape::path(path))))
 }
 
 /// The directory that contains the file.

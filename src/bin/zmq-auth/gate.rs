@@ -6,12 +6,16 @@ mod collect;
 mod control;
 mod counts;
 mod journal;
+mod limits;
 mod publish;
 mod relay;
 mod reply;
+mod rights;
 mod serve;
+mod subscriptions;
 mod table;
 mod traffic;
+mod watchdog;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -23,8 +27,8 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use zmq_auth::{KeyPair, PolicyFile, Role};
 
 pub(crate) use back::{Service, is_loopback};
-pub(crate) use publish::TopicRights;
 pub(crate) use relay::{Kind, Settings};
+pub(crate) use rights::TopicRights;
 pub(crate) use serve::serve;
 pub(crate) use table::{GateTable, TableProblem, read as read_tables};
 
@@ -52,7 +56,7 @@ pub(crate) struct Gate {
     /// The service: ipc://PATH, or a TCP port of this machine
     #[arg(long, value_name = "ENDPOINT", requires = "front")]
     back: Option<String>,
-    /// Which sockets it stands between
+    /// Which socket types it connects
     #[arg(long, value_enum, requires = "front")]
     kind: Option<Kind>,
     /// The ZAP domain, whose tables decide
@@ -70,10 +74,10 @@ pub(crate) struct Gate {
     /// Tell the service in a frame who sent each message
     #[arg(long, requires = "front")]
     sender_frame: bool,
-    /// Metadata of clients that stands in that frame
+    /// Metadata of clients to put into that frame
     #[arg(long, value_name = "KEY", requires = "sender_frame")]
     sender_metadata: Vec<String>,
-    /// The number of the user that the service runs as; this program's and root are expected without it
+    /// The number of the user that the service runs as [default: this program's user or root]
     #[arg(long, value_name = "UID", requires = "front")]
     back_uid: Option<u32>,
     /// For a service at a TCP port, which no check of its owner protects
@@ -195,7 +199,7 @@ fn settings(table: GateTable, directory: &Path, policy: &PolicyFile, drain: Dura
         return Err(Failure::usage("only a gate of the kind publish has topics").hint("Leave [[gate.allow]] out."));
     }
     if !table.sender_metadata.is_empty() && !table.sender_frame {
-        return Err(Failure::usage("sender_metadata stands in sender frames").hint("Add sender_frame = true."));
+        return Err(Failure::usage("sender_metadata is for sender frames").hint("Add sender_frame = true."));
     }
     let mut rights = TopicRights::default();
     if let Some(rules) = &table.allow {

@@ -15,7 +15,7 @@ use crate::output::{Exit, Failure, Output, note};
 use crate::validity::{NOT_AFTER, NOT_BEFORE, State, Validity};
 use crate::{escape, file};
 
-/// List the certificates of a directory or the entries of a bucket of NATS, or find a key
+/// List the certificates of a directory or the entries of a NATS bucket, or find a key
 ///
 /// For a directory, one line for each file that a server reads: its name, public key, validity, metadata and problems. For
 /// a bucket, one line for each key and user of the domain.

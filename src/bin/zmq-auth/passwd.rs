@@ -1,7 +1,7 @@
 //! `zmq-auth passwd`: manages the users of a password file.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 /// The largest password file that the library reads.
 const MAX_FILE: u64 = 16 * 1024 * 1024;
 
-/// Set, check or delete the password of a user in a password file, or in a bucket of NATS
+/// Set, check or delete the password of a user in a password file, or in a NATS bucket
 ///
 /// The password is stored as an argon2id hash. The file is created if it doesn't exist. It is replaced as a whole, with mode
 /// 600, and keeps its owner; all other lines stay unchanged.
@@ -104,13 +104,7 @@ impl InFile {
         if self.verify {
             return self.run_verify(output);
         }
-        // A symbolic link stays; its target is replaced.
-        let path = if self.file.is_symlink() {
-            let failed = |error| Failure::new(format!("{}: cannot open: {error}", escape::path(&self.file)));
-            fs::canonicalize(&self.file).map_err(failed)?
-        } else {
-            self.file.clone()
-        };
+        let path = file::target(&self.file)?;
         // Fails before asking for the password.
         Content::read(&path, &self.file, !self.delete)?;
         let line = if self.delete { None } else { Some(self.new_line()?) };

@@ -14,7 +14,7 @@ use crate::directory::{self, Entry, REVOKED};
 use crate::output::{Exit, Failure, Output, note};
 use crate::{escape, file, time};
 
-/// Remove a client's certificate from a server's directory, or its key from a bucket of NATS
+/// Remove a client's certificate from a server's directory, or its key from a NATS bucket
 ///
 /// Every file with the same key is moved to the directory's `revoked`, which no server reads. From a bucket, the key is
 /// removed even if somebody else changes it at that moment; then this waits until the servers that follow the bucket confirm
@@ -31,12 +31,15 @@ pub(crate) struct Revoke {
     /// The server's directory of clients; with --bucket, the NAME
     #[arg(value_name = "DIR", allow_hyphen_values = true)]
     first: OsString,
-    /// The certificate's file, with or without .key; or its public key in Z85; in a bucket also the field `name`
+    /// The certificate's file, with or without .key; or its public key in Z85; in a bucket also its metadata field `name`
     #[arg(value_name = "NAME", allow_hyphen_values = true)]
     second: Option<OsString>,
     /// With --bucket, how long to wait for the servers that follow it; 5s by default
     #[arg(long, value_name = "TIME", requires = "bucket", value_parser = time::span)]
     wait: Option<SignedDuration>,
+    /// With --bucket, remove the key only if its last change has this revision
+    #[arg(long, value_name = "N", requires = "bucket")]
+    revision: Option<u64>,
     #[command(flatten)]
     bucket: BucketOptions,
 }
@@ -73,7 +76,7 @@ impl Revoke {
         let name = name.into_string().map_err(|_| Failure::usage("the name is not valid UTF-8"))?;
         match directory {
             Some(directory) => FromDirectory { directory: directory.into(), name }.run(output),
-            None => self.bucket.open()?.revoke(&name, self.wait, output),
+            None => self.bucket.open()?.revoke(&name, self.revision, self.wait, output),
         }
     }
 }

@@ -15,22 +15,22 @@ use crate::{escape, time};
 /// A server whose last heartbeat is older than this counts as out of contact, unless `--stale-after` is given.
 pub(crate) const SILENT: Duration = Duration::from_secs(10);
 
-/// Say which servers follow a bucket of NATS, and how far behind they are
+/// List the servers that follow a NATS bucket, and how far behind they are
 ///
-/// A server tells of itself once a second. One that was not heard of for a while goes on by what it has for its max_age, and
+/// A server writes a heartbeat once a second. Without contact, it uses the keys and users that it has for its max_age, and
 /// then accepts nobody.
 #[derive(Args)]
 #[command(after_help = "Example:\n  \
         zmq-auth status --nats nats://10.0.0.1 --bucket clients --domain lab --login admin.login --expect server-1\n\n\
-        Exit codes: 0 all are in contact; 1 one isn't, or one that is expected has never been there.")]
+        Exit codes: 0 all are in contact; 1 some server isn't, or an expected one has never written a heartbeat.")]
 pub(crate) struct Status {
-    /// How long ago a server may have been heard of: 10s otherwise
+    /// The age from which a heartbeat is too old; default: 10s
     #[arg(long, value_name = "TIME", value_parser = time::span)]
     stale_after: Option<SignedDuration>,
-    /// A server that has to follow; may be repeated
+    /// A server that must be following; may be repeated
     #[arg(long, value_name = "SERVER")]
     expect: Vec<String>,
-    /// Forget a server that is gone for good; may be repeated
+    /// Remove the heartbeats of a server that is gone for good; may be repeated
     #[arg(long, value_name = "SERVER", conflicts_with = "expect")]
     forget: Vec<String>,
     #[command(flatten)]
@@ -80,7 +80,7 @@ impl Status {
         output.write(&listing, |out| {
             listing.servers.iter().try_for_each(|server| server.write(out, width))?;
             let mut missing = listing.missing.iter();
-            missing.try_for_each(|name| writeln!(out, "{:width$}  has never followed", escape::text(name)))
+            missing.try_for_each(|name| writeln!(out, "{:width$}  has never written a heartbeat", escape::text(name)))
         })?;
         if listing.servers.is_empty() {
             note(format_args!("no server follows {}", bucket.words()));
@@ -110,11 +110,15 @@ impl Server {
             1 => "1 change behind".to_owned(),
             count => format!("{count} changes behind"),
         };
-        let heard = ago(Duration::from_secs_f64(self.age));
+        let last = ago(Duration::from_secs_f64(self.age));
         let (keys, users) = (self.keys, self.users);
-        write!(out, "{:width$}  heard of {heard}, {behind}, {keys} keys, {users} users", escape::text(&self.name))?;
+        write!(
+            out,
+            "{:width$}  last heartbeat {last}, {behind}, {keys} keys, {users} users",
+            escape::text(&self.name)
+        )?;
         if self.is_stale {
-            write!(out, "  {red}without contact{red:#}")?;
+            write!(out, "  {red}no contact{red:#}")?;
         }
         writeln!(out)
     }

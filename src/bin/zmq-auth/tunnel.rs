@@ -14,7 +14,7 @@ use crate::output::{Exit, Failure, Output};
 /// Let a client without security of its own reach a guarded server
 ///
 /// The client connects to a socket of this machine; the tunnel connects to the server as a CURVE client, and passes messages
-/// on. Who may use it is who may connect there: over ipc, this program's user alone, or the users of --local-uid.
+/// on. Whoever can connect there acts with its key: over ipc, only this program's user, or the users of --local-uid.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  zmq-auth tunnel --local ipc:///run/app.sock --to tcp://192.0.2.7:5555 --kind reply \
@@ -28,7 +28,7 @@ pub(crate) struct Tunnel {
     /// The server, such as tcp://192.0.2.7:5555
     #[arg(long, value_name = "ENDPOINT")]
     to: String,
-    /// Which sockets it stands between
+    /// Which socket types it connects
     #[arg(long, value_enum)]
     kind: Kind,
     /// The server's public certificate
@@ -37,7 +37,7 @@ pub(crate) struct Tunnel {
     /// This client's secret certificate
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
-    /// The number of a user that may use it; this program's alone without it
+    /// The number of a user that may use it [default: only this program's user]
     #[arg(long, value_name = "UID")]
     local_uid: Vec<u32>,
     /// For a TCP port, which everybody on this machine can connect to
@@ -81,11 +81,11 @@ impl Tunnel {
             }
             (Transport::Tcp, address) => {
                 if !gate::is_loopback(address) {
-                    return Err(Failure::usage(format!("{shown}: is no address of this machine alone"))
+                    return Err(Failure::usage(format!("{shown}: not a loopback address"))
                         .hint("Everybody there would act with this key: use ipc://PATH."));
                 }
                 if !self.any_local_user_may_use_the_key {
-                    return Err(Failure::usage(format!("{shown}: every local user could act with this key"))
+                    return Err(Failure::usage(format!("{shown}: any local user could act with this key"))
                         .hint("Use ipc://PATH, or say that they may: --any-local-user-may-use-the-key."));
                 }
                 policy.allow(["127.0.0.0/8", "::1"])?;

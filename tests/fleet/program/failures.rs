@@ -34,17 +34,21 @@ fn every_failure_has_a_clear_error() {
     let with_password = format!("nats://admin:{}@127.0.0.1:4222", "topsecret");
     for (arguments, code, says) in [
         (&["--nats", &url, "--bucket", "clients", "--login", "wrong.login"] as &[&str], 1, "authorization violation"),
-        (&["--nats", &url, "--bucket", "clients"], 1, "The login is wrong, or none was given: --login FILE."),
+        (
+            &["--nats", &url, "--bucket", "clients"],
+            1,
+            "The login is wrong, or none was given. To give one: --login FILE.",
+        ),
         (&["--nats", &url, "--bucket", "clients", "--login", "no.login"], 1, "no.login:1: "),
         (&["--nats", &url, "--bucket", "clients", "--login", "nowhere"], 1, "nowhere: "),
         (&["--nats", &url, "--bucket", "clients", "--ca", "nowhere"], 1, "nowhere: there is no such file"),
         (&["--nats", &url, "--bucket", "others", "--login", "admin.login"], 1, "zmq-auth create-bucket --nats nats://"),
         (&["--nats", &url, "--bucket", "a.b", "--login", "admin.login"], 1, "letters, digits, - and _ only"),
         (&["--nats", &silent_url, "--bucket", "clients"], 1, "cannot connect: "),
-        (&["--nats", &closed_url, "--bucket", "clients"], 1, "Is a NATS server there?"),
+        (&["--nats", &closed_url, "--bucket", "clients"], 1, "Is a NATS server running there?"),
         (&["--nats", "ws://127.0.0.1:4222", "--bucket", "clients"], 1, "neither nats:// nor tls://"),
         (&["--nats", &with_password, "--bucket", "clients"], 1, "user or password in it"),
-        (&["--bucket", "clients"], 2, "no NATS server is named"),
+        (&["--bucket", "clients"], 2, "no NATS server was given"),
         (&["--nats", &url], 2, "--bucket"),
     ] {
         let outcome = ls(&place, arguments);
@@ -76,6 +80,24 @@ fn a_bucket_is_made_once_and_a_single_server_has_no_replicas() {
     let options = ["create-bucket", "--nats", &url, "--login", "server-1.login", "--bucket", "mine", "--replicas", "1"];
     let outcome = run(place.directory.path(), &options);
     assert!(outcome.code == 1 && outcome.stderr.contains("cannot make the bucket"), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_servers_login_changes_nothing() {
+    let place = Place::new();
+    let alice = place.keygen(&["alice"]);
+    place.run("add", &["alice.key"]).ok();
+    let (before, url) = (place.json("ls", &[], 0), place.node.url());
+    for (verb, rest) in [
+        ("add", &["alice.key", "--name", "mallory", "--force"] as &[&str]),
+        ("revoke", &[alice.as_str()]),
+        ("passwd", &["mallory", "--password-file", "admin.login"]),
+    ] {
+        let options = ["--nats", &url, "--bucket", "clients", "--domain", "lab", "--login", "server-1.login"];
+        let outcome = run(place.directory.path(), &[&[verb], &options[..], rest].concat());
+        assert!(outcome.code == 1 && outcome.stderr.contains("NATS: cannot "), "{verb}: {}", outcome.stderr);
+    }
+    assert_eq!(place.json("ls", &[], 0), before);
 }
 
 #[test]

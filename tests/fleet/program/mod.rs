@@ -4,6 +4,7 @@ mod admins;
 mod failures;
 mod files;
 mod page;
+mod relay;
 mod servers;
 mod verbs;
 
@@ -57,7 +58,12 @@ impl Place {
     }
 
     fn admin(&self) -> Admin<'_> {
-        Admin { directory: self.directory.path(), url: self.node.url() }
+        self.admin_by(&self.node.url())
+    }
+
+    /// An administrator who reaches NATS at another address.
+    fn admin_by(&self, url: &str) -> Admin<'_> {
+        Admin { directory: self.directory.path(), url: url.to_owned() }
     }
 
     /// Runs a verb on the bucket, which must end with this exit code, and returns its JSON.

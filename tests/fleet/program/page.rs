@@ -23,7 +23,7 @@ fn the_pages_commands_start_a_fleet_and_a_revoked_client_is_refused_at_both_gate
         panic!("six blocks of commands: {printed:#?}");
     };
     assert!(add.contains("clients: a bucket with 3 replicas") && add.contains("Alice  "), "{add}");
-    assert!(gates.contains("server-1  heard of ") && gates.contains("server-2  heard of "), "{gates}");
+    assert!(gates.contains("server-1  last heartbeat ") && gates.contains("server-2  last heartbeat "), "{gates}");
     assert_eq!(accepted.matches("authenticated (CURVE").count(), 2, "{accepted}");
     assert!(revoked.contains("server-1 refuses it") && revoked.contains("server-2 refuses it"), "{revoked}");
     assert_eq!(revoked.matches("denied (400)").count(), 2, "{revoked}");

@@ -1,11 +1,17 @@
 //! Servers that follow: they refuse a key once `revoke` says so, and `status` lists them.
 
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::{Place, strings};
-use crate::run::run;
+use crate::run::{program, run};
+use crate::{BUCKET, DOMAIN, raw};
 
 #[test]
 fn a_key_that_is_revoked_is_refused_by_a_listening_server_when_the_command_has_returned() {
@@ -44,10 +50,70 @@ fn status_tells_who_is_in_contact_who_is_not_and_who_is_missing() {
     let status = place.json("status", &["--stale-after", "2s"], 1);
     assert_eq!((&status["servers"][0]["behind"], &status["servers"][0]["is_stale"]), (&1.into(), &true.into()));
     let text = place.run("status", &["--stale-after", "2s"]).stdout;
-    assert!(text.contains("1 change behind") && text.contains("without contact"), "{text}");
+    assert!(text.contains("1 change behind") && text.contains("no contact"), "{text}");
     // It is gone for good.
     assert_eq!(place.json("status", &["--forget", "server-1"], 0)["servers"], serde_json::json!([]));
     assert!(place.refused("status", &["--forget", "server-1"]).contains("has no server server-1"));
+}
+
+#[test]
+fn a_revocation_is_reported_even_if_nats_fails_while_its_servers_are_waited_for() {
+    let mut place = Place::new();
+    place.keygen(&["alice"]);
+    place.run("add", &["alice.key"]).ok();
+    let server = place.listen();
+    crate::wait_until("it has the key", || place.json("status", &[], 0)["servers"][0]["keys"] == 1);
+    // A server in contact that doesn't get any further: the last heartbeat of a real one, again and again.
+    let url = place.node.url();
+    let name =
+        |server: &[u8], slot: u8| format!("server.{}.{}.{slot}", raw::name(DOMAIN.as_bytes()), raw::name(server));
+    let heartbeat = raw::run(async {
+        let store = raw::store(&url).await;
+        let slots = [name(b"server-1", 0), name(b"server-1", 1)];
+        match store.get(&slots[0]).await.unwrap() {
+            Some(value) => value,
+            None => store.get(&slots[1]).await.unwrap().expect("one of the two slots"),
+        }
+    });
+    let heartbeat = String::from_utf8(heartbeat.to_vec()).unwrap();
+    drop(server);
+    place.run("status", &["--forget", "server-1"]).ok();
+    let goes_on = AtomicBool::new(true);
+    let (outcome, waiting) = thread::scope(|scope| {
+        let beating = scope.spawn(|| {
+            while goes_on.load(Ordering::Relaxed) {
+                raw::put(&url, &name(b"server-2", 0), &heartbeat);
+                thread::park_timeout(Duration::from_millis(200));
+            }
+        });
+        crate::wait_until("it is listed", || place.run("status", &["--expect", "server-2"]).code == 0);
+        let mut command = Command::new(program());
+        command.args(["revoke", "--nats", &url, "--bucket", BUCKET, "--domain", DOMAIN, "--login", "admin.login"]);
+        command.args(["alice", "--json", "--wait", "10m"]).current_dir(place.directory.path());
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut errors = BufReader::new(child.stderr.take().unwrap());
+        let mut waiting = String::new();
+        errors.read_line(&mut waiting).unwrap();
+        // It has asked for the servers, and waits.
+        goes_on.store(false, Ordering::Relaxed);
+        beating.join().unwrap();
+        place.node.kill();
+        let mut outcome = child.wait_with_output().unwrap();
+        errors.read_to_end(&mut outcome.stderr).unwrap();
+        (outcome, waiting)
+    });
+    assert!(waiting.starts_with("removed: ") && waiting.contains("waiting for the servers"), "{waiting}");
+    let said = String::from_utf8(outcome.stderr).unwrap();
+    assert_eq!(outcome.status.code(), Some(1), "{said}");
+    let revoked: Value = serde_json::from_slice(&outcome.stdout).unwrap();
+    assert_eq!((&revoked["action"], &revoked["servers"][0]["name"]), (&"revoked".into(), &"server-2".into()));
+    assert_eq!(revoked["servers"][0]["refuses"], false);
+    assert!(revoked["problem"].as_str().unwrap().contains("NATS"), "{revoked}");
+    assert!(revoked["undo"].as_str().unwrap().contains("--revision "), "{revoked}");
+    assert!(said.contains("the key is removed, but it is unknown which servers refuse it: "), "{said}");
+    // What it says holds: the removal is in the bucket when NATS is back.
+    place.node.run();
+    assert_eq!(place.json("ls", &[], 0)["keys"], serde_json::json!([]));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The verbs for keys and users, and the commands that undo them.
 
-use std::process::Command;
+use std::process::{Command, Output};
 
 use zmq_auth::BucketEntry;
 
@@ -8,14 +8,20 @@ use super::Place;
 use crate::run::{program, run};
 use crate::{DOMAIN, bucket};
 
-/// Runs the command in the line that begins with `Undo: `.
+/// Runs the command in the line that begins with `Undo: `, in a POSIX shell.
 #[track_caller]
-fn undo(place: &Place, printed: &str) {
+fn run_undo(place: &Place, printed: &str) -> Output {
     let command = printed.lines().find_map(|line| line.strip_prefix("Undo: ")).expect(printed);
+    assert!(!command.contains(char::is_control), "{command:?}");
     let search = format!("{}:{}", program().parent().unwrap().display(), std::env::var("PATH").unwrap());
     let mut shell = Command::new("sh");
-    let output = shell.args(["-ec", command]).current_dir(place.directory.path()).env("PATH", search).output().unwrap();
-    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    shell.args(["-ec", command]).current_dir(place.directory.path()).env("PATH", search).output().unwrap()
+}
+
+#[track_caller]
+fn undo(place: &Place, printed: &str) {
+    let output = run_undo(place, printed);
+    assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
@@ -60,6 +66,67 @@ fn a_key_is_added_listed_changed_and_revoked_and_each_of_it_can_be_undone() {
     let error = place.refused("revoke", &["nobody"]);
     assert!(error.contains("has no key with the name nobody"), "{error}");
     assert_eq!(place.run("ls", &["--key", &alice]).code, 1);
+}
+
+#[test]
+fn an_undo_changes_nothing_after_a_later_change() {
+    let place = Place::new();
+    let alice = place.keygen(&["alice"]);
+    let added = place.run("add", &["alice.key"]).ok();
+    let renamed = place.run("add", &["alice.key", "--name", "second", "--force"]).ok();
+    place.run("add", &["alice.key", "--name", "third", "--force"]).ok();
+    let refused = |printed: &str| {
+        let before = place.json("ls", &[], 0);
+        let output = run_undo(&place, printed);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(1) && output.stdout.is_empty(), "{said}");
+        assert!(said.contains("has changed since revision") && said.contains("nothing was changed"), "{said}");
+        assert_eq!(place.json("ls", &[], 0), before);
+    };
+    // The first would remove the key, the second would write its first name.
+    refused(&added);
+    refused(&renamed);
+    let revoked = place.run("revoke", &[&alice]).ok();
+    undo(&place, &revoked);
+    assert_eq!(place.json("ls", &[], 0)["keys"][0]["metadata"]["name"], "third");
+    // Somebody revokes it for good, and the same undo is repeated.
+    place.run("revoke", &[&alice]).ok();
+    refused(&revoked);
+    refused(&added);
+    let writer = bucket(&place.node.url(), "admin").writer().unwrap();
+    let last = writer.last_change_of_key(DOMAIN, &alice.parse().unwrap()).unwrap().unwrap();
+    assert_eq!(last.entry, None);
+    // The library's call, too.
+    let conflict = writer.remove_key_at(DOMAIN, &alice.parse().unwrap(), last.revision - 1);
+    assert!(matches!(conflict, Err(zmq_auth::Error::Conflict { .. })), "{conflict:?}");
+}
+
+#[test]
+fn an_undo_is_right_for_every_shell_whatever_the_names_are() {
+    let place = Place::new();
+    place.keygen(&["alice"]);
+    let key = zmq_auth::PublicKey::load(place.path("alice.key")).unwrap().to_string();
+    let name = r#"it's "Alice" $HOME `id` \\ *"#;
+    for domain in ["it's a lab", "-lab", "l\u{e4}b \u{1b}[31m\u{202e}%s\n'\\"] {
+        let options = ["--nats", &place.node.url(), "--bucket", "clients", "--login", "admin.login"];
+        let domain = format!("--domain={domain}");
+        let run = |verb: &str, rest: &[&str]| {
+            run(place.directory.path(), &[&[verb], &options[..], &[&domain], rest].concat())
+        };
+        let keys = || run("ls", &["--json"]).json()["keys"].clone();
+        let key = format!("--key={key}");
+        run("add", &[&key, "-m", &format!("name={name}")]).ok();
+        let before = keys();
+        assert_eq!(before[0]["metadata"]["name"], name);
+        let changed = run("add", &[&key, "--force"]).ok();
+        undo(&place, &changed);
+        assert_eq!(keys()[0]["metadata"], before[0]["metadata"], "{changed}");
+        let revoked = run("revoke", &["alice.key"]).ok();
+        let added = run("add", &[&key, "--force"]).ok();
+        undo(&place, &added);
+        assert_eq!(keys(), serde_json::json!([]), "{added}");
+        assert!(run_undo(&place, &revoked).status.code() == Some(1), "{revoked}");
+    }
 }
 
 #[test]
@@ -123,7 +190,7 @@ fn a_directory_and_a_bucket_exclude_each_other() {
     ] {
         let outcome = place.run(verb, arguments);
         assert!(outcome.code == 2 && outcome.stdout.is_empty(), "{verb}: {}", outcome.stderr);
-        let says = ["only one can be meant", "cannot be used with"];
+        let says = ["give only one of them", "cannot be used with"];
         assert!(says.iter().any(|says| outcome.stderr.contains(says)), "{verb}: {}", outcome.stderr);
         // Neither a directory nor a bucket.
         let outcome = run(place.directory.path(), &[&[verb], &arguments[1..]].concat());

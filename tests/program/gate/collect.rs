@@ -1,8 +1,11 @@
 //! `--kind collect`.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Instant;
+
 use zmq_auth::{Handshake, zmq};
 
-use super::load::descriptors;
 use super::{DEADLINE, Place, frames, json};
 
 #[test]
@@ -67,21 +70,49 @@ fn nothing_of_a_revoked_client_arrives_after_its_revocation() {
     assert_eq!(his, (0..1_000).map(|number| number.to_string()).collect::<Vec<_>>());
 }
 
+/// The sockets of a process, by their descriptors.
+fn sockets(pid: u32) -> BTreeMap<String, PathBuf> {
+    let listed = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().map(|entry| entry.unwrap());
+    // One may be closed meanwhile.
+    let links = listed
+        .filter_map(|entry| Some((entry.file_name().into_string().ok()?, std::fs::read_link(entry.path()).ok()?)));
+    links.filter(|(_, link)| link.to_string_lossy().starts_with("socket:")).collect()
+}
+
 /// She has left before the gate receives her message. He has her descriptor, and is registered by his own message.
 #[test]
 fn the_connection_of_a_client_that_has_left_is_its_successors_alone() {
     let (place, context) = (Place::new(), zmq::Context::new());
     let gate = place.gate("collect", &[]);
-    // Without a service, the gate receives no messages.
-    let alice = place.monitored(&context, zmq::PUSH, "alice", &gate);
-    gate.process.event("Allowed");
+    let pid = gate.process.child.id();
+    // The descriptor of a new client. (Without a service, the gate receives no messages. Its attempts to connect to one also
+    // open sockets, for a moment.)
+    let connect = |name: &str| {
+        let before = sockets(pid);
+        let mut client = place.monitored(&context, zmq::PUSH, name, &gate);
+        assert_eq!(client.wait_for_handshake(DEADLINE).unwrap(), Some(Handshake::Authenticated));
+        let mut descriptor = None;
+        gate.until("it has one new socket", |_| {
+            let mut new: Vec<_> = sockets(pid).into_iter().filter(|(n, link)| before.get(n) != Some(link)).collect();
+            let is_one = new.len() == 1;
+            descriptor = new.pop().filter(|_| is_one);
+            is_one
+        });
+        (client, descriptor.unwrap())
+    };
+    let (alice, hers) = connect("alice");
     alice.set_linger(super::DEADLINE_MS).unwrap();
     alice.send("hers", 0).unwrap();
-    let before = descriptors(gate.process.child.id());
     drop(alice);
-    gate.until("her connection has ended", |gate| descriptors(gate.process.child.id()) < before);
-    let mut bob = place.monitored(&context, zmq::PUSH, "bob", &gate);
-    assert_eq!(bob.wait_for_handshake(DEADLINE).unwrap(), Some(Handshake::Authenticated));
+    gate.until("her connection has ended", |_| sockets(pid).get(&hers.0) != Some(&hers.1));
+    let end = Instant::now() + DEADLINE;
+    let bob = loop {
+        let (bob, his) = connect("bob");
+        if his.0 == hers.0 {
+            break bob;
+        }
+        assert!(Instant::now() < end, "her descriptor isn't used again");
+    };
     bob.send("his", 0).unwrap();
     let service = place.service(&context, zmq::PULL);
     let mut received = [frames(&service), frames(&service)].concat();
@@ -89,7 +120,7 @@ fn the_connection_of_a_client_that_has_left_is_its_successors_alone() {
     assert_eq!(received, ["hers", "his"]);
     gate.until("she has left", |gate| gate.metric("zmq_auth_gate_clients", "") == 1);
     place.revoke("alice");
-    gate.process.event("Reloaded");
+    place.until_decided(&context, zmq::PUSH, "alice", &gate, Handshake::Denied(400));
     bob.send("still there", 0).unwrap();
     assert_eq!(frames(&service), ["still there"]);
     gate.process.signal(nix::sys::signal::Signal::SIGTERM);

@@ -10,6 +10,7 @@ use std::time::Instant;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
+use zmq_auth::zmq;
 
 use super::{DEADLINE, Place, metric};
 use crate::run::program;
@@ -127,4 +128,25 @@ fn lines_that_are_lost_are_counted_and_told() {
     assert_eq!(metric(&gate.metrics, "zmq_auth_gate_lines_lost_total", ""), lost as u64);
     gate.signal(Signal::SIGTERM);
     assert!(gate.ended());
+}
+
+/// Thousands of decisions wait for a slow reader, and the line of a gate doesn't wait for all of them.
+#[test]
+fn a_line_of_a_gate_is_not_behind_all_decisions() {
+    const CLIENTS: usize = 3_000;
+    let (place, context) = (Place::new(), zmq::Context::new());
+    let mut gate = Unread::start(&place);
+    gate.denied(CLIENTS);
+    let _service = place.service(&context, zmq::REP);
+    let end = Instant::now() + DEADLINE;
+    // Its line has been queued when the metric says so.
+    while metric(&gate.metrics, "zmq_auth_gate_service_connected", "") != 1 {
+        assert!(Instant::now() < end, "the service isn't connected");
+        thread::yield_now();
+    }
+    let mut lines = gate.stdout.take().unwrap().lines().map_while(Result::ok);
+    let before = lines.by_ref().take_while(|line| !line.contains("\"ServiceConnected\"")).count();
+    assert!(before < CLIENTS / 2, "{before} lines before that of the gate");
+    let is_denied = |line: &String| line.contains("\"Denied\"");
+    assert!(lines.filter(is_denied).nth(CLIENTS / 4).is_some(), "most decisions come later");
 }

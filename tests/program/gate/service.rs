@@ -1,6 +1,6 @@
 //! A service that goes away and comes back: clients wait, then go on.
 
-use zmq_auth::zmq;
+use zmq_auth::{Handshake, zmq};
 
 use super::{Place, frames};
 
@@ -73,7 +73,7 @@ fn requests_that_wait_are_dropped_when_their_client_is_revoked() {
         bob.send_multipart(["", &number.to_string()], 0).unwrap();
     }
     place.revoke("alice");
-    gate.process.event("Reloaded");
+    place.until_decided(&context, zmq::DEALER, "alice", &gate, Handshake::Denied(400));
     let service = place.service(&context, zmq::REP);
     for number in 0..10 {
         assert_eq!(frames(&service), [number.to_string()]);

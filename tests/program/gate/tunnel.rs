@@ -80,8 +80,8 @@ fn only_the_users_that_are_named_may_use_it() {
         ["tunnel", "--to", &gate.front, "--kind", "reply", "--server", "server.key", "--key", "alice.key_secret"];
     for (local, says) in [
         ("tcp://127.0.0.1:*", "--any-local-user-may-use-the-key"),
-        ("tcp://*:5999", "is no address of this machine alone"),
-        ("tcp://0.0.0.0:5999", "is no address of this machine alone"),
+        ("tcp://*:5999", "not a loopback address"),
+        ("tcp://0.0.0.0:5999", "not a loopback address"),
     ] {
         let outcome = run(place.directory.path(), &[&arguments[..], &["--local", local]].concat());
         assert!(outcome.code == 2 && outcome.stderr.contains(says), "{local}: {}", outcome.stderr);

@@ -1,4 +1,4 @@
-//! `zmq-auth ls --bucket`: the keys and users of a bucket of NATS.
+//! `zmq-auth ls --bucket`: the keys and users of a NATS bucket.
 
 use jiff::Timestamp;
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! `zmq-auth passwd --bucket`: the users of a bucket of NATS.
+//! `zmq-auth passwd --bucket`: the users of a NATS bucket.
 
 use serde::Serialize;
 use zmq_auth::{Authenticator, BucketEntry, LastChange, Password, PasswordFile, PushedCredentials};
@@ -46,7 +46,7 @@ impl Bucket {
         output.write(&changed, |out| {
             writeln!(out, "{}: {action} in {} (revision {revision})", escape::text(user), self.words())?;
             if let Some(LastChange { entry: None, written, .. }) = &seen {
-                writeln!(out, "(Somebody had deleted this user at {}.)", time(*written))?;
+                writeln!(out, "(This user had been deleted at {}.)", time(*written))?;
             }
             self.follow(out)
         })?;
@@ -63,7 +63,7 @@ impl Bucket {
         output.write(&changed, |out| {
             writeln!(out, "{shown}: deleted in {}", self.words())?;
             self.follow(out)?;
-            writeln!(out, "Clients that are connected stay connected, but not at a gate.")
+            writeln!(out, "Connected clients stay connected, except to a gate.")
         })?;
         Ok(Exit::Done)
     }
@@ -89,13 +89,9 @@ impl Bucket {
         Ok(if right { Exit::Done } else { Exit::Found })
     }
 
-    /// The user's entry, if there is one.
+    /// The user's entry.
     fn user(&self, user: &str) -> Result<Option<BucketEntry>, Failure> {
         let last = self.writer.last_change_of_user(&self.domain, user).map_err(failure)?;
         Ok(last.and_then(|last| last.entry))
-    }
-
-    fn follow(&self, out: &mut dyn std::io::Write) -> std::io::Result<()> {
-        writeln!(out, "Servers that follow the bucket know it in a moment: {}", self.command("status", ""))
     }
 }

@@ -1,5 +1,5 @@
-//! The side of a gate that faces the service. Each connection is checked for who listens at its other end before
-//! anything is sent.
+//! The side of a gate that faces the service. Before anything is sent on a connection, the gate
+//! checks who listens at its other end.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -39,7 +39,7 @@ impl Service {
         let endpoint = endpoint.to_owned();
         match endpoint::parse(&endpoint, EXAMPLES)? {
             (Transport::Ipc, path) if path.starts_with('@') || path == "*" => {
-                let problem = "is no path: whoever comes first could listen there";
+                let problem = "not a path: any local user could listen there";
                 Err(Failure::usage(format!("{shown}: {problem}")).hint(EXAMPLES))
             }
             (Transport::Ipc, path) => {
@@ -50,7 +50,7 @@ impl Service {
             (Transport::Tcp, address) => {
                 let is_local = |address: SocketAddr| address.ip().to_canonical().is_loopback();
                 if !address.parse().is_ok_and(is_local) {
-                    let problem = format!("{shown}: is no address of this machine alone");
+                    let problem = format!("{shown}: not a loopback address");
                     return Err(Failure::usage(problem)
                         .hint("What is behind a gate has no security: put it on this machine, with ipc://PATH."));
                 }
@@ -78,7 +78,7 @@ fn check_directory(path: &Path, owners: &[u32]) -> Result<(), Failure> {
     const OTHERS_MAY_WRITE: u32 = 0o022;
     const STICKY: u32 = 0o1000;
     let directory = file::directory(path);
-    let failed = |error| Failure::new(format!("{}: cannot look at it: {error}", escape::path(directory)));
+    let failed = |error| Failure::new(format!("{}: cannot read its owner and mode: {error}", escape::path(directory)));
     let whole = fs::canonicalize(directory).map_err(failed)?;
     for (place, directory) in whole.ancestors().enumerate() {
         let metadata = fs::metadata(directory).map_err(failed)?;
@@ -320,7 +320,7 @@ impl Back {
     fn somebody_else(&self, uid: u32) -> Failure {
         let Service::Ipc { endpoint, owners } = &self.service else { return Failure::new("somebody else listens") };
         let expected: Vec<_> = owners.iter().map(u32::to_string).collect();
-        let problem = format!("{}: user {uid} listens there, not {}", escape::text(endpoint), expected.join(" or "));
+        let problem = format!("{}: its listener is user {uid}, not {}", escape::text(endpoint), expected.join(" or "));
         Failure::new(problem).hint("If that is the service's user, say so with --back-uid, or back_uid in the table.")
     }
 }

@@ -1,7 +1,7 @@
 //! The clients of a gate: registered at their first message, and disconnected once the policy stops accepting them.
 
-use std::collections::HashMap;
-use std::time::Duration;
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
 use serde::Serialize;
@@ -16,6 +16,9 @@ const CHECKED_AT_ONCE: usize = 256;
 /// How long a misbehaving client is kept out.
 const BAN: Duration = Duration::from_secs(60);
 
+/// How long a client that has left is remembered while the front is never empty, because a message of it may be queued.
+const QUEUED: Duration = Duration::from_secs(60);
+
 /// All clients that have sent something, until they have disconnected and all their messages have been received. `T` is
 /// what a kind of gate keeps for each.
 pub(super) struct Clients<T> {
@@ -29,10 +32,10 @@ pub(super) struct Clients<T> {
     unchecked: Vec<u64>,
     /// Whether another check of all clients follows the current one.
     again: bool,
-    /// Clients whose connection has ended, but whose messages may still be queued.
-    closed: Vec<u64>,
-    /// The values kept for clients that have left.
-    left: Vec<T>,
+    /// Clients whose connection has ended, but whose messages may still be queued; since when.
+    closed: VecDeque<(u64, Instant)>,
+    /// The values kept for clients that have left, if anybody asks for them.
+    left: Option<Vec<T>>,
     pub(super) counts: Counts,
     pub(super) journal: Journal,
 }
@@ -58,11 +61,16 @@ impl<T> Clients<T> {
             next: 0,
             unchecked: Vec::new(),
             again: false,
-            closed: Vec::new(),
-            left: Vec::new(),
+            closed: VecDeque::new(),
+            left: None,
             counts,
             journal,
         }
+    }
+
+    /// Keeps the values of clients that have left for `take_left`.
+    pub(super) fn keeping_left(self) -> Self {
+        Clients { left: Some(Vec::new()), ..self }
     }
 
     /// The number of a message's sender, if the policy accepts it now; otherwise the sender is disconnected. Every
@@ -156,42 +164,18 @@ impl<T> Clients<T> {
 
     /// The values kept for clients that have left since the last call.
     pub(super) fn take_left(&mut self) -> Vec<T> {
-        std::mem::take(&mut self.left)
-    }
-
-    /// Begins to check all clients against the policy. If a check is running, another one follows it; restarting it
-    /// would mean that a policy which changes all the time keeps it from ever finishing.
-    pub(super) fn begin_check(&mut self) {
-        if self.unchecked.is_empty() {
-            self.unchecked.extend(self.clients.keys());
-        } else {
-            self.again = true;
-        }
-    }
-
-    /// Checks some clients, and returns whether there are more.
-    pub(super) fn check_some(&mut self) -> bool {
-        for _ in 0..CHECKED_AT_ONCE {
-            let Some(number) = self.unchecked.pop() else { break };
-            let Some(client) = self.clients.get_mut(&number) else { continue };
-            if client.kept.is_some() && !self.policy.still_accepts(&client.accepted) {
-                self.revoke(number);
-            } else if !client.is_closed && !is_open(client.connection.as_ref()) {
-                client.is_closed = true;
-                self.closed.push(number);
-                self.count();
-            }
-        }
-        if self.unchecked.is_empty() && std::mem::take(&mut self.again) {
-            self.begin_check();
-        }
-        !self.unchecked.is_empty()
+        self.left.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Forgets the clients that have left. Called when nothing is left to receive: a message received later would
     /// register its sender as a new client.
     pub(super) fn drained(&mut self) {
-        for number in std::mem::take(&mut self.closed) {
+        self.forget(self.closed.len());
+    }
+
+    /// Forgets this many of the clients that have left, beginning with the first.
+    fn forget(&mut self, count: usize) {
+        for (number, _) in self.closed.drain(..count) {
             let Some(client) = self.clients.remove(&number) else { continue };
             self.numbers.remove(&client.mark);
             if let Some(connection) = client.connection
@@ -199,7 +183,20 @@ impl<T> Clients<T> {
             {
                 self.by_connection.remove(&connection);
             }
-            self.left.extend(client.kept);
+            if let Some(left) = &mut self.left {
+                left.extend(client.kept);
+            }
+        }
+    }
+
+    fn begin_check_at(&mut self, now: Instant) {
+        let is_old = |(_, since): &&(u64, Instant)| now.saturating_duration_since(*since) > QUEUED;
+        self.forget(self.closed.iter().take_while(is_old).count());
+        if self.unchecked.is_empty() {
+            let open = self.clients.iter().filter(|(_, client)| !client.is_closed);
+            self.unchecked.extend(open.map(|(number, _)| number));
+        } else {
+            self.again = true;
         }
     }
 
@@ -214,7 +211,10 @@ impl<T> Clients<T> {
         if client.connection.is_some_and(|connection| connection.disconnect().is_err()) {
             return;
         }
-        self.left.extend(client.kept.take());
+        let kept = client.kept.take();
+        if let Some(left) = &mut self.left {
+            left.extend(kept);
+        }
         // It had left already: there was nothing to end, so nothing to report.
         if client.connection.is_none() {
             return;
@@ -230,11 +230,36 @@ impl<T> Clients<T> {
         if let Some(client) = self.clients.get(&number) {
             self.policy.pause_client(&client.accepted, BAN);
         }
-        self.disconnect(number, "ClientDisconnected", &format!("{reason}; it may come again in a minute"));
+        self.disconnect(number, "ClientDisconnected", &format!("{reason}; it may reconnect in a minute"));
     }
 
     fn count(&self) {
         self.counts.clients(self.clients.len() - self.closed.len());
+    }
+
+    /// Begins to check all clients against the policy. If a check is running, another one follows it; restarting it
+    /// would mean that a policy which changes all the time keeps it from ever finishing.
+    pub(super) fn begin_check(&mut self) {
+        self.begin_check_at(Instant::now());
+    }
+
+    /// Checks some clients, and returns whether there are more.
+    pub(super) fn check_some(&mut self) -> bool {
+        for _ in 0..CHECKED_AT_ONCE {
+            let Some(number) = self.unchecked.pop() else { break };
+            let Some(client) = self.clients.get_mut(&number) else { continue };
+            if client.kept.is_some() && !self.policy.still_accepts(&client.accepted) {
+                self.revoke(number);
+            } else if !client.is_closed && !is_open(client.connection.as_ref()) {
+                client.is_closed = true;
+                self.closed.push_back((number, Instant::now()));
+                self.count();
+            }
+        }
+        if self.unchecked.is_empty() && std::mem::take(&mut self.again) {
+            self.begin_check();
+        }
+        !self.unchecked.is_empty()
     }
 }
 
@@ -261,4 +286,46 @@ pub(super) fn sender_frame(client: &AcceptedClient, keys: &[String]) -> Vec<u8> 
     let frame = SenderFrame { user_id: client.user_id(), address: client.address(), metadata };
     // Can't fail: there are only strings in it.
     serde_json::to_vec(&frame).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use zmq_auth::SocketExt;
+
+    use super::super::journal::Writer;
+    use super::*;
+
+    /// The front is never drained here.
+    #[test]
+    fn a_client_that_has_left_is_forgotten_after_a_minute_of_messages() {
+        let (context, policy) = (zmq::Context::new(), Authenticator::new());
+        policy.mark_clients().unwrap();
+        let _running = policy.start(&context).unwrap();
+        let (mut server, client) = (context.socket(zmq::PULL).unwrap(), context.socket(zmq::PUSH).unwrap());
+        server.null_server("lab").unwrap();
+        server.bind("tcp://127.0.0.1:*").unwrap();
+        client.connect(&server.endpoint().unwrap()).unwrap();
+        client.send("hello", 0).unwrap();
+        let message = server.recv_msg(0).unwrap();
+        let journal = Writer::new(policy.events(1)).journal("lab");
+        let mut clients = Clients::new(&policy, Counts::new("lab"), journal).keeping_left();
+        let number = clients.sender(&message, |_| "kept").unwrap();
+        drop(client);
+        let end = Instant::now() + Duration::from_secs(60);
+        while clients.closed.is_empty() {
+            assert!(Instant::now() < end, "its end isn't noticed");
+            clients.begin_check();
+            while clients.check_some() {}
+            thread::yield_now();
+        }
+        clients.begin_check_at(Instant::now());
+        assert_eq!((clients.find(&message), clients.take_left().len()), (Some(number), 0));
+        clients.begin_check_at(Instant::now() + QUEUED + Duration::from_secs(1));
+        assert_eq!((clients.find(&message), clients.take_left()), (None, vec!["kept"]));
+        assert!(clients.clients.is_empty() && clients.by_connection.is_empty());
+        // A message of it that was queued registers it as a new client.
+        assert_eq!(clients.sender(&message, |_| "again"), Some(number + 1));
+    }
 }

@@ -8,7 +8,7 @@ use zmq_auth::{AcceptedClient, Authenticator, zmq};
 use super::clients::{Clients, sender_frame};
 use super::counts::{Counts, Dropped};
 use super::journal::Journal;
-use super::traffic::{Progress, Traffic, forward, is_writable, send_frame, send_rest, unmark_commands};
+use super::traffic::{Progress, Traffic, forward, send_frame, send_rest, try_send_first, unmark_commands};
 
 pub(super) struct Collect {
     /// Each with its sender frame.
@@ -35,21 +35,17 @@ impl Collect {
         let keys = self.sender_frames.as_deref();
         let keep = |client: &AcceptedClient| keys.map(|keys| sender_frame(client, keys)).unwrap_or_default();
         let Some(number) = self.clients.sender(first, keep) else { return Ok(true) };
+        unmark_commands(frames);
         let sender = self.clients.kept(number).filter(|_| keys.is_some());
         let takes_it = match sender {
             Some(frame) => send_frame(back, &frame[..], true)?,
-            None => is_writable(back)?,
+            None => try_send_first(back, frames)?,
         };
         if !takes_it {
             return Ok(false);
         }
-        unmark_commands(frames);
-        let mut has_begun = sender.is_some();
-        let mut left = frames.drain(..);
-        if !has_begun && let Some(first) = left.next() {
-            has_begun = send_frame(back, first, left.len() > 0)?;
-        }
-        match has_begun && send_rest(back, left)? {
+        let sent = usize::from(sender.is_none());
+        match send_rest(back, frames.drain(..).skip(sent))? {
             true => self.clients.counts.to_service(),
             false => self.clients.counts.dropped(Dropped::ServiceGone),
         }
@@ -65,7 +61,6 @@ impl Traffic for Collect {
         if progress == Progress::Drained {
             self.clients.drained();
         }
-        self.clients.take_left();
         Ok(progress)
     }
 
@@ -82,9 +77,7 @@ impl Traffic for Collect {
         self.clients.begin_check();
     }
 
-    fn check_some(&mut self, _: &zmq::Socket) -> zmq::Result<bool> {
-        let more = self.clients.check_some();
-        self.clients.take_left();
-        Ok(more)
+    fn check_some(&mut self, _back: &zmq::Socket) -> zmq::Result<bool> {
+        Ok(self.clients.check_some())
     }
 }

@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// The controlling end.
 #[derive(Clone)]
@@ -13,6 +13,9 @@ pub(crate) struct Control(Arc<Told>);
 struct Told {
     stop: AtomicBool,
     check: AtomicBool,
+    /// How often the loop has turned.
+    turns: AtomicU64,
+    has_ended: AtomicBool,
     wake: UnixStream,
 }
 
@@ -27,8 +30,13 @@ impl Control {
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         theirs.set_nonblocking(true)?;
-        let told = Told { stop: AtomicBool::new(false), check: AtomicBool::new(false), wake: ours };
-        let control = Control(Arc::new(told));
+        let control = Control(Arc::new(Told {
+            stop: AtomicBool::new(false),
+            check: AtomicBool::new(false),
+            turns: AtomicU64::new(0),
+            has_ended: AtomicBool::new(false),
+            wake: ours,
+        }));
         Ok((control.clone(), Woken { told: control, wake: theirs }))
     }
 
@@ -42,6 +50,12 @@ impl Control {
     pub(crate) fn check(&self) {
         self.0.check.store(true, Ordering::Release);
         self.wake();
+    }
+
+    /// How often the loop has turned; `None` once it has ended.
+    pub(crate) fn turns(&self) -> Option<u64> {
+        let turns = self.0.turns.load(Ordering::Relaxed);
+        (!self.0.has_ended.load(Ordering::Acquire)).then_some(turns)
     }
 
     fn wake(&self) {
@@ -67,5 +81,15 @@ impl Woken {
 
     pub(crate) fn take_check(&self) -> bool {
         self.told.0.check.swap(false, Ordering::AcqRel)
+    }
+
+    pub(crate) fn turned(&self) {
+        self.told.0.turns.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Woken {
+    fn drop(&mut self) {
+        self.told.0.has_ended.store(true, Ordering::Release);
     }
 }

@@ -37,6 +37,7 @@ const NAMES: [&str; 9] = [
     "unchecked_service",
 ];
 
+#[derive(Clone)]
 pub(crate) struct Counts {
     to_service: Counter,
     to_clients: Counter,

@@ -1,5 +1,6 @@
 //! The output of gates: a line for each decision of the policy and for each action of a gate.
 
+use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -18,13 +19,16 @@ use crate::output::{Output, note};
 /// The most lines that are queued for a slow reader.
 pub(crate) const QUEUE: usize = 10_000;
 
+/// The most lines of gates that are written before the turn of decisions, and the other way round.
+const TURN: usize = 256;
+
 /// A line about a gate. Decisions are written as `zmq-auth listen` does.
 #[derive(Serialize, Default)]
 pub(crate) struct GateLine {
     /// When it happened, in RFC 3339.
     pub(crate) time: String,
     /// `Listening`, `ServiceConnected`, `ServiceLost`, `ServiceHandshakeFailed`, `ClientDisconnected`, `TopicRefused`,
-    /// `LinesLost` or `Stopping`.
+    /// `LinesLost`, `Stalled` or `Stopping`.
     pub(crate) event: &'static str,
     /// The gate's name; null with `LinesLost`, which is about all gates.
     pub(crate) gate: Option<String>,
@@ -71,6 +75,11 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
+    /// The gate's name.
+    pub(crate) fn gate(&self) -> &str {
+        &self.gate
+    }
+
     pub(crate) fn write(&self, line: GateLine) {
         let line = GateLine { time: now(), gate: Some(self.gate.clone()), ..line };
         if self.lines.try_send(line).is_err() {
@@ -118,22 +127,25 @@ impl Writer {
         loop {
             // Read before the queue, so that nothing queued before the end is missed.
             let ended = self.ended.load(Ordering::Acquire);
-            while let Ok(line) = self.lines.try_recv() {
+            let mut written = 0;
+            for line in self.lines.try_iter().take(TURN) {
                 write(&output, &line, &line.text(), &mut is_read);
+                written += 1;
             }
             self.tell_lost(&output, &mut is_read);
-            // At most this long do the gates' lines wait.
-            let mut next = self.events.next_timeout(Duration::from_millis(if ended { 0 } else { 50 }));
-            if ended && next.is_none() {
-                return;
-            }
-            while let Some(event) = next {
+            // At most this long do the gates' lines wait for a decision.
+            let wait = Duration::from_millis(if ended || written == TURN { 0 } else { 50 });
+            let first = self.events.next_timeout(wait).into_iter();
+            for event in first.chain(iter::from_fn(|| self.events.try_next())).take(TURN) {
                 if matches!(event.kind, EventKind::Reloaded | EventKind::StoreCaughtUp) {
                     gates.iter().for_each(Control::check);
                 }
                 let (line, text) = listen::line(event);
                 write(&output, &line, &text, &mut is_read);
-                next = self.events.try_next();
+                written += 1;
+            }
+            if ended && written == 0 {
+                return;
             }
         }
     }

@@ -11,13 +11,14 @@ use super::collect::Collect;
 use super::control::Woken;
 use super::counts::{Counts, Dropped};
 use super::journal::{GateLine, Journal};
-use super::publish::{Publish, TopicRights};
+use super::publish::{Checker, Publish};
 use super::reply::Reply;
+use super::rights::TopicRights;
 use super::traffic::{Progress, Traffic, receive_batch};
 use crate::escape;
 use crate::output::Failure;
 
-/// Which sockets a gate stands between.
+/// Which socket types a gate connects.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Kind {
@@ -49,10 +50,13 @@ pub(crate) struct Settings {
     pub(crate) drain: Duration,
 }
 
-/// The largest subscription: its topic and one byte.
+/// The longest topic that works with every mechanism, in bytes; and what ZMTP's SUBSCRIBE (RFC 37) and CURVE add to it.
 const TOPIC: u64 = 4_096;
+const SUBSCRIBE: u64 = 10;
+const CURVE: u64 = 33;
 
-/// How often all clients are checked even if the policy doesn't change, for certificates that expire.
+/// How often all clients are checked even if the policy doesn't change, for certificates that expire. The loop turns at
+/// least that often, which `watchdog` expects.
 const CHECK: Duration = Duration::from_millis(500);
 
 pub(crate) struct Relay {
@@ -65,6 +69,7 @@ pub(crate) struct Relay {
     journal: Journal,
     counts: Counts,
     drain: Duration,
+    checker: Option<Checker>,
 }
 
 /// What the poll has found readable besides the front. Trying the others anyway would cost a system call each.
@@ -98,23 +103,26 @@ impl Relay {
             front.set_maxmsgsize(i64::try_from(bytes).unwrap_or(i64::MAX)).map_err(failed)?;
         }
         let counts = Counts::new(&settings.name);
+        let mut checker = None;
         let traffic: Box<dyn Traffic + Send> = match settings.kind {
             Kind::Reply => {
                 // So that undeliverable replies are counted.
                 front.set_router_mandatory(true).map_err(failed)?;
                 let keys = settings.sender_frames.clone();
-                Box::new(Reply::new(policy, keys, Counts::new(&settings.name), journal.clone())?)
+                Box::new(Reply::new(policy, keys, counts.clone(), journal.clone())?)
             }
             Kind::Publish => {
                 front.set_xpub_manual(true)?;
                 // libzmq stores some 30 bytes for each byte of a topic, even of a refused one.
-                let bytes = settings.message_size.map_or(TOPIC, |bytes| bytes.min(TOPIC));
+                let bytes = settings.message_size.unwrap_or(u64::MAX).min(TOPIC + SUBSCRIBE + CURVE);
                 front.set_maxmsgsize(i64::try_from(bytes).unwrap_or(i64::MAX)).map_err(failed)?;
-                Box::new(Publish::new(policy, settings.rights.clone(), Counts::new(&settings.name), journal.clone()))
+                let publish = Publish::new(policy, settings.rights.clone(), counts.clone(), journal.clone());
+                checker = Some(publish.checker());
+                Box::new(publish)
             }
             Kind::Collect => {
                 let keys = settings.sender_frames.clone();
-                Box::new(Collect::new(policy, keys, Counts::new(&settings.name), journal.clone()))
+                Box::new(Collect::new(policy, keys, counts.clone(), journal.clone()))
             }
         };
         let shown = escape::text(&settings.front);
@@ -131,7 +139,13 @@ impl Relay {
             back: Some(settings.service.endpoint().to_owned()),
             ..GateLine::default()
         });
-        Ok(Relay { front, back, traffic, frames: Vec::new(), woken, journal, counts, drain: settings.drain })
+        let (frames, drain) = (Vec::new(), settings.drain);
+        Ok(Relay { front, back, traffic, frames, woken, journal, counts, drain, checker })
+    }
+
+    /// What checks the clients while the loop is inside libzmq, if libzmq can keep it there.
+    pub(super) fn take_checker(&mut self) -> Option<Checker> {
+        self.checker.take()
     }
 
     /// Runs until it is stopped, then passes on pending messages for at most the time in the settings.
@@ -142,6 +156,7 @@ impl Relay {
         let mut end: Option<Instant> = None;
         let mut takes_requests = true;
         loop {
+            self.woken.turned();
             let reads_front = takes_requests && self.reads_front();
             let goes_on = is_checking || to_clients == Progress::More || (to_service == Progress::More && reads_front);
             let until = end.map_or(next_check, |end| end.min(next_check));

@@ -118,7 +118,6 @@ impl Traffic for Reply {
         if progress == Progress::Drained {
             self.clients.drained();
         }
-        self.clients.take_left();
         Ok(progress)
     }
 
@@ -145,10 +144,8 @@ impl Traffic for Reply {
         self.clients.begin_check();
     }
 
-    fn check_some(&mut self, _: &zmq::Socket) -> zmq::Result<bool> {
-        let more = self.clients.check_some();
-        self.clients.take_left();
-        Ok(more)
+    fn check_some(&mut self, _back: &zmq::Socket) -> zmq::Result<bool> {
+        Ok(self.clients.check_some())
     }
 
     fn is_idle(&self) -> bool {

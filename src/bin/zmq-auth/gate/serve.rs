@@ -1,7 +1,9 @@
 //! The process that runs gates: their threads, signals, and control.
 
+use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::channel;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -14,6 +16,7 @@ use zmq_auth::{Authenticator, Connection, Error, zmq};
 use super::control::Control;
 use super::journal::{QUEUE, Writer};
 use super::relay::{Relay, Settings};
+use super::watchdog::{Watched, watch};
 use crate::output::{Failure, Output, note};
 
 /// Serves until a signal ends it or one of the gates fails. `reload` runs on SIGHUP.
@@ -36,11 +39,13 @@ pub(crate) fn serve(
     let threads = thread::available_parallelism().map_or(1, usize::from).clamp(1, 4);
     context.set_io_threads(threads as i32).map_err(Error::from)?;
     let _running = policy.start(&context)?;
-    let (mut controls, mut relays) = (Vec::new(), Vec::new());
+    let (mut controls, mut relays, mut watched) = (Vec::new(), Vec::new(), Vec::new());
     for settings in gates {
         let (control, woken) = Control::new().map_err(no_start)?;
         let journal = writer.journal(&settings.name);
-        relays.push(Relay::open(&context, policy, settings, woken, journal)?);
+        let mut relay = Relay::open(&context, policy, settings, woken, journal.clone())?;
+        watched.push(Watched::new(control.clone(), relay.take_checker(), journal));
+        relays.push(relay);
         controls.push(control);
     }
     // Fails if no service manager listens.
@@ -48,30 +53,49 @@ pub(crate) fn serve(
 
     let written = writer.ended();
     let (running, ended) = channel::<()>();
+    let ended = Mutex::new(ended);
     let (output, told) = (*output, controls.clone());
     // Not in the scope below, which would wait for it: writing to a stalled reader may block for ever.
     thread::spawn(move || {
         let _running = running;
         writer.run(output, &told);
     });
+    let last_lines = || {
+        written.store(true, Ordering::Release);
+        // Ends when the writer does.
+        let _ = ended.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(LAST_LINES);
+    };
     let result = thread::scope(|scope| {
-        let threads: Vec<_> = relays
-            .into_iter()
-            .map(|relay| {
-                let end = EndAll(handle.clone());
-                scope.spawn(move || {
-                    let _end = end;
-                    SigSet::all().thread_block().map_err(|error| Failure::new(format!("cannot start: {error}")))?;
-                    relay.run()
-                })
+        let (watching, unwatched) = channel::<()>();
+        let last_lines = &last_lines;
+        scope.spawn(move || {
+            if let Err(failure) = watch(watched, &unwatched) {
+                last_lines();
+                let _ = failure.report();
+                // The gate's thread can't be ended otherwise.
+                std::process::exit(1);
+            }
+        });
+        let run = |relay: Relay| {
+            let end = EndAll(handle.clone());
+            let thread = thread::Builder::new().name("gate".to_owned());
+            thread.spawn_scoped(scope, move || {
+                let _end = end;
+                SigSet::all().thread_block().map_err(|error| no_start(error.into()))?;
+                relay.run()
             })
-            .collect();
+        };
+        let threads = relays.into_iter().map(run).collect::<io::Result<Vec<_>>>();
+        let threads = threads.map_err(|error| {
+            controls.iter().for_each(Control::stop);
+            no_start(error)
+        })?;
         let mut stops = false;
         for signal in signals.forever() {
             if signal == SIGHUP {
                 match reload() {
                     Ok(()) => note("the policy was read again"),
-                    Err(error) => note(format_args!("{error}; what was in force before stays so")),
+                    Err(error) => note(format_args!("{error}; the previous policy is still used")),
                 }
                 controls.iter().for_each(Control::check);
             } else if std::mem::replace(&mut stops, true) {
@@ -85,11 +109,10 @@ pub(crate) fn serve(
         controls.iter().for_each(Control::stop);
         let gone = || Err(Failure::new("a gate's thread has panicked"));
         let results: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| gone())).collect();
+        drop(watching);
         results.into_iter().collect()
     });
-    written.store(true, Ordering::Release);
-    // Ends when the writer does.
-    let _ = ended.recv_timeout(LAST_LINES);
+    last_lines();
     result
 }
 

@@ -34,7 +34,7 @@ pub(crate) struct GateTable {
     /// Tells the service in a frame who sent each message.
     #[serde(default)]
     pub(super) sender_frame: bool,
-    /// Metadata of clients that stands in that frame.
+    /// Metadata of clients to put into that frame.
     #[serde(default)]
     pub(super) sender_metadata: Vec<String>,
     /// The number of the user that the service runs as, where it isn't the gate's.

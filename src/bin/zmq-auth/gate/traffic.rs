@@ -2,7 +2,7 @@
 
 use std::vec::Drain;
 
-use zmq_auth::zmq;
+use zmq_auth::{SocketExt, zmq};
 
 /// How many messages are moved in one direction before the other's turn.
 pub(super) const BATCH: usize = 256;
@@ -70,12 +70,6 @@ pub(super) fn forward(
     Ok(Progress::More)
 }
 
-/// Whether the socket takes a message. This costs a system call; if the first frame can be made again, just try to send
-/// it.
-pub(super) fn is_writable(socket: &zmq::Socket) -> zmq::Result<bool> {
-    Ok(socket.get_events()?.contains(zmq::POLLOUT))
-}
-
 /// Receives a batch of whole messages.
 pub(super) fn receive_batch(socket: &zmq::Socket, frames: &mut Vec<zmq::Message>) -> zmq::Result<Progress> {
     for _ in 0..BATCH {
@@ -114,6 +108,19 @@ pub(super) fn unmark_commands(frames: &mut [zmq::Message]) {
     for frame in frames {
         if frame.starts_with(b"\x09SUBSCRIBE") || frame.starts_with(b"\x06CANCEL") {
             *frame = zmq::Message::from(&frame[..]);
+        }
+    }
+}
+
+/// Sends the first frame of a message without blocking, or gives it back if the socket takes nothing now.
+pub(super) fn try_send_first(socket: &zmq::Socket, frames: &mut [zmq::Message]) -> zmq::Result<bool> {
+    let more = frames.len() > 1;
+    let Some(first) = frames.first_mut() else { return Ok(true) };
+    match socket.try_send(std::mem::replace(first, zmq::Message::new()), more)? {
+        None => Ok(true),
+        Some(returned) => {
+            *first = returned;
+            Ok(false)
         }
     }
 }
