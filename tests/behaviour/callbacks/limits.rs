@@ -166,7 +166,9 @@ fn stop_returns_whatever_a_callback_does_and_its_client_is_never_accepted(front_
         // The context ends here although the callback still runs: its thread has neither socket nor context.
     }
     assert!(fastest < Duration::from_secs(1), "stop took {fastest:?}");
-    log::wait_for(DEADLINE, |record| record.level == ::log::Level::Error && record.text.contains("threads left behind"));
+    log::wait_for(DEADLINE, |record| {
+        record.level == ::log::Level::Error && record.text.contains("threads left behind")
+    });
     assert_eq!(auth.counters().allowed, 3, "NULL clients alone");
     barrier.open();
     barrier.wait_for(0);
