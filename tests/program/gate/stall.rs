@@ -82,8 +82,8 @@ fn frame(body: &[u8]) -> Vec<u8> {
     [&[2], &(body.len() as u64).to_be_bytes()[..], body].concat()
 }
 
-/// libzmq receives a client's subscriptions as long as there are any, and the gate's loop sees none of them. With CURVE,
-/// decryption is too slow for that. (If the loop does see them, the client changes its subscriptions too often.)
+/// libzmq receives a client's subscriptions as long as there are any, so the gate's loop may see none of them for seconds.
+/// (If it does, the client changes its subscriptions too often.) Not with CURVE, since decryption would slow the flood.
 #[test]
 fn a_subscriber_that_floods_is_disconnected_alone() {
     let (place, context) = (Place::new(), zmq::Context::new());
