@@ -37,9 +37,9 @@ use crate::{bucket, endpoint, escape, time};
 
 /// Guard a ZeroMQ service that has no security of its own: accept clients by a policy file and pass their messages on
 ///
-/// The gate binds the front, where clients connect, and connects to the service at the back. Clients that the policy doesn't
-/// accept any more are disconnected, and nobody else is. Without --front, the [[gate]] tables of the policy file say what is
-/// served. SIGTERM ends it when what is under way has been passed on; SIGHUP reads the policy again, which is followed anyway.
+/// The gate binds the front, where clients connect, and connects to the service at the back. Clients that the policy no longer
+/// accepts are disconnected, and no others. Without --front, it runs the gates of the policy file's [[gate]] tables. On SIGTERM,
+/// it forwards pending messages and exits. On SIGHUP, it reads the policy again; it also follows the file by itself.
 #[derive(clap::Args)]
 #[command(
     group = ArgGroup::new("mechanism").args(["key", "plain", "null"]),
@@ -77,10 +77,10 @@ pub(crate) struct Gate {
     /// Metadata of clients to put into that frame
     #[arg(long, value_name = "KEY", requires = "sender_frame")]
     sender_metadata: Vec<String>,
-    /// The number of the user that the service runs as [default: this program's user or root]
+    /// The UID that the service must run as; without it, this program's own or root's
     #[arg(long, value_name = "UID", requires = "front")]
     back_uid: Option<u32>,
-    /// For a service at a TCP port, which no check of its owner protects
+    /// Needed for a service at a TCP port, whose owner can't be checked
     #[arg(long, requires = "front")]
     any_local_user_may_reach_the_service: bool,
     #[command(flatten)]
@@ -90,7 +90,7 @@ pub(crate) struct Gate {
 /// What holds for the whole process.
 #[derive(clap::Args)]
 pub(crate) struct Process {
-    /// How long what is under way may take when it is ended
+    /// How long to forward pending messages after SIGTERM
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time::span)]
     drain: SignedDuration,
     /// Serve metrics in Prometheus' format at this address, such as 127.0.0.1:9100

@@ -99,7 +99,7 @@ pub(crate) fn serve(
                 }
                 controls.iter().for_each(Control::check);
             } else if std::mem::replace(&mut stops, true) {
-                note("ended without waiting for what is under way");
+                note("ended without forwarding pending messages");
                 std::process::exit(1);
             } else {
                 let _ = sd_notify::notify(&[NotifyState::Stopping]);

@@ -113,12 +113,10 @@ impl Subscriptions {
         let (now, adds) = (Instant::now(), adds && !subscriber.topics.contains(topic));
         let (own, all) = (subscriber.usage.change(topic, now), user.change(topic, now));
         if !own {
-            Some(
-                "it changes its subscriptions too often: a client may do so 20,000 times, and then 1,000 times a second",
-            )
+            Some("it changes its subscriptions too often: a client may make 20,000 changes, then 1,000 a second")
         } else if !all {
             Some(
-                "its user changes subscriptions too often: all its clients may do so 80,000 times, and then 4,000 times a second",
+                "its user changes subscriptions too often: all its clients may make 80,000 changes, then 4,000 a second",
             )
         } else if adds && !subscriber.usage.has_room(topic) {
             Some("it has as many subscriptions as a client may have: 10,000, and 1 MiB of topics")
