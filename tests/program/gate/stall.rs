@@ -53,6 +53,9 @@ fn a_gate_that_stalls_disconnects_revoked_clients_and_then_ends() {
             client
         });
 
+        // Once this has arrived, the loop doesn't process a subscription any more.
+        service.send("bob", 0).unwrap();
+        assert_eq!(frames(&clients[1]), ["bob"]);
         let thread = stop_the_loop(&gate);
         place.revoke("alice");
         let (mut alice_is_out, mut lines) = (false, Vec::new());
