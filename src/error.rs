@@ -26,7 +26,7 @@ pub enum Error {
     #[error(
         "the libzmq in use ({major}.{minor}.{patch}) has no CURVE. Either patch `zmq-sys` in the top-level Cargo.toml \
          ([patch.crates-io] zmq-sys = {{ git = \"…/zmq-auth\" }}; then `cargo update -p zmq-sys`), or point Cargo at a libzmq that has it \
-         (.cargo/config.toml: [target.<triple>.zmq] rustc-link-lib = [\"dylib=zmq\"]); README.md, \"Two ways to CURVE\""
+         (.cargo/config.toml: [target.<triple>.zmq] rustc-link-lib = [\"dylib=zmq\"]); README.md, \"Two ways to get CURVE\""
     )]
     CurveUnavailable {
         /// libzmq's version.

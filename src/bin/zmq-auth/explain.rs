@@ -259,7 +259,7 @@ fn is_address(text: &str) -> bool {
 fn source_words(source: &'static str) -> &'static str {
     match source {
         "a key directory" => "a directory",
-        PUSHED => "a bucket of NATS",
+        PUSHED => "a NATS bucket",
         other => other,
     }
 }

@@ -51,7 +51,7 @@ struct Server {
     name: String,
     /// Seconds since its last heartbeat.
     age: f64,
-    /// Whether that is too long.
+    /// Whether its last proof of contact is too old, or there is none yet.
     is_stale: bool,
     /// The revision of the last entry that it had applied.
     revision: u64,
@@ -94,7 +94,8 @@ impl Server {
     fn new(server: FollowingServer, stale_after: Duration) -> Self {
         Server {
             age: server.age.as_secs_f64(),
-            is_stale: server.age > stale_after,
+            // A heartbeat alone proves nothing.
+            is_stale: server.contact.is_none_or(|contact| contact > stale_after),
             revision: server.sequence,
             behind: server.behind,
             keys: server.keys,

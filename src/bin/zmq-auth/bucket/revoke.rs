@@ -99,7 +99,7 @@ impl Bucket {
         }
         if let Some(problem) = &problem {
             note(format_args!(
-                "warning: the key is removed, but it is unknown which servers refuse it: {problem}\nTo look again: {}",
+                "warning: the key is removed, but which servers already refuse it is unknown: {problem}\nTo check again: {}",
                 self.command("status", "")
             ));
         }

@@ -1,4 +1,5 @@
-//! The peers: programs in any language that speak the matrix's protocol, each described by a `peer.toml`.
+//! The peers: programs in any language that speak the protocol of `zmq-auth matrix` (`src/harness.md`), each described by a
+//! `peer.toml`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use super::process::Process;
 use crate::escape;
 use crate::output::Failure;
 
-/// The time limit for a peer to start and end when it is tried out. A Java machine needs some seconds.
+/// The time limit for a peer to start and end when it is tried out. A JVM takes several seconds to start.
 const START: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Deserialize, Serialize, ValueEnum)]
@@ -69,6 +70,7 @@ pub(crate) enum Ability {
     Reload,
     AddressRules,
     Certificates,
+    /// As a server, it can answer every client with 300.
     PutOff,
 }
 
@@ -79,7 +81,7 @@ pub(crate) struct Peer {
     pub(crate) name: String,
     /// The implementation of ZMTP.
     pub(crate) stack: String,
-    /// The versions that were tested.
+    /// The versions it was tested with, as text for the report.
     pub(crate) version: String,
     pub(crate) roles: Vec<Role>,
     pub(crate) mechanisms: Vec<Mechanism>,
@@ -87,11 +89,12 @@ pub(crate) struct Peer {
     pub(crate) reports: Vec<Report>,
     #[serde(default)]
     pub(crate) can: Vec<Ability>,
-    /// The program and its first arguments; the role is added.
+    /// The program and its first arguments, with the placeholders of [`Peer::filled`]. What it is to do is appended.
     command: Vec<String>,
-    /// A shell command that installs what the peer needs, run in the peer's directory. It can be run again.
+    /// A shell command that installs what the peer needs, run in the peer's directory. Running it again
+    /// does no harm.
     install: Option<String>,
-    /// What a person must type if that isn't enough.
+    /// What to tell the user to type, instead of `zmq-auth matrix --install --only NAME`.
     hint: Option<String>,
     #[serde(default)]
     pub(crate) needs_root: bool,
@@ -102,13 +105,14 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// A peer given by its command only: it reports itself what it can't do.
+    /// A peer of which only the command is known (`--peer`). It answers `unsupported` to what it can't do; certificates and
+    /// 300 aren't tried.
     pub(crate) fn from_command(name: &str, command: &str) -> Self {
         let words = ["sh", "-c", &format!("exec {command} \"$@\""), "peer"];
         Peer {
             name: name.to_owned(),
             stack: "unknown".to_owned(),
-            version: "given by --peer".to_owned(),
+            version: "unknown (given with --peer)".to_owned(),
             roles: vec![Role::Server, Role::Client],
             mechanisms: Mechanism::ALL.to_vec(),
             reports: Vec::new(),
@@ -130,7 +134,7 @@ impl Peer {
         self.reports.contains(&report)
     }
 
-    /// The command that starts it with these arguments.
+    /// The command that starts the peer, with these arguments appended.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut words = self.command.iter().map(|word| self.filled(word));
         let mut command = Command::new(words.next().unwrap_or_default());
@@ -138,7 +142,7 @@ impl Peer {
         command
     }
 
-    /// What to type to install it.
+    /// How to install it, for the user.
     pub(crate) fn hint(&self) -> String {
         match (&self.hint, &self.install) {
             (Some(hint), _) => hint.clone(),
@@ -147,7 +151,8 @@ impl Peer {
         }
     }
 
-    /// Runs its install command. An error is the last line that this printed.
+    /// Runs its install command. The error is the last line of its standard error (or else of its output), or its exit
+    /// status if it printed nothing.
     pub(crate) fn install(&self) -> Result<(), String> {
         let Some(install) = &self.install else { return Ok(()) };
         let mut command = Command::new("sh");
@@ -162,7 +167,7 @@ impl Peer {
         Err(last.map_or_else(|| output.status.to_string(), |line| line.trim().to_owned()))
     }
 
-    /// Starts and ends it in each of its roles. An error says why it can't run.
+    /// Starts it in each of its roles and lets it end. An error says why it can't run.
     pub(crate) fn try_out(&self) -> Result<(), String> {
         for role in &self.roles {
             Process::start(self.command(&[role.name()]))?.end(START)?;
@@ -170,6 +175,7 @@ impl Peer {
         Ok(())
     }
 
+    /// Replaces `{here}` (the peer's directory), `{root}` (the repository) and `{target}` (Cargo's target directory).
     fn filled(&self, word: &str) -> String {
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
         let target = self.root.join(target);
@@ -181,15 +187,17 @@ impl Peer {
 
 /// Finds the directory of the peers, from the current directory upward.
 pub(crate) fn find_directory() -> Result<PathBuf, Failure> {
-    let here = std::env::current_dir().map_err(|error| Failure::new(format!("no current directory: {error}")))?;
+    let here = std::env::current_dir()
+        .map_err(|error| Failure::new(format!("can't determine the current directory: {error}")))?;
     let found = here.ancestors().map(|directory| directory.join("tests/interop/peers")).find(|path| path.is_dir());
     found.ok_or_else(|| {
-        Failure::new("there is no tests/interop/peers here or above")
+        Failure::new("no tests/interop/peers in the current directory or above it")
             .hint("Run it in a clone of the repository, or name the directory with --peers DIRECTORY.")
     })
 }
 
-/// Reads `*/peer.toml` of a directory, sorted by name, but `rust`, which others are compared with, comes first.
+/// Reads every `*/peer.toml` in a directory. Sorted by name, except that `rust` comes first: the other cases run against
+/// it.
 pub(crate) fn read(directory: &Path) -> Result<Vec<Peer>, Failure> {
     let cannot = |path: &Path, error: &dyn std::fmt::Display| Failure::new(format!("{}: {error}", escape::path(path)));
     let directory = directory.canonicalize().map_err(|error| cannot(directory, &error))?;
@@ -204,7 +212,7 @@ pub(crate) fn read(directory: &Path) -> Result<Vec<Peer>, Failure> {
         let text = fs::read_to_string(&file).map_err(|error| cannot(&file, &error))?;
         let peer: Peer = toml::from_str(&text).map_err(|error| cannot(&file, &error))?;
         if peer.command.is_empty() || !here.ends_with(&peer.name) {
-            return Err(cannot(&file, &"it needs a command, and the name of its directory"));
+            return Err(cannot(&file, &"`command` must not be empty, and `name` must be the name of its directory"));
         }
         peers.push(Peer { here, root: root.to_owned(), ..peer });
     }
