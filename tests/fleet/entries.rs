@@ -69,6 +69,8 @@ fn a_clear_password_is_refused_by_the_writer_and_by_every_server() {
     let name = format!("plain.{}.{}", raw::name(DOMAIN.as_bytes()), raw::name(b"alice"));
     raw::put(&node.url(), &name, r#"{"format":1,"hash":"correct horse"}"#);
     wait_until("it is reported", || server.follower.status().unreadable.len() == 1);
+    // Before its first proof of contact, it tells everybody to retry.
+    wait_until("it decides", || server.plain("alice", "correct horse") != 300);
     let status = server.follower.status();
     assert!(!format!("{status:?}").contains("correct horse"), "{status:?}");
     assert_eq!((server.plain("alice", "correct horse"), status.credentials.users), (400, 0));
