@@ -9,7 +9,7 @@ use async_nats::jetstream::Context;
 use async_nats::jetstream::kv::{CreateErrorKind, Operation, Store, UpdateErrorKind};
 
 use super::blocking::{Blocking, Connection, INBOX, context};
-use super::connect::{LONGEST_CREATION, NatsBucket, NoWords, PATIENCE, failed, stream_config};
+use super::connect::{NatsBucket, NoWords, PATIENCE, failed, stream_config};
 use super::entry::{self, KeyValue, LARGEST, Subject, UserValue};
 use crate::authenticator::check_domain;
 use crate::certificate::KeyInfo;
@@ -237,7 +237,7 @@ impl NatsWriter {
         self.ask_with_consumers(|store, _| work(store))
     }
 
-    /// As `ask`, with a context in which consumers are created: a large bucket's server needs long for that.
+    /// As `ask`, with the context in which consumers are created.
     pub(super) fn ask_with_consumers<T: Send, W: Future<Output = Result<T>> + Send>(
         &self,
         work: impl FnOnce(Store, Context) -> W,
@@ -247,7 +247,7 @@ impl NatsWriter {
             Some(connection) => connection,
             None => Connection::to(&self.bucket)?,
         };
-        let answer = connection.wait(work(connection.store.clone(), connection.context(LONGEST_CREATION)));
+        let answer = connection.wait(work(connection.store.clone(), connection.patient.clone()));
         if !matches!(answer, Err(Error::Nats { .. })) {
             *held = Some(connection);
         }

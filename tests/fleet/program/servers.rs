@@ -56,6 +56,15 @@ fn status_shows_which_servers_are_in_contact_stale_or_missing() {
     assert!(place.refused("status", &["--forget", "server-1"]).contains("has no server server-1"));
 }
 
+/// Ends a thread that goes on as long as this flag is set.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_revocation_is_reported_even_if_nats_fails_during_the_wait_for_servers() {
     let mut place = Place::new();
@@ -67,19 +76,27 @@ fn a_revocation_is_reported_even_if_nats_fails_during_the_wait_for_servers() {
     let url = place.node.url();
     let name =
         |server: &[u8], slot: u8| format!("server.{}.{}.{slot}", raw::name(DOMAIN.as_bytes()), raw::name(server));
-    let heartbeat = raw::run(async {
-        let store = raw::store(&url).await;
-        let slots = [name(b"server-1", 0), name(b"server-1", 1)];
-        match store.get(&slots[0]).await.unwrap() {
-            Some(value) => value,
-            None => store.get(&slots[1]).await.unwrap().expect("a heartbeat in one of the two slots"),
-        }
+    let slots = [name(b"server-1", 0), name(b"server-1", 1)];
+    let mut heartbeat = None;
+    crate::wait_until("server-1 has written that it is in contact", || {
+        let values = raw::run(async {
+            let store = raw::store(&url).await;
+            [store.get(&slots[0]).await.unwrap(), store.get(&slots[1]).await.unwrap()]
+        });
+        let texts = values.into_iter().flatten().map(|value| String::from_utf8(value.to_vec()).unwrap());
+        heartbeat = texts.into_iter().find(|text| {
+            let value: Value = serde_json::from_str(text).unwrap();
+            value["sequence"] != 0 && value["proven"].is_u64()
+        });
+        heartbeat.is_some()
     });
-    let heartbeat = String::from_utf8(heartbeat.to_vec()).unwrap();
+    let heartbeat = heartbeat.unwrap();
     drop(server);
     place.run("status", &["--forget", "server-1"]).ok();
     let keep_beating = AtomicBool::new(true);
     let (outcome, waiting) = thread::scope(|scope| {
+        // Also when a check in this scope fails, which would wait for the thread for ever.
+        let stop = Stop(&keep_beating);
         let beating = scope.spawn(|| {
             while keep_beating.load(Ordering::Relaxed) {
                 raw::put(&url, &name(b"server-2", 0), &heartbeat);
@@ -95,7 +112,7 @@ fn a_revocation_is_reported_even_if_nats_fails_during_the_wait_for_servers() {
         let mut waiting = String::new();
         errors.read_line(&mut waiting).unwrap();
         // It has removed the key and is waiting: its first line says so, which is checked below.
-        keep_beating.store(false, Ordering::Relaxed);
+        drop(stop);
         beating.join().unwrap();
         place.node.kill();
         let mut outcome = child.wait_with_output().unwrap();
