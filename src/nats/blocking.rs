@@ -9,31 +9,27 @@ use async_nats::jetstream::kv::Store;
 use async_nats::jetstream::{self, Context};
 use tokio::runtime::{self, Runtime};
 
-use super::connect::{LONGEST_CREATION, NatsBucket, NoWords, PATIENCE, failed, unsuitable};
+use super::connect::{NatsBucket, NoWords, PATIENCE, failed, unsuitable};
 use crate::error::{Error, Result};
 
 /// A bucket, its client, and the runtime that the client lives in. Dropping it discards whatever the client has queued.
 pub(super) struct Connection {
     runtime: Blocking,
-    client: Client,
+    pub(super) client: Client,
     pub(super) store: Store,
-    /// For the creation of consumers, which takes long in a large bucket.
-    pub(super) patient: Context,
 }
 
 impl Connection {
     pub(super) fn to(bucket: &NatsBucket) -> Result<Self> {
         let runtime = Blocking::new()?;
-        let (client, store, patient) = runtime.wait(async {
+        let (client, store) = runtime.wait(async {
             let client = bucket.connect("zmq-auth", INBOX, NoWords::new()).await?;
             let store = context(&client, PATIENCE).get_key_value(&bucket.bucket).await;
-            // Needs the runtime.
-            let patient = context(&client, LONGEST_CREATION);
-            Ok((client, store.map_err(|error| failed("find the bucket", &error))?, patient))
+            Ok((client, store.map_err(|error| failed("find the bucket", &error))?))
         })?;
         match unsuitable(&store.stream.cached_info().config) {
             Some(problem) => Err(Error::Nats { action: "use the bucket", problem: problem.into() }),
-            None => Ok(Connection { runtime, client, store, patient }),
+            None => Ok(Connection { runtime, client, store }),
         }
     }
 

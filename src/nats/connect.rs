@@ -61,6 +61,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 const CONNECTION: Duration = Duration::from_secs(20);
 /// The longest wait for a new consumer: a NATS server that has a million entries needs seconds to create one.
 pub(super) const LONGEST_CREATION: Duration = Duration::from_secs(60);
+pub(super) const CREATE: &str = "create a consumer of the bucket";
 /// How often a server proves its contact.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 const READ_AGAIN: Duration = Duration::from_secs(3600);

@@ -9,7 +9,7 @@ use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use tokio::time::sleep;
 
 use super::blocking::context;
-use super::connect::{LONGEST_CREATION, NatsBucket, PATIENCE, failed};
+use super::connect::{CREATE, LONGEST_CREATION, NatsBucket, PATIENCE, failed};
 use super::entry;
 use super::follower::Shared;
 use super::position::Position;
@@ -29,7 +29,6 @@ pub(super) struct Follow {
 const REQUESTED: usize = 10_000;
 /// The pause after a failure. It doubles with each failure in a row, up to five times this.
 const PAUSE: Duration = Duration::from_millis(200);
-const CREATE: &str = "create a consumer of the bucket";
 
 impl Follow {
     /// Runs for ever. Every failure is reported and retried with a new connection: another server of the cluster may

@@ -13,7 +13,7 @@ use async_nats::jetstream::{Context, Message};
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
-use super::connect::{PATIENCE, failed};
+use super::connect::{CREATE, PATIENCE, failed};
 use super::run::{is_removal, nats};
 use super::writer::NatsWriter;
 use crate::error::Result;
@@ -75,7 +75,7 @@ pub(super) async fn last_sequence(store: &Store, subjects: &[String]) -> Result<
 
 pub(super) async fn create(context: &Context, store: &Store, config: pull::Config) -> Result<Consumer<pull::Config>> {
     let consumer = context.create_consumer_on_stream(config, &store.stream_name).await;
-    consumer.map_err(|error| failed(LIST, &error))
+    consumer.map_err(|error| failed(CREATE, &error))
 }
 
 /// A consumer that is gone soon after the call.

@@ -87,7 +87,7 @@ impl NatsWriter {
             servers.insert(server.clone(), FollowingServer::of(server, age, *revision, &message.payload));
         }
         let subjects = ["curve", "plain"].map(|kind| self.bucket.subject(&format!("{kind}.{encoded}.>")));
-        self.count_behind(&subjects, servers.into_values().collect())
+        self.count_behind(&subjects, &servers.into_values().collect::<Vec<_>>())
     }
 
     /// Removes the heartbeats of a server that is gone for good, and returns whether there were any. A server that
@@ -113,8 +113,9 @@ impl NatsWriter {
     }
 
     /// Fills in `behind`. Servers between the same two entries are equally far behind, and are counted at once.
-    fn count_behind(&self, subjects: &[String], mut servers: Vec<FollowingServer>) -> Result<Vec<FollowingServer>> {
+    fn count_behind(&self, subjects: &[String], servers: &[FollowingServer]) -> Result<Vec<FollowingServer>> {
         self.ask_with_consumers(|store, context| async move {
+            let mut servers = servers.to_vec();
             let last = last_sequence(&store, subjects).await?;
             let mut behind: Vec<&mut FollowingServer> =
                 servers.iter_mut().filter(|server| server.sequence < last).collect();

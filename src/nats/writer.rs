@@ -9,7 +9,7 @@ use async_nats::jetstream::Context;
 use async_nats::jetstream::kv::{CreateErrorKind, Operation, Store, UpdateErrorKind};
 
 use super::blocking::{Blocking, Connection, INBOX, context};
-use super::connect::{NatsBucket, NoWords, PATIENCE, failed, stream_config};
+use super::connect::{CREATE, LONGEST_CREATION, NatsBucket, NoWords, PATIENCE, failed, stream_config};
 use super::entry::{self, KeyValue, LARGEST, Subject, UserValue};
 use crate::authenticator::check_domain;
 use crate::certificate::KeyInfo;
@@ -228,26 +228,42 @@ impl NatsWriter {
         }
     }
 
-    /// Runs the work on the connection. If NATS fails, drops the connection, and with it whatever its client has
-    /// queued.
+    /// Runs the work on the connection.
     pub(super) fn ask<T: Send, W: Future<Output = Result<T>> + Send>(
         &self,
         work: impl FnOnce(Store) -> W,
     ) -> Result<T> {
-        self.ask_with_consumers(|store, _| work(store))
+        self.on_connection(|connection| connection.wait(work(connection.store.clone())))
     }
 
-    /// As `ask`, with the context in which consumers are created.
+    /// As `ask`, with a context in which consumers are created. If that takes too long, starts again and waits longer: a
+    /// server that doesn't answer must be left soon, but with a million entries it may need seconds.
     pub(super) fn ask_with_consumers<T: Send, W: Future<Output = Result<T>> + Send>(
         &self,
-        work: impl FnOnce(Store, Context) -> W,
+        work: impl Fn(Store, Context) -> W + Sync,
     ) -> Result<T> {
+        let mut patience = PATIENCE;
+        loop {
+            let answer = self.on_connection(|connection| {
+                connection.wait(async { work(connection.store.clone(), context(&connection.client, patience)).await })
+            });
+            match answer {
+                Err(Error::Nats { action: CREATE, .. }) if patience < LONGEST_CREATION => {
+                    patience = (patience * 2).min(LONGEST_CREATION);
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Uses the connection. If NATS fails, drops it, and with it whatever its client has queued.
+    fn on_connection<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let mut held = lock(&self.connection);
         let connection = match held.take().filter(Connection::is_connected) {
             Some(connection) => connection,
             None => Connection::to(&self.bucket)?,
         };
-        let answer = connection.wait(work(connection.store.clone(), connection.patient.clone()));
+        let answer = work(&connection);
         if !matches!(answer, Err(Error::Nats { .. })) {
             *held = Some(connection);
         }

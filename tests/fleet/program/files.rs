@@ -135,7 +135,7 @@ fn a_password_file_keeps_its_comments_its_order_and_its_link() {
     let lock = fs::File::open(place.path("etc")).unwrap();
     lock.lock().unwrap();
     let error = place.refused("export", &["--passwords", "link", "--prune"]);
-    assert!(error.contains("etc: is held by another program"), "{error}");
+    assert!(error.contains("etc: is locked by another program"), "{error}");
 }
 
 #[test]
