@@ -67,8 +67,10 @@ pub(crate) fn serve(
     };
     let result = thread::scope(|scope| {
         let (watching, unwatched) = channel::<()>();
-        let last_lines = &last_lines;
+        let (last_lines, end) = (&last_lines, EndAll(handle.clone()));
         scope.spawn(move || {
+            // Also if it panics: gates aren't served unwatched.
+            let _end = end;
             if let Err(failure) = watch(watched, &unwatched) {
                 last_lines();
                 let _ = failure.report();
@@ -119,7 +121,7 @@ pub(crate) fn serve(
 /// How long to wait for the last lines after the gates have ended.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
-/// Ends all gates when the thread of one ends, whatever the reason.
+/// Ends all gates when the thread of one, or the thread that watches them, ends, whatever the reason.
 struct EndAll(Handle);
 
 impl Drop for EndAll {
