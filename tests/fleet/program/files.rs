@@ -184,7 +184,7 @@ fn an_import_writes_on_several_connections() {
 fn an_import_that_nats_cuts_off_says_what_is_done_and_is_completed_by_the_next() {
     let place = Place::new();
     many(&place, 8 * 16);
-    // After 20 writes, there is no connection any more.
+    // After 20 writes, the connection is cut.
     let relay = Relay::to(place.node.port(), 20);
     let outcome = place.admin_by(&relay.url()).run("import", &["many", "--json"]);
     assert!(outcome.code == 1 && outcome.stderr.contains("Repeat the command"), "{}", outcome.stderr);

@@ -6,7 +6,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// Passes connections on until it has seen so many writes. Its threads end with the connections.
+/// Forwards connections until it has seen this many writes. Its threads end with the connections.
 pub(super) struct Relay {
     port: u16,
     seen: Arc<Mutex<Seen>>,
